@@ -1,0 +1,49 @@
+"""The best LSTM for your time series in the time you have, an honest test MSE, and the reason why it was high."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstm_tune.api import load, tune
+    from lstm_tune.config import Config
+    from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
+    from lstm_tune.forecaster import ForecastModel
+    from lstm_tune.objective import Objective
+    from lstm_tune.result import Result
+
+__all__ = [
+    "Config",
+    "DataError",
+    "ForecastModel",
+    "LstmTuneError",
+    "Objective",
+    "Result",
+    "RunError",
+    "SpaceError",
+    "StudyError",
+    "UsageError",
+    "load",
+    "tune",
+]
+
+_HOMES = {
+    "tune": "api",
+    "load": "api",
+    "Config": "config",
+    "ForecastModel": "forecaster",
+    "Objective": "objective",
+    "Result": "result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import lstm_tune` loads no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'lstm_tune' has no attribute {name!r}")
+    return getattr(import_module(f"lstm_tune.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,383 @@
+"""`tune`: the main job, put together from the other modules."""
+
+from __future__ import annotations
+
+import math
+import re
+import time as clock
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from lstm_tune import record
+from lstm_tune.baselines import fit_baselines
+from lstm_tune.budget import Budget
+from lstm_tune.config import Config
+from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.evaluate import bootstrap_interval, score
+from lstm_tune.files import make_folder
+from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.load import load_series
+from lstm_tune.model import LSTMForecaster, MeanForecaster
+from lstm_tune.objective import ARTICLE_SPLIT, Objective
+from lstm_tune.progress import Progress, Silent
+from lstm_tune.result import Result, test_score
+from lstm_tune.retrain import Retrained, retrain
+from lstm_tune.series import SeriesSet
+from lstm_tune.space import Space
+from lstm_tune.split import Split, make_split
+from lstm_tune.study import (
+    OptunaCallback,
+    completed,
+    create_study,
+    enqueue_known,
+    make_pruner,
+    make_sampler,
+    mask_password,
+    open_storage,
+    spent,
+    stop_after_failures,
+)
+from lstm_tune.task import Task, build_task
+from lstm_tune.windows import Windows
+
+JOURNAL = "study.journal"
+DEFAULT_TRIALS = 50
+DEFAULT_TIMEOUT = 600.0
+
+
+def tune(
+    data: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    horizon: int = 1,
+    time: str | None = None,
+    id: str | None = None,
+    past: Sequence[str] = (),
+    future: Sequence[str] = (),
+    calendar: bool | None = None,
+    split: Sequence[float] = ARTICLE_SPLIT,
+    folds: int = 1,
+    space: str | Mapping[str, Any] | Space = "default",
+    n_trials: int | None = None,
+    timeout: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    sampler: str | BaseSampler = "tpe",
+    pruner: str | BasePruner = "median",
+    callbacks: Sequence[OptunaCallback] = (),
+    study_name: str | None = None,
+    storage: str | BaseStorage | None = None,
+    retrain_seeds: int = 3,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Find the best LSTM for the data in the time there is, and score it once on rows that no trial has seen.
+
+    Args:
+        data: DataFrame, Series, array, path of a CSV, Parquet or Feather file, or "example:NAME".
+        target: column, or columns, to forecast; by default the only one there is.
+        horizon: rows to forecast at once.
+        time: the time column; found by itself where there is an obvious one.
+        id: column that names the series, for many series in long format.
+        past: covariates known up to the last row.
+        future: covariates known into the future, too.
+        calendar: whether features of the time stamps (hour, weekday, season) go in as known-future covariates.
+        split: train, validation and test rows, or fractions that add up to 1.
+        folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
+        space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
+        n_trials: trials of the whole study, those of an earlier part (`resume`) counted in.
+        timeout: seconds for everything, the retrain included. With neither, 50 trials within 10 minutes.
+        seed: the same seed gives the same result, to the bit, on the same machine.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto" or "fp32".
+        sampler: "tpe", "random", "gp", "cmaes", "grid", or an Optuna sampler.
+        pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
+        callbacks: Optuna callbacks, called after every trial.
+        study_name: by default made from the data's name.
+        storage: Optuna storage or its URL; by default a journal file in `out`, or memory.
+        retrain_seeds: models in the final ensemble.
+        out: run folder to write; None: none, see `Result.save`.
+        resume: whether to continue the study that `out` or `storage` holds.
+        progress: told what happens.
+
+    Returns:
+        The result: model, test score, study.
+
+    Raises:
+        DataError: the data cannot be used.
+        UsageError: an argument is wrong.
+        StudyError: the study could not be carried out.
+    """
+    check_counts(n_trials, timeout, seed, retrain_seeds)
+    if n_trials is None and timeout is None:
+        n_trials, timeout = DEFAULT_TRIALS, DEFAULT_TIMEOUT
+    budget = Budget(timeout=timeout, seeds=retrain_seeds)
+    tell = progress or Silent()
+    device = pick_device(device)
+    precision = pick_precision(precision)
+    folder = None if out is None else claim_folder(Path(out), resume)
+
+    with budget.phase("data"):
+        series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
+        parts = make_split(series, split, horizon)
+        task = build_task(series, parts, horizon, folds=folds, device=device)
+        objective = Objective(task, space, seed=seed, on_epoch=tell.epoch)
+    for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
+        tell.note(note)
+
+    if storage is None and folder is not None:
+        storage = str(folder / JOURNAL)
+    settings = {
+        "schema": record.SCHEMA,
+        "data": series.fingerprint(),
+        "target": list(series.targets),
+        "horizon": horizon,
+        "split": [float(p) for p in split],
+        "folds": folds,
+        "space": objective.space.to_dict(),
+        "seed": seed,
+    }
+    study = create_study(
+        open_storage(storage),
+        study_name or study_name_of(series, horizon),
+        settings,
+        sampler=make_sampler(sampler, seed, objective.space),
+        pruner=make_pruner(pruner, objective.space.most_epochs()),
+        resume=resume,
+    )
+    everything = Windows(series, horizon, device)
+    train_windows = len(everything.positions(parts.train, 0, reach_back=False))
+    more_rows = len(everything.positions(parts.final.fit, 0, reach_back=False)) / train_windows
+    samples = round(task.folds[0].samples * more_rows)
+    budget.growth = samples / sum(fold.samples for fold in task.folds)
+    with budget.phase("study"):
+        try:
+            _search(study, objective, n_trials, budget, callbacks, tell)
+        finally:
+            tell.end()
+
+    best = _winner(study)
+    with budget.phase("retrain"):
+        have_weights = objective.best is not None and objective.best.number == best.number
+        retrained = retrain(
+            everything,
+            parts.final.fit,
+            task.shape,
+            Config.from_params(best.user_attrs["config"]),
+            epochs=best.user_attrs["best_epoch"],
+            factors=best.user_attrs["factors"],
+            samples=samples,
+            seeds=range(seed, seed + retrain_seeds),
+            deadline=budget.end if have_weights else math.inf,
+            on_seed=tell.retrain,
+        )
+        if retrained.models:
+            rows, models = "train+val", retrained.models
+        else:
+            rows, models = "train", _own_models(objective, best)
+            retrained = Retrained(models=models, seeds=(seed,), epochs=retrained.epochs, asked=retrained.asked)
+            tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
+
+    with budget.phase("test"):
+        model = ForecastModel(MeanForecaster(list(models)).cpu(), task.shape, DataSpec.of(series), task.scale)
+        result = _test(series, parts, task, model, retrained, rows, study, best, seed)
+    result.record["study"] = record.study_record(study, _shown_storage(storage))
+    result.record["env"] = record.env_record(device, precision, seed)
+    budget.seconds["total"] = clock.monotonic() - budget.began
+    result.record["timing"] = record.timing_record(budget.seconds, study)
+    if folder is not None:
+        result.save(folder)
+    return result
+
+
+def load(folder: str | Path) -> ForecastModel:
+    """Load the model of a run folder (or of its `model` folder).
+
+    Raises:
+        RunError: the folder holds no model, or a damaged one.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
+    return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+
+
+def check_counts(n_trials: int | None, timeout: float | None, seed: int, retrain_seeds: int) -> None:
+    """Refuse budgets below 1 and a negative seed.
+
+    Raises:
+        UsageError: says which.
+    """
+    if n_trials is not None and n_trials < 1:
+        raise UsageError(f"trials must be at least 1, but is {n_trials}")
+    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
+        raise UsageError(f"timeout must be above 0 seconds, but is {timeout:g}")
+    if retrain_seeds < 1:
+        raise UsageError(f"retrain-seeds must be at least 1, but is {retrain_seeds}")
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed must be from 0 to {2**31 - 1}, but is {seed}")
+
+
+def pick_device(device: str) -> str:
+    """Return "cpu" or "cuda": what was asked for, or the best there is.
+
+    Raises:
+        UsageError: an unknown device, or one that is not there.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def pick_precision(precision: str) -> str:
+    """Return the precision to train in.
+
+    Raises:
+        UsageError: an unknown or unsupported precision.
+    """
+    if precision not in ("auto", "fp32"):
+        raise UsageError(f"precision must be auto or fp32, but is {precision!r}")
+    return "fp32"
+
+
+def claim_folder(folder: Path, resume: bool) -> Path:
+    """Make the run folder, or take up the one that is there.
+
+    Raises:
+        UsageError: it cannot be written to.
+        StudyError: it holds a study, and `resume` was not asked for.
+    """
+    make_folder(folder)
+    taken = [name for name in (JOURNAL, "result.json") if (folder / name).exists()]
+    if taken and not resume:
+        raise StudyError(
+            f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
+            f"pass --resume to continue it, or another --out"
+        )
+    return folder
+
+
+def study_name_of(series: SeriesSet, horizon: int) -> str:
+    """Return a short name made from the data's: 'ETTh1-OT-h96'."""
+    stem = series.path.removeprefix("example:") if series.path.startswith("example:") else Path(series.path).name
+    stem = stem.split(".")[0] or "series"
+    parts = [stem]
+    if len(series.targets) == 1 and series.targets[0].lower() not in stem.lower() and not series.path.startswith("ex"):
+        parts.append(series.targets[0])
+    if horizon > 1:
+        parts.append(f"h{horizon}")
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).strip("._")[:80] or "study"
+
+
+def _search(
+    study: optuna.Study,
+    objective: Objective,
+    n_trials: int | None,
+    budget: Budget,
+    callbacks: Sequence[OptunaCallback],
+    tell: Progress,
+) -> None:
+    """Run what is left of the study's budget."""
+
+    def best_so_far() -> FrozenTrial | None:
+        return next(iter(completed(study)), None)
+
+    def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+        tell.trial(trial)
+        if clock.monotonic() >= budget.study_end(best_so_far()):
+            study.stop()
+
+    done = spent(study)
+    if not study.get_trials(deepcopy=False):
+        enqueue_known(study, objective.space)
+    objective.deadline = lambda: budget.trial_end(best_so_far())
+    remaining = None if n_trials is None else max(0, n_trials - done)
+    tell.begin(n_trials, done, budget.left())
+    if remaining == 0:
+        return
+    study.optimize(
+        objective,
+        n_trials=remaining,
+        callbacks=[after_trial, stop_after_failures, *callbacks],
+        catch=(Exception,),
+    )
+
+
+def _winner(study: optuna.Study) -> FrozenTrial:
+    ranked = completed(study)
+    if not ranked:
+        reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
+        reason = next((r for r in reversed(reasons) if r), "none was begun")
+        raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
+    return ranked[0]
+
+
+def _own_models(objective: Objective, best: FrozenTrial) -> tuple[LSTMForecaster, ...]:
+    if objective.best is None or objective.best.number != best.number:
+        raise StudyError(
+            f"retraining trial {best.number} diverged with every seed; pass another --seed, or a space without it"
+        )
+    return objective.best.models[:1]
+
+
+def _test(
+    series: SeriesSet,
+    parts: Split,
+    task: Task,
+    model: ForecastModel,
+    retrained: Retrained,
+    rows: str,
+    study: optuna.Study,
+    best: FrozenTrial,
+    seed: int,
+) -> Result:
+    """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
+    windows = Windows(series, task.shape.horizon)
+    positions = windows.positions(parts.test, 0, reach_back=True)
+    fitted = fit_baselines(
+        windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
+    )
+    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    total = score(model.network, windows, positions, task.scale)
+    alone = [score(m.cpu(), windows, positions, task.scale) for m in retrained.models]
+    block = max(task.shape.horizon, task.shape.period)
+    tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
+    return Result(
+        model=model,
+        study=study,
+        test=tested,
+        best_params=best.user_attrs["config"],
+        record={
+            "schema": record.SCHEMA,
+            "data": record.data_record(series, parts, task.shape.horizon),
+            "study": {},
+            "best": record.best_record(best, series.targets),
+            "test": record.test_record(tested),
+            "retrain": record.retrain_record(retrained, alone, rows, series.targets),
+            "baselines": record.baselines_record(task, baselines, series.targets),
+            "skill": record.skill_record(tested, baselines),
+            "findings": [],
+        },
+        windows=windows,
+        test_positions=positions,
+    )
+
+
+def _shown_storage(storage: str | BaseStorage | None) -> str | None:
+    if storage is None:
+        return None
+    return mask_password(storage) if isinstance(storage, str) else type(storage).__name__

@@ -1,0 +1,75 @@
+"""Time: how much there is, how much the retrain will want of it, and when a trial must stop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from optuna.trial import FrozenTrial
+
+_RESERVE_UNKNOWN = 0.25  # of the time left, kept for the retrain while no trial has shown what it costs
+_RESERVE_MOST = 0.5  # of all time: beyond that fewer seeds are retrained
+_TRIAL_SHARE = 0.34  # of the time left, at most for one trial: one slow configuration must not eat the study
+_MARGIN = 1.2
+_OVERHEAD = 1.0  # seconds for scoring and writing files
+
+
+@dataclass(slots=True)
+class Budget:
+    """A time limit for study and retrain together, and a clock for what they took.
+
+    Attributes:
+        timeout: seconds, from now; None: no limit.
+        seeds: models to retrain.
+        growth: windows in the retrain's rows over those that one epoch of a trial (all folds) trains on.
+    """
+
+    timeout: float | None
+    seeds: int = 1
+    growth: float = 1.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def end(self) -> float:
+        """When all must be over, on the clock of `time.monotonic`."""
+        return math.inf if self.timeout is None else self.began + self.timeout
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, None without a limit."""
+        return None if self.timeout is None else max(0.0, self.end - time.monotonic())
+
+    def study_end(self, best: FrozenTrial | None) -> float:
+        """Return when trials must be over, so that the best one so far can be retrained in time."""
+        if self.timeout is None:
+            return math.inf
+        if best is None:
+            return time.monotonic() + (self.end - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
+        needed = self.retrain_seconds(best) * _MARGIN + _OVERHEAD
+        return self.end - min(needed, _RESERVE_MOST * self.timeout)
+
+    def trial_end(self, best: FrozenTrial | None) -> float:
+        """Return when a trial that begins now must stop with what it has."""
+        now = time.monotonic()
+        end = self.study_end(best)
+        return end if math.isinf(end) else now + max(0.0, end - now) * _TRIAL_SHARE
+
+    def retrain_seconds(self, best: FrozenTrial) -> float:
+        """Return the seconds that retraining a completed trial's configuration will take, from what the trial took."""
+        attrs = best.user_attrs
+        if not attrs["epochs"]:
+            return _OVERHEAD
+        per_epoch = attrs["seconds"] / attrs["epochs"]
+        return float(per_epoch * attrs["best_epoch"] * self.growth * self.seeds)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside to `seconds[name]`."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began

@@ -1,0 +1,284 @@
+"""The `lstm-tune` command line: each subcommand is one call of the API; heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_tune.errors import LstmTuneError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_tune.evaluate import Score
+    from lstm_tune.progress import Progress
+
+app = typer.Typer(
+    name="lstm-tune",
+    help="The best LSTM for your time series in the time you have, an honest test MSE, and why it was high.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+spaces_app = typer.Typer(help="The search-space presets: list them, show one, check a file.", no_args_is_help=True)
+app.add_typer(spaces_app, name="spaces")
+
+_DATA = typer.Argument(metavar="DATA", help="A CSV, Parquet or Feather file, or example:NAME.", show_default=False)
+_RUN = typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)
+
+
+@app.command()
+def tune(
+    data: Annotated[str, _DATA],
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="COL", help="Column to forecast; may be repeated.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COL", help="Time column; found where it is obvious.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")
+    ] = None,
+    horizon: Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")] = 1,
+    past: Annotated[
+        list[str] | None, typer.Option(metavar="COLS", help="Covariates known up to now, by commas.")
+    ] = None,
+    future: Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")] = None,
+    calendar: Annotated[
+        bool | None, typer.Option("--calendar/--no-calendar", help="Hour, weekday and season as covariates.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
+    ] = "0.7,0.1,0.2",
+    folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 1,
+    space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Limit for everything: 90s, 10m, 1h30m. [neither: 50 trials in 10m]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="The same seed gives the same result.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    sampler: Annotated[str, typer.Option(help="tpe, random, gp, cmaes or grid.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
+    ] = None,
+    retrain_seeds: Annotated[int, typer.Option(metavar="N", help="Models in the final ensemble.")] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/NAME]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in the run folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
+    seconds = None if timeout is None else parse_duration(timeout)
+    import optuna
+
+    from lstm_tune import api
+    from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.screen import show_result
+    from lstm_tune.split import parse_split
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = _console(stderr=as_json)
+    folder = out or default_folder(study or default_name(data, target, horizon), resume=resume)
+    keep_freed_memory()
+    try:
+        result = api.tune(
+            data,
+            target=target or None,
+            time=time,
+            id=id,
+            horizon=horizon,
+            past=split_columns(past),
+            future=split_columns(future),
+            calendar=calendar,
+            split=parse_split(split),
+            folds=folds,
+            space=space,
+            n_trials=trials,
+            timeout=seconds,
+            seed=seed,
+            precision=precision,
+            device=device,
+            sampler=sampler,
+            pruner=pruner,
+            study_name=study,
+            storage=storage,
+            retrain_seeds=retrain_seeds,
+            out=folder,
+            resume=resume,
+            progress=_progress(console, quiet=quiet or as_json),
+        )
+    except KeyboardInterrupt:
+        again = [a for a in sys.argv[1:] if a != "--resume"]
+        if out is None:
+            again += ["--out", str(folder)]
+        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {shlex.join(again)} --resume")
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif not quiet:
+        show_result(console, result.to_dict(), str(folder))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, _RUN],
+    data: Annotated[str, _DATA],
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the forecast there.")] = None,
+) -> None:
+    """Forecast what follows the last row of DATA."""
+    from lstm_tune import api
+    from lstm_tune.files import replacing
+
+    forecast = api.load(run).predict(data)
+    if not any(forecast["series"]):
+        forecast = forecast.drop(columns="series")
+    if out is None:
+        print(forecast.to_csv(index=False), end="")
+        return
+    if not out.parent.is_dir():
+        raise UsageError(f"cannot write {str(out)!r}: the folder {str(out.parent)!r} does not exist; make it first")
+    with replacing(out) as beside:
+        forecast.to_csv(beside, index=False)
+    _say(f"{len(forecast)} rows written to {out}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, _RUN],
+    data: Annotated[str, _DATA],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Score a saved model on other rows, beside the naive forecasts."""
+    from lstm_tune import api
+    from lstm_tune.screen import show_scores
+
+    model = api.load(run)
+    scores = {name: _score_record(s, model.spec.targets) for name, s in model.evaluate(data).items()}
+    if as_json:
+        print(json.dumps(scores, allow_nan=False))
+    else:
+        show_scores(_console(), scores, model.spec.targets)
+
+
+@spaces_app.command("list")
+def spaces_list() -> None:
+    """List the presets."""
+    from rich.table import Table
+
+    from lstm_tune.space import load_space, presets
+
+    table = Table.grid(padding=(0, 2))
+    for name in presets():
+        table.add_row(name, load_space(name).description)
+    _console().print(table)
+
+
+@spaces_app.command("show")
+def spaces_show(name: Annotated[str, typer.Argument(metavar="NAME", help="A preset.")]) -> None:
+    """Print a preset's file: a start for one's own."""
+    from lstm_tune.space import load_space, presets
+
+    load_space(name)
+    path = presets().get(name) or Path(name)
+    print(path.read_text(encoding="utf-8"), end="")
+
+
+@spaces_app.command("check")
+def spaces_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file.")]) -> None:
+    """Check a search-space file."""
+    from lstm_tune.space import Fixed, load_space
+
+    space = load_space(file)
+    searched = [name for name, p in space.parameters.items() if not isinstance(p, Fixed)]
+    print(
+        f"{file}: fine; searches {len(searched)} parameters ({', '.join(searched)}), "
+        f"fixes {len(space.parameters) - len(searched)}"
+    )
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds from '90', '90s', '10m', '1h30m'.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    if not match or not any(match.groups()):
+        raise UsageError(f"timeout must be a time such as 90s, 10m or 1h30m, but is {text!r}")
+    hours, minutes, seconds = (float(g or 0) for g in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def split_columns(values: list[str] | None) -> list[str]:
+    """Return column names from options that hold one name, or several with commas between."""
+    return [name.strip() for value in values or [] for name in value.split(",") if name.strip()]
+
+
+def default_name(data: str, target: list[str] | None, horizon: int) -> str:
+    """Return the name that a run has when none is given: 'ETTh1-OT-h96'."""
+    stem = data.removeprefix("example:") if data.startswith("example:") else Path(data).name.split(".")[0]
+    parts = [stem, *(target if target and len(target) == 1 else []), *([f"h{horizon}"] if horizon > 1 else [])]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).strip("._")[:80] or "study"
+
+
+def default_folder(name: str, *, resume: bool) -> Path:
+    """Return runs/NAME, or the first runs/NAME-2, -3, … that holds no study; the last that holds one, to resume."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "study"
+    folders = [Path("runs") / name]
+    while any((folders[-1] / file).exists() for file in ("study.journal", "result.json")):
+        folders.append(Path("runs") / f"{name}-{len(folders) + 1}")
+    return folders[-2] if resume and len(folders) > 1 else folders[-1]
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line and an exit status."""
+    try:
+        app()
+    except LstmTuneError as error:
+        _say(f"lstm-tune: {' '.join(str(error).split())}")
+        sys.exit(error.exit_status)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    # A pipe has no width of its own; 80 columns would wrap the tables.
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+
+
+def _progress(console: Console, *, quiet: bool) -> Progress:
+    from lstm_tune.progress import LiveProgress, PlainProgress, Silent
+
+    if quiet:
+        return Silent()
+    return LiveProgress(console) if console.is_terminal else PlainProgress()
+
+
+def _score_record(score: Score, targets: tuple[str, ...]) -> dict[str, Any]:
+    from lstm_tune.result import per_target
+
+    return {
+        "mse": per_target(score.mse, targets),
+        "rmse": per_target(tuple(m**0.5 for m in score.mse), targets),
+        "mae": per_target(score.mae, targets),
+        "r2": per_target(score.r2, targets),
+        "mse_scaled": score.mse_scaled,
+        "windows": score.windows,
+    }

@@ -1,0 +1,213 @@
+"""What a person sees while a study runs: a live display, plain lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lstm_tune.train import EpochStats
+
+
+class Progress(Protocol):
+    """What happens in a study, as it happens."""
+
+    def note(self, text: str) -> None:
+        """Say one sentence about the data or the search."""
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Begin a study of so many trials, of which some are done, within so many seconds."""
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """A trial has ended an epoch."""
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """A trial has ended."""
+
+    def retrain(self, done: int, asked: int) -> None:
+        """So many seeds of the retrain are done."""
+
+    def end(self) -> None:
+        """Nothing more will come."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Say nothing."""
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Say nothing."""
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """Say nothing."""
+
+    def retrain(self, done: int, asked: int) -> None:
+        """Say nothing."""
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+class _Tally:
+    """What both displays count."""
+
+    def __init__(self) -> None:
+        self.trials: int | None = None
+        self.done = 0
+        self.pruned = 0
+        self.failed = 0
+        self.best: tuple[float, int] | None = None
+        self.began = time.monotonic()
+        self.seconds: float | None = None
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        self.trials, self.done, self.seconds = trials, done, seconds
+        self.began = time.monotonic()
+
+    def add(self, trial: FrozenTrial) -> bool:
+        """Count a trial; return whether it is the best so far."""
+        self.done += 1
+        self.pruned += trial.state is TrialState.PRUNED
+        self.failed += trial.state is TrialState.FAIL
+        better = trial.value is not None and (self.best is None or trial.value < self.best[0])
+        if trial.value is not None and better and trial.state is TrialState.COMPLETE:
+            self.best = (trial.value, trial.number)
+            return True
+        return False
+
+    def of(self) -> str:
+        return f"/{self.trials}" if self.trials is not None else ""
+
+    def time_left(self) -> str:
+        """Return 'time left 3:20' by the budget or the pace so far, or ''."""
+        spent = time.monotonic() - self.began
+        left = [self.seconds - spent] if self.seconds is not None else []
+        if self.trials and self.done:
+            left.append(spent / self.done * (self.trials - self.done))
+        return f"time left {_clock(min(left))}" if left else ""
+
+
+class PlainProgress:
+    """One line for each ended trial: for logs and pipes."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._tally = _Tally()
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print the sentence."""
+        self._say(text)
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Print the budget."""
+        self._tally.begin(trials, done, seconds)
+        budget = [f"{trials} trials"] if trials is not None else []
+        budget += [f"{_clock(seconds)} minutes"] if seconds is not None else []
+        self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Say nothing: a line for each trial is enough."""
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """Print how the trial ended."""
+        best = self._tally.add(trial)
+        self._say(f"trial {trial.number} ({self._tally.done}{self._tally.of()}): {describe_trial(trial)}" + " *" * best)
+
+    def retrain(self, done: int, asked: int) -> None:
+        """Print the count."""
+        self._say(f"retrained seed {done} of {asked}")
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+class LiveProgress:
+    """A display that stays in place: the newest trials, the running one, and the state of the study."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tally = _Tally()
+        self._live: Live | None = None
+        self._running = ""
+        self._recent: list[tuple[FrozenTrial, bool]] = []
+        self._retrain = ""
+
+    def note(self, text: str) -> None:
+        """Print the sentence above the display."""
+        self._console.print(Text("· " + text, style="dim"))
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Begin the display."""
+        self._tally.begin(trials, done, seconds)
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Show the running trial's epoch."""
+        self._running = f"trial {trial}: epoch {stats.epoch}, validation MSE {stats.val:.4g}"
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """Show how the trial ended."""
+        best = self._tally.add(trial)
+        self._recent = [*self._recent[-7:], (trial, best)]
+        self._running = ""
+
+    def retrain(self, done: int, asked: int) -> None:
+        """Show the count."""
+        self._running = ""
+        self._retrain = f"best configuration retrained on train and validation rows: {done} of {asked} seeds"
+
+    def end(self) -> None:
+        """End the display."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _render(self) -> Group:
+        tally = self._tally
+        table = Table.grid(padding=(0, 2))
+        for trial, best in self._recent:
+            style = "bold green" if best else "dim" if trial.state is not TrialState.COMPLETE else ""
+            table.add_row(Text(f"trial {trial.number}", style=style), Text(describe_trial(trial), style=style))
+        counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
+        counts += [f"{tally.failed} failed"] if tally.failed else []
+        counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
+        left = tally.time_left()
+        state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
+        return Group(table, Text(self._retrain or self._running or "…", style="cyan"), state)
+
+
+def describe_trial(trial: FrozenTrial) -> str:
+    """Return how a trial ended, in a few words."""
+    attrs = trial.user_attrs
+    if trial.state is TrialState.COMPLETE and trial.value is not None:
+        config = attrs.get("config", {})
+        text = f"validation MSE {trial.value:.5g}"
+        if "same_as_trial" in attrs:
+            return f"{text}, as trial {attrs['same_as_trial']}"
+        shape = f"lookback {config.get('lookback')}, {config.get('layers')} × {config.get('hidden_units')} units"
+        return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}"
+    if trial.state is TrialState.PRUNED:
+        return f"pruned: {attrs.get('pruned_because', 'by the pruner')}"
+    cause = str(attrs.get("traceback", "")).strip().splitlines()
+    return "failed: " + (cause[-1] if cause else "interrupted")
+
+
+def _clock(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

@@ -1,0 +1,158 @@
+"""`result.json`: what a study found, as plain JSON."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import sys
+from collections import Counter
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from lstm_tune.evaluate import Score
+from lstm_tune.result import TestScore, per_target, time_labels
+from lstm_tune.retrain import Retrained
+from lstm_tune.series import SeriesSet
+from lstm_tune.split import Ranges, Split
+from lstm_tune.task import Task
+
+SCHEMA = 1
+_PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
+
+
+def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
+    """Describe the data: rows, columns, the three parts, what was missing and what was repaired."""
+    return {
+        "path": data.path,
+        "rows": data.n_rows,
+        "freq": data.freq,
+        "target": list(data.targets),
+        "series": data.n_series,
+        "channels": data.n_channels,
+        "past": list(data.past_names),
+        "future": list(data.future_names),
+        "horizon": horizon,
+        "split": {
+            name: _part(data, ranges)
+            for name, ranges in (("train", split.train), ("val", split.val), ("test", split.test))
+        },
+        "missing": data.missing,
+        "repaired": data.repaired,
+        "notes": [*data.notes, *split.notes],
+    }
+
+
+def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:
+    used = [(a, b) for a, b in ranges if b > a]
+    first = min((data.times[a] for a, _ in used))
+    last = max((data.times[b - 1] for _, b in used))
+    labels = time_labels(data.times[[0]].repeat(2)) if not used else time_labels(_stack(data, first, last))
+    return {"rows": sum(b - a for a, b in used), "start": str(labels[0]), "end": str(labels[1])}
+
+
+def _stack(data: SeriesSet, first: Any, last: Any) -> Any:
+    pair = data.times[:2].copy().repeat(2)[:2]
+    pair[0], pair[1] = first, last
+    return pair
+
+
+def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
+    """Describe the winner by its number, its parameters and its validation scores."""
+    attrs = trial.user_attrs
+    return {
+        "trial": trial.number,
+        "params": attrs["config"],
+        "val_mse": per_target(tuple(attrs["val_mse"]), targets),
+        "val_mse_scaled": attrs["val_mse_scaled"],
+        "value": trial.value,
+        "fold_mse_scaled": attrs["fold_mse_scaled"],
+        "epochs": attrs["best_epoch"],
+        "weights": attrs["parameters"],
+    }
+
+
+def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
+    """Describe the study: name, storage without its password, and how its trials ended."""
+    states = Counter(t.state for t in study.get_trials(deepcopy=False))
+    names = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+    return {
+        "name": study.study_name,
+        "storage": storage,
+        "direction": "minimize",
+        "n_trials": sum(states[s] for s in names),
+        "states": {s.name: states[s] for s in names},
+    }
+
+
+def retrain_record(retrained: Retrained, scores: list[Score], rows: str, targets: tuple[str, ...]) -> dict[str, Any]:
+    """Describe the retrain: what each seed alone would have scored on the test rows."""
+    scaled = [s.mse_scaled for s in scores]
+    return {
+        "rows": rows,
+        "epochs": retrained.epochs,
+        "asked": retrained.asked,
+        "seeds": [
+            {"seed": seed, "mse": per_target(s.mse, targets), "mse_scaled": s.mse_scaled}
+            for seed, s in zip(retrained.seeds, scores, strict=True)
+        ],
+        "mean": statistics.fmean(scaled),
+        "sd": statistics.stdev(scaled) if len(scaled) > 1 else None,
+    }
+
+
+def baselines_record(task: Task, test: dict[str, Score], targets: tuple[str, ...]) -> dict[str, Any]:
+    """Put each baseline's validation and test MSE together."""
+    return {
+        name: {
+            "val_mse": per_target(task.baselines[name][0], targets),
+            "val_mse_scaled": task.baselines[name][1],
+            "test_mse": per_target(score.mse, targets),
+            "test_mse_scaled": score.mse_scaled,
+        }
+        for name, score in test.items()
+    }
+
+
+def skill_record(test: TestScore, baselines: dict[str, Score]) -> dict[str, float | None]:
+    """Return 1 - mse/baseline for each baseline (scaled MSE); None where the baseline makes no error at all."""
+    return {
+        name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
+        for name, score in baselines.items()
+    }
+
+
+def test_record(test: TestScore) -> dict[str, Any]:
+    """Return the test score as JSON."""
+    return asdict(test) | {"ci95": list(test.ci95)}
+
+
+def env_record(device: str, precision: str, seed: int) -> dict[str, Any]:
+    """Describe the software, the device and the seed."""
+    return {
+        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "seed": seed,
+    }
+
+
+def timing_record(seconds: dict[str, float], study: optuna.Study) -> dict[str, Any]:
+    """Return seconds by phase, trials per hour and training windows per second."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trained = [t for t in trials if "same_as_trial" not in t.user_attrs]
+    samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
+    busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
+    ended = sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
+    return {
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "trials_per_hour": round(3600 * ended / seconds["study"], 1) if seconds["study"] > 0 else None,
+        "samples_per_second": round(samples / busy, 1) if busy > 0 else None,
+    }

@@ -1,0 +1,202 @@
+"""What `tune` returns, and the run folder that it becomes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import torch
+from optuna.trial import FrozenTrial
+
+from lstm_tune.evaluate import Score, forecast_all
+from lstm_tune.files import make_folder, replacing, write_json
+from lstm_tune.forecaster import ForecastModel
+from lstm_tune.windows import Windows
+
+SCHEMA = 1
+_CHUNK_WINDOWS = 20_000
+Number = float | dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestScore:
+    """The score on the test rows; with several targets `mse` and its kin map each column to its number."""
+
+    mse: Number
+    rmse: Number
+    mae: Number
+    r2: Number
+    mse_scaled: float
+    per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
+    ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
+    windows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Result:
+    """A finished study: the model, its honest score, and all that `result.json` holds.
+
+    Attributes:
+        model: forecasts frames; the mean of the retrained seeds.
+        study: the ordinary `optuna.Study`.
+        test: the score on the test rows.
+        best_params: {name: value} of the winner, all parameters resolved.
+        record: what `result.json` holds.
+    """
+
+    model: ForecastModel
+    study: optuna.Study
+    test: TestScore
+    best_params: dict[str, Any]
+    record: dict[str, Any]
+    windows: Windows  # of all rows, for forecast.csv
+    test_positions: torch.Tensor
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `result.json` holds."""
+        return self.record
+
+    def save(self, folder: str | Path) -> None:
+        """Write the run folder: model/, trials.csv, forecast.csv and, last, result.json."""
+        folder = Path(folder)
+        make_folder(folder)
+        self.model.save(folder / "model")
+        write_trials(self.study, folder / "trials.csv")
+        write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
+        write_json(folder / "result.json", self.record)
+
+
+def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:
+    """Return the one number of a single target, or {target: number}."""
+    return values[0] if len(values) == 1 else dict(zip(targets, values, strict=True))
+
+
+def test_score(
+    score: Score, targets: tuple[str, ...], sd: tuple[float, ...], ci_scaled: tuple[float, float]
+) -> TestScore:
+    """Turn a `Score` into what is reported.
+
+    Args:
+        score: on the test windows.
+        targets: names of the columns.
+        sd: standard deviations of the train rows.
+        ci_scaled: interval of the scaled MSE.
+    """
+    variance = np.array(sd) ** 2
+    steps = np.array(score.per_step_mse)
+    single = len(targets) == 1
+    unit = float(variance[0]) if single else 1.0
+    return TestScore(
+        mse=per_target(score.mse, targets),
+        rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
+        mae=per_target(score.mae, targets),
+        r2=per_target(score.r2, targets),
+        mse_scaled=score.mse_scaled,
+        per_step_mse=(steps[0] if single else (steps / variance[:, None]).mean(0)).tolist(),
+        ci95=(ci_scaled[0] * unit, ci_scaled[1] * unit),
+        windows=score.windows,
+    )
+
+
+def trial_row(trial: FrozenTrial) -> dict[str, Any]:
+    """Return one trial as a row of trials.csv: its fate first, then its parameters."""
+    attrs = trial.user_attrs
+    row: dict[str, Any] = {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.value,
+        "val_mse_scaled": attrs.get("val_mse_scaled"),
+        "best_epoch": attrs.get("best_epoch"),
+        "epochs": attrs.get("epochs"),
+        "stopped": attrs.get("stopped"),
+        "seconds": attrs.get("seconds"),
+        "weights": attrs.get("parameters"),
+        "pruned_because": attrs.get("pruned_because"),
+        "same_as_trial": attrs.get("same_as_trial"),
+    }
+    return row | {f"params_{name}": value for name, value in attrs.get("config", trial.params).items()}
+
+
+def write_trials(study: optuna.Study, path: Path) -> None:
+    """Write every trial as one row of a CSV."""
+    rows = [trial_row(t) for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    with replacing(path) as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False)
+
+
+def write_forecast(model: ForecastModel, windows: Windows, positions: torch.Tensor, path: Path) -> None:
+    """Write a row for each test window and step: time, series, step, actual, forecast.
+
+    `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
+    there are several targets, or both. A value that was not observed is left empty.
+    """
+    data, horizon = windows.data, windows.horizon
+    stamps = time_labels(data.times)
+    offsets = np.array(data.offsets)
+    names = pa.array(
+        [
+            " ".join(filter(None, (s, t if len(data.targets) > 1 else ""))) or t
+            for t in data.targets
+            for s in data.series
+        ]
+    )
+    times = pa.array(stamps)
+    origin = np.array(data.origin)
+    values, observed = data.values.numpy(), data.observed.numpy()
+    steps = np.arange(horizon)
+    with replacing(path) as beside:
+        schema = pa.schema(
+            [
+                ("time", pa.string()),
+                ("series", pa.string()),
+                ("step", pa.int64()),
+                ("actual", pa.float64()),
+                ("forecast", pa.float64()),
+            ]
+        )
+        with pyarrow.csv.CSVWriter(
+            beside, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed")
+        ) as writer:
+            for chunk in torch.split(positions, _CHUNK_WINDOWS):
+                forecast = forecast_all(model.network, windows, chunk).double().numpy()
+                channel, row = np.divmod(chunk.cpu().numpy(), windows.rows)
+                rows = (row[:, None] + steps).reshape(-1)
+                channels = np.repeat(channel, horizon)
+                series = np.repeat(np.searchsorted(offsets, row, side="right") - 1, horizon)
+                actual = values[channels, rows].astype(np.float64) + origin[channels]
+                writer.write_table(
+                    pa.table(
+                        {
+                            "time": times.take(pa.array(rows)),
+                            "series": names.take(pa.array(channels * len(data.series) + series)),
+                            "step": pa.array(np.tile(steps + 1, len(chunk))),
+                            "actual": pa.array(_digits(actual), mask=~observed[channels, rows]),
+                            "forecast": pa.array(_digits(forecast.reshape(-1) + origin[channels])),
+                        },
+                        schema=schema,
+                    )
+                )
+
+
+def _digits(x: np.ndarray) -> np.ndarray:
+    """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
+        rounded = np.round(x * power) / power
+    return np.where(np.isfinite(rounded) & (x != 0), rounded, x)
+
+
+def time_labels(times: np.ndarray) -> np.ndarray:
+    """Return time stamps (N,) as strings, the date alone where no time of day differs from midnight."""
+    if times.dtype.kind != "M":
+        return times.astype(str)
+    whole_days = bool((times == times.astype("datetime64[D]")).all())
+    labels: np.ndarray = np.datetime_as_string(times, unit="D" if whole_days else "s")
+    return labels if whole_days else np.char.replace(labels, "T", " ")

@@ -1,0 +1,134 @@
+"""The tables that commands end with, readable by a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_NAMES = {
+    "persistence": "persistence (the last value again)",
+    "seasonal_naive": "seasonal naive (the last season again)",
+    "ridge": "ridge regression",
+}
+
+
+def number(value: float | None) -> str:
+    """Return a number in at most five significant digits, without an exponent where that stays short."""
+    if value is None:
+        return "–"
+    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.4g}"
+    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
+    return f"{float(text):,.10g}"
+
+
+def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
+    """Print what `tune` found: scores beside the baselines, the parameters, the files, what to do next."""
+    data, test, best = record["data"], record["test"], record["best"]
+    targets = data["target"]
+    single = len(targets) == 1
+    console.print()
+    what = targets[0] if single else f"{len(targets)} columns"
+    ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
+    rows = data["split"]["test"]
+    console.print(
+        Text(f"Test MSE of {what}, {ahead} ahead, over {test['windows']:,} windows", style="bold")
+        + Text(f" ({rows['start']} to {rows['end']}, seen by no trial)", style="dim")
+    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("forecast")
+    if single:
+        table.add_column("test MSE", justify="right")
+        table.add_column("RMSE", justify="right")
+    table.add_column("scaled MSE", justify="right")
+    table.add_column("validation, scaled", justify="right")
+    table.add_column("LSTM is better by", justify="right")
+    own = [number(test["mse"]), number(test["rmse"])] if single else []
+    table.add_row(
+        "tuned LSTM", *own, number(test["mse_scaled"]), number(best["val_mse_scaled"]), "", style="bold green"
+    )
+    for name, baseline in record["baselines"].items():
+        own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
+        skill = record["skill"][name]
+        table.add_row(
+            _NAMES[name],
+            *own,
+            number(baseline["test_mse_scaled"]),
+            number(baseline["val_mse_scaled"]),
+            "–" if skill is None else f"{skill:+.1%}",
+        )
+    console.print(table)
+    low, high = test["ci95"]
+    retrain = record["retrain"]
+    spread = (
+        ""
+        if retrain["sd"] is None
+        else f"; its seeds alone: {number(retrain['mean'])} ± {number(retrain['sd'])} scaled"
+    )
+    console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low)} to {number(high)}{spread}")
+    console.print(
+        Text(
+            "scaled: divided by the variance of the train rows, so that 1.0 is what forecasting their mean costs", "dim"
+        )
+    )
+    console.print()
+    study = record["study"]
+    states = study["states"]
+    ended = f"{study['n_trials']} trials ({states['COMPLETE']} completed, {states['PRUNED']} pruned"
+    ended += f", {states['FAIL']} failed)" if states["FAIL"] else ")"
+    console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
+    console.print(show_params(best["params"]))
+    seconds = record["timing"]["seconds"]
+    console.print(
+        Text(
+            f"trained on {retrain['rows']} rows for {retrain['epochs']} epochs, mean of {len(retrain['seeds'])} seeds; "
+            f"{seconds['total']:.0f} s in all",
+            style="dim",
+        )
+    )
+    if folder is not None:
+        console.print()
+        console.print(
+            Text("Written to ") + Text(folder, style="bold") + Text(": result.json, forecast.csv, trials.csv, model/")
+        )
+        console.print(
+            Text("Next: ") + Text(f"lstm-tune predict {_quoted(folder)} {_quoted(data['path'])}", style="cyan")
+        )
+        if (study["storage"] or "").endswith("study.journal"):
+            console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(study['storage'])}", style="cyan"))
+
+
+def show_params(params: Mapping[str, Any]) -> Table:
+    """Return the parameters as a grid of name and value, three pairs to a line."""
+    grid = Table.grid(padding=(0, 2))
+    cells = [
+        (Text(name, style="dim"), Text(number(v) if isinstance(v, float) else str(v))) for name, v in params.items()
+    ]
+    for i in range(0, len(cells), 3):
+        grid.add_row(*[part for pair in cells[i : i + 3] for part in pair])
+    return grid
+
+
+def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...]) -> None:
+    """Print what `evaluate` found."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("forecast")
+    for column in ("MSE" if len(targets) == 1 else "scaled MSE", "RMSE", "MAE", "R²"):
+        table.add_column(column, justify="right")
+    for name, s in scores.items():
+        label = "this model" if name == "model" else _NAMES[name]
+        if len(targets) == 1:
+            table.add_row(label, *(number(s[k]) for k in ("mse", "rmse", "mae", "r2")))
+        else:
+            table.add_row(label, number(s["mse_scaled"]), "", "", "")
+    console.print(table)
+    console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
+
+
+def _quoted(path: str) -> str:
+    return f"'{path}'" if any(c in path for c in " '\"$&;()") else path

@@ -1,0 +1,104 @@
+"""The seasonal period of a series, found from the rows that may be looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_tune.series import SeriesSet
+from lstm_tune.split import Ranges
+
+# Periods, in rows, that people's calendars give to a frequency, the shortest first.
+_CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
+    "s": (60, 3600),
+    "min": (60, 1440),
+    "h": (24, 168),
+    "D": (7, 365),
+    "B": (5, 261),
+    "W": (52,),
+    "M": (12,),
+    "Q": (4,),
+}
+_MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
+_MIN_CYCLES = 3
+
+
+def calendar_periods(freq: str | None) -> tuple[int, ...]:
+    """Return the periods, in rows, that the calendar suggests for a pandas frequency ('30min': 48 and 336)."""
+    if freq is None:
+        return ()
+    base = freq.split("-")[0]
+    digits = base.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    unit, step = base[len(digits) :], int(digits or 1)
+    if unit == "min":
+        day = 1440
+        found: tuple[int, ...] = (60, day, 7 * day)
+    elif unit == "s":
+        found = (60, 3600, 86_400)
+    else:
+        key = unit if unit in _CALENDAR_PERIODS else unit[:1]
+        found = _CALENDAR_PERIODS.get(key, ())
+    return tuple(p // step for p in found if p % step == 0 and p // step > 1)
+
+
+def find_period(data: SeriesSet, rows: Ranges) -> int | None:
+    """Return the seasonal period in rows, or None where there is no season.
+
+    The autocorrelation of the first differences (of which a level, a trend or a random walk leaves nothing) is
+    searched for local peaks that stand clear of noise, among them the calendar's periods. The winner is the candidate
+    whose seasonal differences have the least mean square; of candidates within 5% of it the shortest. Several
+    channels and series vote with their median autocorrelation.
+
+    Args:
+        data: the series.
+        rows: for each series, the rows that may be looked at (the train rows).
+    """
+    pieces: list[NDArray[np.float64]] = []
+    for a, b in rows:
+        if b - a >= 8:
+            pieces.extend(data.values[:, max(a, b - _MAX_ROWS) : b].double().numpy())
+    if not pieces:
+        return None
+    longest = max(len(p) for p in pieces)
+    pieces = [p for p in pieces if len(p) >= longest / 2][:200]
+    shortest = min(len(p) for p in pieces)
+    max_lag = min(shortest // _MIN_CYCLES, 10_000)
+    if max_lag < 3:
+        return None
+    acf = np.median([_autocorrelation(np.diff(_clip(p)), max_lag) for p in pieces], axis=0)
+    noise = 4.0 / np.sqrt(shortest)
+    threshold = max(0.1, noise)
+    inner = np.arange(2, max_lag)
+    peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold)]
+    candidates = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
+    candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > threshold}
+    if not candidates:
+        return None
+    cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
+    best = min(cost.values())
+    return next(m for m, value in cost.items() if value <= 1.05 * best)
+
+
+def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut the most extreme thousandth, so that a handful of outliers cannot hide a season."""
+    low, high = np.quantile(x, [0.001, 0.999])
+    return np.clip(x, low, high)
+
+
+def _autocorrelation(x: NDArray[np.float64], max_lag: int) -> NDArray[np.float64]:
+    """Autocorrelation of x (n,) at lags 0..max_lag, by fast Fourier transform."""
+    x = x - x.mean()
+    size = 1 << int(2 * len(x) - 1).bit_length()
+    power = np.abs(np.fft.rfft(x, size)) ** 2
+    acov = np.fft.irfft(power, size)[: max_lag + 1]
+    if acov[0] <= 0:
+        return np.zeros(max_lag + 1)
+    # Divided by the number of pairs: long lags are not shrunk towards zero.
+    pairs = len(x) - np.arange(max_lag + 1)
+    result: NDArray[np.float64] = (acov / pairs) / (acov[0] / len(x))
+    return result
+
+
+def _seasonal_cost(x: NDArray[np.float64], m: int) -> float:
+    scale = np.var(np.diff(x)) or 1.0
+    return float(np.mean((x[m:] - x[:-m]) ** 2) / scale)

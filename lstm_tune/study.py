@@ -1,0 +1,271 @@
+"""The study: where it is stored, who samples, who prunes, and how it goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.space import Space
+
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
+PRUNERS = ("median", "none", "halving", "hyperband", "wilcoxon")
+SCHEMA = 1
+_SETTINGS = "lstm_tune"
+_FAILURES_IN_A_ROW = 10
+
+OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
+
+
+class PerTrialSampler(BaseSampler):
+    """A sampler whose random numbers depend on the seed and the trial's number alone.
+
+    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. So a study that
+    was interrupted and resumed suggests what the uninterrupted one would have.
+
+    Args:
+        make: maps a seed to a sampler.
+        seed: of the study.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._sampler = make(seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Make the trial's own sampler."""
+        self._sampler = self._make((self._seed * 1_000_003 + trial.number) % 2**32)
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Delegate to the trial's sampler."""
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Delegate to the trial's sampler."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Delegate to the trial's sampler."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Delegate to the trial's sampler."""
+        self._sampler.after_trial(study, trial, state, values)
+
+
+def make_sampler(sampler: str | BaseSampler, seed: int, space: Space) -> BaseSampler:
+    """Return the sampler of a name (`SAMPLERS`), or the given one.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if isinstance(sampler, BaseSampler):
+        return sampler
+    match sampler:
+        case "tpe":
+            return PerTrialSampler(lambda s: optuna.samplers.TPESampler(seed=s), seed)
+        case "random":
+            return PerTrialSampler(lambda s: optuna.samplers.RandomSampler(seed=s), seed)
+        case "gp":
+            return PerTrialSampler(lambda s: optuna.samplers.GPSampler(seed=s), seed)
+        case "cmaes":
+            return PerTrialSampler(
+                lambda s: optuna.samplers.CmaEsSampler(seed=s, warn_independent_sampling=False), seed
+            )
+        case "grid":
+            return optuna.samplers.GridSampler(space.grid(), seed=seed)
+    raise UsageError(f"sampler must be one of {', '.join(SAMPLERS)}, but is {sampler!r}")
+
+
+def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
+    """Return the pruner of a name (`PRUNERS`), or the given one.
+
+    Args:
+        pruner: a name or an Optuna pruner.
+        epochs: the most that a trial of the space may train; what halving and hyperband count in.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if isinstance(pruner, BasePruner):
+        return pruner
+    match pruner:
+        case "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 10))
+        case "none":
+            return optuna.pruners.NopPruner()
+        case "halving":
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 10))
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(min_resource=max(1, epochs // 10), max_resource=epochs)
+        case "wilcoxon":
+            return optuna.pruners.WilcoxonPruner(n_startup_steps=2)
+    raise UsageError(f"pruner must be one of {', '.join(PRUNERS)}, but is {pruner!r}")
+
+
+def journal_storage(path: Path) -> JournalStorage:
+    """Open (or begin) a journal file. The path is made absolute: every process must mean the same file."""
+    path = path.resolve()
+    backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+    return JournalStorage(backend)
+
+
+def open_storage(storage: str | Path | BaseStorage | None) -> BaseStorage:
+    """Return the storage behind a URL, a journal file's path, or None (in memory).
+
+    Raises:
+        StudyError: it cannot be opened.
+    """
+    if isinstance(storage, BaseStorage):
+        return storage
+    if storage is None:
+        return optuna.storages.InMemoryStorage()
+    if isinstance(storage, Path) or "://" not in storage:
+        try:
+            return journal_storage(Path(storage))
+        except OSError as error:
+            raise StudyError(f"cannot open the study file {str(storage)!r}: {error.strerror or error}") from None
+    try:
+        return optuna.storages.RDBStorage(storage)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudyError(f"cannot open the storage {mask_password(storage)!r}: {reason}") from None
+
+
+def mask_password(url: str) -> str:
+    """Return a storage URL that can be shown: the password is ***."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+def create_study(
+    storage: BaseStorage,
+    name: str,
+    settings: dict[str, Any],
+    *,
+    sampler: BaseSampler,
+    pruner: BasePruner,
+    resume: bool,
+) -> optuna.Study:
+    """Create the study, or take it up again.
+
+    Args:
+        storage: that holds it.
+        name: of the study.
+        settings: what makes two studies the same (data, split, space, seed); kept with the study and compared.
+        sampler: of parameters.
+        pruner: of trials.
+        resume: whether the study may exist already.
+
+    Raises:
+        StudyError: the study exists and `resume` was not asked for, or its settings differ.
+    """
+    exists = name in optuna.get_all_study_names(storage)
+    if exists and not resume:
+        raise StudyError(f"study {name!r} exists already; pass --resume to continue it, or another --study or --out")
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        sampler=sampler,
+        pruner=pruner,
+        direction="minimize",
+        load_if_exists=True,
+    )
+    plain = json.loads(json.dumps(settings))
+    if not exists:
+        study.set_user_attr(_SETTINGS, plain)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(["validation MSE, scaled"])
+    else:
+        kept = study.user_attrs.get(_SETTINGS)
+        if kept is None:
+            raise StudyError(f"study {name!r} was not made by lstm_tune; use another --study")
+        for key, value in plain.items():
+            if kept.get(key) != value:
+                raise StudyError(
+                    f"study {name!r} was made with another {key} ({_short(kept.get(key))}, now {_short(value)}); "
+                    f"repeat the first command with --resume, or use another --study or --out"
+                )
+        _take_up(study)
+    return study
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _take_up(study: optuna.Study) -> None:
+    """Fail the trials that an interruption left running, and queue them, and those it ended, again."""
+    again = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        again.append(trial)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        if trial.user_attrs.get("interrupted"):
+            again.append(trial)
+    queued = {
+        t.user_attrs.get("repeats") for t in study.get_trials(deepcopy=False) if t.user_attrs.get("repeats") is not None
+    }
+    for trial in again:
+        if trial.number not in queued:
+            study.enqueue_trial(trial.params, user_attrs={"repeats": trial.number})
+
+
+def spent(study: optuna.Study) -> int:
+    """Return how many trials of the budget are used up: all that ended, but for those that were queued again."""
+    trials = study.get_trials(deepcopy=False)
+    repeated = {t.user_attrs.get("repeats") for t in trials}
+    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    return sum(t.state in ended and t.number not in repeated and not t.user_attrs.get("interrupted") for t in trials)
+
+
+def enqueue_known(study: optuna.Study, space: Space) -> None:
+    """Queue the article's configuration and the preset's best-known ones, so that no study ends behind them."""
+    for params in space.enqueued():
+        study.enqueue_trial(params, skip_if_exists=True)
+
+
+def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End the study when the last ten trials all failed; a callback for `study.optimize`.
+
+    Raises:
+        StudyError: with the cause.
+    """
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    last = ended[-_FAILURES_IN_A_ROW:]
+    if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
+        cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
+        raise StudyError(
+            f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}"
+        )
+
+
+def completed(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the completed trials, the best first; equal values in the order of their numbers."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(trials, key=lambda t: (t.value if t.value is not None else float("inf"), t.number))

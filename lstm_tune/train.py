@@ -1,0 +1,306 @@
+"""The trainer: one model, or one for each fold, side by side. It knows nothing of Optuna.
+
+An *epoch* is a fixed number of training windows (`samples_per_epoch`), the same for every trial of a study whatever its
+lookback, patch or batch size, so that the n-th report of two trials came after equal work on equal data. For most
+data it is one pass over the train rows; short series are passed over several times, very long ones in part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.config import Config
+from lstm_tune.model import LSTMForecaster
+from lstm_tune.windows import Windows
+
+MIN_SAMPLES_PER_EPOCH = 2_048
+MAX_SAMPLES_PER_EPOCH = 131_072
+_EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
+_CHECK_EVERY = 16  # steps between looks at the loss: each look waits for an accelerator
+
+
+class Diverged(Exception):
+    """Training failed by itself: the text is the reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochStats:
+    """What is known after an epoch; epoch 0 is the untrained model."""
+
+    epoch: int
+    samples: int  # training windows seen so far, in all folds
+    train_loss: float  # mean over the epoch, of the loss that is trained on; NaN at epoch 0
+    val: float  # what is minimised
+    learning_rate: float
+    seconds: float  # since training began
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """The best epoch and how it was reached; the models hold that epoch's weights."""
+
+    best_epoch: int
+    best_val: float
+    epochs: int
+    stopped: str  # "epochs", "patience", "time"
+    history: tuple[EpochStats, ...]
+    factors: tuple[float, ...]  # what the plateau schedule multiplied the learning rate by, epoch by epoch
+
+
+def samples_per_epoch(windows: int) -> int:
+    """Return the training windows in an epoch, given how many there are at the shortest lookback."""
+    return min(max(windows, MIN_SAMPLES_PER_EPOCH), MAX_SAMPLES_PER_EPOCH)
+
+
+def schedule_factor(schedule: str, done: float) -> float:
+    """Return what the learning rate is multiplied by when `done` (0 to 1) of all planned steps are over.
+
+    cosine: from 1 to 0 by half a cosine (Loshchilov and Hutter 2017). one_cycle: from 1/25 up to 1 over the first 30%,
+    then by half a cosine to 0 (Smith and Topin 2018). constant and plateau: 1.
+    """
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "one_cycle":
+        if done < 0.3:
+            return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / 0.3))
+        return 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7))
+    return 1.0
+
+
+def plateau_factor(values: Sequence[float], *, patience: int = 2, factor: float = 0.5) -> float:
+    """Return the factor after these validation values: halved each time `patience` epochs brought nothing better."""
+    best, waited, result = math.inf, 0, 1.0
+    for value in values:
+        if value < best:
+            best, waited = value, 0
+        else:
+            waited += 1
+            if waited >= patience:
+                result, waited = result * factor, 0
+    return result
+
+
+class Trainer:
+    """One model in training on one set of windows, epoch by epoch, with random numbers of its own.
+
+    Args:
+        model: statistics fitted; its parameters are trained in place.
+        windows: where batches come from.
+        positions: the windows (n,) to train on, n >= 1.
+        config: optimizer, learning rate, batch size, schedule, …
+        samples: training windows in an epoch.
+        seed: of shuffling and dropout.
+    """
+
+    def __init__(
+        self, model: LSTMForecaster, windows: Windows, positions: Tensor, config: Config, samples: int, seed: int
+    ) -> None:
+        self.model = model
+        self.windows = windows
+        self.positions = positions
+        self.config = config
+        self.samples = samples
+        self.batch_size = min(config.batch_size, len(positions))
+        self.optimizer = _optimizer(model, config)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._random = RandomState(seed, windows.device)
+        self._queue = torch.empty(0, dtype=torch.int64)
+        self._steps_planned = config.epochs * math.ceil(samples / self.batch_size)
+        self._steps = 0
+        self._fully_observed = windows.data.observed.all().item()
+
+    def _next(self, count: int) -> Tensor:
+        """Return the next `count` positions of an endless sequence of permutations."""
+        while len(self._queue) < count:
+            order = torch.randperm(len(self.positions), generator=self._generator)
+            self._queue = torch.cat([self._queue, self.positions[order.to(self.positions.device)].cpu()])
+        head, self._queue = self._queue[:count], self._queue[count:]
+        return head.to(self.positions.device)
+
+    def run_epoch(self, factor: float = 1.0, deadline: float = math.inf) -> float | None:
+        """Train for one epoch.
+
+        Args:
+            factor: of the learning rate, beside the schedule's.
+            deadline: on the clock of `time.monotonic`.
+
+        Returns:
+            The mean training loss, or None where the deadline cut the epoch short.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        model, optimizer = self.model, self.optimizer
+        loss_of = _LOSSES[self.config.loss]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        epoch = self._next(self.samples)
+        total = torch.zeros((), device=self.windows.device)
+        model.train()
+        with self._random:
+            for step, chunk in enumerate(torch.split(epoch, self.batch_size)):
+                lr = self.config.learning_rate * factor
+                lr *= schedule_factor(self.config.schedule, self._steps / self._steps_planned)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                batch = self.windows.gather(chunk, model.context)
+                target = model.scale_level(batch.target, batch.channel)
+                elementwise = loss_of(model.level(batch), target)
+                if batch.observed is None:
+                    loss = elementwise.mean()
+                else:
+                    loss = (elementwise * batch.observed).sum() / batch.observed.sum()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                if self.config.gradient_clip:
+                    nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
+                optimizer.step()
+                self._steps += 1
+                total += loss.detach() * len(chunk)
+                if step % _CHECK_EVERY == 0:
+                    if not math.isfinite(float(total)):
+                        raise Diverged(f"the training loss became {float(loss):g} at step {self._steps}")
+                    if time.monotonic() > deadline:
+                        return None
+        mean = float(total) / len(epoch)
+        if not math.isfinite(mean):
+            raise Diverged(f"the training loss became {mean:g} by step {self._steps}")
+        return mean
+
+
+def fit(
+    trainers: Sequence[Trainer],
+    validate: Callable[[int], float],
+    *,
+    epochs: int,
+    patience: int,
+    on_epoch: Callable[[EpochStats], None] = lambda stats: None,
+    deadline: float = math.inf,
+) -> TrainResult:
+    """Train one model for each fold in lockstep; keep the weights of the epoch with the best mean validation value.
+
+    Args:
+        trainers: one for each fold.
+        validate: maps a fold's index to its validation value, with the model as it is.
+        epochs: at most.
+        patience: epochs without a better value after which training stops.
+        on_epoch: called after every epoch, from epoch 0 (untrained); may raise to end training.
+        deadline: on the clock of `time.monotonic`; training stops there with what it has.
+
+    Raises:
+        Diverged: a loss or a validation value is not finite, or has exploded.
+    """
+    began = time.monotonic()
+    config = trainers[0].config
+    history: list[EpochStats] = []
+    factors: list[float] = []
+    best, best_epoch, best_weights = math.inf, 0, [_copy_parameters(t.model) for t in trainers]
+    stopped = "epochs"
+    loss = math.nan
+    for epoch in range(epochs + 1):
+        factor = plateau_factor([s.val for s in history]) if config.schedule == "plateau" else 1.0
+        if epoch:
+            losses = [t.run_epoch(factor, deadline) for t in trainers]
+            if any(x is None for x in losses):
+                stopped = "time"
+                break
+            loss = math.fsum(x for x in losses if x is not None) / len(losses)
+            factors.append(factor)
+        value = math.fsum(validate(i) for i in range(len(trainers))) / len(trainers)
+        if not math.isfinite(value):
+            raise Diverged(f"the validation MSE became {value:g} after epoch {epoch}")
+        if epoch and value > _EXPLODED * max(1.0, history[0].val):
+            raise Diverged(f"the validation MSE exploded to {value:g} after epoch {epoch}")
+        stats = EpochStats(
+            epoch=epoch,
+            samples=epoch * sum(t.samples for t in trainers),
+            train_loss=loss,
+            val=value,
+            learning_rate=trainers[0].optimizer.param_groups[0]["lr"],
+            seconds=time.monotonic() - began,
+        )
+        history.append(stats)
+        if value < best:
+            best, best_epoch = value, epoch
+            best_weights = [_copy_parameters(t.model) for t in trainers]
+        on_epoch(stats)
+        if epoch - best_epoch >= patience and epoch < epochs:
+            stopped = "patience"
+            break
+        if time.monotonic() > deadline:
+            stopped = "time"
+            break
+    for trainer, weights in zip(trainers, best_weights, strict=True):
+        trainer.model.load_state_dict(weights, strict=False)
+    return TrainResult(
+        best_epoch=best_epoch,
+        best_val=best,
+        epochs=history[-1].epoch,
+        stopped=stopped,
+        history=tuple(history),
+        factors=tuple(factors),
+    )
+
+
+class RandomState(contextlib.AbstractContextManager["RandomState"]):
+    """Random numbers of one's own: inside the `with` torch's global generators run from this state.
+
+    Dropout inside `nn.LSTM` and weight initialisation draw from the global generator and take no other.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=self._devices):
+            torch.manual_seed(seed)
+            self._own = self._get()
+        self._outer = self._own
+
+    def _get(self) -> list[Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in self._devices)]
+
+    def _set(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        for device, state in zip(self._devices, states[1:], strict=True):
+            torch.cuda.set_rng_state(state, device)
+
+    def __enter__(self) -> RandomState:
+        self._outer = self._get()
+        self._set(self._own)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._own = self._get()
+        self._set(self._outer)
+
+
+def _copy_parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": lambda forecast, target: (forecast - target).square(),
+    "mae": lambda forecast, target: (forecast - target).abs(),
+    "huber": lambda forecast, target: nn.functional.huber_loss(forecast, target, reduction="none"),
+}
+
+
+def _optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    lr, decay = config.learning_rate, config.weight_decay
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
+        case "nadam":
+            return torch.optim.NAdam(parameters, lr=lr, weight_decay=decay)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=lr, weight_decay=decay)
+        case _:
+            return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=config.momentum, fused=True)

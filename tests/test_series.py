@@ -1,0 +1,284 @@
+"""One or many series on a regular grid: times, repairs, fill, precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstm_tune.assemble import fill_forward
+from lstm_tune.errors import DataError, UsageError
+from lstm_tune.load import load_series
+
+
+def frame_of(times: Any, values: Any, **columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"date": times, "y": values} | columns)
+
+
+def panel() -> pd.DataFrame:
+    """Series b, then a, of 4 and 3 days, a with a hole."""
+    return pd.DataFrame(
+        {
+            "shop": ["b", "b", "b", "b", "a", "a", "a"],
+            "date": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-03-01", "2024-03-02", "2024-03-04"],
+            "y": [1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 40.0],
+        }
+    )
+
+
+TIMES = pd.date_range("2024-01-01", periods=6, freq="h")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"y": range(6)}, index=TIMES),
+        pd.DataFrame({"y": range(6)}, index=TIMES.to_period("h")),
+        pd.DataFrame({"y": range(6), "when": TIMES}),
+        pd.DataFrame({"y": range(6), "when": TIMES.astype(str)}),
+        pd.DataFrame({"y": range(6), "when": TIMES.strftime("%d.%m.%Y %H:%M")}),
+        pd.DataFrame({"y": range(6), "Timestamp": TIMES.as_unit("s").astype("int64")}),
+        pd.DataFrame({"year": 2024, "month": 1, "day": 1, "hour": range(6), "minute": 0, "y": range(6)}),
+        pd.DataFrame({"Year": 2024, "MONTH": 1, "day": 1, "hour": range(6), "y": range(6)}),
+        pd.DataFrame({"y": range(6), "when": TIMES.tz_localize("UTC")}),
+        pd.DataFrame({"y": range(6), "when": TIMES.astype(str) + "+00:00"}),
+        pd.DataFrame({"y": range(6)}, index=pd.Index(TIMES.astype(str))),
+        pd.DataFrame({"y": range(6), "when": TIMES.to_pydatetime()}, dtype=object),
+    ],
+)
+def test_time_is_found_wherever_it_stands(frame: pd.DataFrame) -> None:
+    series = load_series(frame, target="y")
+    np.testing.assert_array_equal(series.times, TIMES.to_numpy())
+    assert series.freq == "h"
+    assert series.values.tolist() == [list(range(6))]
+    assert "irregular" not in str(series.notes)
+
+
+def test_year_alone_is_a_time_when_no_year_stands_twice_in_a_series() -> None:
+    years = load_series(pd.DataFrame({"YEAR": [1700, 1701, 1703], "y": [5, 6, 9]}))
+    assert (years.freq, years.repaired, years.targets) == ("YS", {"gap_rows": 1}, ("y",))
+    twice = pd.DataFrame({"year": [2000, 2000, 2001, 2001], "y": [5, 6, 9, 7], "id": ["a", "b"] * 2})
+    assert load_series(twice, target="y").freq is None
+    assert load_series(twice, target="y", id="id").freq == "YS"
+
+
+def test_named_time_goes_before_every_other() -> None:
+    frame = pd.DataFrame({"date": TIMES, "sent": TIMES + pd.Timedelta(days=1), "y": range(6)})
+    assert load_series(frame).time_name == "date"
+    assert load_series(frame, time="sent").times[0] == np.datetime64("2024-01-02")
+
+
+def test_time_zone_becomes_utc_but_whole_days_keep_their_date() -> None:
+    hours = pd.date_range("2024-03-30", periods=60, freq="h", tz="Europe/Berlin")
+    series = load_series(frame_of(hours, range(60)))
+    assert (series.freq, series.times[0]) == ("h", np.datetime64("2024-03-29T23:00"))
+    assert any("UTC" in note for note in series.notes)
+    days = pd.date_range("2024-03-28", periods=9, freq="D", tz="Europe/Berlin")
+    series = load_series(frame_of(days, range(9)))
+    assert (series.freq, series.times[0], series.repaired) == ("D", np.datetime64("2024-03-28"), {})
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["01/02/2020", "02/02/2020", "13/02/2020"], "2020-02-01"),  # only day first reads them all
+        (["01/11/2020", "01/12/2020", "01/13/2020"], "2020-01-11"),  # only month first does
+        (["03/02/2020", "01/03/2020", "02/03/2020"], "2020-02-03"),  # only day first keeps them in order
+        ([f"01/{month:02}/{year}" for year in (2019, 2020) for month in range(1, 13)], "2019-01-01"),
+    ],
+)
+def test_order_of_day_and_month_is_the_one_that_reads_all_or_keeps_the_order(words: list[str], first: str) -> None:
+    series = load_series(frame_of(words, range(len(words))))
+    assert series.times[0] == np.datetime64(first)
+    assert series.freq == ("MS" if len(words) == 24 else series.freq)
+
+
+def test_rows_are_sorted_by_time() -> None:
+    series = load_series(frame_of(TIMES[[0, 1, 3, 2, 4, 5]], [0, 1, 3, 2, 4, 5]))
+    assert series.values.tolist() == [list(range(6))]
+    assert series.repaired == {"out_of_order": 1}
+
+
+def test_duplicates_that_agree_are_dropped() -> None:
+    series = load_series(frame_of(TIMES[[0, 1, 1, 1, 2]], [0, np.nan, np.nan, np.nan, 2]))
+    assert series.n_rows == 3
+    assert series.repaired["duplicates"] == 2
+
+
+def test_duplicates_that_disagree_are_refused_above_one_percent() -> None:
+    with pytest.raises(DataError) as caught:
+        load_series(frame_of(TIMES[[0, 1, 1, 2]], [0, 1, 5, 2]))
+    assert str(caught.value) == (
+        "column 'date' has 1 duplicate time stamps (first 2024-01-01 01:00) with different values of 'y'; "
+        "drop them or pass --id"
+    )
+    many = pd.date_range("2024-01-01", periods=200, freq="h").insert(7, pd.Timestamp("2024-01-01 06:00"))
+    series = load_series(frame_of(many, range(201)))
+    assert series.repaired == {"duplicates": 1}
+    assert series.values[0, 6:8].tolist() == [6, 8]
+    assert "with other values" in series.notes[0]
+
+
+def test_missing_rows_are_added_filled_and_not_observed() -> None:
+    series = load_series(frame_of(TIMES[[0, 1, 4, 5]], [0, 1, 4, 5], x=[7, 8, 9, 10]), target="y", past="x")
+    np.testing.assert_array_equal(series.times, TIMES.to_numpy())
+    assert series.values.tolist() == [[0, 1, 1, 1, 4, 5]]
+    assert series.observed.tolist() == [[True, True, False, False, True, True]]
+    assert series.past[:, 0].tolist() == [7, 8, 8, 8, 9, 10]
+    assert (series.repaired, series.missing) == ({"gap_rows": 2}, {"y": 0})
+
+
+def test_irregular_time_keeps_rows_in_order_and_has_no_frequency() -> None:
+    times = pd.to_datetime(60 * np.cumsum(np.arange(1, 30) ** 2), unit="s")
+    series = load_series(frame_of(times, range(29)))
+    assert (series.freq, series.calendar, series.n_rows) == (None, False, 29)
+    assert series.repaired == {"irregular_time": 27}
+    np.testing.assert_array_equal(series.times, times.to_numpy())
+
+
+def test_series_stand_end_to_end_in_the_order_of_their_names() -> None:
+    series = load_series(panel(), id="shop")
+    assert (series.series, series.offsets, series.freq) == (("a", "b"), (0, 4, 8), "D")
+    assert series.values.tolist() == [[10, 20, 20, 40, 1, 2, 3, 4]]
+    assert series.extend_times(1).tolist() == np.array([["2024-03-05"], ["2024-01-05"]], "datetime64[ns]").tolist()
+
+
+def test_poor_series_are_left_out_and_rows_without_id_are_refused() -> None:
+    extra = pd.DataFrame(
+        {"shop": ["c", "d", "d"], "date": ["2024-01-01", "2024-01-01", "2024-01-02"], "y": [1.0, None, None]}
+    )
+    series = load_series(pd.concat([panel(), extra]), id="shop")
+    assert (series.series, series.repaired["series_left_out"]) == (("a", "b"), 2)
+    with pytest.raises(DataError, match="1 rows without an id \\(first: row 3\\)"):
+        load_series(panel().assign(shop=["b", "b", None, "b", "a", "a", "a"]), id="shop")
+
+
+def test_rows_without_time_are_numbered_within_each_series() -> None:
+    series = load_series(panel().drop(columns="date"), id="shop")
+    assert series.times.tolist() == [0, 1, 2, 0, 1, 2, 3]
+    assert series.extend_times(2).tolist() == [[3, 4], [4, 5]]
+
+
+def test_several_targets_keep_their_own_marks() -> None:
+    series = load_series(frame_of(TIMES, [np.nan, 1, 2, 3, 4, 5], z=[9, 8, np.nan, 6, 5, 4]), target=["y", "z"])
+    assert series.values.tolist() == [[1, 1, 2, 3, 4, 5], [9, 8, 8, 6, 5, 4]]
+    assert series.missing == {"y": 1, "z": 1}
+    assert series.repaired == {"missing_values": 2}
+    assert series.values.is_contiguous()
+
+
+def test_calendar_stands_last_among_the_future_covariates() -> None:
+    frame = frame_of(TIMES, range(6), price=[1, 2, 3, 4, 5, 6])
+    series = load_series(frame, target="y", future="price")
+    assert series.future_names[0] == "price"
+    assert series.future.shape == (6, 7)
+    assert series.calendar
+    assert load_series(frame, target="y", future="price", calendar=False).future_names == ("price",)
+
+
+@pytest.mark.parametrize("source", [[1, 2, 3], pd.Series([1, 2, 3], index=pd.to_datetime(["2000", "2001", "2002"]))])
+def test_calendar_is_refused_where_it_means_nothing(source: Any) -> None:
+    assert not load_series(source).calendar
+    with pytest.raises(UsageError, match="--no-calendar"):
+        load_series(source, calendar=True)
+
+
+def test_origin_saves_what_float32_would_lose() -> None:
+    wave = np.sin(np.arange(200))
+    series = load_series(1e9 + wave)
+    np.testing.assert_allclose(series.values[0].numpy() + (series.origin[0] - 1e9), wave, atol=1e-6)
+    assert load_series(1e3 + wave).origin == (0.0,)
+
+
+def test_origin_does_not_depend_on_the_later_half() -> None:
+    wave = 1e9 + np.sin(np.arange(200))
+    noise = np.concatenate([wave[:100], np.random.default_rng(0).normal(size=100)])
+    assert load_series(wave).origin == load_series(noise).origin != (0.0,)
+
+
+def test_head_cannot_reach_later_rows() -> None:
+    series = load_series(panel(), id="shop")
+    head = series.head([2, 7])
+    assert head.values.tolist() == [[10, 20, 1, 2, 3]]
+    assert head.offsets == (0, 2, 5)
+    assert head.values.untyped_storage().nbytes() == 5 * 4
+    assert head.times.base is None
+    assert head.times.tolist() == series.times[[0, 1, 4, 5, 6]].tolist()
+
+
+@pytest.mark.parametrize("ends", [[2], [0, 6], [5, 6], [2, 4], [2, 9]])
+def test_head_refuses_ends_outside_the_series(ends: list[int]) -> None:
+    with pytest.raises(UsageError, match="end"):
+        load_series(panel(), id="shop").head(ends)
+
+
+def test_extending_by_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="steps must be at least 1"):
+        load_series([1, 2]).extend_times(0)
+
+
+def test_fingerprint_changes_with_every_part() -> None:
+    frame = frame_of(TIMES, [0.0, 1, 2, 3, 4, 5], x=[1.0, 2, 3, 4, 5, 6])
+    base = load_series(frame, target="y", past="x").fingerprint()
+    assert load_series(frame, target="y", past="x").fingerprint() == base
+    others = [
+        load_series(frame, target="y", future="x"),
+        load_series(frame, target="y"),
+        load_series(frame, target="x", past="y"),
+        load_series(frame.replace({"y": {5.0: 5.5}}), target="y", past="x"),
+        load_series(frame.replace({"x": {6.0: 6.5}}), target="y", past="x"),
+        load_series(frame.rename(columns={"x": "z"}), target="y", past="z"),
+    ]
+    assert len({base, *(other.fingerprint() for other in others)}) == 7
+
+
+maybe = st.one_of(st.none(), st.floats(-1e6, 1e6, width=32))
+lengths = st.lists(st.integers(1, 12), min_size=1, max_size=4)
+
+
+@given(st.data(), lengths)
+def test_fill_agrees_with_pandas(data: st.DataObject, sizes: list[int]) -> None:
+    count = sum(sizes)
+    values = np.array(data.draw(st.lists(maybe, min_size=count, max_size=count)), dtype=np.float64)
+    if np.isnan(values).all():
+        return
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    grouped = pd.Series(values).groupby(codes)
+    expected = grouped.ffill().groupby(codes).bfill().fillna(values[~np.isnan(values)][0])
+    filled = fill_forward(values[None], (0, *np.cumsum(sizes).tolist()))
+    np.testing.assert_array_equal(filled[0], expected)
+
+
+@given(st.lists(maybe, min_size=4, max_size=30), st.lists(maybe, min_size=4, max_size=30), st.data())
+def test_later_rows_never_change_what_was_filled_before(
+    first: list[Any], second: list[Any], data: st.DataObject
+) -> None:
+    start = [0.0, 1.0, *first]
+    changed = [0.0, 1.0, *first[: data.draw(st.integers(0, len(first)))], *second]
+    same = next((i for i, (a, b) in enumerate(zip(start, changed, strict=False)) if a != b), len(start))
+    same = min(same, len(start), len(changed))
+    one, other = load_series(pd.Series(start, dtype=float)), load_series(pd.Series(changed, dtype=float))
+    if one.origin == other.origin:
+        assert torch.equal(one.values[:, :same], other.values[:, :same])
+
+
+@given(st.dictionaries(st.integers(0, 60), st.floats(-1e6, 1e6, width=32), min_size=3, max_size=40), st.randoms())
+def test_observed_values_survive_at_their_time_stamp(values: dict[int, float], random: Any) -> None:
+    rows = list(values.items())
+    random.shuffle(rows)
+    times = np.datetime64("2024-01-01", "ns") + np.array([row for row, _ in rows]) * np.timedelta64(1, "h")
+    if len(set(values.values())) == 1:
+        return
+    series = load_series(frame_of(times, [value for _, value in rows]))
+    if "off_grid" in series.repaired:
+        return
+    there = series.observed[0].numpy()
+    got = series.values[0].double().numpy()[there] + series.origin[0]
+    expected = dict(zip(times.tolist(), (value for _, value in rows), strict=True))
+    assert series.times[there].tolist() == sorted(expected)
+    np.testing.assert_allclose(got, [expected[time] for time in sorted(expected)], atol=1e-1 if series.origin[0] else 0)
