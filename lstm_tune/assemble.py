@@ -83,14 +83,14 @@ def assemble(
     channels = len(roles.targets)
     numbers = {name: read_numbers(frame[name], name) for name in roles.names}
     _count_missing(numbers, repairs)
-    for name in roles.names:
-        _check_column(numbers[name].values, name, varies=name in roles.targets)
     matrix = np.stack([numbers[name].values for name in roles.names])
+    _check_columns(matrix, roles)
     rows = _sort(Rows(matrix=matrix, codes=codes, times=time.stamps), repairs)
     rows = _drop_duplicates(rows, roles, str(time.name), repairs)
     rows = _leave_out_poor_series(rows, channels, len(names), repairs)
     left = tuple(names[code] for code in rows.codes[list(rows.offsets()[:-1])])
     matrix, offsets, times, freq = _regular(rows, repairs)
+    _check_columns(matrix, roles)  # again: what was dropped may have held all the values of a column
     observed = np.isfinite(matrix[:channels])
     filled = fill_forward(matrix, offsets)
     origin = tuple(_origin(filled[channel][observed[channel]]) for channel in range(channels))
@@ -160,14 +160,16 @@ def _count_missing(numbers: dict[str, Numbers], repairs: Repairs) -> None:
     repairs.count("infinite_values", infinite, f"{{n}} infinite values were {fill}")
 
 
-def _check_column(values: Floats, name: str, *, varies: bool) -> None:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
-    if varies and len(values) < 2:
-        raise DataError(f"column {name!r} has 1 row; at least 2 are needed")
-    if varies and known.min() == known.max():
-        raise DataError(f"column {name!r} is {known[0]:g} in all its {len(known)} values; choose a target that varies")
+def _check_columns(matrix: Floats, roles: Roles) -> None:
+    """Refuse columns (K, N) without a value, and targets of one row or one value."""
+    for values, name in zip(matrix, roles.names, strict=True):
+        known = values[np.isfinite(values)]
+        if not len(known):
+            raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
+        if len(values) < 2:
+            raise DataError(f"column {name!r} has 1 row; at least 2 are needed")
+        if name in roles.targets and known.min() == known.max():
+            raise DataError(f"column {name!r} is {known[0]:g} in all {len(known)} values; choose a target that varies")
 
 
 def _check_resolved(values: NDArray[np.float32], name: str) -> None:

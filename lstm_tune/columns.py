@@ -116,7 +116,7 @@ def series_of_rows(frame: pd.DataFrame, id_name: str | None) -> tuple[NDArray[np
             f"column {id_name!r} has {absent.sum()} rows without an id (first: row {int(absent.argmax()) + 1}); "
             "name their series or drop them"
         )
-    codes, names = pd.factorize(ids)
+    codes, names = pd.factorize(ids.astype(str) if is_text(ids) else ids)
     words = np.array([str(name) for name in names], dtype=object)
     distinct, rank = np.unique(words.astype(str), return_inverse=True)
     return rank.reshape(-1)[codes].astype(np.int64), tuple(str(word) for word in distinct)

@@ -64,11 +64,14 @@ def read_source(source: Data) -> Source:
         name = "y" if source.name is None else str(source.name).strip()
         return Source(frame=source.to_frame(name), path="Series", targets=(name,))
     if isinstance(source, torch.Tensor):
-        return _from_array(source.detach().to("cpu", torch.float64).numpy(), "tensor")
+        numbers = source.detach().cpu()
+        return _from_array((numbers if numbers.is_complex() else numbers.double()).numpy(), "tensor")
     if isinstance(source, (np.ndarray, list)):
         return _from_array(source, "array" if isinstance(source, np.ndarray) else "list")
     if not isinstance(source, (str, os.PathLike)):
-        raise UsageError(f"data must be a file, example:NAME, a frame or an array, but is a {type(source).__name__}")
+        raise UsageError(
+            f"data must be a file, example:NAME, a frame or an array, but is of type {type(source).__name__}"
+        )
     path = os.fspath(source)
     if path.startswith(EXAMPLE):
         example = find_example(path.removeprefix(EXAMPLE))
@@ -166,7 +169,10 @@ def _is_number(word: str) -> bool:
 
 def _from_array(source: Any, kind: str) -> Source:
     try:
-        array = np.asarray(source, dtype=np.float64)
+        array = np.asarray(source)
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers have no order")
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the {kind} must hold numbers, in rows of equal length; else pass a DataFrame") from error
     if array.ndim not in (1, 2):

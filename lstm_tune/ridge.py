@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_ALPHAS = tuple(10.0**k for k in range(-6, 4))  # relative to the mean eigenvalue of X'X
+_ALPHAS = tuple(10.0**k for k in range(-5, 3))  # relative to the mean eigenvalue of X'X
+_SHORTEST = 3  # rows of lookback
+_TIE = 1.03  # a longer lookback is kept where a shorter one's error is not clearly less
 _BLOCKS = 5
 
 
@@ -47,6 +49,10 @@ class Moments:
             yy=self.yy - other.yy,
         )
 
+    def newest(self, k: int) -> Moments:
+        """Return the moments of the same windows cut to their newest k rows."""
+        return Moments(n=self.n, x=self.x[-k:], y=self.y, xx=self.xx[-k:, -k:], xy=self.xy[-k:], yy=self.yy)
+
 
 def moments(x: Tensor, y: Tensor) -> Moments:
     """Return the moments of windows x (B, L) with targets y (B, H)."""
@@ -55,28 +61,38 @@ def moments(x: Tensor, y: Tensor) -> Moments:
 
 
 def fit_ridge(blocks: Iterable[Moments]) -> tuple[Tensor, Tensor]:
-    """Fit a ridge regression with intercept, its strength chosen by cross-validation over the blocks.
+    """Fit a ridge regression with intercept; how far it looks back and how strongly it shrinks, by cross-validation.
 
     Args:
-        blocks: moments of consecutive stretches of windows. The strength, one of ten powers of ten times the mean
-            eigenvalue, is the one with the least squared error on the stretches that were left out, one at a time.
+        blocks: moments of consecutive stretches of windows. Each stretch is left out once; the lookback (L, L/2, L/4,
+            …, at least 3) and the strength (a power of ten times the mean eigenvalue) with the least squared error on
+            what was left out win; of lookbacks within 3% of the least the longest.
 
     Returns:
-        weight (H, L) and bias (H,), float32.
+        weight (H, L), zero on rows that the chosen lookback does not reach, and bias (H,), float32.
     """
     kept = [b for b in blocks if b.n > 0]
     total = kept[0]
     for b in kept[1:]:
         total = total + b
-    best = _ALPHAS[len(_ALPHAS) // 2]
-    if len(kept) > 1:
+    length = len(total.x)
+    lengths = [length]
+    while len(kept) > 1 and lengths[-1] // 2 >= _SHORTEST:
+        lengths.append(lengths[-1] // 2)
+    tried = []  # (error, lookback, strength): the best strength of each lookback
+    for k in lengths:
+        whole = total.newest(k)
         errors = torch.zeros(len(_ALPHAS), dtype=torch.float64)
-        for left_out in kept:
-            for i, (weight, bias) in enumerate(_solve(total - left_out, _ALPHAS)):
+        for left_out in (b.newest(k) for b in kept) if len(kept) > 1 else ():
+            for i, (weight, bias) in enumerate(_solve(whole - left_out, _ALPHAS)):
                 errors[i] += _squared_error(left_out, weight, bias)
-        best = _ALPHAS[int(errors.argmin())]
-    ((weight, bias),) = _solve(total, (best,))
-    return weight.T.float().contiguous(), bias.float()
+        least = int(errors.argmin())
+        tried.append((float(errors[least]), k, _ALPHAS[least]))
+    limit = _TIE * min(error for error, _, _ in tried)
+    _, k, alpha = next(t for t in tried if t[0] <= limit)
+    ((weight, bias),) = _solve(total.newest(k), (alpha,))
+    padded = torch.nn.functional.pad(weight.T.float(), (length - k, 0))
+    return padded.contiguous(), bias.float()
 
 
 def _solve(m: Moments, alphas: tuple[float, ...]) -> list[tuple[Tensor, Tensor]]:

@@ -21,6 +21,7 @@ _CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
 }
 _MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
 _MIN_CYCLES = 3
+_TIE = 1.15  # a longer period must be clearly better than a shorter one
 
 
 def calendar_periods(freq: str | None) -> tuple[int, ...]:
@@ -46,7 +47,7 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
 
     The autocorrelation of the first differences (of which a level, a trend or a random walk leaves nothing) is
     searched for local peaks that stand clear of noise, among them the calendar's periods. The winner is the candidate
-    whose seasonal differences have the least mean square; of candidates within 5% of it the shortest. Several
+    whose seasonal differences have the least mean square; of candidates within 15% of it the shortest. Several
     channels and series vote with their median autocorrelation.
 
     Args:
@@ -76,7 +77,7 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
         return None
     cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
     best = min(cost.values())
-    return next(m for m, value in cost.items() if value <= 1.05 * best)
+    return next(m for m, value in cost.items() if value <= _TIE * best)
 
 
 def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:

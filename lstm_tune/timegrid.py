@@ -23,15 +23,7 @@ Times = NDArray[Any]  # datetime64[ns], or int64 where rows have no time
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
-FIXED_UNITS = {
-    "D": DAY,
-    "h": 3600 * SECOND,
-    "min": 60 * SECOND,
-    "s": SECOND,
-    "ms": 1_000_000,
-    "us": 1_000,
-    "ns": 1,
-}
+FIXED_UNITS = {"D": DAY, "h": 3600 * SECOND, "min": 60 * SECOND, "s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 MONTH_UNITS = {"Y": 12, "Q": 3, "M": 1}
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -136,10 +136,12 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (3, "is a int"),
+        (3, "is of type int"),
         (np.zeros((2, 2, 2)), "1 or 2 dimensions"),
         ([[1, 2], [3]], "rows of equal length"),
         (["a", "b"], "must hold numbers"),
+        (np.array([1j, 2]), "must hold numbers"),
+        (torch.tensor([1j, 2]), "must hold numbers"),
     ],
 )
 def test_unusable_objects_are_refused(source: Any, says: str) -> None:

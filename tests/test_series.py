@@ -158,6 +158,13 @@ def test_poor_series_are_left_out_and_rows_without_id_are_refused() -> None:
         load_series(panel().assign(shop=["b", "b", None, "b", "a", "a", "a"]), id="shop")
 
 
+def test_target_whose_values_all_stand_in_series_left_out_is_refused() -> None:
+    frame = panel().assign(z=np.nan)
+    alone = pd.DataFrame({"shop": ["c", "d"], "date": ["2024-01-01"] * 2, "y": [1.0, 2.0], "z": [5.0, 6.0]})
+    with pytest.raises(DataError, match="'z' holds no value"):
+        load_series(pd.concat([frame, alone]), target=["y", "z"], id="shop")
+
+
 def test_rows_without_time_are_numbered_within_each_series() -> None:
     series = load_series(panel().drop(columns="date"), id="shop")
     assert series.times.tolist() == [0, 1, 2, 0, 1, 2, 3]
