@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.files import make_folder
 from lstm_tune.forecaster import DataSpec, ForecastModel
-from lstm_tune.load import load_series
+from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster, MeanForecaster
 from lstm_tune.objective import ARTICLE_SPLIT, Objective
 from lstm_tune.progress import Progress, Silent
@@ -53,6 +55,22 @@ DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
 
 
+@contextlib.contextmanager
+def _one_core_each() -> Iterator[None]:
+    """Let torch use one core for each operation inside the `with`.
+
+    The steps of an LSTM are too short to share: a second core buys a tenth or so, and costs many times that where
+    another process wants it. Cores go to folds and seeds instead, which share nothing.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_core_each()
 def tune(
     data: Any,
     *,
@@ -64,7 +82,7 @@ def tune(
     future: Sequence[str] = (),
     calendar: bool | None = None,
     split: Sequence[float] = ARTICLE_SPLIT,
-    folds: int = 1,
+    folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     n_trials: int | None = None,
     timeout: float | None = None,
@@ -125,13 +143,14 @@ def tune(
     tell = progress or Silent()
     device = pick_device(device)
     precision = pick_precision(precision)
+    threads = available_cores() if device == "cpu" else 1
     folder = None if out is None else claim_folder(Path(out), resume)
 
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
         parts = make_split(series, split, horizon)
         task = build_task(series, parts, horizon, folds=folds, device=device)
-        objective = Objective(task, space, seed=seed, on_epoch=tell.epoch)
+        objective = Objective(task, space, seed=seed, threads=threads, on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
@@ -179,6 +198,7 @@ def tune(
             samples=samples,
             seeds=range(seed, seed + retrain_seeds),
             deadline=budget.end if have_weights else math.inf,
+            threads=threads,
             on_seed=tell.retrain,
         )
         if retrained.models:
@@ -192,7 +212,7 @@ def tune(
         model = ForecastModel(MeanForecaster(list(models)).cpu(), task.shape, DataSpec.of(series), task.scale)
         result = _test(series, parts, task, model, retrained, rows, study, best, seed)
     result.record["study"] = record.study_record(study, _shown_storage(storage))
-    result.record["env"] = record.env_record(device, precision, seed)
+    result.record["env"] = record.env_record(device, threads, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
     result.record["timing"] = record.timing_record(budget.seconds, study)
     if folder is not None:
@@ -241,6 +261,11 @@ def pick_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_precision(precision: str) -> str:

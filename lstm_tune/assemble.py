@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -93,7 +94,7 @@ def assemble(
     _check_columns(matrix, roles)  # again: what was dropped may have held all the values of a column
     observed = np.isfinite(matrix[:channels])
     filled = fill_forward(matrix, offsets)
-    origin = tuple(_origin(filled[channel][observed[channel]]) for channel in range(channels))
+    origin = tuple(_origin(values, there, offsets) for values, there in zip(filled, observed, strict=False))
     with np.errstate(over="ignore"):  # `_to_float32` refuses what overflows, and says so
         centred = filled[:channels] - np.array(origin)[:, None] if any(origin) else filled[:channels]
     values = _to_float32(centred, roles.targets)
@@ -259,12 +260,16 @@ def _regular(rows: Rows, repairs: Repairs) -> tuple[Floats, tuple[int, ...], Tim
     return matrix, grid.offsets, grid.times, freq
 
 
-def _origin(values: Floats) -> float:
-    """Return what to subtract from (n,) observed values so that float32 resolves them; mostly 0.
+def _origin(values: Floats, observed: Bools, offsets: Sequence[int]) -> float:
+    """Return what to subtract from (N,) values so that float32 resolves them; mostly 0.
 
-    The first half decides: later rows, where the test rows lie, must not change what the others look like.
+    The first half of each series decides: later rows, where the test rows lie, must not change what the others look
+    like.
     """
-    half = values[: max(2, len(values) // 2)]
+    early = np.zeros(len(values), dtype=np.bool_)
+    for start, end in itertools.pairwise(offsets):
+        early[start : start + max(2, (end - start) // 2)] = True
+    half = values[early & observed] if (early & observed).any() else values[observed]
     largest = float(np.abs(half).max())
     spread = float(np.std(half / largest)) * largest if largest else 0.0
     if largest <= COARSEST * (spread or 1.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,38 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Dropout(nn.Module):
+    """Dropout that draws from a generator of its own, so that models can train side by side and repeat to the bit.
+
+    Attributes:
+        generator: of the masks; None: torch's global one.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each element with probability p and scale the rest by 1/(1-p); outside of training return x."""
+        if not self.training or not self.p:
+            return x
+        keep = 1 - self.p
+        return x * torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
+
+
+def seed_dropout(model: nn.Module, generator: torch.Generator) -> None:
+    """Let every `Dropout` of a model draw from this generator."""
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.generator = generator
+
+
 class LSTM(nn.Module):
     """Layers of LSTM that map (B, T, I) to the last step's hidden state (B, U).
 
-    Input weights start Xavier-uniform, recurrent weights orthogonal (Saxe et al. 2014), biases zero but for the
-    forget gate's, which is 1 (Jozefowicz et al. 2015).
+    Input weights start Xavier-uniform, recurrent weights orthogonal (Saxe et al. 2014), each over all four gates as
+    Keras has it, biases zero but for the forget gate's, which is 1 (Jozefowicz et al. 2015).
 
     Args:
         inputs: I, features of a step.
@@ -36,41 +63,43 @@ class LSTM(nn.Module):
 
     def __init__(self, inputs: int, units: int, *, layers: int, dropout: float, activation: str) -> None:
         super().__init__()
-        self.core = nn.LSTM(inputs, units, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        # One nn.LSTM for each layer: its own dropout between layers would draw from the global generator.
+        self.layers = nn.ModuleList(
+            nn.LSTM(units if layer else inputs, units, batch_first=True) for layer in range(layers)
+        )
+        self.dropout = Dropout(dropout)
         self.function = None if activation == "tanh" else _FUNCTIONS[activation]
-        for name, parameter in self.core.named_parameters():
-            if name.startswith("weight_ih"):
-                for gate in parameter.chunk(4):
-                    nn.init.xavier_uniform_(gate)
-            elif name.startswith("weight_hh"):
-                for gate in parameter.chunk(4):
-                    nn.init.orthogonal_(gate)
-            else:
-                nn.init.zeros_(parameter)
-                if name.startswith("bias_ih"):  # PyTorch adds two biases; the forget gate is the second chunk
-                    nn.init.ones_(parameter.chunk(4)[1])
+        for core in self._cores():
+            weight_ih, weight_hh, bias_ih, bias_hh = core.all_weights[0]
+            nn.init.xavier_uniform_(weight_ih)
+            nn.init.orthogonal_(weight_hh)
+            nn.init.zeros_(bias_ih)
+            nn.init.zeros_(bias_hh)
+            nn.init.ones_(bias_ih.chunk(4)[1])  # PyTorch adds two biases; the forget gate is the second chunk
+
+    def _cores(self) -> Iterator[nn.LSTM]:
+        for core in self.layers:
+            assert isinstance(core, nn.LSTM)
+            yield core
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the last layer's hidden state after the last step, (B, U)."""
-        if self.function is None:
-            hidden: Tensor = self.core(x)[1][0][-1]
-            return hidden
-        return self._plain(x, self.function)
-
-    def _plain(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        core = self.core
-        for layer in range(core.num_layers):
-            w_ih, w_hh = getattr(core, f"weight_ih_l{layer}"), getattr(core, f"weight_hh_l{layer}")
-            bias = getattr(core, f"bias_ih_l{layer}") + getattr(core, f"bias_hh_l{layer}")
-            projected = F.linear(x, w_ih, bias)  # (B, T, 4U): all steps at once
-            h = c = x.new_zeros(len(x), core.hidden_size)
-            outputs = []
-            for step in projected.unbind(1):
-                i, f, g, o = (step + h @ w_hh.T).chunk(4, dim=1)
-                c = torch.sigmoid(f) * c + torch.sigmoid(i) * function(g)
-                h = torch.sigmoid(o) * function(c)
-                outputs.append(h)
-            x = torch.stack(outputs, dim=1)
-            if layer < core.num_layers - 1:
-                x = F.dropout(x, core.dropout, self.training)
+        for layer, core in enumerate(self._cores()):
+            if layer:
+                x = self.dropout(x)
+            x = core(x)[0] if self.function is None else _plain(core, x, self.function)
         return x[:, -1]
+
+
+def _plain(core: nn.LSTM, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Run one layer step by step: (B, T, I) → (B, T, U)."""
+    weight_ih, weight_hh, bias_ih, bias_hh = core.all_weights[0]
+    projected = F.linear(x, weight_ih, bias_ih + bias_hh)  # (B, T, 4U): all steps at once
+    h = c = x.new_zeros(len(x), core.hidden_size)
+    outputs = []
+    for step in projected.unbind(1):
+        i, f, g, o = (step + h @ weight_hh.T).chunk(4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * function(g)
+        h = torch.sigmoid(o) * function(c)
+        outputs.append(h)
+    return torch.stack(outputs, dim=1)

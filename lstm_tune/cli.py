@@ -55,7 +55,7 @@ def tune(
     split: Annotated[
         str, typer.Option(metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
     ] = "0.7,0.1,0.2",
-    folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 1,
+    folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
     space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
     timeout: Annotated[

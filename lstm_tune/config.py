@@ -76,6 +76,7 @@ RULES: Mapping[str, Rule] = {
     "outlier_clip": Rule(kind=float, low=0),
     "head_units": Rule(kind=int, low=0, high=4096),
     "cell_activation": Rule(kind=str, words=CELL_ACTIVATIONS),
+    "weight_average": Rule(kind=float, low=0, high=1, high_open=True),
 }
 
 
@@ -110,6 +111,7 @@ class Config:
     outlier_clip: float = 0.0  # inputs are cut at this many robust standard deviations; 0: not
     head_units: int = 0  # width of a hidden layer in the head; 0: none
     cell_activation: str = "tanh"  # other than tanh leaves the fused cell and costs 5 to 20 times the time
+    weight_average: float = 0.0  # decay of the moving average of the weights that is validated and kept; 0: none
 
     def __post_init__(self) -> None:
         for name, rule in RULES.items():

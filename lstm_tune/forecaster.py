@@ -22,7 +22,7 @@ from lstm_tune.config import Config
 from lstm_tune.errors import DataError, RunError, UsageError
 from lstm_tune.evaluate import Forecaster, Score, TargetScale, forecast_all, score
 from lstm_tune.files import make_folder, read_json, replacing, write_json
-from lstm_tune.load import load_series, split_known_future
+from lstm_tune.loader import load_series, split_known_future
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
 from lstm_tune.series import SeriesSet
 from lstm_tune.windows import Windows
@@ -241,7 +241,7 @@ class ForecastModel:
                 raise ValueError(f"{len(configs)} members")
             tensors = load_file(weights)
             network = _build(configs, shape, tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError, UsageError, SafetensorError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, UsageError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
         return cls(network, shape, spec, scale)
@@ -257,7 +257,8 @@ def _build(configs: Sequence[Config], shape: Shape, tensors: dict[str, Tensor]) 
     for name, tensor in expected.items():
         if tensor.shape != tensors[name].shape or tensors[name].dtype != torch.float32:
             raise ValueError(f"weight {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}")
-    network.load_state_dict(tensors, assign=True)
+    # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
+    network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     return network.eval()
 
 

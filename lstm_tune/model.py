@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lstm_tune.cell import LSTM
+from lstm_tune.cell import LSTM, Dropout
 from lstm_tune.config import Config
 from lstm_tune.errors import DataError
 from lstm_tune.ridge import Moments, block_sizes, fit_ridge, moments
@@ -94,7 +94,7 @@ class LSTMForecaster(nn.Module):
             dropout=config.dropout,
             activation=config.cell_activation,
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         width = config.head_units or config.hidden_units
         self.hidden = nn.Linear(config.hidden_units, config.head_units) if config.head_units else nn.Identity()
         self.activation = _ACTIVATIONS[config.activation]()

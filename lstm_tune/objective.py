@@ -17,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
 from lstm_tune.evaluate import quick_mse_scaled, score
-from lstm_tune.load import load_series
+from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Space, load_space, space_from_mapping
 from lstm_tune.split import make_split
 from lstm_tune.task import Task, build_task
-from lstm_tune.train import Diverged, EpochStats, RandomState, Trainer, TrainResult, fit
+from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, seeded
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Objective:
         folds: validation blocks.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
         device: "cpu" or "cuda".
+        threads: that share the folds of a trial; the result does not depend on them.
         on_epoch: called with (trial number, statistics) after each epoch.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
     """
@@ -67,9 +68,10 @@ class Objective:
         target: str | Sequence[str] | None = None,
         horizon: int = 1,
         split: Sequence[float] = ARTICLE_SPLIT,
-        folds: int = 1,
+        folds: int = 3,
         seed: int = 0,
         device: str = "cpu",
+        threads: int = 1,
         on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
         deadline: Callable[[], float] = lambda: math.inf,
     ) -> None:
@@ -83,6 +85,7 @@ class Objective:
         self.seed = seed
         self.on_epoch = on_epoch
         self.deadline = deadline
+        self.threads = threads
         self.best: Trained | None = None  # of this process
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -104,6 +107,9 @@ class Objective:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise _pruned(trial, f"out of memory: {str(error).splitlines()[0]}") from None
         except optuna.TrialPruned:
+            raise
+        except KeyboardInterrupt:
+            trial.set_user_attr("interrupted", True)  # a resumed study tries it again
             raise
         except Exception:
             trial.set_user_attr("traceback", traceback.format_exc())
@@ -128,7 +134,7 @@ class Objective:
             result = _join(results)
         else:
             result = self._fit(trial, trainers, 0, config, deadline, by_epoch=True)
-        models = tuple(t.model for t in trainers)
+        models = tuple(t.result for t in trainers)
         return Trained(number=trial.number, value=result.best_val, models=models), result
 
     def _fit(
@@ -146,7 +152,7 @@ class Objective:
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
-            mse = quick_mse_scaled(trainers[i].model, task.windows, fold.scored, task.scale)
+            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.scored, task.scale)
             return task.value(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:
@@ -166,6 +172,7 @@ class Objective:
             patience=config.patience,
             on_epoch=on_epoch,
             deadline=deadline,
+            threads=self.threads,
         )
 
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
@@ -200,7 +207,7 @@ def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
 def make_trainer(task: Task, fold: int, config: Config, seed: int) -> Trainer:
     """Build the model of one fold, with its statistics fitted on the fold's rows, ready to train."""
     windows, segment = task.windows, task.folds[fold].segment
-    with RandomState(seed, windows.device):
+    with seeded(seed, windows.device):
         model = LSTMForecaster(config, task.shape)
     model.to(windows.device)
     model.fit_statistics(windows, segment.fit)

@@ -132,13 +132,13 @@ def test_record(test: TestScore) -> dict[str, Any]:
     return asdict(test) | {"ci95": list(test.ci95)}
 
 
-def env_record(device: str, precision: str, seed: int) -> dict[str, Any]:
+def env_record(device: str, threads: int, precision: str, seed: int) -> dict[str, Any]:
     """Describe the software, the device and the seed."""
     return {
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "platform": f"{sys.platform}-{platform.machine()}",
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "precision": precision,
         "seed": seed,
     }

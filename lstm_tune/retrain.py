@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster, Shape
 from lstm_tune.split import Ranges
-from lstm_tune.train import Diverged, RandomState, Trainer
+from lstm_tune.train import Diverged, Trainer, seeded, side_by_side
 from lstm_tune.windows import Windows
 
 
@@ -46,6 +47,7 @@ def retrain(
     samples: int,
     seeds: Sequence[int],
     deadline: float = math.inf,
+    threads: int = 1,
     on_seed: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
     """Train a configuration on `rows` once for each seed, for a number of epochs fixed beforehand.
@@ -64,47 +66,43 @@ def retrain(
         samples: training windows in an epoch, see `retrain_samples`.
         seeds: one model each.
         deadline: on the clock of `time.monotonic`; a seed that would end after it is not begun, one that does is left.
+        threads: that share the seeds; the result does not depend on them.
         on_seed: called with (seeds done, seeds asked).
     """
     models: list[LSTMForecaster] = []
     done: list[int] = []
     slowest = 0.0
-    for seed in seeds:
+    for first in range(0, len(seeds), threads):
         began = time.monotonic()
         if began + slowest > deadline:
             break
-        try:
-            model = _train_one(windows, rows, shape, config, epochs, factors, samples, seed, deadline)
-        except Diverged:
-            continue
-        if model is None:
-            break
-        models.append(model)
-        done.append(seed)
+        some = seeds[first : first + threads]
+        trainers = [_trainer(windows, rows, shape, config, samples, seed) for seed in some]
+        run = partial(_run, trainers, epochs, factors, deadline)
+        for seed, trainer, ended in zip(some, trainers, side_by_side(run, len(some), threads), strict=True):
+            if ended:
+                models.append(trainer.result.eval())
+                done.append(seed)
         slowest = max(slowest, time.monotonic() - began)
         on_seed(len(models), len(seeds))
     return Retrained(models=tuple(models), seeds=tuple(done), epochs=epochs, asked=len(seeds))
 
 
-def _train_one(
-    windows: Windows,
-    rows: Ranges,
-    shape: Shape,
-    config: Config,
-    epochs: int,
-    factors: Sequence[float],
-    samples: int,
-    seed: int,
-    deadline: float,
-) -> LSTMForecaster | None:
-    with RandomState(seed, windows.device):
+def _trainer(windows: Windows, rows: Ranges, shape: Shape, config: Config, samples: int, seed: int) -> Trainer:
+    with seeded(seed, windows.device):
         model = LSTMForecaster(config, shape)
     model.to(windows.device)
     model.fit_statistics(windows, rows)
-    positions = windows.positions(rows, model.context, reach_back=False)
-    trainer = Trainer(model, windows, positions, config, samples, seed)
+    return Trainer(model, windows, windows.positions(rows, model.context, reach_back=False), config, samples, seed)
+
+
+def _run(trainers: Sequence[Trainer], epochs: int, factors: Sequence[float], deadline: float, i: int) -> bool:
+    """Train one seed; return whether it came to the end: it may diverge, or time may run out."""
     for epoch in range(epochs):
-        if trainer.run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline) is None:
-            return None
-    model.eval()
-    return model
+        try:
+            loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
+        except Diverged:
+            return False
+        if loss is None:
+            return False
+    return True

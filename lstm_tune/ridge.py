@@ -69,13 +69,17 @@ def fit_ridge(blocks: Iterable[Moments]) -> tuple[Tensor, Tensor]:
             what was left out win; of lookbacks within 3% of the least the longest.
 
     Returns:
-        weight (H, L), zero on rows that the chosen lookback does not reach, and bias (H,), float32.
+        weight (H, L), zero on rows that the chosen lookback does not reach, and bias (H,), float32; both zero where
+        the blocks hold no window.
     """
-    kept = [b for b in blocks if b.n > 0]
-    total = kept[0]
-    for b in kept[1:]:
+    every = list(blocks)
+    total = every[0]
+    for b in every[1:]:
         total = total + b
     length = len(total.x)
+    kept = [b for b in every if b.n > 0]
+    if not kept:
+        return torch.zeros(len(total.y), length), torch.zeros(len(total.y))
     lengths = [length]
     while len(kept) > 1 and lengths[-1] // 2 >= _SHORTEST:
         lengths.append(lengths[-1] // 2)

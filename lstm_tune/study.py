@@ -120,7 +120,9 @@ def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
         case "hyperband":
             return optuna.pruners.HyperbandPruner(min_resource=max(1, epochs // 10), max_resource=epochs)
         case "wilcoxon":
-            return optuna.pruners.WilcoxonPruner(n_startup_steps=2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner(n_startup_steps=2)
     raise UsageError(f"pruner must be one of {', '.join(PRUNERS)}, but is {pruner!r}")
 
 

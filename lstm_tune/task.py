@@ -71,7 +71,8 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
     val_ends, _ = split.ends()
-    visible = data.head(val_ends)
+    # A series that is left out keeps its first row: a set holds no empty series.
+    visible = data.head([max(end, start + 1) for start, end in zip(data.offsets, val_ends, strict=False)])
     shift = _row_shift(data, visible)
     split = _shifted(split, shift)
     windows = Windows(visible, horizon, device)

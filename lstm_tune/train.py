@@ -8,20 +8,27 @@ data it is one pass over the train rows; short series are passed over several ti
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lstm_tune.cell import seed_dropout
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster
 from lstm_tune.windows import Windows
 
+T = TypeVar("T")
+
 MIN_SAMPLES_PER_EPOCH = 2_048
-MAX_SAMPLES_PER_EPOCH = 131_072
+MAX_SAMPLES_PER_EPOCH = 16_384
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
 _CHECK_EVERY = 16  # steps between looks at the loss: each look waits for an accelerator
 
@@ -44,7 +51,7 @@ class EpochStats:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """The best epoch and how it was reached; the models hold that epoch's weights."""
+    """The best epoch and how it was reached; `Trainer.result` holds that epoch's weights."""
 
     best_epoch: int
     best_val: float
@@ -90,6 +97,11 @@ def plateau_factor(values: Sequence[float], *, patience: int = 2, factor: float 
 class Trainer:
     """One model in training on one set of windows, epoch by epoch, with random numbers of its own.
 
+    Attributes:
+        model: that is trained.
+        result: that is validated and kept: the model itself, or its twin with the moving average of the weights
+            (`config.weight_average`; Polyak and Juditsky 1992).
+
     Args:
         model: statistics fitted; its parameters are trained in place.
         windows: where batches come from.
@@ -109,12 +121,12 @@ class Trainer:
         self.samples = samples
         self.batch_size = min(config.batch_size, len(positions))
         self.optimizer = _optimizer(model, config)
+        self.result = copy.deepcopy(model) if config.weight_average else model
         self._generator = torch.Generator().manual_seed(seed)
-        self._random = RandomState(seed, windows.device)
+        seed_dropout(model, torch.Generator(windows.device).manual_seed(seed))
         self._queue = torch.empty(0, dtype=torch.int64)
         self._steps_planned = config.epochs * math.ceil(samples / self.batch_size)
         self._steps = 0
-        self._fully_observed = windows.data.observed.all().item()
 
     def _next(self, count: int) -> Tensor:
         """Return the next `count` positions of an endless sequence of permutations."""
@@ -139,35 +151,40 @@ class Trainer:
         """
         model, optimizer = self.model, self.optimizer
         loss_of = _LOSSES[self.config.loss]
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        parameters: list[Tensor] = list(model.parameters())
+        averaged: list[Tensor] = list(self.result.parameters())
         epoch = self._next(self.samples)
         total = torch.zeros((), device=self.windows.device)
         model.train()
-        with self._random:
-            for step, chunk in enumerate(torch.split(epoch, self.batch_size)):
-                lr = self.config.learning_rate * factor
-                lr *= schedule_factor(self.config.schedule, self._steps / self._steps_planned)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                batch = self.windows.gather(chunk, model.context)
-                target = model.scale_level(batch.target, batch.channel)
-                elementwise = loss_of(model.level(batch), target)
-                if batch.observed is None:
-                    loss = elementwise.mean()
-                else:
-                    loss = (elementwise * batch.observed).sum() / batch.observed.sum()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                if self.config.gradient_clip:
-                    nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
-                optimizer.step()
-                self._steps += 1
-                total += loss.detach() * len(chunk)
-                if step % _CHECK_EVERY == 0:
-                    if not math.isfinite(float(total)):
-                        raise Diverged(f"the training loss became {float(loss):g} at step {self._steps}")
-                    if time.monotonic() > deadline:
-                        return None
+        for step, chunk in enumerate(torch.split(epoch, self.batch_size)):
+            lr = self.config.learning_rate * factor
+            lr *= schedule_factor(self.config.schedule, self._steps / self._steps_planned)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            batch = self.windows.gather(chunk, model.context)
+            target = model.scale_level(batch.target, batch.channel)
+            elementwise = loss_of(model.level(batch), target)
+            if batch.observed is None:
+                loss = elementwise.mean()
+            else:
+                loss = (elementwise * batch.observed).sum() / batch.observed.sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self.config.gradient_clip:
+                nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
+            optimizer.step()
+            self._steps += 1
+            if self.config.weight_average:
+                # The first steps count little: the average would else remember the untrained weights for long.
+                decay = min(self.config.weight_average, (1 + self._steps) / (10 + self._steps))
+                with torch.no_grad():
+                    torch._foreach_lerp_(averaged, parameters, 1 - decay)
+            total += loss.detach() * len(chunk)
+            if step % _CHECK_EVERY == 0:
+                if not math.isfinite(float(total)):
+                    raise Diverged(f"the training loss became {loss.item():g} at step {self._steps}")
+                if time.monotonic() > deadline:
+                    return None
         mean = float(total) / len(epoch)
         if not math.isfinite(mean):
             raise Diverged(f"the training loss became {mean:g} by step {self._steps}")
@@ -182,6 +199,7 @@ def fit(
     patience: int,
     on_epoch: Callable[[EpochStats], None] = lambda stats: None,
     deadline: float = math.inf,
+    threads: int = 1,
 ) -> TrainResult:
     """Train one model for each fold in lockstep; keep the weights of the epoch with the best mean validation value.
 
@@ -192,6 +210,7 @@ def fit(
         patience: epochs without a better value after which training stops.
         on_epoch: called after every epoch, from epoch 0 (untrained); may raise to end training.
         deadline: on the clock of `time.monotonic`; training stops there with what it has.
+        threads: that share the folds; the result does not depend on them.
 
     Raises:
         Diverged: a loss or a validation value is not finite, or has exploded.
@@ -200,19 +219,19 @@ def fit(
     config = trainers[0].config
     history: list[EpochStats] = []
     factors: list[float] = []
-    best, best_epoch, best_weights = math.inf, 0, [_copy_parameters(t.model) for t in trainers]
+    best, best_epoch, best_weights = math.inf, 0, [_copy_parameters(t.result) for t in trainers]
     stopped = "epochs"
-    loss = math.nan
     for epoch in range(epochs + 1):
         factor = plateau_factor([s.val for s in history]) if config.schedule == "plateau" else 1.0
+        ended = side_by_side(partial(_advance, trainers, validate, epoch, factor, deadline), len(trainers), threads)
+        parts = [part for part in ended if part is not None]
+        if len(parts) < len(trainers):
+            stopped = "time"
+            break
         if epoch:
-            losses = [t.run_epoch(factor, deadline) for t in trainers]
-            if any(x is None for x in losses):
-                stopped = "time"
-                break
-            loss = math.fsum(x for x in losses if x is not None) / len(losses)
             factors.append(factor)
-        value = math.fsum(validate(i) for i in range(len(trainers))) / len(trainers)
+        loss = math.fsum(loss for loss, _ in parts) / len(parts)
+        value = math.fsum(value for _, value in parts) / len(parts)
         if not math.isfinite(value):
             raise Diverged(f"the validation MSE became {value:g} after epoch {epoch}")
         if epoch and value > _EXPLODED * max(1.0, history[0].val):
@@ -228,7 +247,7 @@ def fit(
         history.append(stats)
         if value < best:
             best, best_epoch = value, epoch
-            best_weights = [_copy_parameters(t.model) for t in trainers]
+            best_weights = [_copy_parameters(t.result) for t in trainers]
         on_epoch(stats)
         if epoch - best_epoch >= patience and epoch < epochs:
             stopped = "patience"
@@ -237,7 +256,7 @@ def fit(
             stopped = "time"
             break
     for trainer, weights in zip(trainers, best_weights, strict=True):
-        trainer.model.load_state_dict(weights, strict=False)
+        trainer.result.load_state_dict(weights, strict=False)
     return TrainResult(
         best_epoch=best_epoch,
         best_val=best,
@@ -248,35 +267,31 @@ def fit(
     )
 
 
-class RandomState(contextlib.AbstractContextManager["RandomState"]):
-    """Random numbers of one's own: inside the `with` torch's global generators run from this state.
+def _advance(
+    trainers: Sequence[Trainer], validate: Callable[[int], float], epoch: int, factor: float, deadline: float, i: int
+) -> tuple[float, float] | None:
+    """Train fold i for one epoch (none at epoch 0) and validate it: (loss, value), or None where time ran out."""
+    loss = trainers[i].run_epoch(factor, deadline) if epoch else math.nan
+    return None if loss is None else (loss, validate(i))
 
-    Dropout inside `nn.LSTM` and weight initialisation draw from the global generator and take no other.
+
+def side_by_side(work: Callable[[int], T], count: int, threads: int) -> list[T]:
+    """Return [work(0), …, work(count - 1)], run in so many threads of one core each.
+
+    Each piece of work has models and random numbers of its own, so the results do not depend on the threads.
     """
+    if min(count, threads) <= 1:
+        return [work(i) for i in range(count)]
+    with ThreadPoolExecutor(min(count, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(work, range(count)))
 
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=self._devices):
-            torch.manual_seed(seed)
-            self._own = self._get()
-        self._outer = self._own
 
-    def _get(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in self._devices)]
-
-    def _set(self, states: list[Tensor]) -> None:
-        torch.set_rng_state(states[0])
-        for device, state in zip(self._devices, states[1:], strict=True):
-            torch.cuda.set_rng_state(state, device)
-
-    def __enter__(self) -> RandomState:
-        self._outer = self._get()
-        self._set(self._own)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._own = self._get()
-        self._set(self._outer)
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators inside the `with`, and put them back after it: weights are initialised there."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _copy_parameters(model: nn.Module) -> dict[str, Tensor]:
@@ -292,7 +307,7 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     lr, decay = config.learning_rate, config.weight_decay
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = list(model.parameters())
     match config.optimizer:
         case "adam":
             return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)

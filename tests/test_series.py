@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lstm_tune.assemble import fill_forward
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.load import load_series
+from lstm_tune.loader import load_series
 
 
 def frame_of(times: Any, values: Any, **columns: Any) -> pd.DataFrame:

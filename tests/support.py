@@ -1,0 +1,127 @@
+"""What several test modules need: small series, small nets, and oracles that loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+
+from lstm_tune.config import Config
+from lstm_tune.evaluate import Forecaster
+from lstm_tune.loader import load_series
+from lstm_tune.model import LSTMForecaster, Shape
+from lstm_tune.objective import Objective
+from lstm_tune.series import SeriesSet
+from lstm_tune.split import Ranges, make_split
+from lstm_tune.task import Task, build_task
+from lstm_tune.windows import Batch, Windows
+
+TINY: dict[str, Any] = {
+    "lookback": 8,
+    "hidden_units": 4,
+    "dropout": 0.0,
+    "batch_size": 64,
+    "learning_rate": 0.01,
+    "epochs": 2,
+    "patience": 2,
+}
+
+
+def wave(rows: int = 160, *, period: int = 7, noise: float = 0.1, level: float = 5.0, seed: int = 0) -> np.ndarray:
+    """A positive season with noise, (rows,)."""
+    rng = np.random.default_rng(seed)
+    return level + np.sin(2 * np.pi * np.arange(rows) / period) + noise * rng.normal(size=rows)
+
+
+def daily(y: Any, start: str = "2024-01-01", **columns: Any) -> pd.DataFrame:
+    """A frame of one row a day."""
+    return pd.DataFrame({"date": pd.date_range(start, periods=len(y), freq="D"), "y": y} | columns)
+
+
+def panel(*series: np.ndarray) -> pd.DataFrame:
+    """Series a, b, c, … in long format."""
+    return pd.concat([daily(y).assign(shop=name) for name, y in zip("abcdefgh", series, strict=False)])
+
+
+def series_of(y: Any, **options: Any) -> SeriesSet:
+    """A set of series from values or a frame, without calendar features."""
+    return load_series(y, **({"calendar": False} | options))
+
+
+def task_of(y: Any, horizon: int = 2, folds: int = 1, split: Any = (0.7, 0.1, 0.2), **options: Any) -> Task:
+    """The task that a study of these values solves."""
+    data = y if isinstance(y, SeriesSet) else series_of(y, **options)
+    return build_task(data, make_split(data, split, horizon), horizon, folds=folds)
+
+
+def run_study(task: Task, space: Mapping[str, Any], *configs: Mapping[str, Any], **options: Any) -> Any:
+    """Run one trial for each of `configs` (values of searched parameters); return the study and the objective."""
+    objective = Objective(task, space, **options)
+    study = optuna.create_study(pruner=optuna.pruners.NopPruner())
+    for params in configs or ({},):
+        study.enqueue_trial(dict(params))
+    study.optimize(objective, n_trials=max(1, len(configs)))
+    return study, objective
+
+
+def net(config: Config, shape: Shape, seed: int = 0, *, zero: bool = False) -> LSTMForecaster:
+    """An untrained model, in evaluation mode; `zero`: its head forecasts 0."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LSTMForecaster(config, shape)
+        if not zero:
+            torch.nn.init.normal_(model.output.weight, std=0.3)
+    return model.eval()
+
+
+def batch_at(data: SeriesSet, row: int, context: int, horizon: int, channel: int = 0) -> Batch:
+    """One window by plain slicing: its first target stands in the absolute row `row`."""
+    return Batch(
+        history=data.values[channel, row - context : row][None].clone(),
+        target=data.values[channel, row : row + horizon][None].clone(),
+        observed=data.observed[channel, row : row + horizon][None].clone(),
+        past=data.past[row - context : row][None].clone(),
+        future=data.future[row - context : row + horizon][None].clone(),
+        channel=torch.tensor([channel]),
+    )
+
+
+def naive_mse_scaled(forecaster: Forecaster, data: SeriesSet, rows: Ranges, train: Ranges, horizon: int) -> float:
+    """The score as the law says it, one window, one step at a time, in float64."""
+    ratios = []
+    for c in range(data.n_channels):
+        values, observed = data.values[c].double(), data.observed[c]
+        fitted = [float(values[r]) for a, b in train for r in range(a, b) if observed[r]]
+        mean = math.fsum(fitted) / len(fitted)
+        variance = math.fsum((v - mean) ** 2 for v in fitted) / len(fitted)
+        squares = []
+        for a, b in rows:
+            for row in range(a, b - horizon + 1):
+                with torch.inference_mode():
+                    forecast = forecaster(batch_at(data, row, forecaster.context, horizon, c))[0]
+                squares += [
+                    (float(forecast[h]) - float(values[row + h])) ** 2 for h in range(horizon) if observed[row + h]
+                ]
+        ratios.append(math.fsum(squares) / len(squares) / variance)
+    return math.fsum(ratios) / len(ratios)
+
+
+def with_holes(y: np.ndarray, every: int = 6) -> np.ndarray:
+    """The values with each `every`-th missing."""
+    return np.where(np.arange(len(y)) % every == every - 1, np.nan, y)
+
+
+class GarbledWindows(Windows):
+    """Windows whose filled-in targets hold nonsense, while the history stays as it is."""
+
+    def gather(self, positions: torch.Tensor, context: int) -> Batch:
+        batch = super().gather(positions, context)
+        if batch.observed is None:
+            return batch
+        return dataclasses.replace(batch, target=torch.where(batch.observed, batch.target, 1e6))

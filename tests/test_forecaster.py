@@ -1,0 +1,268 @@
+"""The saved model: written, read, damaged, and fed with frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support import TINY, daily, net, panel, series_of, wave
+
+from lstm_tune.config import Config
+from lstm_tune.errors import DataError, LstmTuneError, RunError
+from lstm_tune.evaluate import TargetScale
+from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.model import MeanForecaster, Shape
+from lstm_tune.series import SeriesSet
+from lstm_tune.windows import Windows
+
+HORIZON = 3
+
+
+def model_of(data: SeriesSet, *params: dict[str, Any]) -> ForecastModel:
+    """An untrained ensemble, fitted on the first 100 rows, one member for each of `params`."""
+    shape = Shape(
+        horizon=HORIZON,
+        channels=data.n_channels,
+        past=data.past.shape[1],
+        future=data.future.shape[1],
+        period=7,
+    )
+    windows = Windows(data, HORIZON)
+    members = []
+    for seed, own in enumerate(params or ({}, {"lookback": 5, "skip": "linear"})):
+        member = net(Config.from_params(TINY | own), shape, seed)
+        if member.future_output is not None:
+            torch.nn.init.normal_(member.future_output[-1].weight)  # type: ignore[index, union-attr, arg-type]
+        member.fit_statistics(windows, ((0, 100),))
+        members.append(member)
+    return ForecastModel(MeanForecaster(members).eval(), shape, DataSpec.of(data), TargetScale.of(windows, ((0, 100),)))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model_of(series_of(daily(wave()))).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+# ---- save and load
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        ({},),
+        ({"layers": 2, "head_units": 3, "patch": 4}, {"transform": "log", "difference": "seasonal"}),
+        ({"skip": "linear", "outlier_clip": 2.0, "window_norm": "standard"},) * 3,
+        ({"cell_activation": "relu", "skip": "seasonal"},),
+    ],
+    ids=str,
+)
+def test_loaded_model_forecasts_the_same_to_the_bit(tmp_path: Path, params: tuple[dict[str, Any], ...]) -> None:
+    frame = daily(wave(), p=wave(seed=1), z=wave(seed=2))
+    model = model_of(series_of(frame, target=["y", "z"], past="p", calendar=True), *params)
+    model.save(tmp_path)
+    loaded = ForecastModel.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(frame), model.predict(frame), check_exact=True)
+    assert (loaded.shape, loaded.spec, loaded.scale) == (model.shape, model.spec, model.scale)
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor), name
+    assert not loaded.network.training
+    loaded.save(tmp_path / "again")
+    for file in ("weights.safetensors", "config.json"):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+def test_loading_draws_no_random_number(saved: Path) -> None:
+    before = torch.get_rng_state()
+    ForecastModel.load(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_folder_holds_two_files_and_no_pickle(saved: Path) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "weights.safetensors"]
+    assert json.loads((saved / "config.json").read_text())["schema"] == 1
+    assert not (saved / "weights.safetensors").read_bytes().startswith((b"PK", b"\x80"))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def edited(**changes: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        content = json.loads((folder / "config.json").read_text())
+        content.update(changes)
+        (folder / "config.json").write_text(json.dumps(content))
+
+    return edit
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:100]) and None
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def with_other_weights(folder: Path) -> None:
+    model_of(series_of(daily(wave())), {"hidden_units": 5}).save(folder / "other")
+    (folder / "weights.safetensors").write_bytes((folder / "other" / "weights.safetensors").read_bytes())
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "no config": without("config.json"),
+    "no weights": without("weights.safetensors"),
+    "cut config": cut("config.json"),
+    "cut weights": cut("weights.safetensors"),
+    "one bit of the weights": lambda folder: flip(folder / "weights.safetensors"),
+    "other weights": with_other_weights,
+    "binary config": lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00"),
+    "list": lambda folder: (folder / "config.json").write_text("[]"),
+    "schema": edited(schema=2),
+    "no members": edited(members=[]),
+    "too many members": edited(members=[{}] * 1001),
+    "unknown parameter": edited(members=[{"magic": 1}] * 2),
+    "wrong parameter": edited(members=[{"lookback": -1}] * 2),
+    "other sizes": edited(members=[TINY | {"hidden_units": 4000}] * 2),
+    "other shape": edited(shape={"horizon": 4}),
+    "shape of another kind": edited(shape={"width": 4}),
+    "shape in words": edited(shape={"horizon": "three"}),
+    "negative shape": edited(shape={"horizon": -3}),
+    "no data": edited(data=None),
+    "data of another kind": edited(data={"x": 1}),
+    "no scale": edited(scale={}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_model_is_refused_with_one_line(saved: Path, damage: Callable[[Path], Any]) -> None:
+    damage(saved)
+    with pytest.raises(RunError) as caught:
+        ForecastModel.load(saved)
+    assert "\n" not in str(caught.value)
+    assert str(saved) in str(caught.value)
+
+
+# ---- predict
+
+
+def test_forecast_follows_the_last_row_in_the_units_of_the_frame() -> None:
+    frame = daily(1e7 + wave(noise=0.0))
+    model = model_of(series_of(frame), {"skip": "seasonal"})
+    for member in model.network.members:
+        torch.nn.init.zeros_(member.output.weight)  # type: ignore[union-attr, arg-type]
+        torch.nn.init.zeros_(member.output.bias)  # type: ignore[union-attr, arg-type]
+    ahead = model.predict(frame)
+    assert list(ahead) == ["time", "series", "step", "y"]
+    assert ahead["time"].tolist() == list(pd.date_range("2024-06-09", periods=3))
+    assert ahead["step"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(ahead["y"], frame["y"].to_numpy()[-7:-4], atol=1e-3)
+
+
+def test_forecast_needs_no_more_than_the_lookback_and_refuses_less() -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame))
+    assert model.lookback == 8
+    whole = model.predict(frame)
+    pd.testing.assert_frame_equal(model.predict(frame.tail(8)), whole)
+    with pytest.raises(DataError, match=r"looks back on 8 rows, but there are 7"):
+        model.predict(frame.tail(7))
+
+
+def test_each_series_is_forecast_alone() -> None:
+    a, b = wave(120), 10 * wave(100, seed=1)
+    model = model_of(series_of(panel(a, b), target="y", id="shop"))
+    both = model.predict(panel(a, b))
+    assert both["series"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert both["time"].tolist() == [*pd.date_range("2024-04-30", periods=3), *pd.date_range("2024-04-10", periods=3)]
+    alone = model.predict(panel(a))
+    np.testing.assert_allclose(both["y"].head(3), alone["y"], rtol=1e-6)
+    with pytest.raises(DataError, match="series 'b' has 5"):
+        model.predict(panel(a, b[:5]))
+
+
+def test_every_target_gets_a_column() -> None:
+    frame = daily(wave(), z=100 + wave(seed=1))
+    model = model_of(series_of(frame, target=["y", "z"]))
+    assert list(model.predict(frame)) == ["time", "series", "step", "y", "z"]
+    with pytest.raises(LstmTuneError, match="z"):
+        model.predict(frame.drop(columns="z"))
+
+
+def test_known_future_covariates_stand_at_the_end_and_matter() -> None:
+    frame = daily(wave(), f=wave(seed=1))
+    model = model_of(series_of(frame, target="y", future="f"))
+    rows = [daily([np.nan] * 3, start="2024-06-09", f=[x, x, x]) for x in (0.0, 9.0)]
+    low, high = (model.predict(pd.concat([frame, ahead])) for ahead in rows)
+    assert low["time"].tolist() == list(pd.date_range("2024-06-09", periods=3))
+    assert bool((low["y"] != high["y"]).all())
+    with pytest.raises(DataError, match="needs 3 rows of known f after the last target, but there are 0"):
+        model.predict(frame)
+
+
+def test_calendar_of_the_rows_ahead_is_worked_out() -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame, calendar=True))
+    assert model.shape.future == 4
+    assert model.spec.future == ()
+    later = frame.assign(date=frame["date"] + pd.Timedelta(days=1))
+    assert bool((model.predict(frame)["y"] != model.predict(later)["y"]).all())
+
+
+def test_arrays_and_series_are_taken_where_the_model_has_one_column() -> None:
+    y = wave()
+    model = model_of(series_of(y))
+    np.testing.assert_array_equal(model.predict(y)["y"], model.predict(pd.Series(y))["y"])
+    assert model.predict(y)["time"].tolist() == [160, 161, 162]
+
+
+def test_other_frequency_and_other_columns_are_refused() -> None:
+    model = model_of(series_of(daily(wave())))
+    hourly = pd.DataFrame({"date": pd.date_range("2024", periods=60, freq="h"), "y": wave(60)})
+    with pytest.raises(DataError, match="frequency 'D', but these have 'h'"):
+        model.predict(hourly)
+    with pytest.raises(LstmTuneError) as caught:
+        model.predict(np.stack([wave(), wave()], axis=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_units_of_the_training_data_are_kept_for_other_data() -> None:
+    y = 1e8 + wave()
+    model = model_of(series_of(daily(y)))
+    assert model.spec.origin[0] > 0
+    small = model.read(daily(wave()))
+    assert small.origin == model.spec.origin
+    np.testing.assert_allclose(small.values[0] + model.spec.origin[0], wave(), atol=10)
+    np.testing.assert_allclose(model.predict(daily(y))["y"], 1e8 + 5, atol=10)
+
+
+# ---- evaluate
+
+
+def test_evaluation_scores_model_and_naive_forecasts_on_the_same_windows() -> None:
+    y = wave()
+    model = model_of(series_of(daily(y)))
+    scores = model.evaluate(daily(y))
+    assert set(scores) == {"model", "persistence", "seasonal_naive"}
+    assert {s.windows for s in scores.values()} == {160 - 8 - HORIZON + 1}
+    naive = np.mean([(y[r : r + 3] - y[r - 1]) ** 2 for r in range(8, 158)])
+    assert scores["persistence"].mse[0] == pytest.approx(naive, rel=1e-4)
+    with pytest.raises(DataError, match="takes 8 rows to look back on and 3 to score"):
+        model.evaluate(daily(y[:10]))
+
+
+def test_series_set_is_taken_as_it_is() -> None:
+    data = series_of(daily(wave()))
+    model = model_of(data)
+    assert model.read(data) is data
+    assert dataclasses.asdict(model.spec)["targets"] == ("y",)
