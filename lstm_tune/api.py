@@ -22,16 +22,16 @@ from lstm_tune import record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
+from lstm_tune.ensemble import MEMBERS, select
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.files import make_folder
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
-from lstm_tune.model import LSTMForecaster, MeanForecaster
-from lstm_tune.objective import ARTICLE_SPLIT, Objective
+from lstm_tune.objective import ARTICLE_SPLIT, CANDIDATES, Objective
 from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result, test_score
-from lstm_tune.retrain import Retrained, retrain
+from lstm_tune.retrain import Member, Retrained, retrain
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Space
 from lstm_tune.split import Split, make_split
@@ -139,7 +139,7 @@ def tune(
     check_counts(n_trials, timeout, seed, retrain_seeds)
     if n_trials is None and timeout is None:
         n_trials, timeout = DEFAULT_TRIALS, DEFAULT_TIMEOUT
-    budget = Budget(timeout=timeout, seeds=retrain_seeds)
+    budget = Budget(timeout=timeout, seeds=retrain_seeds, members=MEMBERS if retrain_seeds > 1 else 1)
     tell = progress or Silent()
     device = pick_device(device)
     precision = pick_precision(precision)
@@ -178,7 +178,8 @@ def tune(
     train_windows = len(everything.positions(parts.train, 0, reach_back=False))
     more_rows = len(everything.positions(parts.final.fit, 0, reach_back=False)) / train_windows
     samples = round(task.folds[0].samples * more_rows)
-    budget.growth = samples / sum(fold.samples for fold in task.folds)
+    budget.threads = threads
+    budget.growth = samples / max(task.folds[0].samples, sum(fold.samples for fold in task.folds) / threads)
     with budget.phase("study"):
         try:
             _search(study, objective, n_trials, budget, callbacks, tell)
@@ -187,30 +188,35 @@ def tune(
 
     best = _winner(study)
     with budget.phase("retrain"):
-        have_weights = objective.best is not None and objective.best.number == best.number
+        members = _members(study, objective, best, budget) if retrain_seeds > 1 else [_member(best, 1.0)]
+        own = objective.best if objective.best is not None and objective.best.number == best.number else None
         retrained = retrain(
             everything,
             parts.final.fit,
             task.shape,
-            Config.from_params(best.user_attrs["config"]),
-            epochs=best.user_attrs["best_epoch"],
-            factors=best.user_attrs["factors"],
+            members,
             samples=samples,
             seeds=range(seed, seed + retrain_seeds),
-            deadline=budget.end if have_weights else math.inf,
+            deadline=budget.end if own is not None else math.inf,
             threads=threads,
             on_seed=tell.retrain,
         )
-        if retrained.models:
-            rows, models = "train+val", retrained.models
-        else:
-            rows, models = "train", _own_models(objective, best)
-            retrained = Retrained(models=models, seeds=(seed,), epochs=retrained.epochs, asked=retrained.asked)
+        rows = "train+val"
+        if not retrained.seeds:
+            if own is None:
+                raise StudyError(
+                    f"retraining trial {best.number} diverged with every seed; pass another --seed, or another space"
+                )
+            rows = "train"
+            members = [_member(best, 1.0)]
+            retrained = Retrained(seeds=(seed,), models=(((members[0], own.models[0]),),))
             tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
 
     with budget.phase("test"):
-        model = ForecastModel(MeanForecaster(list(models)).cpu(), task.shape, DataSpec.of(series), task.scale)
-        result = _test(series, parts, task, model, retrained, rows, study, best, seed)
+        model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
+        result = _test(series, parts, task, model, retrained, best, study, seed)
+        result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
+        result.record["ensemble"] = record.ensemble_record(members)
     result.record["study"] = record.study_record(study, _shown_storage(storage))
     result.record["env"] = record.env_record(device, threads, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
@@ -351,12 +357,26 @@ def _winner(study: optuna.Study) -> FrozenTrial:
     return ranked[0]
 
 
-def _own_models(objective: Objective, best: FrozenTrial) -> tuple[LSTMForecaster, ...]:
-    if objective.best is None or objective.best.number != best.number:
-        raise StudyError(
-            f"retraining trial {best.number} diverged with every seed; pass another --seed, or a space without it"
-        )
-    return objective.best.models[:1]
+def _member(trial: FrozenTrial, weight: float) -> Member:
+    attrs = trial.user_attrs
+    return Member(
+        trial=trial.number,
+        config=Config.from_params(attrs["config"]),
+        epochs=attrs["best_epoch"],
+        factors=tuple(attrs["factors"]),
+        weight=weight,
+    )
+
+
+def _members(study: optuna.Study, objective: Objective, best: FrozenTrial, budget: Budget) -> list[Member]:
+    """Choose the trials whose weighted mean forecast has the best validation value, out of the few best ones."""
+    candidates = [t for t in completed(study) if "same_as_trial" not in t.user_attrs][:CANDIDATES]
+    known = {t.number: objective.forecasts(t) for t in candidates if objective.knows(t) or budget.timeout is None}
+    if best.number not in known:
+        return [_member(best, 1.0)]
+    weights = select(known, objective.task.joint_value)
+    by_number = {t.number: t for t in candidates}
+    return [_member(by_number[number], weight) for number, weight in weights.items()]
 
 
 def _test(
@@ -365,9 +385,8 @@ def _test(
     task: Task,
     model: ForecastModel,
     retrained: Retrained,
-    rows: str,
-    study: optuna.Study,
     best: FrozenTrial,
+    study: optuna.Study,
     seed: int,
 ) -> Result:
     """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
@@ -378,7 +397,7 @@ def _test(
     )
     baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
     total = score(model.network, windows, positions, task.scale)
-    alone = [score(m.cpu(), windows, positions, task.scale) for m in retrained.models]
+    alone = [score(retrained.network(i), windows, positions, task.scale) for i in range(len(retrained.seeds))]
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
     return Result(
@@ -392,7 +411,7 @@ def _test(
             "study": {},
             "best": record.best_record(best, series.targets),
             "test": record.test_record(tested),
-            "retrain": record.retrain_record(retrained, alone, rows, series.targets),
+            "retrain": record.retrain_record(retrained, alone, best, series.targets),
             "baselines": record.baselines_record(task, baselines, series.targets),
             "skill": record.skill_record(tested, baselines),
             "findings": [],

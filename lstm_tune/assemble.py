@@ -78,7 +78,7 @@ def assemble(
         codes: (N,) number of the series of each row.
         names: (S,) of the series.
         path: what the user named.
-        calendar: whether to add calendar features; None: where they mean something.
+        calendar: whether to add calendar features; None: no.
         repairs: what was decided so far; grows.
     """
     channels = len(roles.targets)
@@ -297,7 +297,7 @@ def _calendar(times: Times, freq: str | None, wanted: bool | None) -> tuple[NDAr
     Raises:
         UsageError: they are asked for and mean nothing here.
     """
-    features, names = calendar_features(times, None if wanted is False else freq)
+    features, names = calendar_features(times, freq if wanted else None)
     if wanted and not names:
         kind = "irregular or missing time stamps" if freq is None else f"frequency {freq!r}"
         raise UsageError(f"calendar features need regular time stamps of a month or less, not {kind}; --no-calendar")

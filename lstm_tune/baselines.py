@@ -11,7 +11,7 @@ from lstm_tune.evaluate import Forecaster
 from lstm_tune.model import seasonal_repeat
 from lstm_tune.ridge import block_sizes, fit_ridge, moments
 from lstm_tune.split import Ranges
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.windows import Batch, Windows, evenly
 
 RIDGE_LOOKBACK = 336
 _MAX_WINDOWS = 200_000
@@ -69,8 +69,7 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
     """
     context = min(RIDGE_LOOKBACK, max_lookback)
     positions = windows.positions(rows, context, reach_back=False)
-    if len(positions) > _MAX_WINDOWS:
-        positions = positions[torch.linspace(0, len(positions) - 1, _MAX_WINDOWS).long()]
+    positions = evenly(positions, _MAX_WINDOWS)
     scale = torch.tensor(sd, dtype=torch.float32, device=windows.device)
     blocks = []
     for stretch in torch.split(positions, block_sizes(len(positions))):

@@ -23,12 +23,16 @@ class Budget:
 
     Attributes:
         timeout: seconds, from now; None: no limit.
-        seeds: models to retrain.
-        growth: windows in the retrain's rows over those that one epoch of a trial (all folds) trains on.
+        seeds: times that each winner is retrained.
+        members: winners at most.
+        threads: that share the folds of a trial, and the models of the retrain.
+        growth: windows in an epoch of the retrain over those that a thread trains on in an epoch of a trial.
     """
 
     timeout: float | None
     seeds: int = 1
+    members: int = 1
+    threads: int = 1
     growth: float = 1.0
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -63,7 +67,9 @@ class Budget:
         if not attrs["epochs"]:
             return _OVERHEAD
         per_epoch = attrs["seconds"] / attrs["epochs"]
-        return float(per_epoch * attrs["best_epoch"] * self.growth * self.seeds)
+        # A trial's folds ran side by side, the newest and largest setting the pace; so do the models of the retrain.
+        rounds = -(-self.seeds * self.members // self.threads)
+        return float(per_epoch * attrs["best_epoch"] * self.growth * rounds)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ Letters: n windows, H horizon, C channels (target columns).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
+_KEPT = 8192  # windows of kept forecasts compared at a time
 
 
 class Forecaster(Protocol):
@@ -112,17 +113,28 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
 
 def quick_mse_scaled(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: TargetScale) -> float:
     """Return `score(…).mse_scaled` and nothing else: what a trial is judged by after each epoch."""
-    sums = torch.zeros(2, windows.channels, dtype=torch.float64, device=windows.device)
     with torch.inference_mode():
-        for batch, forecast in _forecasts(forecaster, windows, positions):
-            squared = (forecast - batch.target).square()
-            if batch.observed is None:
-                count = torch.full((len(squared),), squared.shape[1], dtype=torch.float64, device=windows.device)
-            else:
-                squared = squared * batch.observed
-                count = batch.observed.sum(1, dtype=torch.float64)
-            sums[0].index_add_(0, batch.channel, squared.sum(1, dtype=torch.float64))
-            sums[1].index_add_(0, batch.channel, count)
+        return _mse_scaled(_forecasts(forecaster, windows, positions), windows, scale)
+
+
+def forecast_mse_scaled(forecast: Tensor, windows: Windows, positions: Tensor, scale: TargetScale) -> float:
+    """Return the scaled MSE of forecasts (n, H) that were made before for the windows at `positions` (n,)."""
+    batches = windows.batches(positions, 0, _KEPT)
+    pairs = zip(batches, torch.split(forecast, _KEPT), strict=True)
+    return _mse_scaled(((batch, kept.to(windows.device)) for batch, kept in pairs), windows, scale)
+
+
+def _mse_scaled(pairs: Iterable[tuple[Batch, Tensor]], windows: Windows, scale: TargetScale) -> float:
+    sums = torch.zeros(2, windows.channels, dtype=torch.float64, device=windows.device)
+    for batch, forecast in pairs:
+        squared = (forecast - batch.target).square()
+        if batch.observed is None:
+            count = torch.full((len(squared),), squared.shape[1], dtype=torch.float64, device=windows.device)
+        else:
+            squared = squared * batch.observed
+            count = batch.observed.sum(1, dtype=torch.float64)
+        sums[0].index_add_(0, batch.channel, squared.sum(1, dtype=torch.float64))
+        sums[1].index_add_(0, batch.channel, count)
     sd = torch.tensor(scale.sd, dtype=torch.float64)
     squares, counts = sums.cpu()
     return float((squares / counts / sd**2).mean())

@@ -209,6 +209,7 @@ class ForecastModel:
                 "schema": SCHEMA,
                 "weights_sha256": digest,
                 "members": [m.config.params() for m in members],
+                "weights": list(self.network.weights),
                 "shape": dataclasses.asdict(self.shape),
                 "data": dataclasses.asdict(self.spec),
                 "scale": dataclasses.asdict(self.scale),
@@ -240,17 +241,22 @@ class ForecastModel:
             if not 1 <= len(configs) <= _MAX_MEMBERS:
                 raise ValueError(f"{len(configs)} members")
             tensors = load_file(weights)
-            network = _build(configs, shape, tensors)
+            shares = [float(w) for w in raw["weights"]]
+            if len(shares) != len(configs) or not all(0 < w <= 1 for w in shares):
+                raise ValueError("the weights of the members do not fit them")
+            network = _build(configs, shares, shape, tensors)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, UsageError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
         return cls(network, shape, spec, scale)
 
 
-def _build(configs: Sequence[Config], shape: Shape, tensors: dict[str, Tensor]) -> MeanForecaster:
+def _build(
+    configs: Sequence[Config], shares: Sequence[float], shape: Shape, tensors: dict[str, Tensor]
+) -> MeanForecaster:
     """Build the ensemble around the loaded tensors; sizes are compared before memory is taken."""
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        network = MeanForecaster([LSTMForecaster(c, shape) for c in configs])
+        network = MeanForecaster([LSTMForecaster(c, shape) for c in configs], shares)
     expected = network.state_dict()
     if expected.keys() != tensors.keys():
         raise ValueError("the weights do not fit the configuration")

@@ -62,7 +62,7 @@ def load_series(
         id: the column that names the series of each row (long format).
         past: covariates known up to now.
         future: covariates known into the future.
-        calendar: add calendar features to the future covariates; None: where time stamps have a frequency.
+        calendar: add calendar features to the future covariates; None: no.
 
     Raises:
         DataError: the data cannot be used; one line says why and what to do.

@@ -18,6 +18,7 @@ the wrong scaler.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ from lstm_tune.config import Config
 from lstm_tune.errors import DataError
 from lstm_tune.ridge import Moments, block_sizes, fit_ridge, moments
 from lstm_tune.split import Ranges
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.windows import Batch, Windows, evenly
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
@@ -160,11 +161,11 @@ class LSTMForecaster(nn.Module):
             self.covariate_mean.copy_(covariates.mean(0))
             deviation = covariates.std(0, correction=0)
             self.covariate_scale.copy_(torch.where(deviation > 1e-12, deviation, torch.ones_like(deviation)))
-        positions = _evenly(windows.positions(rows, self.context, reach_back=False), _MAX_SKIP_WINDOWS)
+        positions = evenly(windows.positions(rows, self.context, reach_back=False), _MAX_SKIP_WINDOWS)
         if self.config.outlier_clip and len(positions):
-            sample = _evenly(positions, 10_000)
+            sample = evenly(positions, 10_000)
             inputs = torch.cat([self._inputs(self._locate(b)).flatten() for b in self._batches(windows, sample)])
-            inputs = _evenly(inputs, 2_000_000)
+            inputs = evenly(inputs, 2_000_000)
             median = inputs.median()
             spread = 1.4826 * (inputs - median).abs().median()
             # Where over half of the values are equal, the median deviation is 0 and says nothing: no clipping.
@@ -317,16 +318,26 @@ class _Located:
 
 
 class MeanForecaster(nn.Module):
-    """The mean forecast of several models of one shape: same batch in, (B, H) out."""
+    """The weighted mean forecast of several models of one shape: same batch in, (B, H) out.
 
-    def __init__(self, members: list[LSTMForecaster]) -> None:
+    Args:
+        members: the models.
+        weights: how much each counts; divided by their sum. None: all alike.
+    """
+
+    def __init__(self, members: Sequence[LSTMForecaster], weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.context = max(m.context for m in members)
+        given = [1.0] * len(members) if weights is None else weights
+        self.weights = tuple(w / sum(given) for w in given)
 
     def forward(self, batch: Batch) -> Tensor:
         """Forecast in raw units, (B, H)."""
-        return torch.stack([member(_shorten(batch, member.context)) for member in self.members]).mean(0)
+        total = torch.zeros_like(batch.target)
+        for member, weight in zip(self.members, self.weights, strict=True):
+            total += weight * member(_shorten(batch, member.context))
+        return total
 
 
 def _shorten(batch: Batch, context: Tensor | nn.Module | int) -> Batch:
@@ -349,8 +360,3 @@ def seasonal_repeat(history: Tensor, period: int, horizon: int) -> Tensor:
     """Repeat the last season of history (B, X >= period) over the horizon: (B, H)."""
     last = history[:, -period:]
     return last.repeat(1, -(-horizon // period))[:, :horizon]
-
-
-def _evenly(x: Tensor, most: int) -> Tensor:
-    """Return at most `most` evenly spaced elements of x (n,)."""
-    return x if len(x) <= most else x[torch.linspace(0, len(x) - 1, most).long().to(x.device)]

@@ -14,9 +14,10 @@ import optuna
 import torch
 from optuna.pruners import WilcoxonPruner
 from optuna.trial import FrozenTrial, TrialState
+from torch import Tensor
 
 from lstm_tune.config import Config
-from lstm_tune.evaluate import quick_mse_scaled, score
+from lstm_tune.evaluate import forecast_all, quick_mse_scaled, score
 from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster
 from lstm_tune.series import SeriesSet
@@ -28,6 +29,7 @@ from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, see
 logger = logging.getLogger(__name__)
 
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
+CANDIDATES = 6  # best trials that an average is chosen from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,6 +89,7 @@ class Objective:
         self.deadline = deadline
         self.threads = threads
         self.best: Trained | None = None  # of this process
+        self._forecasts: dict[int, tuple[float, tuple[Tensor, ...]]] = {}  # trial number: value, forecasts
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Train what the trial suggests and return its value.
@@ -117,7 +120,35 @@ class Objective:
         self._record(trial, trained, result)
         if self.best is None or result.best_val < self.best.value:
             self.best = trained
+        self._keep_forecasts(trained)
         return result.best_val
+
+    def knows(self, trial: FrozenTrial) -> bool:
+        """Return whether a trial's forecasts were kept, so that `forecasts` costs nothing."""
+        return trial.number in self._forecasts
+
+    def forecasts(self, trial: FrozenTrial) -> tuple[Tensor, ...]:
+        """Return a completed trial's forecasts (n, H) of each fold's `compared` windows.
+
+        They are kept for the best trials of this process; others are trained once more, with the same outcome.
+        """
+        if trial.number not in self._forecasts:
+            config = Config.from_params(trial.user_attrs["config"])
+            trainers = [make_trainer(self.task, fold, config, self.seed) for fold in range(len(self.task.folds))]
+            result = self._fit(trial.number, trainers, 0, config, math.inf, lambda stats: None)
+            models = tuple(t.result for t in trainers)
+            self._keep_forecasts(Trained(number=trial.number, value=result.best_val, models=models))
+        return self._forecasts[trial.number][1]
+
+    def _keep_forecasts(self, trained: Trained) -> None:
+        task = self.task
+        kept = tuple(
+            forecast_all(model, task.windows, fold.compared)
+            for model, fold in zip(trained.models, task.folds, strict=True)
+        )
+        self._forecasts[trained.number] = (trained.value, kept)
+        while len(self._forecasts) > 2 * CANDIDATES:
+            del self._forecasts[max(self._forecasts, key=lambda n: (self._forecasts[n][0], n))]
 
     def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:
         task = self.task
@@ -127,28 +158,35 @@ class Objective:
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
             for i, trainer in enumerate(trainers):
-                results.append(self._fit(trial, [trainer], i, config, deadline, by_epoch=False))
+                results.append(self._fit(trial.number, [trainer], i, config, deadline, lambda stats: None))
                 trial.report(results[-1].best_val, step=i)
                 if i + 1 < len(trainers) and trial.should_prune():
                     raise _pruned(trial, f"the pruner stopped it after fold {i + 1} of {len(trainers)}")
             result = _join(results)
         else:
-            result = self._fit(trial, trainers, 0, config, deadline, by_epoch=True)
+            history: list[EpochStats] = []
+
+            def report(stats: EpochStats) -> None:
+                history.append(stats)
+                trial.report(stats.val, step=stats.epoch)
+                if stats.epoch and trial.should_prune():
+                    trial.set_user_attr("history", _history(history))
+                    raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
+
+            result = self._fit(trial.number, trainers, 0, config, deadline, report)
         models = tuple(t.result for t in trainers)
         return Trained(number=trial.number, value=result.best_val, models=models), result
 
     def _fit(
         self,
-        trial: optuna.Trial,
+        number: int,
         trainers: Sequence[Trainer],
         first_fold: int,
         config: Config,
         deadline: float,
-        *,
-        by_epoch: bool,
+        report: Callable[[EpochStats], None],
     ) -> TrainResult:
         task = self.task
-        history: list[EpochStats] = []
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
@@ -156,14 +194,8 @@ class Objective:
             return task.value(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:
-            history.append(stats)
-            self.on_epoch(trial.number, stats)
-            if not by_epoch:
-                return
-            trial.report(stats.val, step=stats.epoch)
-            if stats.epoch and trial.should_prune():
-                trial.set_user_attr("history", _history(history))
-                raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
+            self.on_epoch(number, stats)
+            report(stats)
 
         return fit(
             trainers,

@@ -7,6 +7,7 @@ import platform
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.evaluate import Score
 from lstm_tune.result import TestScore, per_target, time_labels
-from lstm_tune.retrain import Retrained
+from lstm_tune.retrain import Member, Retrained
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Ranges, Split
 from lstm_tune.task import Task
@@ -90,13 +91,13 @@ def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
     }
 
 
-def retrain_record(retrained: Retrained, scores: list[Score], rows: str, targets: tuple[str, ...]) -> dict[str, Any]:
+def retrain_record(
+    retrained: Retrained, scores: list[Score], best: FrozenTrial, targets: tuple[str, ...]
+) -> dict[str, Any]:
     """Describe the retrain: what each seed alone would have scored on the test rows."""
     scaled = [s.mse_scaled for s in scores]
     return {
-        "rows": rows,
-        "epochs": retrained.epochs,
-        "asked": retrained.asked,
+        "epochs": best.user_attrs["best_epoch"],
         "seeds": [
             {"seed": seed, "mse": per_target(s.mse, targets), "mse_scaled": s.mse_scaled}
             for seed, s in zip(retrained.seeds, scores, strict=True)
@@ -104,6 +105,14 @@ def retrain_record(retrained: Retrained, scores: list[Score], rows: str, targets
         "mean": statistics.fmean(scaled),
         "sd": statistics.stdev(scaled) if len(scaled) > 1 else None,
     }
+
+
+def ensemble_record(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """Describe the trials that are averaged: the best one first, each with its part and its parameters."""
+    return [
+        {"trial": m.trial, "weight": round(m.weight, 4), "epochs": m.epochs, "params": m.config.params()}
+        for m in members
+    ]
 
 
 def baselines_record(task: Task, test: dict[str, Score], targets: tuple[str, ...]) -> dict[str, Any]:

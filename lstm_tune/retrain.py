@@ -1,4 +1,4 @@
-"""The winner, trained again on train and validation rows, several times over; their mean is the model that is kept."""
+"""The winners, trained again on train and validation rows, several times over; their mean is the model that is kept."""
 
 from __future__ import annotations
 
@@ -9,83 +9,85 @@ from dataclasses import dataclass
 from functools import partial
 
 from lstm_tune.config import Config
-from lstm_tune.model import LSTMForecaster, Shape
+from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
 from lstm_tune.split import Ranges
 from lstm_tune.train import Diverged, Trainer, seeded, side_by_side
 from lstm_tune.windows import Windows
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A trial's configuration, to be trained for a number of epochs fixed beforehand, and its part in the mean."""
+
+    trial: int
+    config: Config
+    epochs: int  # the trial's best epoch
+    factors: tuple[float, ...]  # of the plateau schedule, epoch by epoch, as the trial found them
+    weight: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Retrained:
-    """The models of all seeds that were trained to the end, and how many were asked for."""
+    """What was trained to the end: for each seed its models, each with its member."""
 
-    models: tuple[LSTMForecaster, ...]
     seeds: tuple[int, ...]
-    epochs: int
-    asked: int
+    models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
 
-
-def retrain_samples(samples: int, train_windows: int, windows: int) -> int:
-    """Return the windows in an epoch of the retrain: as many passes over its rows as the trial's epoch made.
-
-    Args:
-        samples: training windows in an epoch of the trial.
-        train_windows: windows that the train rows hold.
-        windows: windows that train and validation rows hold.
-    """
-    return max(1, round(samples * windows / train_windows))
+    def network(self, seed: int | None = None) -> MeanForecaster:
+        """Return the weighted mean of all models, or of one seed's (its place in `seeds`)."""
+        chosen = [pair for i, pairs in enumerate(self.models) if seed in (None, i) for pair in pairs]
+        return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen])
 
 
 def retrain(
     windows: Windows,
     rows: Ranges,
     shape: Shape,
-    config: Config,
+    members: Sequence[Member],
     *,
-    epochs: int,
-    factors: Sequence[float],
     samples: int,
     seeds: Sequence[int],
     deadline: float = math.inf,
     threads: int = 1,
     on_seed: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
-    """Train a configuration on `rows` once for each seed, for a number of epochs fixed beforehand.
+    """Train every member on `rows` once for each seed, for a number of epochs fixed beforehand.
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
-    Nothing is validated, so nothing stops early.
+    Nothing is validated, so nothing stops early. What diverges is left out.
 
     Args:
         windows: of all rows; only `rows` are trained on.
         rows: train and validation rows.
         shape: of the data.
-        config: the winner.
-        epochs: the winner's best epoch.
-        factors: of the plateau schedule, epoch by epoch.
-        samples: training windows in an epoch, see `retrain_samples`.
-        seeds: one model each.
-        deadline: on the clock of `time.monotonic`; a seed that would end after it is not begun, one that does is left.
-        threads: that share the seeds; the result does not depend on them.
+        members: what to train.
+        samples: training windows in an epoch: the trials' times the growth of the rows.
+        seeds: one set of models each.
+        deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
+            a seed counts only when all its members are done, but for the first, which counts with those that are.
+        threads: that share the work; the result does not depend on them.
         on_seed: called with (seeds done, seeds asked).
     """
-    models: list[LSTMForecaster] = []
-    done: list[int] = []
-    slowest = 0.0
-    for first in range(0, len(seeds), threads):
+    jobs = [(seed, member) for seed in seeds for member in members]
+    done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
+    slowest, begun = 0.0, 0
+    for first in range(0, len(jobs), threads):
         began = time.monotonic()
         if began + slowest > deadline:
             break
-        some = seeds[first : first + threads]
-        trainers = [_trainer(windows, rows, shape, config, samples, seed) for seed in some]
-        run = partial(_run, trainers, epochs, factors, deadline)
-        for seed, trainer, ended in zip(some, trainers, side_by_side(run, len(some), threads), strict=True):
-            if ended:
-                models.append(trainer.result.eval())
-                done.append(seed)
+        some = jobs[first : first + threads]
+        trainers = [_trainer(windows, rows, shape, member.config, samples, seed) for seed, member in some]
+        ended = side_by_side(partial(_run, trainers, [m for _, m in some], deadline), len(some), threads)
+        for (seed, member), trainer, good in zip(some, trainers, ended, strict=True):
+            if good:
+                done[seed].append((member, trainer.result.eval()))
+        begun = first + len(some)
         slowest = max(slowest, time.monotonic() - began)
-        on_seed(len(models), len(seeds))
-    return Retrained(models=tuple(models), seeds=tuple(done), epochs=epochs, asked=len(seeds))
+        on_seed(begun // len(members), len(seeds))
+    complete = seeds[: max(1, begun // len(members))]
+    kept = [seed for seed in complete if done[seed]]
+    return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))
 
 
 def _trainer(windows: Windows, rows: Ranges, shape: Shape, config: Config, samples: int, seed: int) -> Trainer:
@@ -96,9 +98,10 @@ def _trainer(windows: Windows, rows: Ranges, shape: Shape, config: Config, sampl
     return Trainer(model, windows, windows.positions(rows, model.context, reach_back=False), config, samples, seed)
 
 
-def _run(trainers: Sequence[Trainer], epochs: int, factors: Sequence[float], deadline: float, i: int) -> bool:
-    """Train one seed; return whether it came to the end: it may diverge, or time may run out."""
-    for epoch in range(epochs):
+def _run(trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int) -> bool:
+    """Train one model; return whether it came to the end: it may diverge, or time may run out."""
+    factors = members[i].factors
+    for epoch in range(members[i].epochs):
         try:
             loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
         except Diverged:

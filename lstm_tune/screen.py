@@ -83,14 +83,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     ended += f", {states['FAIL']} failed)" if states["FAIL"] else ")"
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
-    seconds = record["timing"]["seconds"]
-    console.print(
-        Text(
-            f"trained on {retrain['rows']} rows for {retrain['epochs']} epochs, mean of {len(retrain['seeds'])} seeds; "
-            f"{seconds['total']:.0f} s in all",
-            style="dim",
-        )
-    )
+    console.print(Text(_trained(record), style="dim"))
     if folder is not None:
         console.print()
         console.print(
@@ -101,6 +94,17 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         )
         if (study["storage"] or "").endswith("study.journal"):
             console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(study['storage'])}", style="cyan"))
+
+
+def _trained(record: Mapping[str, Any]) -> str:
+    """Return how the saved model came about, in one sentence."""
+    ensemble, retrain = record["ensemble"], record["retrain"]
+    shares = ", ".join(f"{m['trial']} ({m['weight']:.0%})" for m in ensemble)
+    who = f"the mean of trials {shares}" if len(ensemble) > 1 else f"trial {ensemble[0]['trial']}"
+    seeds = len(retrain["seeds"])
+    times = f", {seeds} seeds each" if seeds > 1 else ""
+    seconds = record["timing"]["seconds"]["total"]
+    return f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
 
 
 def show_params(params: Mapping[str, Any]) -> Table:

@@ -21,7 +21,8 @@ _CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
 }
 _MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
 _MIN_CYCLES = 3
-_TIE = 1.15  # a longer period must be clearly better than a shorter one
+_CLEAR = 0.6  # of the clearest peak
+_TIE = 1.5  # a longer period must be clearly better than a shorter one
 
 
 def calendar_periods(freq: str | None) -> tuple[int, ...]:
@@ -46,8 +47,9 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     """Return the seasonal period in rows, or None where there is no season.
 
     The autocorrelation of the first differences (of which a level, a trend or a random walk leaves nothing) is
-    searched for local peaks that stand clear of noise, among them the calendar's periods. The winner is the candidate
-    whose seasonal differences have the least mean square; of candidates within 15% of it the shortest. Several
+    searched for local peaks that stand clear of noise, among them the calendar's periods. Of those at
+    least 0.6 times as high as the highest, the winner is the one whose seasonal differences have the least mean square;
+    of candidates within 50% of it the shortest. Several
     channels and series vote with their median autocorrelation.
 
     Args:
@@ -67,14 +69,19 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     if max_lag < 3:
         return None
     acf = np.median([_autocorrelation(np.diff(_clip(p)), max_lag) for p in pieces], axis=0)
-    noise = 4.0 / np.sqrt(shortest)
-    threshold = max(0.1, noise)
+    # What the autocorrelation of differenced noise scatters by; the largest of many lags scatters further.
+    scatter = 1.25 / np.sqrt(shortest - np.arange(max_lag + 1))
+    threshold = np.maximum(0.1, scatter * (1.5 + np.sqrt(2 * np.log(max_lag))))
+    calendar_threshold = np.maximum(0.1, 3 * scatter)
     inner = np.arange(2, max_lag)
-    peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold)]
+    peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold[inner])]
     candidates = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
-    candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > threshold}
+    candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > calendar_threshold[p]}
     if not candidates:
         return None
+    # A smooth series resembles itself a few rows on: what stands out least is no season, however small its cost.
+    clearest = max(acf[m] for m in candidates)
+    candidates = {m for m in candidates if acf[m] >= _CLEAR * clearest}
     cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
     best = min(cost.values())
     return next(m for m, value in cost.items() if value <= _TIE * best)

@@ -63,15 +63,25 @@ class Space:
     source: str  # the file, for errors
     description: str = ""
     parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
+    max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
     first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the article's
 
     def suggest(self, trial: Suggests) -> Config:
-        """Return the configuration that the trial chooses; what is inactive or not named takes the article's value."""
+        """Return the configuration that the trial chooses; what is inactive or not named takes the article's value.
+
+        A patch longer than the lookback is the lookback; one so short that the LSTM would take more than `max_steps`
+        steps is lengthened to what that many steps need.
+        """
         values: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if is_active(parameter, values):
                 values[name] = parameter.suggest(name, trial)
-        return Config.from_params(values)
+        return self._resolved(values)
+
+    def _resolved(self, values: Mapping[str, Value]) -> Config:
+        config = Config.from_params(values)
+        least = 1 if self.max_steps is None else -(-config.lookback // self.max_steps)
+        return replace(config, patch=min(max(config.patch, least), config.lookback))
 
     def enqueued(self) -> tuple[dict[str, Value], ...]:
         """Return what to try first, for `study.enqueue_trial`: the article's configuration, then those of `first`.
@@ -82,7 +92,7 @@ class Space:
         for wanted in ({}, *self.first):
             values = settle(self.parameters, wanted)
             searched = {name: value for name, value in values.items() if name in self._searched()}
-            params_by_config.setdefault(Config.from_params(values), searched)
+            params_by_config.setdefault(self._resolved(values), searched)
         return tuple(params_by_config.values())
 
     def most_epochs(self) -> int:
@@ -141,6 +151,7 @@ class Space:
             "name": self.name,
             "source": self.source,
             "description": self.description,
+            "max_steps": self.max_steps,
             "parameters": {name: parameter.plain() for name, parameter in self.parameters.items()},
             "first": [dict(wanted) for wanted in self.first],
         }
@@ -154,7 +165,8 @@ class Space:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
             raise SpaceError("saved space: has no table of parameters; the file is damaged or of another kind")
-        mapping = {**data["parameters"], "description": data.get("description", ""), "first": data.get("first", [])}
+        rest: dict[str, Any] = {"description": "", "max_steps": None, "first": []}
+        mapping = {**data["parameters"], **{key: data.get(key, default) for key, default in rest.items()}}
         return cls._checked(mapping, str(data.get("name", "custom")), str(data.get("source", "saved space")))
 
     @classmethod
@@ -164,6 +176,7 @@ class Space:
             name=name,
             source=source,
             description=content.description,
+            max_steps=content.max_steps,
             parameters=content.parameters,
             first=content.first,
         )

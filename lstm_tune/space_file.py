@@ -36,6 +36,7 @@ class Content:
     """What a search-space file says, checked, its parameters in an order in which a `when` refers to earlier ones."""
 
     description: str
+    max_steps: int | None
     parameters: Mapping[str, Parameter]
     first: tuple[Mapping[str, Value], ...]
 
@@ -64,7 +65,7 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     """Return the checked content of a space, `mapping` having the keys of a search-space file.
 
     Args:
-        mapping: parameters by name, and perhaps `description` and `first`.
+        mapping: parameters by name, and perhaps `description`, `max_steps` and `first`.
         source: where it comes from, for errors.
 
     Raises:
@@ -75,7 +76,10 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     description = mapping.get("description", "")
     if not isinstance(description, str):
         _refuse(source, "description", description, "must be text")
-    raw = {name: value for name, value in mapping.items() if name not in ("description", "first")}
+    max_steps = mapping.get("max_steps")
+    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
+        _refuse(source, "max_steps", max_steps, "must be a whole number of at least 1")
+    raw = {name: value for name, value in mapping.items() if name not in ("description", "max_steps", "first")}
     for name in raw:
         if name not in RULES:
             _refuse(source, name, raw[name], "no such parameter" + _suggestion(name, RULES))
@@ -86,7 +90,7 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     parameters = _ordered(source, parameters)
     _check_patch(source, parameters)
     first = _first(source, mapping.get("first", []), parameters)
-    return Content(description=description, parameters=parameters, first=first)
+    return Content(description=description, max_steps=max_steps, parameters=parameters, first=first)
 
 
 def _parameter(source: str, name: str, raw: object) -> Parameter:

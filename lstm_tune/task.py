@@ -5,6 +5,7 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +14,17 @@ from torch import Tensor
 
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.evaluate import TargetScale, score
+from lstm_tune.evaluate import TargetScale, forecast_mse_scaled, score
 from lstm_tune.model import Shape
 from lstm_tune.season import find_period
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Limits
 from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
-from lstm_tune.windows import Windows
+from lstm_tune.windows import Windows, evenly
+
+_COMPARED_VALUES = 1_000_000  # forecast values kept for each fold of a candidate
+_COMPARED_LEAST = 500  # windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -29,6 +33,7 @@ class Fold:
 
     segment: Segment
     scored: Tensor  # positions of the scored windows; the same for every trial
+    compared: Tensor  # some of them, evenly spaced, where forecasts of several trials are kept to be averaged
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -45,6 +50,13 @@ class Task:
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: dict[str, tuple[tuple[float, ...], float]]  # validation MSE per column, and scaled
     notes: tuple[str, ...]
+
+    def joint_value(self, forecasts: Sequence[Tensor]) -> float:
+        """Return the objective's value of forecasts (n, H) of each fold's `compared` windows."""
+        parts = []
+        for i, (fold, forecast) in enumerate(zip(self.folds, forecasts, strict=True)):
+            parts.append(self.value(i, forecast_mse_scaled(forecast, self.windows, fold.compared, self.scale)))
+        return math.fsum(parts) / len(parts)
 
     def value(self, fold: int, mse_scaled: float) -> float:
         """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.
@@ -108,6 +120,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
             Fold(
                 segment=segment,
                 scored=positions,
+                compared=evenly(positions, max(_COMPARED_LEAST, _COMPARED_VALUES // horizon)),
                 samples=samples_per_epoch(len(trainable)),
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),

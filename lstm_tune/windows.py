@@ -97,3 +97,8 @@ class Windows:
         """Yield the windows at `positions` in order, at most `size` at a time."""
         for chunk in torch.split(positions, size):
             yield self.gather(chunk, context)
+
+
+def evenly(x: Tensor, most: int) -> Tensor:
+    """Return at most `most` evenly spaced elements of x (n,)."""
+    return x if len(x) <= most else x[torch.linspace(0, len(x) - 1, most).long().to(x.device)]

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +299,8 @@ def test_a_suggested_configuration_lies_within_the_space(name: str, seed: int, s
             assert parameter not in trial.params
             assert value == getattr(ARTICLE, parameter)
         else:
-            assert spec.admits(value)
+            resolved = parameter == "patch"  # made to fit lookback and max_steps
+            assert spec.admits(trial.params.get(parameter, value) if resolved else value)
             assert (parameter in trial.params) == (not isinstance(spec, Fixed))
     if scarce:
         assert params["lookback"] <= 41
@@ -361,17 +363,31 @@ def test_enqueued_params_give_the_same_configuration_in_a_study(name: str, limit
         assert trial.params == params
 
 
-def test_the_default_preset_tries_its_six_best_known_after_the_article() -> None:
+def test_the_default_preset_tries_its_best_known_after_the_article() -> None:
     space = load_space("default")
-    _, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
+    article, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
+    assert article == replace(ARTICLE, epochs=20, patience=3)
     assert [(config.lookback, config.patch, config.window_norm, config.skip) for config in rest] == [
+        (336, 24, "standard", "linear"),
         (336, 12, "last", "linear"),
-        (336, 8, "standard", "none"),
         (24, 1, "last", "linear"),
-        (48, 1, "last", "linear"),
-        (168, 24, "standard", "seasonal"),
-        (96, 4, "none", "none"),
+        (48, 1, "none", "linear"),
+        (168, 8, "standard", "none"),
     ]
+
+
+def test_a_patch_is_at_most_the_lookback_and_long_enough_for_max_steps() -> None:
+    space = space_from_mapping({"lookback": [4, 96], "patch": [1, 8], "max_steps": 24})
+    resolved = {(96, 1): 4, (96, 8): 8, (4, 1): 1, (4, 8): 4}
+    for (lookback, patch), expected in resolved.items():
+        assert FirstTrial({"lookback": lookback, "patch": patch}).config(space).patch == expected
+    assert Space.from_dict(space.to_dict()) == space
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.5, "many", True])
+def test_max_steps_is_a_whole_number_of_at_least_1(value: object) -> None:
+    with pytest.raises(SpaceError, match=r"max_steps.*at least 1"):
+        space_from_mapping({"lookback": [4, 8], "max_steps": value})
 
 
 def test_enqueued_values_are_moved_into_the_space_and_kept_once() -> None:
@@ -402,7 +418,7 @@ def test_ample_data_cut_nothing() -> None:
 
 def test_each_cut_is_told_in_a_sentence() -> None:
     notes = load_space("default").cut(SCARCE)[1]
-    assert notes[0] == "lookback: 8 to 336 cut to 8 to 41: the training rows allow no more"
+    assert notes[0] == "lookback: 8 to 512 cut to 8 to 41: the training rows allow no more"
     assert [note.split(":")[0] for note in notes] == [
         "lookback",
         "patch",
@@ -411,7 +427,7 @@ def test_each_cut_is_told_in_a_sentence() -> None:
         "skip",
         "batch_size",
     ]
-    assert notes[1].startswith("patch: 1, 4, 8, 12, 24 cut to 1, 4, 8, 12: ")
+    assert notes[1].startswith("patch: 1, 4, 8, 12, 24, 48 cut to 1, 4, 8, 12: ")
     assert notes[2].startswith("transform: none, log cut to none: the target is not above 0")
     assert notes[5] == "batch_size: 32, 64, 128, 256 cut to 32, 64, 100: there are only 100 training windows"
 
@@ -530,20 +546,20 @@ def test_every_value_of_a_grid_is_admitted(name: str) -> None:
 def test_edges_are_the_active_numbers_on_a_bound_that_could_be_wider() -> None:
     space = load_space("default")
     best = Config(
-        lookback=330,  # within 1% of the logarithmic range
-        learning_rate=1e-4,
+        lookback=500,  # within 1% of the logarithmic range
+        learning_rate=5e-5,
         hidden_units=64,
         layers=1,  # no fewer exist
         dropout=0.0,  # no less exists
         momentum=0.99,  # inactive: the optimizer is adam
         batch_size=256,
-        patch=24,
+        patch=48,
         outlier_clip=5,  # a switch
     )
     assert space.edges(best) == (
-        ("lookback", "high", 336),
-        ("patch", "high", 24),
-        ("learning_rate", "low", 1e-4),
+        ("lookback", "high", 512),
+        ("patch", "high", 48),
+        ("learning_rate", "low", 5e-5),
         ("batch_size", "high", 256),
     )
     assert ("momentum", "high", 0.99) in space.edges(Config(optimizer="sgd", momentum=0.99))

@@ -21,12 +21,13 @@ from lstm_tune.model import Shape
 from lstm_tune.train import (
     Diverged,
     EpochStats,
-    RandomState,
     Trainer,
     fit,
     plateau_factor,
     samples_per_epoch,
     schedule_factor,
+    seeded,
+    side_by_side,
 )
 from lstm_tune.windows import Windows
 
@@ -271,18 +272,18 @@ def test_seed_decides_shuffling_and_dropout() -> None:
     assert not torch.equal(*found)
 
 
-def test_random_state_goes_on_where_it_stopped() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        expected = torch.rand(4)
-    state = RandomState(5, torch.device("cpu"))
+def test_seeded_draws_by_the_seed_and_puts_the_global_generator_back() -> None:
     outer = torch.get_rng_state()
     drawn = []
     for _ in range(2):
-        with state:
+        with seeded(5, torch.device("cpu")):
             drawn.append(torch.rand(2))
-        torch.rand(3)
-    assert torch.equal(torch.cat(drawn), expected)
-    assert not torch.equal(torch.get_rng_state(), outer)  # by the draws between alone
-    with pytest.raises(KeyError), state:
+    assert torch.equal(*drawn)
+    with pytest.raises(KeyError), seeded(5, torch.device("cpu")):
         raise KeyError
+    assert torch.equal(torch.get_rng_state(), outer)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_work_side_by_side_comes_back_in_order(threads: int) -> None:
+    assert side_by_side(lambda i: i * i, 4, threads) == [0, 1, 4, 9]
