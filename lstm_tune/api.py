@@ -370,7 +370,8 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
 
 def _members(study: optuna.Study, objective: Objective, best: FrozenTrial, budget: Budget) -> list[Member]:
     """Choose the trials whose weighted mean forecast has the best validation value, out of the few best ones."""
-    candidates = [t for t in completed(study) if "same_as_trial" not in t.user_attrs][:CANDIDATES]
+    distinct = {t.value: t for t in reversed(completed(study))}  # equal to the last digit: the same forecast
+    candidates = sorted(distinct.values(), key=lambda t: (t.value, t.number))[:CANDIDATES]
     known = {t.number: objective.forecasts(t) for t in candidates if objective.knows(t) or budget.timeout is None}
     if best.number not in known:
         return [_member(best, 1.0)]

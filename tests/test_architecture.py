@@ -43,6 +43,7 @@ ORDER = [
     "objective",
     "study",
     "budget",
+    "ensemble",
     "retrain",
     "forecaster",
     "result",

@@ -181,7 +181,7 @@ def test_several_targets_keep_their_own_marks() -> None:
 
 def test_calendar_stands_last_among_the_future_covariates() -> None:
     frame = frame_of(TIMES, range(6), price=[1, 2, 3, 4, 5, 6])
-    series = load_series(frame, target="y", future="price")
+    series = load_series(frame, target="y", future="price", calendar=True)
     assert series.future_names[0] == "price"
     assert series.future.shape == (6, 7)
     assert series.calendar
