@@ -154,7 +154,8 @@ def tune(
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
-    if storage is None and folder is not None:
+    alone = storage is None and folder is not None
+    if folder is not None and storage is None:
         storage = str(folder / JOURNAL)
     settings = {
         "schema": record.SCHEMA,
@@ -173,6 +174,7 @@ def tune(
         sampler=make_sampler(sampler, seed, objective.space),
         pruner=make_pruner(pruner, objective.space.most_epochs()),
         resume=resume,
+        alone=alone,
     )
     everything = Windows(series, horizon, device)
     train_windows = len(everything.positions(parts.train, 0, reach_back=False))
@@ -197,7 +199,7 @@ def tune(
             members,
             samples=samples,
             seeds=range(seed, seed + retrain_seeds),
-            deadline=budget.end if own is not None else math.inf,
+            deadline=budget.retrain_end if own is not None else math.inf,
             threads=threads,
             on_seed=tell.retrain,
         )

@@ -46,6 +46,11 @@ class Budget:
         """Return the seconds that are left, None without a limit."""
         return None if self.timeout is None else max(0.0, self.end - time.monotonic())
 
+    @property
+    def retrain_end(self) -> float:
+        """When the retrain must be over, so that there is time to score it and to write the files."""
+        return math.inf if self.timeout is None else self.end - max(_OVERHEAD, 0.03 * self.timeout)
+
     def study_end(self, best: FrozenTrial | None) -> float:
         """Return when trials must be over, so that the best one so far can be retrained in time."""
         if self.timeout is None:

@@ -128,7 +128,7 @@ class Objective:
         return trial.number in self._forecasts
 
     def forecasts(self, trial: FrozenTrial) -> tuple[Tensor, ...]:
-        """Return a completed trial's forecasts (n, H) of each fold's `compared` windows.
+        """Return a completed trial's forecasts (n, H) of each fold's `judged` windows.
 
         They are kept for the best trials of this process; others are trained once more, with the same outcome.
         """
@@ -143,7 +143,7 @@ class Objective:
     def _keep_forecasts(self, trained: Trained) -> None:
         task = self.task
         kept = tuple(
-            forecast_all(model, task.windows, fold.compared)
+            forecast_all(model, task.windows, fold.judged)
             for model, fold in zip(trained.models, task.folds, strict=True)
         )
         self._forecasts[trained.number] = (trained.value, kept)
@@ -190,7 +190,7 @@ class Objective:
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
-            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.scored, task.scale)
+            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.judged, task.scale)
             return task.value(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:

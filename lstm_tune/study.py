@@ -171,6 +171,7 @@ def create_study(
     sampler: BaseSampler,
     pruner: BasePruner,
     resume: bool,
+    alone: bool,
 ) -> optuna.Study:
     """Create the study, or take it up again.
 
@@ -181,6 +182,7 @@ def create_study(
         sampler: of parameters.
         pruner: of trials.
         resume: whether the study may exist already.
+        alone: whether the storage may hold no other study: it is a run folder's journal.
 
     Raises:
         StudyError: the study exists and `resume` was not asked for, or its settings differ.
@@ -188,6 +190,12 @@ def create_study(
     exists = name in optuna.get_all_study_names(storage)
     if exists and not resume:
         raise StudyError(f"study {name!r} exists already; pass --resume to continue it, or another --study or --out")
+    others = [other for other in optuna.get_all_study_names(storage) if other != name]
+    if alone and others:
+        raise StudyError(
+            f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
+            f"repeat the first command with --resume, or use another --out"
+        )
     study = optuna.create_study(
         storage=storage,
         study_name=name,

@@ -23,8 +23,8 @@ from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
 from lstm_tune.windows import Windows, evenly
 
-_COMPARED_VALUES = 1_000_000  # forecast values kept for each fold of a candidate
-_COMPARED_LEAST = 500  # windows
+_JUDGED_WINDOWS = 1_000  # after each epoch, at least, where there are more …
+_JUDGED_VALUES = 20_000  # … and at least as many windows as hold so many targets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -32,8 +32,8 @@ class Fold:
     """One segment with the windows that it is scored on."""
 
     segment: Segment
-    scored: Tensor  # positions of the scored windows; the same for every trial
-    compared: Tensor  # some of them, evenly spaced, where forecasts of several trials are kept to be averaged
+    scored: Tensor  # positions of all windows
+    judged: Tensor  # of those, evenly spaced, that every trial is judged by after each epoch: neighbours tell the same
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -52,10 +52,10 @@ class Task:
     notes: tuple[str, ...]
 
     def joint_value(self, forecasts: Sequence[Tensor]) -> float:
-        """Return the objective's value of forecasts (n, H) of each fold's `compared` windows."""
+        """Return the objective's value of forecasts (n, H) of each fold's `judged` windows."""
         parts = []
         for i, (fold, forecast) in enumerate(zip(self.folds, forecasts, strict=True)):
-            parts.append(self.value(i, forecast_mse_scaled(forecast, self.windows, fold.compared, self.scale)))
+            parts.append(self.value(i, forecast_mse_scaled(forecast, self.windows, fold.judged, self.scale)))
         return math.fsum(parts) / len(parts)
 
     def value(self, fold: int, mse_scaled: float) -> float:
@@ -120,7 +120,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
             Fold(
                 segment=segment,
                 scored=positions,
-                compared=evenly(positions, max(_COMPARED_LEAST, _COMPARED_VALUES // horizon)),
+                judged=evenly(positions, max(_JUDGED_WINDOWS, _JUDGED_VALUES // horizon)),
                 samples=samples_per_epoch(len(trainable)),
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),

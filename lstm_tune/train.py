@@ -28,7 +28,7 @@ from lstm_tune.windows import Windows
 T = TypeVar("T")
 
 MIN_SAMPLES_PER_EPOCH = 1_024
-MAX_SAMPLES_PER_EPOCH = 8_192
+MAX_SAMPLES_PER_EPOCH = 4_096
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
 _CHECK_EVERY = 16  # steps between looks at the loss: each look waits for an accelerator
 

@@ -273,7 +273,6 @@ def test_folder_with_another_study_is_refused(run: Any) -> None:
         assert done[2].count("\n") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the study's name holds the horizon: a second study begins in the same folder")
 def test_resuming_with_another_horizon_is_refused(run: Any) -> None:
     assert tune(run, "--quiet", "--out", "run")[0] == 0
     assert_refused(tune(run, "--out", "run", "--resume", "--horizon", "3"))

@@ -366,7 +366,7 @@ def test_enqueued_params_give_the_same_configuration_in_a_study(name: str, limit
 def test_the_default_preset_tries_its_best_known_after_the_article() -> None:
     space = load_space("default")
     article, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
-    assert article == replace(ARTICLE, epochs=30, patience=5)
+    assert article == replace(ARTICLE, epochs=60, patience=4)
     assert [(config.lookback, config.patch, config.window_norm, config.skip) for config in rest] == [
         (336, 24, "standard", "linear"),
         (336, 12, "last", "linear"),

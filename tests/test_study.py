@@ -40,7 +40,13 @@ SPACE = space_from_mapping(
 
 
 def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **options: Any) -> optuna.Study:
-    given = {"name": "s", "settings": {"seed": 0}, "resume": False, "storage": open_storage(None)} | options
+    given = {
+        "name": "s",
+        "settings": {"seed": 0},
+        "resume": False,
+        "alone": False,
+        "storage": open_storage(None),
+    } | options
     return create_study(
         given.pop("storage"),
         given.pop("name"),
