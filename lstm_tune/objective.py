@@ -135,18 +135,19 @@ class Objective:
         if trial.number not in self._forecasts:
             config = Config.from_params(trial.user_attrs["config"])
             trainers = [make_trainer(self.task, fold, config, self.seed) for fold in range(len(self.task.folds))]
-            result = self._fit(trial.number, trainers, 0, config, math.inf, lambda stats: None)
+            self._fit(trial.number, trainers, 0, config, math.inf, lambda stats: None)
             models = tuple(t.result for t in trainers)
-            self._keep_forecasts(Trained(number=trial.number, value=result.best_val, models=models))
+            return self._forecast_folds(models)
         return self._forecasts[trial.number][1]
 
+    def _forecast_folds(self, models: Sequence[LSTMForecaster]) -> tuple[Tensor, ...]:
+        windows = self.task.windows
+        return tuple(forecast_all(m, windows, fold.judged) for m, fold in zip(models, self.task.folds, strict=True))
+
     def _keep_forecasts(self, trained: Trained) -> None:
-        task = self.task
-        kept = tuple(
-            forecast_all(model, task.windows, fold.judged)
-            for model, fold in zip(trained.models, task.folds, strict=True)
-        )
-        self._forecasts[trained.number] = (trained.value, kept)
+        if any(value == trained.value for value, _ in self._forecasts.values()):
+            return  # equal to the last digit: the same forecast, an untrained skip most often
+        self._forecasts[trained.number] = (trained.value, self._forecast_folds(trained.models))
         while len(self._forecasts) > 2 * CANDIDATES:
             del self._forecasts[max(self._forecasts, key=lambda n: (self._forecasts[n][0], n))]
 
