@@ -69,12 +69,13 @@ class Budget:
     def retrain_seconds(self, best: FrozenTrial) -> float:
         """Return the seconds that retraining a completed trial's configuration will take, from what the trial took."""
         attrs = best.user_attrs
+        setup = attrs["setup_seconds"] * self.members
         if not attrs["epochs"]:
-            return _OVERHEAD
+            return float(setup)
         per_epoch = attrs["seconds"] / attrs["epochs"]
         # A trial's folds ran side by side, the newest and largest setting the pace; so do the models of the retrain.
         rounds = -(-self.seeds * self.members // self.threads)
-        return float(per_epoch * attrs["best_epoch"] * self.growth * rounds)
+        return float(setup + per_epoch * attrs["best_epoch"] * self.growth * rounds)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

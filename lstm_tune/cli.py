@@ -88,7 +88,7 @@ def tune(
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or default_name(data, target, horizon), resume=resume)
     keep_freed_memory()

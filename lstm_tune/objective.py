@@ -153,8 +153,10 @@ class Objective:
 
     def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:
         task = self.task
-        trainers = [make_trainer(task, fold, config, self.seed) for fold in range(len(task.folds))]
         deadline = self.deadline()
+        began = time.monotonic()
+        trainers = [make_trainer(task, fold, config, self.seed) for fold in range(len(task.folds))]
+        trial.set_user_attr("setup_seconds", round(time.monotonic() - began, 3))
         trial.set_user_attr("parameters", sum(p.numel() for p in trainers[0].model.parameters()))
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
@@ -304,8 +306,3 @@ def _join(results: Sequence[TrainResult]) -> TrainResult:
         history=results[0].history,
         factors=middle.factors,
     )
-
-
-def monotonic_deadline(seconds: float | None) -> float:
-    """Return the moment on `time.monotonic`'s clock that many seconds from now; never, for None."""
-    return math.inf if seconds is None else time.monotonic() + seconds

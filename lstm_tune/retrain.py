@@ -70,6 +70,7 @@ def retrain(
         on_seed: called with (seeds done, seeds asked).
     """
     jobs = [(seed, member) for seed in seeds for member in members]
+    fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
     slowest, begun = 0.0, 0
     for first in range(0, len(jobs), threads):
@@ -77,7 +78,7 @@ def retrain(
         if began + slowest > deadline:
             break
         some = jobs[first : first + threads]
-        trainers = [_trainer(windows, rows, shape, member.config, samples, seed) for seed, member in some]
+        trainers = [_trainer(windows, rows, shape, member.config, samples, seed, fitted) for seed, member in some]
         ended = side_by_side(partial(_run, trainers, [m for _, m in some], deadline), len(some), threads)
         for (seed, member), trainer, good in zip(some, trainers, ended, strict=True):
             if good:
@@ -90,11 +91,23 @@ def retrain(
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))
 
 
-def _trainer(windows: Windows, rows: Ranges, shape: Shape, config: Config, samples: int, seed: int) -> Trainer:
+def _trainer(
+    windows: Windows,
+    rows: Ranges,
+    shape: Shape,
+    config: Config,
+    samples: int,
+    seed: int,
+    fitted: dict[Config, LSTMForecaster],
+) -> Trainer:
     with seeded(seed, windows.device):
         model = LSTMForecaster(config, shape)
     model.to(windows.device)
-    model.fit_statistics(windows, rows)
+    if config in fitted:
+        model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
+    else:
+        model.fit_statistics(windows, rows)
+        fitted[config] = model
     return Trainer(model, windows, windows.positions(rows, model.context, reach_back=False), config, samples, seed)
 
 

@@ -104,7 +104,10 @@ def _trained(record: Mapping[str, Any]) -> str:
     seeds = len(retrain["seeds"])
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]
-    return f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
+    text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
+    if all(m["epochs"] == 0 for m in ensemble):
+        text += "\nTraining made no trial better than its start: the LSTM adds nothing to what it corrects."
+    return text
 
 
 def show_params(params: Mapping[str, Any]) -> Table:
