@@ -144,7 +144,6 @@ def tune(
     device = pick_device(device)
     precision = pick_precision(precision)
     threads = available_cores() if device == "cpu" else 1
-    folder = None if out is None else claim_folder(Path(out), resume)
 
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
@@ -154,6 +153,7 @@ def tune(
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
+    folder = None if out is None else claim_folder(Path(out), resume)
     alone = storage is None and folder is not None
     if folder is not None and storage is None:
         storage = str(folder / JOURNAL)
@@ -182,49 +182,49 @@ def tune(
     samples = round(task.folds[0].samples * more_rows)
     budget.threads = threads
     budget.growth = samples / max(task.folds[0].samples, sum(fold.samples for fold in task.folds) / threads)
-    with budget.phase("study"):
-        try:
+    try:
+        with budget.phase("study"):
             _search(study, objective, n_trials, budget, callbacks, tell)
-        finally:
-            tell.end()
 
-    best = _winner(study)
-    with budget.phase("retrain"):
-        members = _members(study, objective, best, budget) if retrain_seeds > 1 else [_member(best, 1.0)]
-        own = objective.best if objective.best is not None and objective.best.number == best.number else None
-        retrained = retrain(
-            everything,
-            parts.final.fit,
-            task.shape,
-            members,
-            samples=samples,
-            seeds=range(seed, seed + retrain_seeds),
-            deadline=budget.retrain_end if own is not None else math.inf,
-            threads=threads,
-            on_seed=tell.retrain,
-        )
-        rows = "train+val"
-        if not retrained.seeds:
-            if own is None:
-                raise StudyError(
-                    f"retraining trial {best.number} diverged with every seed; pass another --seed, or another space"
-                )
-            rows = "train"
-            members = [_member(best, 1.0)]
-            retrained = Retrained(seeds=(seed,), models=(((members[0], own.models[0]),),))
-            tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
+        best = _winner(study)
+        with budget.phase("retrain"):
+            members = _members(study, objective, best, budget) if retrain_seeds > 1 else [_member(best, 1.0)]
+            own = objective.best if objective.best is not None and objective.best.number == best.number else None
+            retrained = retrain(
+                everything,
+                parts.final.fit,
+                task.shape,
+                members,
+                samples=samples,
+                seeds=range(seed, seed + retrain_seeds),
+                deadline=budget.retrain_end if own is not None else math.inf,
+                threads=threads,
+                on_model=tell.retrain,
+            )
+            rows = "train+val"
+            if not retrained.seeds:
+                if own is None:
+                    raise StudyError(
+                        f"retraining trial {best.number} diverged with every seed; pass another --seed or --space"
+                    )
+                rows = "train"
+                members = [_member(best, 1.0)]
+                retrained = Retrained(seeds=(seed,), models=(((members[0], own.models[0]),),))
+                tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
 
-    with budget.phase("test"):
-        model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
-        result = _test(series, parts, task, model, retrained, best, study, seed)
-        result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
-        result.record["ensemble"] = record.ensemble_record(members)
+        with budget.phase("test"):
+            model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
+            result = _test(series, parts, task, model, retrained, best, study, seed)
+            result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
+            result.record["ensemble"] = record.ensemble_record(members)
+    finally:
+        tell.end()
     result.record["study"] = record.study_record(study, _shown_storage(storage))
     result.record["env"] = record.env_record(device, threads, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
     result.record["timing"] = record.timing_record(budget.seconds, study)
     if folder is not None:
-        result.save(folder)
+        result.write(folder)
     return result
 
 
@@ -309,7 +309,11 @@ def study_name_of(series: SeriesSet, horizon: int) -> str:
     stem = series.path.removeprefix("example:") if series.path.startswith("example:") else Path(series.path).name
     stem = stem.split(".")[0] or "series"
     parts = [stem]
-    if len(series.targets) == 1 and series.targets[0].lower() not in stem.lower() and not series.path.startswith("ex"):
+    if (
+        len(series.targets) == 1
+        and series.targets[0].lower() not in stem.lower()
+        and not series.path.startswith("example:")
+    ):
         parts.append(series.targets[0])
     if horizon > 1:
         parts.append(f"h{horizon}")

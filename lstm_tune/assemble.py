@@ -117,7 +117,7 @@ def assemble(
         future_names=roles.future + feature_names,
         origin=origin,
         path=path,
-        time_name=time.name,
+        time_name=time.name if len(time.columns) <= 1 else None,
         id_name=roles.id,
         missing={name: numbers[name].missing + numbers[name].infinite for name in roles.targets},
         repaired=repairs.counts,

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from lstm_tune.evaluate import Score
     from lstm_tune.progress import Progress
+
+_STARTED = clock.monotonic()  # imports count towards --timeout
 
 app = typer.Typer(
     name="lstm-tune",
@@ -106,7 +109,7 @@ def tune(
             folds=folds,
             space=space,
             n_trials=trials,
-            timeout=seconds,
+            timeout=seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED)),
             seed=seed,
             precision=precision,
             device=device,
@@ -145,12 +148,15 @@ def predict(
     if not any(forecast["series"]):
         forecast = forecast.drop(columns="series")
     if out is None:
-        print(forecast.to_csv(index=False), end="")
+        print(forecast.to_csv(index=False, float_format="%.7g"), end="")
         return
-    if not out.parent.is_dir():
-        raise UsageError(f"cannot write {str(out)!r}: the folder {str(out.parent)!r} does not exist; make it first")
-    with replacing(out) as beside:
-        forecast.to_csv(beside, index=False)
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"cannot write {str(out)!r}: --out must name a file in a folder that exists")
+    try:
+        with replacing(out) as beside:
+            forecast.to_csv(beside, index=False, float_format="%.7g")
+    except OSError as error:
+        raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from None
     _say(f"{len(forecast)} rows written to {out}")
 
 

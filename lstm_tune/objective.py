@@ -29,7 +29,7 @@ from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, see
 logger = logging.getLogger(__name__)
 
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
-CANDIDATES = 6  # best trials that an average is chosen from
+CANDIDATES = 12  # best trials that an average is chosen from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -148,7 +148,7 @@ class Objective:
         if any(value == trained.value for value, _ in self._forecasts.values()):
             return  # equal to the last digit: the same forecast, an untrained skip most often
         self._forecasts[trained.number] = (trained.value, self._forecast_folds(trained.models))
-        while len(self._forecasts) > 2 * CANDIDATES:
+        while len(self._forecasts) > CANDIDATES:
             del self._forecasts[max(self._forecasts, key=lambda n: (self._forecasts[n][0], n))]
 
     def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:

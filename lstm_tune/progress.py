@@ -31,7 +31,7 @@ class Progress(Protocol):
         """A trial has ended."""
 
     def retrain(self, done: int, asked: int) -> None:
-        """So many seeds of the retrain are done."""
+        """So many models of the retrain are done."""
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -65,6 +65,7 @@ class _Tally:
     def __init__(self) -> None:
         self.trials: int | None = None
         self.done = 0
+        self.done_before = 0
         self.pruned = 0
         self.failed = 0
         self.best: tuple[float, int] | None = None
@@ -73,6 +74,7 @@ class _Tally:
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         self.trials, self.done, self.seconds = trials, done, seconds
+        self.done_before = done
         self.began = time.monotonic()
 
     def add(self, trial: FrozenTrial) -> bool:
@@ -93,8 +95,9 @@ class _Tally:
         """Return 'time left 3:20' by the budget or the pace so far, or ''."""
         spent = time.monotonic() - self.began
         left = [self.seconds - spent] if self.seconds is not None else []
-        if self.trials and self.done:
-            left.append(spent / self.done * (self.trials - self.done))
+        lately = self.done - self.done_before
+        if self.trials and lately:
+            left.append(spent / lately * (self.trials - self.done))
         return f"time left {_clock(min(left))}" if left else ""
 
 
@@ -115,8 +118,8 @@ class PlainProgress:
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Print the budget."""
         self._tally.begin(trials, done, seconds)
-        budget = [f"{trials} trials"] if trials is not None else []
-        budget += [f"{_clock(seconds)} minutes"] if seconds is not None else []
+        budget = [_counted(trials, "trial")] if trials is not None else []
+        budget += [_clock(seconds)] if seconds is not None else []
         self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
 
     def epoch(self, trial: int, stats: EpochStats) -> None:
@@ -129,7 +132,7 @@ class PlainProgress:
 
     def retrain(self, done: int, asked: int) -> None:
         """Print the count."""
-        self._say(f"retrained seed {done} of {asked}")
+        self._say(f"retraining the best on train and validation rows: {done} of {_counted(asked, 'model')} done")
 
     def end(self) -> None:
         """Say nothing."""
@@ -158,7 +161,7 @@ class LiveProgress:
 
     def epoch(self, trial: int, stats: EpochStats) -> None:
         """Show the running trial's epoch."""
-        self._running = f"trial {trial}: epoch {stats.epoch}, validation MSE {stats.val:.4g}"
+        self._running = f"trial {trial}: epoch {stats.epoch}, validation score {stats.val:.4g}"
 
     def trial(self, trial: FrozenTrial) -> None:
         """Show how the trial ended."""
@@ -169,7 +172,7 @@ class LiveProgress:
     def retrain(self, done: int, asked: int) -> None:
         """Show the count."""
         self._running = ""
-        self._retrain = f"best configuration retrained on train and validation rows: {done} of {asked} seeds"
+        self._retrain = f"retraining the best on train and validation rows: {done} of {_counted(asked, 'model')} done"
 
     def end(self) -> None:
         """End the display."""
@@ -186,7 +189,7 @@ class LiveProgress:
         counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
         counts += [f"{tally.failed} failed"] if tally.failed else []
         counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
-        left = tally.time_left()
+        left = "" if self._retrain else tally.time_left()
         state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
         return Group(table, Text(self._retrain or self._running or "…", style="cyan"), state)
 
@@ -196,15 +199,20 @@ def describe_trial(trial: FrozenTrial) -> str:
     attrs = trial.user_attrs
     if trial.state is TrialState.COMPLETE and trial.value is not None:
         config = attrs.get("config", {})
-        text = f"validation MSE {trial.value:.5g}"
+        text = f"validation score {trial.value:.5g}"
         if "same_as_trial" in attrs:
             return f"{text}, as trial {attrs['same_as_trial']}"
         shape = f"lookback {config.get('lookback')}, {config.get('layers')} × {config.get('hidden_units')} units"
-        return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}"
+        cut = ", cut short by the time limit" if attrs.get("stopped") == "time" else ""
+        return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}{cut}"
     if trial.state is TrialState.PRUNED:
         return f"pruned: {attrs.get('pruned_because', 'by the pruner')}"
     cause = str(attrs.get("traceback", "")).strip().splitlines()
     return "failed: " + (cause[-1] if cause else "interrupted")
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ import pyarrow.csv
 import torch
 from optuna.trial import FrozenTrial
 
+from lstm_tune.errors import UsageError
 from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
@@ -64,8 +65,18 @@ class Result:
         return self.record
 
     def save(self, folder: str | Path) -> None:
-        """Write the run folder: model/, trials.csv, forecast.csv and, last, result.json."""
+        """Write the run folder: model/, trials.csv, forecast.csv and, last, result.json.
+
+        Raises:
+            UsageError: the folder cannot be written to, or holds another study.
+        """
         folder = Path(folder)
+        if (folder / "result.json").exists() or (folder / "study.journal").exists():
+            raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")
+        self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of `save` into a folder, over those that are there."""
         make_folder(folder)
         self.model.save(folder / "model")
         write_trials(self.study, folder / "trials.csv")

@@ -49,7 +49,7 @@ def retrain(
     seeds: Sequence[int],
     deadline: float = math.inf,
     threads: int = 1,
-    on_seed: Callable[[int, int], None] = lambda done, asked: None,
+    on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
     """Train every member on `rows` once for each seed, for a number of epochs fixed beforehand.
 
@@ -67,12 +67,13 @@ def retrain(
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
             a seed counts only when all its members are done, but for the first, which counts with those that are.
         threads: that share the work; the result does not depend on them.
-        on_seed: called with (seeds done, seeds asked).
+        on_model: called with (models done, models asked), first with none done.
     """
     jobs = [(seed, member) for seed in seeds for member in members]
     fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
     slowest, begun = 0.0, 0
+    on_model(0, len(jobs))
     for first in range(0, len(jobs), threads):
         began = time.monotonic()
         if began + slowest > deadline:
@@ -85,7 +86,7 @@ def retrain(
                 done[seed].append((member, trainer.result.eval()))
         begun = first + len(some)
         slowest = max(slowest, time.monotonic() - began)
-        on_seed(begun // len(members), len(seeds))
+        on_model(begun, len(jobs))
     complete = seeds[: max(1, begun // len(members))]
     kept = [seed for seed in complete if done[seed]]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))

@@ -47,7 +47,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         table.add_column("RMSE", justify="right")
     table.add_column("scaled MSE", justify="right")
     table.add_column("validation, scaled", justify="right")
-    table.add_column("LSTM is better by", justify="right")
+    table.add_column("LSTM's error against it", justify="right")
     own = [number(test["mse"]), number(test["rmse"])] if single else []
     table.add_row(
         "tuned LSTM", *own, number(test["mse_scaled"]), number(best["val_mse_scaled"]), "", style="bold green"
@@ -60,15 +60,13 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
             *own,
             number(baseline["test_mse_scaled"]),
             number(baseline["val_mse_scaled"]),
-            "–" if skill is None else f"{skill:+.1%}",
+            "–" if skill is None else f"{-skill:+.1%}",
         )
     console.print(table)
     low, high = test["ci95"]
     retrain = record["retrain"]
     spread = (
-        ""
-        if retrain["sd"] is None
-        else f"; its seeds alone: {number(retrain['mean'])} ± {number(retrain['sd'])} scaled"
+        "" if retrain["sd"] is None else f"; one seed alone: {number(retrain['mean'])} ± {number(retrain['sd'])} scaled"
     )
     console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low)} to {number(high)}{spread}")
     console.print(

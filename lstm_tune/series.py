@@ -37,7 +37,7 @@ class SeriesSet:
     future_names: tuple[str, ...]  # (F,)
     origin: tuple[float, ...]  # (C,) 0.0, unless float32 would lose the variation
     path: str  # what the user named
-    time_name: str | None
+    time_name: str | None  # None: rows without time, or a time put together from several columns
     id_name: str | None
     missing: dict[str, int]  # per target: values missing in the source
     repaired: dict[str, int]  # counted repairs, those above 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from lstm_tune.model import LSTMForecaster
 from lstm_tune.windows import Windows
 
 T = TypeVar("T")
+
+_stop = threading.Event()  # set while the threads of `side_by_side` are to end early
 
 MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
@@ -180,6 +183,8 @@ class Trainer:
                 with torch.no_grad():
                     torch._foreach_lerp_(averaged, parameters, 1 - decay)
             total += loss.detach() * len(chunk)
+            if _stop.is_set():
+                return None
             if step % _CHECK_EVERY == 0:
                 if not math.isfinite(float(total)):
                     raise Diverged(f"the training loss became {loss.item():g} at step {self._steps}")
@@ -283,7 +288,14 @@ def side_by_side(work: Callable[[int], T], count: int, threads: int) -> list[T]:
     if min(count, threads) <= 1:
         return [work(i) for i in range(count)]
     with ThreadPoolExecutor(min(count, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(work, range(count)))
+        try:
+            return list(pool.map(work, range(count)))
+        except BaseException:
+            _stop.set()  # the pool waits for its threads; let them end at their next step
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        finally:
+            _stop.clear()
 
 
 @contextlib.contextmanager
