@@ -402,7 +402,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trials", type=int, metavar="N", help="trials of each study")
     parser.add_argument("--timeout", metavar="TIME", help="limit for each study; with neither, 50 trials in 10m")
     parser.add_argument("--space", default="default", metavar="NAME|FILE")
-    parser.add_argument("--folds", type=int, default=1, metavar="K")
+    parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each cell")
     return parser.parse_args(argv)

@@ -154,6 +154,8 @@ def tune(
         tell.note(note)
 
     folder = None if out is None else claim_folder(Path(out), resume)
+    if pruner == "wilcoxon" and len(task.folds) == 1:
+        tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
     alone = storage is None and folder is not None
     if folder is not None and storage is None:
         storage = str(folder / JOURNAL)

@@ -6,7 +6,7 @@ Letters: n windows, H horizon, C channels (target columns).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -63,8 +63,8 @@ class Score:
     r2: tuple[float, ...]  # (C,) against the scored targets' own mean
     mse_scaled: float  # mean over columns of mse / train variance
     per_step_mse: tuple[tuple[float, ...], ...]  # (C, H)
-    window_error: NDArray[np.float64]  # (n,) sum of squared scaled errors of a window
-    window_count: NDArray[np.float64]  # (n,) observed targets behind it
+    window_error: NDArray[np.float64] = field(repr=False)  # (n,) sum of squared scaled errors of a window
+    window_count: NDArray[np.float64] = field(repr=False)  # (n,) observed targets behind it
     windows: int
 
 

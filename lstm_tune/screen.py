@@ -123,14 +123,12 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     """Print what `evaluate` found."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("forecast")
-    for column in ("MSE" if len(targets) == 1 else "scaled MSE", "RMSE", "MAE", "R²"):
+    single = len(targets) == 1
+    columns = {"MSE": "mse", "RMSE": "rmse", "MAE": "mae", "R²": "r2"} if single else {"scaled MSE": "mse_scaled"}
+    for column in columns:
         table.add_column(column, justify="right")
     for name, s in scores.items():
-        label = "this model" if name == "model" else _NAMES[name]
-        if len(targets) == 1:
-            table.add_row(label, *(number(s[k]) for k in ("mse", "rmse", "mae", "r2")))
-        else:
-            table.add_row(label, number(s["mse_scaled"]), "", "", "")
+        table.add_row("this model" if name == "model" else _NAMES[name], *(number(s[key]) for key in columns.values()))
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
 
