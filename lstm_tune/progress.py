@@ -16,47 +16,35 @@ from lstm_tune.train import EpochStats
 
 
 class Progress(Protocol):
-    """What happens in a study, as it happens."""
+    """What happens in a study, as it happens; each method does nothing unless it is overridden."""
 
     def note(self, text: str) -> None:
         """Say one sentence about the data or the search."""
+        return
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Begin a study of so many trials, of which some are done, within so many seconds."""
+        return
 
     def epoch(self, trial: int, stats: EpochStats) -> None:
         """A trial has ended an epoch."""
+        return
 
     def trial(self, trial: FrozenTrial) -> None:
         """A trial has ended."""
+        return
 
     def retrain(self, done: int, asked: int) -> None:
         """So many models of the retrain are done."""
+        return
 
     def end(self) -> None:
         """Nothing more will come."""
+        return
 
 
-class Silent:
+class Silent(Progress):
     """Says nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
-        """Say nothing."""
-
-    def epoch(self, trial: int, stats: EpochStats) -> None:
-        """Say nothing."""
-
-    def trial(self, trial: FrozenTrial) -> None:
-        """Say nothing."""
-
-    def retrain(self, done: int, asked: int) -> None:
-        """Say nothing."""
-
-    def end(self) -> None:
-        """Say nothing."""
 
 
 class _Tally:
