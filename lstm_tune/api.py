@@ -22,7 +22,7 @@ from lstm_tune import record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
-from lstm_tune.ensemble import MEMBERS, select
+from lstm_tune.ensemble import MEMBERS, select, variety_first
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.files import make_folder
@@ -53,6 +53,7 @@ from lstm_tune.windows import Windows
 JOURNAL = "study.journal"
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
+PREPARATION = ("transform", "difference", "window_norm", "skip")  # what makes two trials of one kind
 
 
 @contextlib.contextmanager
@@ -379,7 +380,8 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
 def _members(study: optuna.Study, objective: Objective, best: FrozenTrial, budget: Budget) -> list[Member]:
     """Choose the trials whose weighted mean forecast has the best validation value, out of the few best ones."""
     distinct = {t.value: t for t in reversed(completed(study))}  # equal to the last digit: the same forecast
-    candidates = sorted(distinct.values(), key=lambda t: (t.value, t.number))[:CANDIDATES]
+    ranked = sorted(distinct.values(), key=lambda t: (t.value, t.number))[:CANDIDATES]
+    candidates = variety_first(ranked, lambda t: tuple(t.user_attrs["config"][name] for name in PREPARATION))
     known = {t.number: objective.forecasts(t) for t in candidates if objective.knows(t) or budget.timeout is None}
     if best.number not in known:
         return [_member(best, 1.0)]

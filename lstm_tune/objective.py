@@ -29,7 +29,7 @@ from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, see
 logger = logging.getLogger(__name__)
 
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
-CANDIDATES = 12  # best trials that an average is chosen from
+CANDIDATES = 24  # best trials that an average is chosen from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

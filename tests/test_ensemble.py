@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lstm_tune.ensemble import select
+from lstm_tune.ensemble import select, variety_first
 
 TARGET = torch.linspace(-1, 1, 40).reshape(10, 4)
 
@@ -44,6 +44,11 @@ def test_no_more_than_the_allowed_members_are_chosen() -> None:
     assert sum(weights.values()) == pytest.approx(1)
 
 
+def test_the_best_of_each_kind_comes_before_the_others() -> None:
+    ranked = ["a1", "a2", "b1", "a3", "c1", "b2"]
+    assert variety_first(ranked, lambda item: item[0]) == ["a1", "b1", "c1", "a2", "a3", "b2"]
+
+
 def test_the_mean_is_hardly_worse_than_the_best_trial_and_begins_with_it() -> None:
     generator = torch.Generator().manual_seed(1)
     drawn = {n: (TARGET + torch.randn(TARGET.shape, generator=generator),) for n in range(6)}
@@ -51,4 +56,4 @@ def test_the_mean_is_hardly_worse_than_the_best_trial_and_begins_with_it() -> No
     weights = select(forecasts, mse)
     mean = [sum((w * forecasts[n][0] for n, w in weights.items()), torch.zeros_like(TARGET))]
     assert next(iter(weights)) == next(iter(forecasts))
-    assert mse(mean) <= 1.01 * mse(forecasts[next(iter(forecasts))])
+    assert mse(mean) <= 1.05 * mse(forecasts[next(iter(forecasts))])
