@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import re
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,12 +21,20 @@ from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
 from lstm_tune.ensemble import MEMBERS, select, variety_first
-from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.errors import RunError, StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
-from lstm_tune.files import make_folder
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
 from lstm_tune.objective import ARTICLE_SPLIT, CANDIDATES, Objective
+from lstm_tune.options import (
+    JOURNAL,
+    available_cores,
+    check_counts,
+    claim_folder,
+    pick_device,
+    pick_precision,
+    run_name,
+)
 from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
@@ -50,7 +56,6 @@ from lstm_tune.study import (
 from lstm_tune.task import Task, build_task
 from lstm_tune.windows import Windows
 
-JOURNAL = "study.journal"
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
 PREPARATION = ("transform", "difference", "window_norm", "skip")  # what makes two trials of one kind
@@ -172,7 +177,7 @@ def tune(
     }
     study = create_study(
         open_storage(storage),
-        study_name or study_name_of(series, horizon),
+        study_name or run_name(series.path, series.targets, horizon),
         settings,
         sampler=make_sampler(sampler, seed, objective.space),
         pruner=make_pruner(pruner, objective.space.most_epochs()),
@@ -211,15 +216,14 @@ def tune(
                         f"retraining trial {best.number} diverged with every seed; pass another --seed or --space"
                     )
                 rows = "train"
-                members = [_member(best, 1.0)]
-                retrained = Retrained(seeds=(seed,), models=(((members[0], own.models[0]),),))
+                retrained = Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),))
                 tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
 
         with budget.phase("test"):
             model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
             result = _test(series, parts, task, model, retrained, best, study, seed)
             result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
-            result.record["ensemble"] = record.ensemble_record(members)
+            result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
         tell.end()
     result.record["study"] = record.study_record(study, _shown_storage(storage))
@@ -241,86 +245,6 @@ def load(folder: str | Path) -> ForecastModel:
     if not folder.is_dir():
         raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
-
-
-def check_counts(n_trials: int | None, timeout: float | None, seed: int, retrain_seeds: int) -> None:
-    """Refuse budgets below 1 and a negative seed.
-
-    Raises:
-        UsageError: says which.
-    """
-    if n_trials is not None and n_trials < 1:
-        raise UsageError(f"trials must be at least 1, but is {n_trials}")
-    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
-        raise UsageError(f"timeout must be above 0 seconds, but is {timeout:g}")
-    if retrain_seeds < 1:
-        raise UsageError(f"retrain-seeds must be at least 1, but is {retrain_seeds}")
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"seed must be from 0 to {2**31 - 1}, but is {seed}")
-
-
-def pick_device(device: str) -> str:
-    """Return "cpu" or "cuda": what was asked for, or the best there is.
-
-    Raises:
-        UsageError: an unknown device, or one that is not there.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def pick_precision(precision: str) -> str:
-    """Return the precision to train in.
-
-    Raises:
-        UsageError: an unknown or unsupported precision.
-    """
-    if precision not in ("auto", "fp32"):
-        raise UsageError(f"precision must be auto or fp32, but is {precision!r}")
-    return "fp32"
-
-
-def claim_folder(folder: Path, resume: bool) -> Path:
-    """Make the run folder, or take up the one that is there.
-
-    Raises:
-        UsageError: it cannot be written to.
-        StudyError: it holds a study, and `resume` was not asked for.
-    """
-    make_folder(folder)
-    taken = [name for name in (JOURNAL, "result.json") if (folder / name).exists()]
-    if taken and not resume:
-        raise StudyError(
-            f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
-            f"pass --resume to continue it, or another --out"
-        )
-    return folder
-
-
-def study_name_of(series: SeriesSet, horizon: int) -> str:
-    """Return a short name made from the data's: 'ETTh1-OT-h96'."""
-    stem = series.path.removeprefix("example:") if series.path.startswith("example:") else Path(series.path).name
-    stem = stem.split(".")[0] or "series"
-    parts = [stem]
-    if (
-        len(series.targets) == 1
-        and series.targets[0].lower() not in stem.lower()
-        and not series.path.startswith("example:")
-    ):
-        parts.append(series.targets[0])
-    if horizon > 1:
-        parts.append(f"h{horizon}")
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).strip("._")[:80] or "study"
 
 
 def _search(

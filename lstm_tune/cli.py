@@ -88,12 +88,13 @@ def tune(
 
     from lstm_tune import api
     from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
-    folder = out or default_folder(study or default_name(data, target, horizon), resume=resume)
+    folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
     keep_freed_memory()
     try:
         result = api.tune(
@@ -230,22 +231,6 @@ def parse_duration(text: str) -> float:
 def split_columns(values: list[str] | None) -> list[str]:
     """Return column names from options that hold one name, or several with commas between."""
     return [name.strip() for value in values or [] for name in value.split(",") if name.strip()]
-
-
-def default_name(data: str, target: list[str] | None, horizon: int) -> str:
-    """Return the name that a run has when none is given: 'ETTh1-OT-h96'."""
-    stem = data.removeprefix("example:") if data.startswith("example:") else Path(data).name.split(".")[0]
-    parts = [stem, *(target if target and len(target) == 1 else []), *([f"h{horizon}"] if horizon > 1 else [])]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).strip("._")[:80] or "study"
-
-
-def default_folder(name: str, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first runs/NAME-2, -3, … that holds no study; the last that holds one, to resume."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "study"
-    folders = [Path("runs") / name]
-    while any((folders[-1] / file).exists() for file in ("study.journal", "result.json")):
-        folders.append(Path("runs") / f"{name}-{len(folders) + 1}")
-    return folders[-2] if resume and len(folders) > 1 else folders[-1]
 
 
 def main() -> None:

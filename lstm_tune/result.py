@@ -19,6 +19,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
+from lstm_tune.options import JOURNAL, RESULT
 from lstm_tune.windows import Windows
 
 SCHEMA = 1
@@ -71,7 +72,7 @@ class Result:
             UsageError: the folder cannot be written to, or holds another study.
         """
         folder = Path(folder)
-        if (folder / "result.json").exists() or (folder / "study.journal").exists():
+        if (folder / RESULT).exists() or (folder / JOURNAL).exists():
             raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")
         self.write(folder)
 
@@ -81,7 +82,7 @@ class Result:
         self.model.save(folder / "model")
         write_trials(self.study, folder / "trials.csv")
         write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
-        write_json(folder / "result.json", self.record)
+        write_json(folder / RESULT, self.record)
 
 
 def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,11 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from optuna.trial import TrialState
-from support import TINY, daily, panel, series_of, wave, with_holes
+from support import TINY, daily, panel, wave, with_holes
 
 import lstm_tune
-from lstm_tune.api import load, study_name_of
+from lstm_tune.api import load
 from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
+from lstm_tune.options import run_name
 from lstm_tune.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -337,4 +337,4 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     ],
 )
 def test_study_is_named_after_its_data(path: str, target: str, horizon: int, name: str) -> None:
-    assert study_name_of(dataclasses.replace(series_of(wave()), path=path, targets=(target,)), horizon) == name
+    assert run_name(path, (target,), horizon) == name

@@ -46,6 +46,7 @@ ORDER = [
     "ensemble",
     "retrain",
     "forecaster",
+    "options",
     "result",
     "record",
     "progress",
