@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 _NAMES = {
-    "persistence": "persistence (the last value again)",
-    "seasonal_naive": "seasonal naive (the last season again)",
+    "persistence": "persistence (last value)",
+    "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
 }
 
@@ -47,7 +47,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         table.add_column("RMSE", justify="right")
     table.add_column("scaled MSE", justify="right")
     table.add_column("validation, scaled", justify="right")
-    table.add_column("LSTM's error against it", justify="right")
+    table.add_column("LSTM's error vs. it", justify="right")
     own = [number(test["mse"]), number(test["rmse"])] if single else []
     table.add_row(
         "tuned LSTM", *own, number(test["mse_scaled"]), number(best["val_mse_scaled"]), "", style="bold green"
