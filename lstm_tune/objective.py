@@ -13,10 +13,12 @@ from typing import Any
 import optuna
 import torch
 from optuna.pruners import WilcoxonPruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from lstm_tune.config import Config
+from lstm_tune.errors import UsageError
 from lstm_tune.evaluate import forecast_all, quick_mse_scaled, score
 from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster
@@ -95,9 +97,12 @@ class Objective:
         """Train what the trial suggests and return its value.
 
         Raises:
+            UsageError: the study does not minimize one value.
             optuna.TrialPruned: the pruner says so, training diverged, or memory ran out; the reason is the user
                 attribute `pruned_because`.
         """
+        if trial.study.directions != [StudyDirection.MINIMIZE]:
+            raise UsageError("the study must have the one direction 'minimize': the objective is an error")
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
         twin = _find_twin(trial, config)

@@ -273,3 +273,10 @@ def test_best_models_of_the_process_are_kept() -> None:
     study.optimize(objective, n_trials=2)
     assert objective.best is not None
     assert (objective.best.number, objective.best.value) == (study.best_trial.number, study.best_value)
+
+
+@pytest.mark.parametrize("directions", [["maximize"], ["minimize", "minimize"]])
+def test_a_study_that_does_not_minimize_one_value_is_refused(directions: list[str]) -> None:
+    study = optuna.create_study(directions=directions)
+    with pytest.raises(UsageError, match="one direction 'minimize'"):
+        study.optimize(Objective(task_of(wave()), TINY), n_trials=1)
