@@ -162,9 +162,9 @@ def tune(
     folder = None if out is None else claim_folder(Path(out), resume)
     if pruner == "wilcoxon" and len(task.folds) == 1:
         tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
-    alone = storage is None and folder is not None
-    if folder is not None and storage is None:
-        storage = str(folder / JOURNAL)
+    alone = False
+    if storage is None and folder is not None:
+        storage, alone = str(folder / JOURNAL), True
     settings = {
         "schema": record.SCHEMA,
         "data": series.fingerprint(),

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
@@ -51,16 +52,10 @@ def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
 
 def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:
     used = [(a, b) for a, b in ranges if b > a]
-    first = min((data.times[a] for a, _ in used))
-    last = max((data.times[b - 1] for _, b in used))
-    labels = time_labels(data.times[[0]].repeat(2)) if not used else time_labels(_stack(data, first, last))
-    return {"rows": sum(b - a for a, b in used), "start": str(labels[0]), "end": str(labels[1])}
-
-
-def _stack(data: SeriesSet, first: Any, last: Any) -> Any:
-    pair = data.times[:2].copy().repeat(2)[:2]
-    pair[0], pair[1] = first, last
-    return pair
+    first = min(data.times[a] for a, _ in used)
+    last = max(data.times[b - 1] for _, b in used)
+    start, end = time_labels(np.array([first, last]))
+    return {"rows": sum(b - a for a, b in used), "start": str(start), "end": str(end)}
 
 
 def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
