@@ -20,12 +20,12 @@ from lstm_tune import record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
-from lstm_tune.ensemble import MEMBERS, select, variety_first
+from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import RunError, StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
-from lstm_tune.objective import ARTICLE_SPLIT, CANDIDATES, Objective
+from lstm_tune.objective import ARTICLE_SPLIT, Objective
 from lstm_tune.options import (
     JOURNAL,
     available_cores,
@@ -43,6 +43,7 @@ from lstm_tune.space import Space
 from lstm_tune.split import Split, make_split
 from lstm_tune.study import (
     OptunaCallback,
+    candidates,
     completed,
     create_study,
     enqueue_known,
@@ -58,7 +59,6 @@ from lstm_tune.windows import Windows
 
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
-PREPARATION = ("transform", "difference", "window_norm", "skip")  # what makes two trials of one kind
 
 
 @contextlib.contextmanager
@@ -196,7 +196,7 @@ def tune(
 
         best = _winner(study)
         with budget.phase("retrain"):
-            members = _members(study, objective, best, budget) if retrain_seeds > 1 else [_member(best, 1.0)]
+            members = _members(study) if retrain_seeds > 1 else [_member(best, 1.0)]
             own = objective.best if objective.best is not None and objective.best.number == best.number else None
             retrained = retrain(
                 everything,
@@ -301,17 +301,10 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
     )
 
 
-def _members(study: optuna.Study, objective: Objective, best: FrozenTrial, budget: Budget) -> list[Member]:
-    """Choose the trials whose weighted mean forecast has the best validation value, out of the few best ones."""
-    distinct = {t.value: t for t in reversed(completed(study))}  # equal to the last digit: the same forecast
-    ranked = sorted(distinct.values(), key=lambda t: (t.value, t.number))[:CANDIDATES]
-    candidates = variety_first(ranked, lambda t: tuple(t.user_attrs["config"][name] for name in PREPARATION))
-    known = {t.number: objective.forecasts(t) for t in candidates if objective.knows(t) or budget.timeout is None}
-    if best.number not in known:
-        return [_member(best, 1.0)]
-    weights = select(known, objective.task.joint_value)
-    by_number = {t.number: t for t in candidates}
-    return [_member(by_number[number], weight) for number, weight in weights.items()]
+def _members(study: optuna.Study) -> list[Member]:
+    """Choose the trials whose weighted mean forecast is the model."""
+    trials = {t.number: t for t in completed(study)}
+    return [_member(trials[number], weight) for number, weight in weigh(candidates(study)).items()]
 
 
 def _test(

@@ -1,57 +1,51 @@
-"""Which trials to average: chosen on the validation forecasts, never on test rows.
+"""Which trials to average, and with what weights: from their validation values, never from test rows.
 
-The mean of several good forecasts that err differently is better than each (Bates and Granger 1969), and equal weights
-are hard to better (Smith and Wallis 2009). Forecasts err differently above all where the series was prepared
-differently. So trials are taken in turn, the best of each kind of preparation first, each one that hardly worsens the
-mean on the validation targets, all with the same weight. `benchmarks/LOG.md` has what else was tried.
+The mean of several good forecasts that err differently is better than each, with weights that fall with the error of
+each (Bates and Granger 1969). Forecasts err differently above all where the series was prepared differently. So the
+best trial of each kind of preparation comes first, and each member weighs as the inverse square of its value. What else
+was tried, with figures, stands in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
-from torch import Tensor
+from lstm_tune.config import Config
 
-T = TypeVar("T")
-
-MEMBERS = 5  # trials at most: each is retrained once for every seed
-_TOLERANCE = 1.05  # the mean's value may rise by so much: what is lost on these targets, variety gains on others
+MEMBERS = 8  # trials at most: each is retrained once for every seed
+_WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 
 
-def variety_first(ranked: Sequence[T], kind: Callable[[T], Hashable]) -> list[T]:
-    """Return ranked items, the best of each kind before all others; otherwise in the order of their ranks."""
-    best_of: dict[Hashable, T] = {}
-    for item in ranked:
-        best_of.setdefault(kind(item), item)
-    firsts = list(best_of.values())
-    return firsts + [item for item in ranked if not any(item is first for first in firsts)]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A completed trial."""
+
+    number: int
+    value: float  # of the objective; 0 or more
+    config: Config
+
+    @property
+    def kind(self) -> Hashable:
+        """What makes two trials err alike: how the series was prepared for the network."""
+        c = self.config
+        return c.transform, c.difference, c.window_norm, c.skip
 
 
-def select(
-    forecasts: Mapping[int, Sequence[Tensor]],
-    value_of: Callable[[Sequence[Tensor]], float],
-    *,
-    members: int = MEMBERS,
-) -> dict[int, float]:
-    """Return {trial number: weight}, the weights equal and adding up to 1, the best single trial first.
+def weigh(candidates: Iterable[Candidate], *, members: int = MEMBERS) -> dict[int, float]:
+    """Return {trial number: weight}, the weights adding up to 1, the best single trial first.
 
     Args:
-        forecasts: of each candidate trial, one tensor (n, H) for each fold; the best trial first, the others in the
-            order in which they are to be tried.
-        value_of: maps one forecast for each fold to the objective's value.
+        candidates: completed trials, at least one. Of those with the same value to the last digit the first one counts:
+            they made the same forecast, an untrained skip most often.
         members: trials at most.
     """
-    best, *others = forecasts
-    chosen = [best]
-    total = list(forecasts[best])
-    value = value_of(total)
-    for number in others:
-        if len(chosen) == members:
-            break
-        more = [t + f for t, f in zip(total, forecasts[number], strict=True)]
-        joined = value_of([t / (len(chosen) + 1) for t in more])
-        if joined <= _TOLERANCE * value:
-            chosen.append(number)
-            total, value = more, min(value, joined)
-    return {number: 1 / len(chosen) for number in chosen}
+    ranked = sorted({c.value: c for c in sorted(candidates, key=lambda c: -c.number)}.values(), key=lambda c: c.value)
+    best = ranked[0].value
+    near = [c for c in ranked if c.value <= _WORST * best]
+    best_of_kind = {c.kind: c for c in reversed(near)}
+    firsts = sorted(best_of_kind.values(), key=lambda c: c.value)
+    chosen = [*firsts, *(c for c in near if best_of_kind[c.kind] is not c)][:members]
+    weights = {c.number: (best / c.value) ** 2 if c.value else 1.0 for c in chosen}
+    total = sum(weights.values())
+    return {number: weight / total for number, weight in weights.items()}

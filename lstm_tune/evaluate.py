@@ -5,7 +5,7 @@ Letters: n windows, H horizon, C channels (target columns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,28 +113,17 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
 
 def quick_mse_scaled(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: TargetScale) -> float:
     """Return `score(…).mse_scaled` and nothing else: what a trial is judged by after each epoch."""
-    with torch.inference_mode():
-        return _mse_scaled(_forecasts(forecaster, windows, positions), windows, scale)
-
-
-def forecast_mse_scaled(forecast: Tensor, windows: Windows, positions: Tensor, scale: TargetScale) -> float:
-    """Return the scaled MSE of forecasts (n, H) that were made before for the windows at `positions` (n,)."""
-    batches = windows.batches(positions, 0, _KEPT)
-    pairs = zip(batches, torch.split(forecast, _KEPT), strict=True)
-    return _mse_scaled(((batch, kept.to(windows.device)) for batch, kept in pairs), windows, scale)
-
-
-def _mse_scaled(pairs: Iterable[tuple[Batch, Tensor]], windows: Windows, scale: TargetScale) -> float:
     sums = torch.zeros(2, windows.channels, dtype=torch.float64, device=windows.device)
-    for batch, forecast in pairs:
-        squared = (forecast - batch.target).square()
-        if batch.observed is None:
-            count = torch.full((len(squared),), squared.shape[1], dtype=torch.float64, device=windows.device)
-        else:
-            squared = squared * batch.observed
-            count = batch.observed.sum(1, dtype=torch.float64)
-        sums[0].index_add_(0, batch.channel, squared.sum(1, dtype=torch.float64))
-        sums[1].index_add_(0, batch.channel, count)
+    with torch.inference_mode():
+        for batch, forecast in _forecasts(forecaster, windows, positions):
+            squared = (forecast - batch.target).square()
+            if batch.observed is None:
+                count = torch.full((len(squared),), squared.shape[1], dtype=torch.float64, device=windows.device)
+            else:
+                squared = squared * batch.observed
+                count = batch.observed.sum(1, dtype=torch.float64)
+            sums[0].index_add_(0, batch.channel, squared.sum(1, dtype=torch.float64))
+            sums[1].index_add_(0, batch.channel, count)
     sd = torch.tensor(scale.sd, dtype=torch.float64)
     squares, counts = sums.cpu()
     return float((squares / counts / sd**2).mean())

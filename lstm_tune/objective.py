@@ -15,11 +15,10 @@ import torch
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from torch import Tensor
 
 from lstm_tune.config import Config
 from lstm_tune.errors import UsageError
-from lstm_tune.evaluate import forecast_all, quick_mse_scaled, score
+from lstm_tune.evaluate import quick_mse_scaled, score
 from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster
 from lstm_tune.series import SeriesSet
@@ -31,7 +30,6 @@ from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, see
 logger = logging.getLogger(__name__)
 
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
-CANDIDATES = 24  # best trials that an average is chosen from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,6 +59,7 @@ class Objective:
         device: "cpu" or "cuda".
         threads: that share the folds of a trial; the result does not depend on them.
         on_epoch: called with (trial number, statistics) after each epoch.
+        on_trained: called with what each completed trial has trained.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
     """
 
@@ -77,6 +76,7 @@ class Objective:
         device: str = "cpu",
         threads: int = 1,
         on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
+        on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
     ) -> None:
         if isinstance(data, Task):
@@ -88,10 +88,10 @@ class Objective:
         self.space, self.notes = full.cut(self.task.limits)
         self.seed = seed
         self.on_epoch = on_epoch
+        self.on_trained = on_trained
         self.deadline = deadline
         self.threads = threads
         self.best: Trained | None = None  # of this process
-        self._forecasts: dict[int, tuple[float, tuple[Tensor, ...]]] = {}  # trial number: value, forecasts
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Train what the trial suggests and return its value.
@@ -125,36 +125,8 @@ class Objective:
         self._record(trial, trained, result)
         if self.best is None or result.best_val < self.best.value:
             self.best = trained
-        self._keep_forecasts(trained)
+        self.on_trained(trained)
         return result.best_val
-
-    def knows(self, trial: FrozenTrial) -> bool:
-        """Return whether a trial's forecasts were kept, so that `forecasts` costs nothing."""
-        return trial.number in self._forecasts
-
-    def forecasts(self, trial: FrozenTrial) -> tuple[Tensor, ...]:
-        """Return a completed trial's forecasts (n, H) of each fold's `judged` windows.
-
-        They are kept for the best trials of this process; others are trained once more, with the same outcome.
-        """
-        if trial.number not in self._forecasts:
-            config = Config.from_params(trial.user_attrs["config"])
-            trainers = [make_trainer(self.task, fold, config, self.seed) for fold in range(len(self.task.folds))]
-            self._fit(trial.number, trainers, 0, config, math.inf, lambda stats: None)
-            models = tuple(t.result for t in trainers)
-            return self._forecast_folds(models)
-        return self._forecasts[trial.number][1]
-
-    def _forecast_folds(self, models: Sequence[LSTMForecaster]) -> tuple[Tensor, ...]:
-        windows = self.task.windows
-        return tuple(forecast_all(m, windows, fold.judged) for m, fold in zip(models, self.task.folds, strict=True))
-
-    def _keep_forecasts(self, trained: Trained) -> None:
-        if any(value == trained.value for value, _ in self._forecasts.values()):
-            return  # equal to the last digit: the same forecast, an untrained skip most often
-        self._forecasts[trained.number] = (trained.value, self._forecast_folds(trained.models))
-        while len(self._forecasts) > CANDIDATES:
-            del self._forecasts[max(self._forecasts, key=lambda n: (self._forecasts[n][0], n))]
 
     def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:
         task = self.task

@@ -136,10 +136,15 @@ def test_record(test: TestScore) -> dict[str, Any]:
     return asdict(test) | {"ci95": list(test.ci95)}
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+
+
 def env_record(device: str, threads: int, precision: str, seed: int) -> dict[str, Any]:
     """Describe the software, the device and the seed."""
     return {
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": versions(),
         "platform": f"{sys.platform}-{platform.machine()}",
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,

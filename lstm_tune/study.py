@@ -18,6 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from lstm_tune.config import Config
+from lstm_tune.ensemble import Candidate
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.space import Space
 
@@ -279,3 +281,12 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
     """Return the completed trials, the best first; equal values in the order of their numbers."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sorted(trials, key=lambda t: (t.value if t.value is not None else float("inf"), t.number))
+
+
+def candidates(study: optuna.Study) -> list[Candidate]:
+    """Return what an ensemble is chosen from: the completed trials."""
+    return [
+        Candidate(number=t.number, value=t.value, config=Config.from_params(t.user_attrs["config"]))
+        for t in completed(study)
+        if t.value is not None
+    ]

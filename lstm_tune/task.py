@@ -5,7 +5,6 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.evaluate import TargetScale, forecast_mse_scaled, score
+from lstm_tune.evaluate import TargetScale, score
 from lstm_tune.model import Shape
 from lstm_tune.season import find_period
 from lstm_tune.series import SeriesSet
@@ -50,13 +49,6 @@ class Task:
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: dict[str, tuple[tuple[float, ...], float]]  # validation MSE per column, and scaled
     notes: tuple[str, ...]
-
-    def joint_value(self, forecasts: Sequence[Tensor]) -> float:
-        """Return the objective's value of forecasts (n, H) of each fold's `judged` windows."""
-        parts = []
-        for i, (fold, forecast) in enumerate(zip(self.folds, forecasts, strict=True)):
-            parts.append(self.value(i, forecast_mse_scaled(forecast, self.windows, fold.judged, self.scale)))
-        return math.fsum(parts) / len(parts)
 
     def value(self, fold: int, mse_scaled: float) -> float:
         """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.

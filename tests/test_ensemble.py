@@ -1,59 +1,49 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-from lstm_tune.ensemble import select, variety_first
-
-TARGET = torch.linspace(-1, 1, 40).reshape(10, 4)
+from lstm_tune.config import Config
+from lstm_tune.ensemble import Candidate, weigh
 
 
-def mse(forecasts: Sequence[Tensor]) -> float:
-    return float(torch.stack([(f - TARGET).square().mean() for f in forecasts]).mean())
+def candidate(number: int, value: float, **params: Any) -> Candidate:
+    return Candidate(number=number, value=value, config=Config(**params))
 
 
-def off_by(*errors: float) -> tuple[Tensor, ...]:
-    """One forecast for each fold, wrong by a constant."""
-    return tuple(TARGET + e for e in errors)
+def test_a_single_trial_has_all_the_weight() -> None:
+    assert weigh([candidate(7, 0.4)]) == {7: 1.0}
 
 
-def test_opposite_errors_are_averaged_away() -> None:
-    assert select({3: off_by(0.2, 0.2), 1: off_by(-0.2, -0.2)}, mse) == {3: 0.5, 1: 0.5}
-
-
-def test_a_trial_that_others_only_worsen_stands_alone() -> None:
-    assert select({3: off_by(0.1, 0.1), 1: off_by(0.5, 0.5), 2: off_by(0.2, 0.3)}, mse) == {3: 1.0}
-
-
-def test_a_single_candidate_has_all_the_weight() -> None:
-    assert select({7: off_by(0.4)}, mse) == {7: 1.0}
-
-
-def test_a_trial_that_worsens_the_mean_is_passed_over_and_the_next_one_tried() -> None:
-    assert select({3: off_by(0.1), 1: off_by(0.5), 2: off_by(-0.1)}, mse) == {3: 0.5, 2: 0.5}
-
-
-def test_no_more_than_the_allowed_members_are_chosen() -> None:
-    generator = torch.Generator().manual_seed(0)
-    noise = {n: (TARGET + torch.randn(TARGET.shape, generator=generator),) for n in range(9)}
-    weights = select(noise, mse, members=3)
-    assert len(weights) == 3
+def test_weights_fall_with_the_square_of_the_value_and_the_best_trial_comes_first() -> None:
+    weights = weigh([candidate(0, 0.4, skip="last"), candidate(1, 0.3, skip="linear")])
+    assert list(weights) == [1, 0]
+    assert weights[1] / weights[0] == pytest.approx((0.4 / 0.3) ** 2)
     assert sum(weights.values()) == pytest.approx(1)
 
 
-def test_the_best_of_each_kind_comes_before_the_others() -> None:
-    ranked = ["a1", "a2", "b1", "a3", "c1", "b2"]
-    assert variety_first(ranked, lambda item: item[0]) == ["a1", "b1", "c1", "a2", "a3", "b2"]
+def test_trials_of_equal_value_made_the_same_forecast_and_count_once() -> None:
+    assert weigh([candidate(5, 0.3), candidate(2, 0.3), candidate(4, 0.3)]) == {2: 1.0}
 
 
-def test_the_mean_is_hardly_worse_than_the_best_trial_and_begins_with_it() -> None:
-    generator = torch.Generator().manual_seed(1)
-    drawn = {n: (TARGET + torch.randn(TARGET.shape, generator=generator),) for n in range(6)}
-    forecasts = dict(sorted(drawn.items(), key=lambda item: mse(item[1])))
-    weights = select(forecasts, mse)
-    mean = [sum((w * forecasts[n][0] for n, w in weights.items()), torch.zeros_like(TARGET))]
-    assert next(iter(weights)) == next(iter(forecasts))
-    assert mse(mean) <= 1.05 * mse(forecasts[next(iter(forecasts))])
+def test_a_trial_of_more_than_twice_the_best_value_is_left_out() -> None:
+    assert weigh([candidate(0, 0.1, skip="last"), candidate(1, 0.21, skip="linear")]) == {0: 1.0}
+
+
+@pytest.mark.parametrize(
+    "other", [{"transform": "log"}, {"difference": "first"}, {"window_norm": "last"}, {"skip": "linear"}]
+)
+def test_the_best_of_each_kind_comes_before_better_ones_of_the_same_kind(other: dict[str, str]) -> None:
+    trials = [candidate(0, 0.10), candidate(1, 0.11), candidate(2, 0.12), candidate(3, 0.13, **other)]
+    assert list(weigh(trials, members=2)) == [0, 3]
+    assert list(weigh(trials, members=3)) == [0, 3, 1]
+
+
+def test_other_parameters_do_not_make_another_kind() -> None:
+    trials = [candidate(0, 0.10), candidate(1, 0.12, hidden_units=8), candidate(2, 0.11)]
+    assert list(weigh(trials, members=2)) == [0, 2]
+
+
+def test_a_perfect_forecast_stands_alone() -> None:
+    assert weigh([candidate(0, 0.0), candidate(1, 1e-9)]) == {0: 1.0}

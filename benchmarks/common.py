@@ -1,0 +1,39 @@
+"""What the benchmark scripts share: the machine in words, and how a result is shown."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+
+def machine() -> dict[str, Any]:
+    """Name the hardware."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        cpu = names[0] if names else cpu
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "system": platform.platform()}
+
+
+def wide_console() -> Console:
+    """Return a console that does not fold a table where its output goes to a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=150)
+
+
+def show_machine(console: Console, hardware: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+    """Print hardware and versions in two lines."""
+    console.print(
+        f"{hardware['cpu']}, {hardware['cores']} cores, GPU: {hardware['gpu'] or 'none'}; {hardware['system']}"
+    )
+    console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
