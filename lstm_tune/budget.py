@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial
@@ -23,15 +23,13 @@ class Budget:
 
     Attributes:
         timeout: seconds, from now; None: no limit.
-        seeds: times that each winner is retrained.
-        members: winners at most.
+        seeds: times that each trial of the ensemble is retrained.
         threads: that share the folds of a trial, and the models of the retrain.
         growth: windows in an epoch of the retrain over those that a thread trains on in an epoch of a trial.
     """
 
     timeout: float | None
     seeds: int = 1
-    members: int = 1
     threads: int = 1
     growth: float = 1.0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -51,31 +49,31 @@ class Budget:
         """When the retrain must be over, so that there is time to score it and to write the files."""
         return math.inf if self.timeout is None else self.end - max(_OVERHEAD, 0.03 * self.timeout)
 
-    def study_end(self, best: FrozenTrial | None) -> float:
-        """Return when trials must be over, so that the best one so far can be retrained in time."""
+    def study_end(self, members: Sequence[FrozenTrial]) -> float:
+        """Return when trials must be over, so that these trials can be retrained in time; none yet: a guess."""
         if self.timeout is None:
             return math.inf
-        if best is None:
+        if not members:
             return time.monotonic() + (self.end - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
-        needed = self.retrain_seconds(best) * _MARGIN + _OVERHEAD
+        needed = self.retrain_seconds(members) * _MARGIN + _OVERHEAD
         return self.end - min(needed, _RESERVE_MOST * self.timeout)
 
-    def trial_end(self, best: FrozenTrial | None) -> float:
+    def trial_end(self, members: Sequence[FrozenTrial]) -> float:
         """Return when a trial that begins now must stop with what it has."""
         now = time.monotonic()
-        end = self.study_end(best)
+        end = self.study_end(members)
         return end if math.isinf(end) else now + max(0.0, end - now) * _TRIAL_SHARE
 
-    def retrain_seconds(self, best: FrozenTrial) -> float:
-        """Return the seconds that retraining a completed trial's configuration will take, from what the trial took."""
-        attrs = best.user_attrs
-        setup = attrs["setup_seconds"] * self.members
-        if not attrs["epochs"]:
-            return float(setup)
-        per_epoch = attrs["seconds"] / attrs["epochs"]
+    def retrain_seconds(self, members: Sequence[FrozenTrial]) -> float:
+        """Return the seconds that retraining completed trials' configurations will take, from what the trials took."""
+        setup = math.fsum(t.user_attrs["setup_seconds"] for t in members)
         # A trial's folds ran side by side, the newest and largest setting the pace; so do the models of the retrain.
-        rounds = -(-self.seeds * self.members // self.threads)
-        return float(setup + per_epoch * attrs["best_epoch"] * self.growth * rounds)
+        training = math.fsum(
+            t.user_attrs["seconds"] / t.user_attrs["epochs"] * t.user_attrs["best_epoch"]
+            for t in members
+            if t.user_attrs["epochs"]
+        )
+        return setup + training * self.growth * self.seeds / min(self.threads, self.seeds * len(members))
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ PRUNERS = ("median", "none", "halving", "hyperband", "wilcoxon")
 SCHEMA = 1
 _SETTINGS = "lstm_tune"
 _FAILURES_IN_A_ROW = 10
+_GAIN = 0.01  # of the best value: what counts as one
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
@@ -275,6 +277,18 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
         raise StudyError(
             f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}"
         )
+
+
+def gained_nothing(study: optuna.Study, patience: int) -> bool:
+    """Return whether none of the last `patience` trials took 1% off the best value, and none waits in the queue."""
+    best, last_gain, ended = math.inf, 0, 0
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state is TrialState.WAITING:
+            return False
+        ended += trial.state.is_finished()
+        if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
+            best, last_gain = trial.value, ended
+    return ended - last_gain >= patience
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
