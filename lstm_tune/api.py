@@ -184,7 +184,8 @@ def tune(
         study_name or run_name(series.path, series.targets, horizon),
         settings,
         sampler=make_sampler(sampler, seed, objective.space),
-        pruner=make_pruner(pruner, objective.space.most_epochs()),
+        # Known configurations run to their end: one that begins slowly may still add to the mean.
+        pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
         resume=resume,
         alone=alone,
     )

@@ -102,12 +102,13 @@ def make_sampler(sampler: str | BaseSampler, seed: int, space: Space) -> BaseSam
     raise UsageError(f"sampler must be one of {', '.join(SAMPLERS)}, but is {sampler!r}")
 
 
-def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
+def make_pruner(pruner: str | BasePruner, epochs: int, startup_trials: int = 5) -> BasePruner:
     """Return the pruner of a name (`PRUNERS`), or the given one.
 
     Args:
         pruner: a name or an Optuna pruner.
         epochs: the most that a trial of the space may train; what halving and hyperband count in.
+        startup_trials: completed trials before the median pruner begins.
 
     Raises:
         UsageError: an unknown name.
@@ -116,7 +117,7 @@ def make_pruner(pruner: str | BasePruner, epochs: int) -> BasePruner:
         return pruner
     match pruner:
         case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 10))
+            return optuna.pruners.MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=max(1, epochs // 10))
         case "none":
             return optuna.pruners.NopPruner()
         case "halving":

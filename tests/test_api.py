@@ -205,6 +205,25 @@ def test_timeout_ends_a_study_without_a_number_of_trials() -> None:
     assert result.record["timing"]["seconds"]["total"] < 60
 
 
+def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Notes(Silent):
+        said: list[str]
+
+        def __init__(self) -> None:
+            self.said = []
+
+        def note(self, text: str) -> None:
+            self.said.append(text)
+
+    monkeypatch.setattr(lstm_tune.api, "DEFAULT_PATIENCE", 3)
+    notes = Notes()
+    one_config = TINY | {"epochs": 1}
+    result = tune(daily(wave()), n_trials=None, space=one_config, progress=notes)
+    assert result.record["study"]["n_trials"] == 4
+    assert any("stopped after 4 trials" in text and "--trials or --timeout" in text for text in notes.said)
+    assert tune(daily(wave()), n_trials=6, space=one_config).record["study"]["n_trials"] == 6
+
+
 # ---- resuming
 
 

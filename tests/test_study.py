@@ -19,6 +19,7 @@ from lstm_tune.study import (
     completed,
     create_study,
     enqueue_known,
+    gained_nothing,
     journal_storage,
     make_pruner,
     make_sampler,
@@ -280,3 +281,36 @@ def test_a_study_that_does_not_minimize_one_value_is_refused(directions: list[st
     study = optuna.create_study(directions=directions)
     with pytest.raises(UsageError, match="one direction 'minimize'"):
         study.optimize(Objective(task_of(wave()), TINY), n_trials=1)
+
+
+def study_with(values: list[float | None]) -> optuna.Study:
+    """A study whose trials had these values; None: pruned."""
+    study = study_of()
+    for value in values:
+        if value is None:
+            study.add_trial(optuna.trial.create_trial(state=TrialState.PRUNED))
+        else:
+            study.add_trial(optuna.trial.create_trial(value=value))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("values", "gained"),
+    [
+        ([], True),
+        ([1.0, 0.5, 0.5], True),
+        ([1.0, 0.5, 0.5, None, 0.6], False),
+        ([1.0, 0.5, 0.499, 0.498, 0.497], False),  # less than 1% each
+        ([1.0, 0.5, None, None, 0.49], True),
+    ],
+)
+def test_three_trials_that_take_nothing_off_the_best_value_are_noticed(
+    values: list[float | None], gained: bool
+) -> None:
+    assert gained_nothing(study_with(values), 3) is not gained
+
+
+def test_study_with_trials_in_the_queue_has_not_gained_nothing_yet() -> None:
+    study = study_with([0.5, 0.6, 0.6, 0.6])
+    study.enqueue_trial({"lookback": 3})
+    assert not gained_nothing(study, 3)
