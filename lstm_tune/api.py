@@ -56,6 +56,7 @@ from lstm_tune.study import (
     stop_after_failures,
 )
 from lstm_tune.task import Task, build_task
+from lstm_tune.train import side_by_side
 from lstm_tune.windows import Windows
 
 DEFAULT_TRIALS = 50
@@ -226,7 +227,7 @@ def tune(
 
         with budget.phase("test"):
             model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
-            result = _test(series, parts, task, model, retrained, best, study, seed)
+            result = _test(series, parts, task, model, retrained, best, study, seed, threads)
             result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
             result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
@@ -330,6 +331,7 @@ def _test(
     best: FrozenTrial,
     study: optuna.Study,
     seed: int,
+    threads: int,
 ) -> Result:
     """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
     windows = Windows(series, task.shape.horizon)
@@ -338,8 +340,9 @@ def _test(
         windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )
     baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
-    total = score(model.network, windows, positions, task.scale)
-    alone = [score(retrained.network(i), windows, positions, task.scale) for i in range(len(retrained.seeds))]
+    # In evaluation mode already, so that threads can share the models.
+    networks = [model.network, *(retrained.network(i) for i in range(len(retrained.seeds)))]
+    total, *alone = side_by_side(lambda i: score(networks[i], windows, positions, task.scale), len(networks), threads)
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
     return Result(

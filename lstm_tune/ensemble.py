@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from lstm_tune.config import Config
 
-MEMBERS = 8  # trials at most: each is retrained once for every seed
-_WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
+MEMBERS = 12  # trials at most: each is retrained once for every seed
+_WORST = 1.5  # times the best value: beyond that a member costs more time than it is worth
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

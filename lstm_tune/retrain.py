@@ -34,9 +34,9 @@ class Retrained:
     models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
 
     def network(self, seed: int | None = None) -> MeanForecaster:
-        """Return the weighted mean of all models, or of one seed's (its place in `seeds`)."""
+        """Return the weighted mean of all models, or of one seed's (its place in `seeds`), ready to forecast."""
         chosen = [pair for i, pairs in enumerate(self.models) if seed in (None, i) for pair in pairs]
-        return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen])
+        return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen]).eval()
 
 
 def retrain(
