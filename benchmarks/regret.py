@@ -94,7 +94,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     }
     scores = {number: test_mse(trained[number]) for number in blocks}
     best = min(scores.values())
-    weights = weigh(candidates(study))
+    weights = weigh(candidates(study), independent=task.independent_windows)
     average = test_mse(MeanForecaster([trained[number] for number in weights], list(weights.values())))
     fitted = fit_baselines(
         windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd

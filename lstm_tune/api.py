@@ -202,7 +202,7 @@ def tune(
 
         best = _winner(study)
         with budget.phase("retrain"):
-            members = _members(study, alone=retrain_seeds == 1)
+            members = _members(study, task, alone=retrain_seeds == 1)
             own = objective.best if objective.best is not None and objective.best.number == best.number else None
             retrained = retrain(
                 everything,
@@ -266,7 +266,9 @@ def _search(
 
     def to_retrain() -> list[FrozenTrial]:
         by_number = {t.number: t for t in completed(study)}
-        return [by_number[m.trial] for m in _members(study, alone=budget.seeds == 1)] if by_number else []
+        return (
+            [by_number[m.trial] for m in _members(study, objective.task, alone=budget.seeds == 1)] if by_number else []
+        )
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         tell.trial(trial)
@@ -315,10 +317,11 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
     )
 
 
-def _members(study: optuna.Study, *, alone: bool) -> list[Member]:
+def _members(study: optuna.Study, task: Task, *, alone: bool) -> list[Member]:
     """Choose the trials whose weighted mean forecast is the model, or the best one alone."""
     trials = {t.number: t for t in completed(study)}
-    weights = weigh(candidates(study), members=1 if alone else MEMBERS)
+    members = 1 if alone else MEMBERS
+    weights = weigh(candidates(study), independent=task.independent_windows, members=members)
     return [_member(trials[number], weight) for number, weight in weights.items()]
 
 

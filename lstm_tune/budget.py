@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 _RESERVE_UNKNOWN = 0.25  # of the time left, kept for the retrain while no trial has shown what it costs
 _RESERVE_MOST = 0.5  # of all time: beyond that fewer seeds are retrained
 _TRIAL_SHARE = 0.34  # of the time left, at most for one trial: one slow configuration must not eat the study
-_MARGIN = 1.2
+_RESERVE_LEAST = 0.05  # of all time: a machine that is busy with other work makes the retrain longer than the trials
+_MARGIN = 1.5
 _OVERHEAD = 1.0  # seconds for scoring and writing files
 
 
@@ -56,7 +57,7 @@ class Budget:
         if not members:
             return time.monotonic() + (self.end - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
         needed = self.retrain_seconds(members) * _MARGIN + _OVERHEAD
-        return self.end - min(needed, _RESERVE_MOST * self.timeout)
+        return self.end - min(max(needed, _RESERVE_LEAST * self.timeout), _RESERVE_MOST * self.timeout)
 
     def trial_end(self, members: Sequence[FrozenTrial]) -> float:
         """Return when a trial that begins now must stop with what it has."""

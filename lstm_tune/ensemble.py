@@ -2,8 +2,12 @@
 
 The mean of several good forecasts that err differently is better than each, with weights that fall with the error of
 each (Bates and Granger 1969). Forecasts err differently above all where the series was prepared differently. So the
-best trial of each kind of preparation comes first, and each member weighs as the inverse square of its value. What else
-was tried, with figures, stands in `benchmarks/LOG.md`.
+best trial of each kind of preparation comes first, and each member weighs as the inverse square of its value.
+
+Where the validation rows hold few windows that do not overlap, their values say little, and what is known beforehand
+counts for more: a network that corrects a linear forecast of differences or of normalised windows cannot go far wrong
+when the level of the series moves on; one that has learned the level itself can. What else was tried, with figures,
+stands in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from dataclasses import dataclass
 
 from lstm_tune.config import Config
 
-MEMBERS = 12  # trials at most: each is retrained once for every seed
+MEMBERS = 10  # trials at most: each is retrained once for every seed
 _WORST = 1.5  # times the best value: beyond that a member costs more time than it is worth
+_PRIOR = 8  # independent validation windows that weigh as much as what is known beforehand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +28,7 @@ class Candidate:
 
     number: int
     value: float  # of the objective; 0 or more
+    epochs: int  # the best one; 0: the untrained forecast
     config: Config
 
     @property
@@ -31,21 +37,36 @@ class Candidate:
         c = self.config
         return c.transform, c.difference, c.window_norm, c.skip
 
+    @property
+    def sees_level(self) -> bool:
+        """Whether the network is shown the level of the series, which may move out of what it was trained on."""
+        return self.config.window_norm == "none" and self.config.difference == "none"
 
-def weigh(candidates: Iterable[Candidate], *, members: int = MEMBERS) -> dict[int, float]:
+    @property
+    def naive(self) -> bool:
+        """Whether it is a forecast without anything fitted: a repeated value or season that no epoch made better."""
+        return self.epochs == 0 and self.config.skip != "linear"
+
+
+def weigh(candidates: Iterable[Candidate], *, independent: float, members: int = MEMBERS) -> dict[int, float]:
     """Return {trial number: weight}, the weights adding up to 1, the best single trial first.
 
     Args:
         candidates: completed trials, at least one. Of those with the same value to the last digit the first one counts:
-            they made the same forecast, an untrained skip most often.
+            they made the same forecast, an untrained skip most often. A naive one counts only as the best of all.
+        independent: validation windows that do not overlap: rows over horizon.
         members: trials at most.
     """
     ranked = sorted({c.value: c for c in sorted(candidates, key=lambda c: -c.number)}.values(), key=lambda c: c.value)
-    best = ranked[0].value
-    near = [c for c in ranked if c.value <= _WORST * best]
+    best = ranked[0]
+    near = [best, *(c for c in ranked[1:] if c.value <= _WORST * best.value and not c.naive)]
     best_of_kind = {c.kind: c for c in reversed(near)}
     firsts = sorted(best_of_kind.values(), key=lambda c: c.value)
     chosen = [*firsts, *(c for c in near if best_of_kind[c.kind] is not c)][:members]
-    weights = {c.number: (best / c.value) ** 2 if c.value else 1.0 for c in chosen}
+    trust = 1 + _PRIOR / independent
+    weights = {}
+    for c in chosen:
+        prior = 1 / trust if c.sees_level else trust if c.config.skip == "linear" else 1.0
+        weights[c.number] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
     total = sum(weights.values())
     return {number: weight / total for number, weight in weights.items()}

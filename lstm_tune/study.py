@@ -301,7 +301,12 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 def candidates(study: optuna.Study) -> list[Candidate]:
     """Return what an ensemble is chosen from: the completed trials."""
     return [
-        Candidate(number=t.number, value=t.value, config=Config.from_params(t.user_attrs["config"]))
+        Candidate(
+            number=t.number,
+            value=t.value,
+            epochs=t.user_attrs["best_epoch"],
+            config=Config.from_params(t.user_attrs["config"]),
+        )
         for t in completed(study)
         if t.value is not None
     ]

@@ -50,6 +50,11 @@ class Task:
     baselines: dict[str, tuple[tuple[float, ...], float]]  # validation MSE per column, and scaled
     notes: tuple[str, ...]
 
+    @property
+    def independent_windows(self) -> float:
+        """Validation windows that do not overlap: rows over horizon."""
+        return sum(b - a for a, b in self.folds[0].segment.score) / self.shape.horizon
+
     def value(self, fold: int, mse_scaled: float) -> float:
         """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.
 
