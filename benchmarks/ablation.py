@@ -9,19 +9,17 @@ everything is on.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
-from common import machine, show_machine, wide_console
+from common import machine, pool_arguments, show_machine, wide_console
 from pool import PoolSeries, chosen
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -119,12 +117,8 @@ def show(figures: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> No
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the series and levers asked for; return the exit status."""
-    parser = argparse.ArgumentParser(description="The default study with one lever off at a time.")
-    parser.add_argument("--only", metavar="NAMES", help="series, with commas between; all: the long ones, too")
+    parser = pool_arguments("The default study with one lever off at a time.", trials=12)
     parser.add_argument("--levers", metavar="NAMES", help="with commas between; all by default")
-    parser.add_argument("--trials", type=int, default=12, metavar="N")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each series")
     args = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()

@@ -1,6 +1,7 @@
 """Test error of `lstm_tune.tune` on public series, beside what others have published for the same series and split.
 
-    python benchmarks/accuracy.py --data DIR [--only airline,ETTh1-OT] [--seeds 0,1,2] [--trials 50] [--timeout 10m]
+    python benchmarks/accuracy.py --data DIR [--only airline,ETTh1-OT] [--seeds 0,1,2] [--out A.json]
+    python benchmarks/accuracy.py --show A.json,B.json
 
 Prints a table for people and, as its last line, the same as JSON. The published figures stand in `published.csv`.
 Exit status: 0 done; 1 a naive forecast does not score what it is known to score, so the series or the scored points
@@ -13,8 +14,6 @@ import argparse
 import csv
 import json
 import math
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-import torch
+from common import machine, show_machine, wide_console
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -330,17 +329,13 @@ def run_cell(
     return row, env
 
 
-def machine() -> dict[str, Any]:
-    """Name the hardware."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "system": platform.platform()}
+def summary(rows: Sequence[Row]) -> dict[str, float]:
+    """Return what stands below the table."""
+    return {
+        "mean_rank": statistics.fmean(r.rank for r in rows),
+        "mean_published_models": statistics.fmean(len(r.published) for r in rows),
+        "geometric_mean_ratio": statistics.geometric_mean(r.ratio for r in rows),
+    }
 
 
 def report(rows: Sequence[Row], settings: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,9 +345,7 @@ def report(rows: Sequence[Row], settings: Mapping[str, Any], env: Mapping[str, A
         "machine": machine(),
         "versions": env["versions"],
         "threads": env["threads"],
-        "mean_rank": statistics.fmean(r.rank for r in rows),
-        "mean_published_models": statistics.fmean(len(r.published) for r in rows),
-        "geometric_mean_ratio": statistics.geometric_mean(r.ratio for r in rows),
+        **summary(rows),
         "rows": [asdict(r) for r in rows],
     }
 
@@ -384,11 +377,7 @@ def show(console: Console, rows: Sequence[Row], found: Mapping[str, Any]) -> Non
         f"mean rank {found['mean_rank']:.2f} among ours and {found['mean_published_models']:.1f} published models; "
         f"geometric mean of the ratios {found['geometric_mean_ratio']:.3f}"
     )
-    hardware, versions = found["machine"], found["versions"]
-    console.print(
-        f"{hardware['cpu']}, {hardware['cores']} cores, GPU: {hardware['gpu'] or 'none'}; {hardware['system']}"
-    )
-    console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    show_machine(console, found["machine"], found["versions"])
     for row in rows:
         for text in row.wrong:
             console.print(f"{row.cell}: {text}: the points are not those of the published figures", style="bold red")
@@ -405,6 +394,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each cell")
+    parser.add_argument("--show", metavar="FILES", help="what earlier runs wrote, in one table; runs nothing")
     return parser.parse_args(argv)
 
 
@@ -415,6 +405,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     published = read_published()
     rows: list[Row] = []
+    if args.show is not None:
+        parts = [json.loads(Path(name).read_text(encoding="utf-8")) for name in args.show.split(",")]
+        rows = [Row(**row) for part in parts for row in part["rows"]]
+        show(wide_console(), rows, parts[0] | summary(rows))
+        return 1 if any(row.wrong for row in rows) else 0
     try:
         cells = chosen_cells(args.only)
         seeds = [int(s) for s in args.seeds.split(",")]
@@ -436,8 +431,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LstmTuneError, ValueError) as error:
         print(f"accuracy: {error}", file=sys.stderr)
         return 2
-    console = Console(highlight=False)
-    show(console if console.is_terminal else Console(highlight=False, width=150), rows, found)
+    show(wide_console(), rows, found)
     print(json.dumps(found, allow_nan=False))
     return 1 if any(row.wrong for row in rows) else 0
 

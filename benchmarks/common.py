@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 from collections.abc import Mapping
@@ -37,3 +38,13 @@ def show_machine(console: Console, hardware: Mapping[str, Any], versions: Mappin
         f"{hardware['cpu']}, {hardware['cores']} cores, GPU: {hardware['gpu'] or 'none'}; {hardware['system']}"
     )
     console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def pool_arguments(description: str, *, trials: int) -> argparse.ArgumentParser:
+    """Return a parser for a script that runs studies of the series in `pool.py`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--only", metavar="NAMES", help="series, with commas between; all: the long ones, too")
+    parser.add_argument("--trials", type=int, default=trials, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each series")
+    return parser

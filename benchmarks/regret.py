@@ -9,19 +9,17 @@ MSE of each trial on three rolling-origin blocks, the newest first; the mean for
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import optuna
 import pandas as pd
 import torch
-from common import machine, show_machine, wide_console
+from common import machine, pool_arguments, show_machine, wide_console
 from pool import PoolSeries, chosen
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -132,12 +130,7 @@ def show(rows: Sequence[Row]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the series asked for; return the exit status."""
-    parser = argparse.ArgumentParser(description="Regret of the choice among a study's trials.")
-    parser.add_argument("--only", metavar="NAMES", help="series, with commas between; all: the long ones, too")
-    parser.add_argument("--trials", type=int, default=20, metavar="N")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each series")
-    args = parser.parse_args(argv)
+    args = pool_arguments("Regret of the choice among a study's trials.", trials=20).parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     keep_freed_memory()

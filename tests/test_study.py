@@ -314,3 +314,16 @@ def test_study_with_trials_in_the_queue_has_not_gained_nothing_yet() -> None:
     study = study_with([0.5, 0.6, 0.6, 0.6])
     study.enqueue_trial({"lookback": 3})
     assert not gained_nothing(study, 3)
+
+
+def test_what_each_completed_trial_trained_is_handed_over() -> None:
+    handed: list[tuple[int, int]] = []
+    objective = Objective(
+        task_of(wave(), folds=2),
+        TINY | {"lookback": [4, 8]},
+        on_trained=lambda trained: handed.append((trained.number, len(trained.models))),
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), pruner=optuna.pruners.NopPruner())
+    study.optimize(objective, n_trials=3)
+    trained = [t.number for t in completed(study) if "same_as_trial" not in t.user_attrs]
+    assert handed == [(number, 2) for number in sorted(trained)]
