@@ -1,4 +1,4 @@
-"""What each lever is worth: the default study with one lever off at a time, over real series of many kinds.
+"""What each lever is worth: a study of the default space with one lever off at a time, over real series of many kinds.
 
     python benchmarks/ablation.py [--only nottem,ukgas | --only all] [--levers "skip,window norm"] [--trials 12]
 
@@ -26,6 +26,7 @@ from rich.table import Table
 
 import lstm_tune
 from lstm_tune.allocator import keep_freed_memory
+from lstm_tune.config import ARTICLE
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.files import write_json
 from lstm_tune.record import versions
@@ -50,7 +51,7 @@ class Lever:
         for first in plain["first"]:
             for name, value in self.fixed.items():
                 if isinstance(value, Mapping):
-                    first[name] = min(first.get(name, value["high"]), value["high"])
+                    first[name] = min(first.get(name, getattr(ARTICLE, name)), value["high"])
                 elif not isinstance(value, list):
                     first[name] = value
                 elif first.get(name) not in value:
@@ -62,14 +63,14 @@ class Lever:
 
 LEVERS = (
     Lever(name=ALL_ON),
-    Lever(name="ensemble of trials", arguments={"retrain_seeds": 1}),
+    Lever(name="mean of trials and seeds", arguments={"retrain_seeds": 1}),
     Lever(name="rolling-origin folds", arguments={"folds": 1}),
     Lever(name="portfolio", portfolio=False),
     Lever(name="skip", fixed={"skip": "none"}),
     Lever(name="window norm", fixed={"window_norm": "none"}),
     Lever(name="log", fixed={"transform": "none"}),
     Lever(name="difference", fixed={"difference": "none"}),
-    Lever(name="patches", fixed={"patch": 1, "lookback": {"low": 8, "high": 48, "log": True}}),
+    Lever(name="patches and long lookback", fixed={"patch": 1, "lookback": {"low": 8, "high": 48, "log": True}}),
     Lever(name="long lookback", fixed={"lookback": {"low": 8, "high": 24, "log": True}, "patch": [1, 4, 8]}),
     Lever(name="averaged weights", fixed={"weight_average": 0.0}),
     Lever(name="schedules", fixed={"schedule": "constant"}),
@@ -117,7 +118,7 @@ def show(figures: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> No
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the series and levers asked for; return the exit status."""
-    parser = pool_arguments("The default study with one lever off at a time.", trials=12)
+    parser = pool_arguments("A study of the default space with one lever off at a time.", trials=12)
     parser.add_argument("--levers", metavar="NAMES", help="with commas between; all by default")
     args = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -394,7 +394,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each cell")
-    parser.add_argument("--show", metavar="FILES", help="what earlier runs wrote, in one table; runs nothing")
+    parser.add_argument(
+        "--show",
+        metavar="FILES",
+        help="what earlier runs on one machine wrote, in one table; runs nothing",
+    )
     return parser.parse_args(argv)
 
 
@@ -405,12 +409,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     published = read_published()
     rows: list[Row] = []
-    if args.show is not None:
-        parts = [json.loads(Path(name).read_text(encoding="utf-8")) for name in args.show.split(",")]
-        rows = [Row(**row) for part in parts for row in part["rows"]]
-        show(wide_console(), rows, parts[0] | summary(rows))
-        return 1 if any(row.wrong for row in rows) else 0
     try:
+        if args.show is not None:
+            parts = [json.loads(Path(name).read_text(encoding="utf-8")) for name in args.show.split(",")]
+            rows = list({row["cell"]: Row(**row) for part in parts for row in part["rows"]}.values())
+            found = parts[0] | summary(rows) | {"rows": [asdict(r) for r in rows]}
+            show(wide_console(), rows, found)
+            print(json.dumps(found, allow_nan=False))
+            return 1 if any(row.wrong for row in rows) else 0
         cells = chosen_cells(args.only)
         seeds = [int(s) for s in args.seeds.split(",")]
         budget = {
@@ -428,7 +434,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = report(rows, budget | {"seeds": seeds}, env)
             if args.out is not None:
                 write_json(args.out, found)
-    except (LstmTuneError, ValueError) as error:
+    except (LstmTuneError, ValueError, OSError) as error:
         print(f"accuracy: {error}", file=sys.stderr)
         return 2
     show(wide_console(), rows, found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -124,7 +123,7 @@ def tune(
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         n_trials: trials of the whole study, those of an earlier part (`resume`) counted in.
         timeout: seconds for everything, the retrain included. With neither, 50 trials within 10 minutes, fewer where
-            the last 12 took nothing off the validation score.
+            the last 12 took less than 1% off the best validation score.
         seed: the same seed gives the same result, to the bit, on the same machine.
         device: "auto", "cpu" or "cuda".
         precision: "auto" or "fp32".
@@ -133,7 +132,7 @@ def tune(
         callbacks: Optuna callbacks, called after every trial.
         study_name: by default made from the data's name.
         storage: Optuna storage or its URL; by default a journal file in `out`, or memory.
-        retrain_seeds: models in the final ensemble.
+        retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
         progress: told what happens.
@@ -185,7 +184,7 @@ def tune(
         study_name or run_name(series.path, series.targets, horizon),
         settings,
         sampler=make_sampler(sampler, seed, objective.space),
-        # Known configurations run to their end: one that begins slowly may still add to the mean.
+        # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
         pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
         resume=resume,
         alone=alone,
@@ -211,7 +210,8 @@ def tune(
                 members,
                 samples=samples,
                 seeds=range(seed, seed + retrain_seeds),
-                deadline=budget.retrain_end if own is not None else math.inf,
+                deadline=budget.retrain_end,
+                at_least_one=own is None,
                 threads=threads,
                 on_model=tell.retrain,
             )
@@ -272,14 +272,17 @@ def _search(
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         tell.trial(trial)
-        if clock.monotonic() >= budget.study_end(to_retrain()):
+        if clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps():
             study.stop()
-        elif patience is not None and gained_nothing(study, patience):
-            tell.note(
-                f"stopped after {spent(study)} trials: the last {patience} took nothing off the validation score; "
-                f"pass --trials or --timeout for more"
-            )
-            study.stop()
+
+    def no_longer_helps() -> bool:
+        if patience is None or not gained_nothing(study, patience):
+            return False
+        tell.note(
+            f"stopped after {spent(study)} trials: the last {patience} took less than 1% off the best validation "
+            f"score; for more pass --trials or --timeout, and --resume to go on"
+        )
+        return True
 
     done = spent(study)
     if not study.get_trials(deepcopy=False):
@@ -287,7 +290,7 @@ def _search(
     objective.deadline = lambda: budget.trial_end(to_retrain())
     remaining = None if n_trials is None else max(0, n_trials - done)
     tell.begin(n_trials, done, budget.left())
-    if remaining == 0:
+    if remaining == 0 or no_longer_helps():
         return
     study.optimize(
         objective,

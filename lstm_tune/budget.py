@@ -69,12 +69,10 @@ class Budget:
         """Return the seconds that retraining completed trials' configurations will take, from what the trials took."""
         setup = math.fsum(t.user_attrs["setup_seconds"] for t in members)
         # A trial's folds ran side by side, the newest and largest setting the pace; so do the models of the retrain.
-        training = math.fsum(
-            t.user_attrs["seconds"] / t.user_attrs["epochs"] * t.user_attrs["best_epoch"]
-            for t in members
-            if t.user_attrs["epochs"]
-        )
-        return setup + training * self.growth * self.seeds / min(self.threads, self.seeds * len(members))
+        each = [t.user_attrs["seconds"] * t.user_attrs["best_epoch"] / max(1, t.user_attrs["epochs"]) for t in members]
+        jobs = each * self.seeds
+        slowest = [max(jobs[i : i + self.threads]) for i in range(0, len(jobs), self.threads)]
+        return setup + self.growth * math.fsum(slowest)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

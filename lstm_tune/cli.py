@@ -63,7 +63,10 @@ def tune(
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Limit for everything: 90s, 10m, 1h30m. [neither: 50 trials in 10m]"),
+        typer.Option(
+            metavar="TIME",
+            help="Limit for everything: 90s, 10m, 1h30m. [neither: 10m, 50 trials at most]",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="The same seed gives the same result.")] = 0,
     precision: Annotated[str, typer.Option(help="auto or fp32.")] = "auto",
@@ -74,7 +77,10 @@ def tune(
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
     ] = None,
-    retrain_seeds: Annotated[int, typer.Option(metavar="N", help="Models in the final ensemble.")] = 3,
+    retrain_seeds: Annotated[
+        int,
+        typer.Option(metavar="N", help="Times each winner is retrained; 1: the best alone."),
+    ] = 3,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study in the run folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,

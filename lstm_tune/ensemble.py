@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from lstm_tune.config import Config
 
 MEMBERS = 10  # trials at most: each is retrained once for every seed
-_WORST = 1.5  # times the best value: beyond that a member costs more time than it is worth
+_PER_KIND = 2  # trials of one kind: a sampler comes back to what did best, with the same errors each time
+_WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 _PRIOR = 8  # independent validation windows that weigh as much as what is known beforehand
 
 
@@ -49,24 +50,24 @@ class Candidate:
 
 
 def weigh(candidates: Iterable[Candidate], *, independent: float, members: int = MEMBERS) -> dict[int, float]:
-    """Return {trial number: weight}, the weights adding up to 1, the best single trial first.
+    """Return {trial number: weight}, the heaviest first, the weights adding up to 1.
 
     Args:
         candidates: completed trials, at least one. Of those with the same value to the last digit the first one counts:
             they made the same forecast, an untrained skip most often. A naive one counts only as the best of all.
         independent: validation windows that do not overlap: rows over horizon.
-        members: trials at most.
+        members: trials at most; 1: the one with the best value.
     """
     ranked = sorted({c.value: c for c in sorted(candidates, key=lambda c: -c.number)}.values(), key=lambda c: c.value)
     best = ranked[0]
     near = [best, *(c for c in ranked[1:] if c.value <= _WORST * best.value and not c.naive)]
-    best_of_kind = {c.kind: c for c in reversed(near)}
-    firsts = sorted(best_of_kind.values(), key=lambda c: c.value)
-    chosen = [*firsts, *(c for c in near if best_of_kind[c.kind] is not c)][:members]
+    place = {c.number: sum(other.kind == c.kind for other in near[:i]) for i, c in enumerate(near)}
+    in_turn = sorted(near, key=lambda c: (place[c.number] > 0, c.value))
+    chosen = [c for c in in_turn if place[c.number] < _PER_KIND][:members]
     trust = 1 + _PRIOR / independent
     weights = {}
     for c in chosen:
         prior = 1 / trust if c.sees_level else trust if c.config.skip == "linear" else 1.0
         weights[c.number] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
     total = sum(weights.values())
-    return {number: weight / total for number, weight in weights.items()}
+    return {n: weights[n] / total for n in sorted(weights, key=lambda n: -weights[n])}

@@ -18,7 +18,6 @@ from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
-_KEPT = 8192  # windows of kept forecasts compared at a time
 
 
 class Forecaster(Protocol):

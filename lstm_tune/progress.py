@@ -120,7 +120,7 @@ class PlainProgress:
 
     def retrain(self, done: int, asked: int) -> None:
         """Print the count."""
-        self._say(f"retraining the best on train and validation rows: {done} of {_counted(asked, 'model')} done")
+        self._say(f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done")
 
     def end(self) -> None:
         """Say nothing."""
@@ -160,7 +160,7 @@ class LiveProgress:
     def retrain(self, done: int, asked: int) -> None:
         """Show the count."""
         self._running = ""
-        self._retrain = f"retraining the best on train and validation rows: {done} of {_counted(asked, 'model')} done"
+        self._retrain = f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done"
 
     def end(self) -> None:
         """End the display."""

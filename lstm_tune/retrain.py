@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
@@ -48,6 +49,7 @@ def retrain(
     samples: int,
     seeds: Sequence[int],
     deadline: float = math.inf,
+    at_least_one: bool = False,
     threads: int = 1,
     on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
@@ -61,34 +63,42 @@ def retrain(
         windows: of all rows; only `rows` are trained on.
         rows: train and validation rows.
         shape: of the data.
-        members: what to train.
+        members: what to train, what matters most first.
         samples: training windows in an epoch: the trials' times the growth of the rows.
         seeds: one set of models each.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
-            a seed counts only when all its members are done, but for the first, which counts with those that are.
+            a seed counts only when none of its members was left or not begun, but for the first, which counts with
+            those that are done.
+        at_least_one: whether the first models are trained to their end whatever the deadline.
         threads: that share the work; the result does not depend on them.
         on_model: called with (models done, models asked), first with none done.
     """
     jobs = [(seed, member) for seed in seeds for member in members]
     fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
-    slowest, begun = 0.0, 0
+    cut = set(seeds)  # those with a member that time did not allow
+    slowest = 0.0
     on_model(0, len(jobs))
     for first in range(0, len(jobs), threads):
         began = time.monotonic()
-        if began + slowest > deadline:
+        limit = math.inf if at_least_one and not first else deadline
+        if began + slowest > limit:
             break
         some = jobs[first : first + threads]
         trainers = [_trainer(windows, rows, shape, member.config, samples, seed, fitted) for seed, member in some]
-        ended = side_by_side(partial(_run, trainers, [m for _, m in some], deadline), len(some), threads)
-        for (seed, member), trainer, good in zip(some, trainers, ended, strict=True):
-            if good:
+        ended = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
+        for (seed, member), trainer, end in zip(some, trainers, ended, strict=True):
+            if end == "done":
                 done[seed].append((member, trainer.result.eval()))
-        begun = first + len(some)
+            if end != "time" and member is members[-1]:
+                cut.discard(seed)
+        late = {seed for (seed, _), end in zip(some, ended, strict=True) if end == "time"}
         slowest = max(slowest, time.monotonic() - began)
-        on_model(begun, len(jobs))
-    complete = seeds[: max(1, begun // len(members))]
-    kept = [seed for seed in complete if done[seed]]
+        on_model(first + len(some), len(jobs))
+        if late:
+            cut |= late
+            break
+    kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or seed not in cut)]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))
 
 
@@ -112,14 +122,16 @@ def _trainer(
     return Trainer(model, windows, windows.positions(rows, model.context, reach_back=False), config, samples, seed)
 
 
-def _run(trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int) -> bool:
-    """Train one model; return whether it came to the end: it may diverge, or time may run out."""
+def _run(
+    trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int
+) -> Literal["done", "diverged", "time"]:
+    """Train one model; return how it ended."""
     factors = members[i].factors
     for epoch in range(members[i].epochs):
         try:
             loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
         except Diverged:
-            return False
+            return "diverged"
         if loss is None:
-            return False
-    return True
+            return "time"
+    return "done"

@@ -97,8 +97,9 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
 def _trained(record: Mapping[str, Any]) -> str:
     """Return how the saved model came about, in one sentence."""
     ensemble, retrain = record["ensemble"], record["retrain"]
-    trials = ", ".join(str(m["trial"]) for m in ensemble)
-    who = f"the mean of trials {trials}" if len(ensemble) > 1 else f"trial {trials}"
+    who = f"trial {ensemble[0]['trial']}"
+    if len(ensemble) > 1:
+        who = "the mean of trials " + ", ".join(f"{m['trial']} ({m['weight']:.0%})" for m in ensemble)
     seeds = len(retrain["seeds"])
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]

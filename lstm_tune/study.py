@@ -253,10 +253,15 @@ def _take_up(study: optuna.Study) -> None:
 
 def spent(study: optuna.Study) -> int:
     """Return how many trials of the budget are used up: all that ended, but for those that were queued again."""
+    return len(_used_up(study))
+
+
+def _used_up(study: optuna.Study) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False)
     repeated = {t.user_attrs.get("repeats") for t in trials}
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    return sum(t.state in ended and t.number not in repeated and not t.user_attrs.get("interrupted") for t in trials)
+    return [
+        t for t in trials if t.state.is_finished() and t.number not in repeated and not t.user_attrs.get("interrupted")
+    ]
 
 
 def enqueue_known(study: optuna.Study, space: Space) -> None:
@@ -282,11 +287,11 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def gained_nothing(study: optuna.Study, patience: int) -> bool:
     """Return whether none of the last `patience` trials took 1% off the best value, and none waits in the queue."""
+    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return False
     best, last_gain, ended = math.inf, 0, 0
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state is TrialState.WAITING:
-            return False
-        ended += trial.state.is_finished()
+    for trial in _used_up(study):
+        ended += 1
         if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
             best, last_gain = trial.value, ended
     return ended - last_gain >= patience

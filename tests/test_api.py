@@ -227,6 +227,24 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
 # ---- resuming
 
 
+def test_resuming_a_study_that_no_longer_gained_repeats_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lstm_tune.api, "DEFAULT_PATIENCE", 3)
+    options = {"n_trials": None, "space": TINY | {"epochs": 1}, "out": tmp_path / "run"}
+    first = tune(daily(wave()), **options)
+    again = tune(daily(wave()), resume=True, **options)
+    assert again.record["study"]["n_trials"] == first.record["study"]["n_trials"] == 4
+    assert again.test == first.test
+
+
+def test_resumed_study_without_time_still_retrains_one_model(tmp_path: Path) -> None:
+    tune(daily(wave()), n_trials=3, out=tmp_path / "run", retrain_seeds=3)
+    late = tune(daily(wave()), n_trials=3, out=tmp_path / "run", retrain_seeds=3, resume=True, timeout=0.01)
+    assert late.record["retrain"]["rows"] == "train+val"
+    assert len(late.record["retrain"]["seeds"]) == 1
+
+
 def interrupt_after(number: int) -> Any:
     def callback(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         if trial.number == number:

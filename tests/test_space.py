@@ -368,9 +368,12 @@ def test_the_default_preset_tries_its_best_known_after_the_article() -> None:
     article, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
     assert article == replace(ARTICLE, epochs=60, patience=4)
     assert [(config.lookback, config.patch, config.window_norm, config.skip) for config in rest] == [
+        (512, 24, "last", "linear"),
         (336, 24, "standard", "linear"),
-        (336, 12, "last", "linear"),
         (24, 1, "last", "linear"),
+        (720, 48, "last", "none"),
+        (168, 12, "last", "seasonal"),
+        (336, 12, "last", "linear"),
         (48, 1, "none", "linear"),
         (168, 8, "standard", "none"),
     ]
@@ -621,3 +624,7 @@ def test_a_preset_wins_over_a_file_of_its_name_unless_the_path_is_spelt_out(
     assert load_space("classic").source == "preset classic"
     assert load_space("./classic").parameters == {"layers": Fixed(value=3)}
     assert load_space(Path("classic")).parameters == {"layers": Fixed(value=3)}
+
+
+def test_default_and_thorough_begin_with_the_same_configurations() -> None:
+    assert load_space("default").first == load_space("thorough").first
