@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 _RESERVE_UNKNOWN = 0.25  # of the time left, kept for the retrain while no trial has shown what it costs
 _RESERVE_MOST = 0.5  # of all time: beyond that fewer seeds are retrained
 _TRIAL_SHARE = 0.34  # of the time left, at most for one trial: one slow configuration must not eat the study
-_RESERVE_LEAST = 0.05  # of all time: a machine that is busy with other work makes the retrain longer than the trials
+_RESERVE_LEAST = 0.1  # of all time: a machine that is busy with other work makes the retrain longer than the trials
+_SCORING = 0.05  # of all time, kept for scoring the test windows and writing the files
 _MARGIN = 1.5
 _OVERHEAD = 1.0  # seconds for scoring and writing files
 
@@ -48,7 +49,7 @@ class Budget:
     @property
     def retrain_end(self) -> float:
         """When the retrain must be over, so that there is time to score it and to write the files."""
-        return math.inf if self.timeout is None else self.end - max(_OVERHEAD, 0.03 * self.timeout)
+        return math.inf if self.timeout is None else self.end - max(_OVERHEAD, _SCORING * self.timeout)
 
     def study_end(self, members: Sequence[FrozenTrial]) -> float:
         """Return when trials must be over, so that these trials can be retrained in time; none yet: a guess."""
@@ -56,7 +57,7 @@ class Budget:
             return math.inf
         if not members:
             return time.monotonic() + (self.end - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
-        needed = self.retrain_seconds(members) * _MARGIN + _OVERHEAD
+        needed = self.retrain_seconds(members) * _MARGIN + _OVERHEAD + _SCORING * self.timeout
         return self.end - min(max(needed, _RESERVE_LEAST * self.timeout), _RESERVE_MOST * self.timeout)
 
     def trial_end(self, members: Sequence[FrozenTrial]) -> float:

@@ -421,7 +421,7 @@ def test_ample_data_cut_nothing() -> None:
 
 def test_each_cut_is_told_in_a_sentence() -> None:
     notes = load_space("default").cut(SCARCE)[1]
-    assert notes[0] == "lookback: 8 to 512 cut to 8 to 41: the training rows allow no more"
+    assert notes[0] == "lookback: 8 to 720 cut to 8 to 41: the training rows allow no more"
     assert [note.split(":")[0] for note in notes] == [
         "lookback",
         "patch",
@@ -549,7 +549,7 @@ def test_every_value_of_a_grid_is_admitted(name: str) -> None:
 def test_edges_are_the_active_numbers_on_a_bound_that_could_be_wider() -> None:
     space = load_space("default")
     best = Config(
-        lookback=500,  # within 1% of the logarithmic range
+        lookback=700,  # within 1% of the logarithmic range
         learning_rate=5e-5,
         hidden_units=64,
         layers=1,  # no fewer exist
@@ -560,7 +560,7 @@ def test_edges_are_the_active_numbers_on_a_bound_that_could_be_wider() -> None:
         outlier_clip=5,  # a switch
     )
     assert space.edges(best) == (
-        ("lookback", "high", 512),
+        ("lookback", "high", 720),
         ("patch", "high", 48),
         ("learning_rate", "low", 5e-5),
         ("batch_size", "high", 256),
