@@ -201,7 +201,7 @@ def tune(
 
         best = _winner(study)
         with budget.phase("retrain"):
-            members = _members(study, task, alone=retrain_seeds == 1)
+            members = [_member(trial, weight) for trial, weight in _chosen(study, task, alone=retrain_seeds == 1)]
             own = objective.best if objective.best is not None and objective.best.number == best.number else None
             retrained = retrain(
                 everything,
@@ -265,10 +265,7 @@ def _search(
     """Run what is left of the study's budget."""
 
     def to_retrain() -> list[FrozenTrial]:
-        by_number = {t.number: t for t in completed(study)}
-        return (
-            [by_number[m.trial] for m in _members(study, objective.task, alone=budget.seeds == 1)] if by_number else []
-        )
+        return [trial for trial, _ in _chosen(study, objective.task, alone=budget.seeds == 1)]
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         tell.trial(trial)
@@ -320,12 +317,14 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
     )
 
 
-def _members(study: optuna.Study, task: Task, *, alone: bool) -> list[Member]:
-    """Choose the trials whose weighted mean forecast is the model, or the best one alone."""
+def _chosen(study: optuna.Study, task: Task, *, alone: bool) -> list[tuple[FrozenTrial, float]]:
+    """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
     trials = {t.number: t for t in completed(study)}
+    if not trials:
+        return []
     members = 1 if alone else MEMBERS
     weights = weigh(candidates(study), independent=task.independent_windows, members=members)
-    return [_member(trials[number], weight) for number, weight in weights.items()]
+    return [(trials[number], weight) for number, weight in weights.items()]
 
 
 def _test(

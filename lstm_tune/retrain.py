@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -76,7 +77,7 @@ def retrain(
     jobs = [(seed, member) for seed in seeds for member in members]
     fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
-    cut = set(seeds)  # those with a member that time did not allow
+    ended: Counter[int] = Counter()  # members of a seed that time allowed
     slowest = 0.0
     on_model(0, len(jobs))
     for first in range(0, len(jobs), threads):
@@ -86,19 +87,16 @@ def retrain(
             break
         some = jobs[first : first + threads]
         trainers = [_trainer(windows, rows, shape, member.config, samples, seed, fitted) for seed, member in some]
-        ended = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
-        for (seed, member), trainer, end in zip(some, trainers, ended, strict=True):
+        how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
+        for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
+            ended[seed] += end != "time"
             if end == "done":
                 done[seed].append((member, trainer.result.eval()))
-            if end != "time" and member is members[-1]:
-                cut.discard(seed)
-        late = {seed for (seed, _), end in zip(some, ended, strict=True) if end == "time"}
         slowest = max(slowest, time.monotonic() - began)
         on_model(first + len(some), len(jobs))
-        if late:
-            cut |= late
+        if "time" in how:
             break
-    kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or seed not in cut)]
+    kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))
 
 
