@@ -52,7 +52,7 @@ def set_training_precision(model: nn.Module, precision: str) -> None:
     """Let every `LSTM` of a model compute in "fp32" or "bf16" while it trains; evaluation is always in fp32."""
     for module in model.modules():
         if isinstance(module, LSTM):
-            module.half = precision == "bf16"
+            module.in_bf16 = precision == "bf16"
 
 
 class LSTM(nn.Module):
@@ -62,7 +62,7 @@ class LSTM(nn.Module):
     Keras has it, biases zero but for the forget gate's, which is 1 (Jozefowicz et al. 2015).
 
     Attributes:
-        half: whether training runs in bfloat16, with weights and gradients kept in float32.
+        in_bf16: whether training runs in bfloat16, with weights and gradients kept in float32.
 
     Args:
         inputs: I, features of a step.
@@ -79,7 +79,7 @@ class LSTM(nn.Module):
         self.layers = nn.ModuleList(nn.LSTM(units if layer else inputs, units) for layer in range(layers))
         self.dropout = Dropout(dropout)
         self.function = None if activation == "tanh" else _FUNCTIONS[activation]
-        self.half = False
+        self.in_bf16 = False
         for core in self._cores():
             weight_ih, weight_hh, bias_ih, bias_hh = _params(core)
             nn.init.xavier_uniform_(weight_ih)
@@ -103,9 +103,11 @@ class LSTM(nn.Module):
             params = _params(core)
             if self.function is not None:
                 x, last = _plain(params, x, self.function)
-            else:
-                with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half and self.training):
+            elif self.in_bf16 and self.training:
+                with torch.autocast(x.device.type, torch.bfloat16):
                     x, last = _fused(params, x)
+            else:
+                x, last = _fused(params, x)
         return last.float()
 
 

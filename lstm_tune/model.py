@@ -58,6 +58,19 @@ class Shape:
     period: int = 1  # rows in a season; 1: none
 
 
+def embedding_width(shape: Shape) -> int:
+    """Return the numbers that tell the LSTM which channel it sees; 0 where there is one alone."""
+    return min(8, shape.channels) if shape.channels > 1 else 0
+
+
+def lstm_work(config: Config, shape: Shape) -> int:
+    """Return the multiplications of the LSTM's matrices over one window, forward."""
+    patch = min(config.patch, config.lookback)
+    steps, units = -(-config.lookback // patch), config.hidden_units
+    inputs = patch * (1 + shape.past + shape.future) + embedding_width(shape)
+    return steps * 4 * units * (inputs + units + (config.layers - 1) * 2 * units)
+
+
 class LSTMForecaster(nn.Module):
     """One LSTM with all that stands before and after it; `forward` maps a batch to (B, H) in raw units.
 
@@ -86,7 +99,7 @@ class LSTMForecaster(nn.Module):
         self.steps = -(-config.lookback // self.patch)
 
         covariates = shape.past + shape.future
-        embedding = min(8, shape.channels) if shape.channels > 1 else 0
+        embedding = embedding_width(shape)
         self.channel_embedding = nn.Embedding(shape.channels, embedding) if embedding else None
         self.lstm = LSTM(
             self.patch * (1 + covariates) + embedding,
