@@ -53,6 +53,7 @@ EVALUATIONS: tuple[tuple[int, int, dict[str, Any]], ...] = (
     (20_000, 96, {"lookback": 336, "patch": 24, "hidden_units": 64, "batch_size": 64}),
     (20_000, 24, {"lookback": 96, "hidden_units": 64, "batch_size": 256}),
     (200_000, 24, {"lookback": 48, "hidden_units": 128, "batch_size": 256}),
+    (2_000_000, 1, {"lookback": 24, "hidden_units": 64, "batch_size": 256}),
 )
 
 

@@ -22,10 +22,10 @@ from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
 from lstm_tune.windows import Windows, evenly
 
-# Windows evaluated for each window of an epoch's training, at most. A forecast costs a quarter of a training step's
-# part, so that evaluation keeps to a tenth of a trial's time however long the validation rows are.
-_JUDGED = 0.25  # after each epoch
-_SCORED = 2  # once, when the trial has ended
+# Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
+# training on the window does, or half where that runs in bfloat16.
+_TRAINED_PER_JUDGED = 8  # windows of an epoch's training for each that is judged after it, …
+_LEAST_JUDGED = 256  # … but for the shortest epochs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -111,7 +111,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
                 f"use more rows, a shorter --horizon or another --split"
             )
         samples = samples_per_epoch(len(windows.positions(segment.fit, 0, reach_back=False)))
-        scored = evenly(positions, _SCORED * samples)
+        scored = evenly(positions, samples)
         fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
         scores = {name: score(forecaster, windows, scored, scale) for name, forecaster in fitted.items()}
         if not built:
@@ -120,7 +120,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
             Fold(
                 segment=segment,
                 scored=scored,
-                judged=evenly(positions, int(_JUDGED * samples)),
+                judged=evenly(positions, max(_LEAST_JUDGED, samples // _TRAINED_PER_JUDGED)),
                 samples=samples,
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),

@@ -366,7 +366,8 @@ def _flat(model: nn.Module) -> list[Tensor]:
 
 def _clip(gradients: list[Tensor], most: float) -> None:
     """Scale gradients so that their common norm is at most `most`."""
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norms = torch._foreach_norm(gradients)
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp_max(1.0))
 
 
