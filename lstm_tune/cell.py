@@ -93,6 +93,11 @@ class LSTM(nn.Module):
             assert isinstance(core, nn.LSTM)
             yield core
 
+    def flatten_parameters(self) -> None:
+        """Lay each layer's weights out as cuDNN wants them, which a deep copy does not keep; on a CPU do nothing."""
+        for core in self._cores():
+            core.flatten_parameters()
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the last layer's hidden state after the last step, (B, U)."""
         x = x.transpose(0, 1)  # the kernels take time first, and hand it on so from layer to layer

@@ -141,6 +141,7 @@ class Trainer:
         self.samples = samples
         self.batch_size = min(config.batch_size, len(positions))
         self.result = copy.deepcopy(model) if config.weight_average else model
+        self.result.lstm.flatten_parameters()
         self._trained = _flat(model)
         self._gradients = [p.grad for p in self._trained if p.grad is not None]
         self._averaged = _flat(self.result) if config.weight_average else []
