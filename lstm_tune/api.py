@@ -31,9 +31,9 @@ from lstm_tune.options import (
     check_counts,
     claim_folder,
     pick_device,
-    pick_precision,
     run_name,
 )
+from lstm_tune.precision import check_precision, pick_precision
 from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
@@ -47,6 +47,7 @@ from lstm_tune.study import (
     create_study,
     enqueue_known,
     gained_nothing,
+    kept_precision,
     make_pruner,
     make_sampler,
     mask_password,
@@ -126,7 +127,7 @@ def tune(
             the last 12 took less than 1% off the best validation score.
         seed: the same seed gives the same result, to the bit, on the same machine.
         device: "auto", "cpu" or "cuda".
-        precision: "auto" or "fp32".
+        precision: what trials train in: "fp32", "bf16", or "auto", which takes bf16 where it is measured to pay.
         sampler: "tpe", "random", "gp", "cmaes", "grid", or an Optuna sampler.
         pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
         callbacks: Optuna callbacks, called after every trial.
@@ -152,7 +153,7 @@ def tune(
     budget = Budget(timeout=timeout, seeds=retrain_seeds)
     tell = progress or Silent()
     device = pick_device(device)
-    precision = pick_precision(precision)
+    check_precision(precision, device)
     threads = available_cores() if device == "cpu" else 1
 
     with budget.phase("data"):
@@ -179,9 +180,14 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
+    opened, name = open_storage(storage), study_name or run_name(series.path, series.targets, horizon)
+    if precision == "auto":  # a study that goes on keeps the precision that it began with
+        precision = kept_precision(opened, name) or pick_precision(precision, task, objective.space)
+        check_precision(precision, device)
+    objective.precision = settings["precision"] = precision
     study = create_study(
-        open_storage(storage),
-        study_name or run_name(series.path, series.targets, horizon),
+        opened,
+        name,
         settings,
         sampler=make_sampler(sampler, seed, objective.space),
         # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
@@ -210,6 +216,7 @@ def tune(
                 members,
                 samples=samples,
                 seeds=range(seed, seed + retrain_seeds),
+                precision=precision,
                 deadline=budget.retrain_end,
                 at_least_one=own is None,
                 threads=threads,

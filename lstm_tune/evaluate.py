@@ -92,8 +92,8 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
             z = (target - mean[channel, None]) * seen  # centred, so that sums of squares keep their digits
             for i, part in enumerate((seen, squared, error.abs(), z, z * z)):
                 totals[i].index_add_(0, channel, part)
-            errors.append((squared.sum(1) / sd[channel] ** 2).cpu())
-            counts.append(seen.sum(1).cpu())
+            errors.append(squared.sum(1) / sd[channel] ** 2)
+            counts.append(seen.sum(1))
     count, squares, absolute, z_sum, z_squares = totals.cpu()
     n = count.sum(1)
     mse = squares.sum(1) / n
@@ -104,8 +104,8 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
         r2=tuple((1 - mse / variance.clamp_min(torch.finfo(torch.float64).tiny)).tolist()),
         mse_scaled=float((mse / sd.cpu() ** 2).mean()),
         per_step_mse=tuple(tuple(row) for row in (squares / count).tolist()),
-        window_error=torch.cat(errors).numpy(),
-        window_count=torch.cat(counts).numpy(),
+        window_error=torch.cat(errors).cpu().numpy(),
+        window_count=torch.cat(counts).cpu().numpy(),
         windows=len(positions),
     )
 

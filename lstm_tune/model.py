@@ -58,6 +58,19 @@ class Shape:
     period: int = 1  # rows in a season; 1: none
 
 
+def embedding_width(shape: Shape) -> int:
+    """Return the numbers that tell the LSTM which channel it sees; 0 where there is one alone."""
+    return min(8, shape.channels) if shape.channels > 1 else 0
+
+
+def lstm_work(config: Config, shape: Shape) -> int:
+    """Return the multiplications of the LSTM's matrices over one window, forward."""
+    patch = min(config.patch, config.lookback)
+    steps, units = -(-config.lookback // patch), config.hidden_units
+    inputs = patch * (1 + shape.past + shape.future) + embedding_width(shape)
+    return steps * 4 * units * (inputs + units + (config.layers - 1) * 2 * units)
+
+
 class LSTMForecaster(nn.Module):
     """One LSTM with all that stands before and after it; `forward` maps a batch to (B, H) in raw units.
 
@@ -86,7 +99,7 @@ class LSTMForecaster(nn.Module):
         self.steps = -(-config.lookback // self.patch)
 
         covariates = shape.past + shape.future
-        embedding = min(8, shape.channels) if shape.channels > 1 else 0
+        embedding = embedding_width(shape)
         self.channel_embedding = nn.Embedding(shape.channels, embedding) if embedding else None
         self.lstm = LSTM(
             self.patch * (1 + covariates) + embedding,
@@ -201,7 +214,9 @@ class LSTMForecaster(nn.Module):
                     )
             located = self._locate(batch)
             target = self._difference_target(self.scale_level(batch.target, batch.channel), located)
-            part = moments(located.window[:, -self.config.lookback :] - located.location, target - located.location)
+            part = moments(
+                located.minus_location(located.window[:, -self.config.lookback :]), located.minus_location(target)
+            )
             total = part if total is None else total + part
         assert total is not None
         return total
@@ -211,13 +226,17 @@ class LSTMForecaster(nn.Module):
     def scale_level(self, raw: Tensor, channel: Tensor) -> Tensor:
         """Map raw values (B, n) of the given channels (B,) to the scaled level that the loss is taken on."""
         level = raw.clamp_min(torch.finfo(raw.dtype).tiny).log() if self.config.transform == "log" else raw
-        return (level - self.center[channel, None]) / self.scale[channel, None]
+        return (level - self._of(channel, self.center)) / self._of(channel, self.scale)
 
     def _unscale(self, level: Tensor, channel: Tensor) -> Tensor:
-        level = level * self.scale[channel, None] + self.center[channel, None]
+        level = level * self._of(channel, self.scale) + self._of(channel, self.center)
         if self.config.transform == "log":
-            return torch.minimum(level, self.log_ceiling[channel, None]).exp()
+            return torch.minimum(level, self._of(channel, self.log_ceiling)).exp()
         return level
+
+    def _of(self, channel: Tensor, statistic: Tensor) -> Tensor:
+        """Return a statistic (C,) of the given channels (B,), (B, 1) or, where there is one channel alone, (1,)."""
+        return statistic[channel, None] if self.shape.channels > 1 else statistic
 
     def _locate(self, batch: Batch) -> _Located:
         level = self.scale_level(batch.history, batch.channel)
@@ -227,19 +246,18 @@ class LSTMForecaster(nn.Module):
         elif self.config.difference == "seasonal":
             window = level[:, self.lag :] - level[:, : -self.lag]
         looked_at = window[:, -self.config.lookback :]
-        spread = window.new_ones(1, 1)
+        location = spread = None
         if self.config.window_norm == "last":
             location = window[:, -1:]
         elif self.config.window_norm == "standard":
             location = looked_at.mean(1, keepdim=True)
             spread = (looked_at.var(1, keepdim=True, correction=0) + _SPREAD_FLOOR**2).sqrt()
-        else:
-            location = window.new_zeros(1, 1)
         return _Located(batch=batch, level=level, window=window, location=location, spread=spread)
 
     def _inputs(self, at: _Located) -> Tensor:
         """Return what the LSTM sees of the target, (B, L)."""
-        return (at.window[:, -self.config.lookback :] - at.location) / at.spread
+        inputs = at.minus_location(at.window[:, -self.config.lookback :])
+        return inputs if at.spread is None else inputs / at.spread
 
     def _difference_target(self, target: Tensor, at: _Located) -> Tensor:
         """Difference scaled targets (B, H) as the window is differenced."""
@@ -258,22 +276,23 @@ class LSTMForecaster(nn.Module):
         summed = padded.view(-1, seasons, lag).cumsum(1) + at.level[:, None, -lag:]
         return summed.reshape(len(forecast), -1)[:, :horizon]
 
-    def _skip(self, at: _Located) -> Tensor:
-        """Return the forecast that the network corrects, minus the window's location, (B, H) or (B, 1)."""
+    def _skip(self, at: _Located) -> Tensor | None:
+        """Return the forecast that the network corrects, minus the window's location, (B, H) or (B, 1); None: 0."""
         if self.config.skip == "last":
-            return at.window[:, -1:] - at.location
+            return at.minus_location(at.window[:, -1:])
         if self.config.skip == "linear":
-            return nn.functional.linear(
-                at.window[:, -self.config.lookback :] - at.location, self.skip_weight, self.skip_bias
-            )
+            window = at.minus_location(at.window[:, -self.config.lookback :])
+            return nn.functional.linear(window, self.skip_weight, self.skip_bias)
         if self.config.skip == "seasonal":
-            return seasonal_repeat(at.window, self.shape.period, self.shape.horizon) - at.location
-        return at.window.new_zeros(1, 1)
+            return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
+        return None
 
     def _network(self, inputs: Tensor, batch: Batch) -> Tensor:
         """Run patches, LSTM and head: inputs (B, L) → (B, H)."""
         lookback, horizon = self.config.lookback, self.shape.horizon
-        inputs = inputs.clamp(self.clip_low, self.clip_high)[:, :, None]
+        if self.config.outlier_clip:
+            inputs = inputs.clamp(self.clip_low, self.clip_high)
+        inputs = inputs[:, :, None]
         future = batch.future
         if self.covariate_mean.shape[0]:
             n_past = self.shape.past
@@ -298,7 +317,12 @@ class LSTMForecaster(nn.Module):
     def level(self, batch: Batch) -> Tensor:
         """Forecast the scaled level, (B, H): compare with `scale_level(target, channel)`."""
         at = self._locate(batch)
-        forecast = self._network(self._inputs(at), batch) * at.spread + self._skip(at) + at.location
+        forecast = self._network(self._inputs(at), batch)
+        if at.spread is not None:
+            forecast = forecast * at.spread
+        for part in (self._skip(at), at.location):
+            if part is not None:
+                forecast = forecast + part
         return self._undifference(forecast, at)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -308,13 +332,16 @@ class LSTMForecaster(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Located:
-    """A batch on its way through the model; location and spread are (B, 1) or (1, 1)."""
+    """A batch on its way through the model."""
 
     batch: Batch
     level: Tensor  # (B, X)
     window: Tensor  # (B, X - lag)
-    location: Tensor
-    spread: Tensor
+    location: Tensor | None  # (B, 1); None: 0
+    spread: Tensor | None  # (B, 1); None: 1
+
+    def minus_location(self, x: Tensor) -> Tensor:
+        return x if self.location is None else x - self.location
 
 
 class MeanForecaster(nn.Module):

@@ -57,6 +57,7 @@ class Objective:
         folds: validation blocks.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
         device: "cpu" or "cuda".
+        precision: "fp32" or "bf16": what trials train in.
         threads: that share the folds of a trial; the result does not depend on them.
         on_epoch: called with (trial number, statistics) after each epoch.
         on_trained: called with what each completed trial has trained.
@@ -74,6 +75,7 @@ class Objective:
         folds: int = 3,
         seed: int = 0,
         device: str = "cpu",
+        precision: str = "fp32",
         threads: int = 1,
         on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
         on_trained: Callable[[Trained], None] = lambda trained: None,
@@ -87,6 +89,7 @@ class Objective:
         full = resolve_space(space)
         self.space, self.notes = full.cut(self.task.limits)
         self.seed = seed
+        self.precision = precision
         self.on_epoch = on_epoch
         self.on_trained = on_trained
         self.deadline = deadline
@@ -132,8 +135,9 @@ class Objective:
         task = self.task
         deadline = self.deadline()
         began = time.monotonic()
-        trainers = [make_trainer(task, fold, config, self.seed) for fold in range(len(task.folds))]
+        trainers = [make_trainer(task, fold, config, self.seed, self.precision) for fold in range(len(task.folds))]
         trial.set_user_attr("setup_seconds", round(time.monotonic() - began, 3))
+        trial.set_user_attr("precision", trainers[0].precision)
         trial.set_user_attr("parameters", sum(p.numel() for p in trainers[0].model.parameters()))
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
@@ -216,7 +220,7 @@ def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
     return space_from_mapping(space) if isinstance(space, Mapping) else load_space(space)
 
 
-def make_trainer(task: Task, fold: int, config: Config, seed: int) -> Trainer:
+def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:
     """Build the model of one fold, with its statistics fitted on the fold's rows, ready to train."""
     windows, segment = task.windows, task.folds[fold].segment
     with seeded(seed, windows.device):
@@ -226,7 +230,7 @@ def make_trainer(task: Task, fold: int, config: Config, seed: int) -> Trainer:
     positions = windows.positions(segment.fit, model.context, reach_back=False)
     if not len(positions):
         raise Diverged(f"no training window: the configuration looks {model.context} rows back")
-    return Trainer(model, windows, positions, config, task.folds[fold].samples, seed)
+    return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)
 
 
 def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:

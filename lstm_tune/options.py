@@ -48,17 +48,6 @@ def pick_device(device: str) -> str:
     return device
 
 
-def pick_precision(precision: str) -> str:
-    """Return the precision to train in.
-
-    Raises:
-        UsageError: an unknown or unsupported precision.
-    """
-    if precision not in ("auto", "fp32"):
-        raise UsageError(f"precision must be auto or fp32, but is {precision!r}")
-    return "fp32"
-
-
 def available_cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -49,6 +49,7 @@ def retrain(
     *,
     samples: int,
     seeds: Sequence[int],
+    precision: str = "fp32",
     deadline: float = math.inf,
     at_least_one: bool = False,
     threads: int = 1,
@@ -67,6 +68,7 @@ def retrain(
         members: what to train, what matters most first.
         samples: training windows in an epoch: the trials' times the growth of the rows.
         seeds: one set of models each.
+        precision: "fp32" or "bf16": what the trials trained in.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
             a seed counts only when none of its members was left or not begun, but for the first, which counts with
             those that are done.
@@ -86,7 +88,9 @@ def retrain(
         if began + slowest > limit:
             break
         some = jobs[first : first + threads]
-        trainers = [_trainer(windows, rows, shape, member.config, samples, seed, fitted) for seed, member in some]
+        trainers = [
+            _trainer(windows, rows, shape, member.config, samples, seed, precision, fitted) for seed, member in some
+        ]
         how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
         for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
             ended[seed] += end != "time"
@@ -107,6 +111,7 @@ def _trainer(
     config: Config,
     samples: int,
     seed: int,
+    precision: str,
     fitted: dict[Config, LSTMForecaster],
 ) -> Trainer:
     with seeded(seed, windows.device):
@@ -117,7 +122,8 @@ def _trainer(
     else:
         model.fit_statistics(windows, rows)
         fitted[config] = model
-    return Trainer(model, windows, windows.positions(rows, model.context, reach_back=False), config, samples, seed)
+    positions = windows.positions(rows, model.context, reach_back=False)
+    return Trainer(model, windows, positions, config, samples, seed, precision)
 
 
 def _run(

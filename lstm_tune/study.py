@@ -28,6 +28,7 @@ SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
 PRUNERS = ("median", "none", "halving", "hyperband", "wilcoxon")
 SCHEMA = 1
 _SETTINGS = "lstm_tune"
+_BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
 _FAILURES_IN_A_ROW = 10
 _GAIN = 0.01  # of the best value: what counts as one
 
@@ -168,6 +169,14 @@ def mask_password(url: str) -> str:
         return url
 
 
+def kept_precision(storage: BaseStorage, name: str) -> str | None:
+    """Return the precision of a study that exists; None: there is none, or it is not ours."""
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    kept = optuna.load_study(study_name=name, storage=storage).user_attrs.get(_SETTINGS)
+    return None if kept is None else str((_BEFORE | kept)["precision"])
+
+
 def create_study(
     storage: BaseStorage,
     name: str,
@@ -219,6 +228,7 @@ def create_study(
         kept = study.user_attrs.get(_SETTINGS)
         if kept is None:
             raise StudyError(f"study {name!r} was not made by lstm_tune; use another --study")
+        kept = _BEFORE | kept
         for key, value in plain.items():
             if kept.get(key) != value:
                 raise StudyError(

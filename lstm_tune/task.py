@@ -22,8 +22,10 @@ from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
 from lstm_tune.windows import Windows, evenly
 
-_JUDGED_WINDOWS = 1_000  # after each epoch, at least, where there are more …
-_JUDGED_VALUES = 20_000  # … and at least as many windows as hold so many targets
+# Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
+# training on the window does, or half where that runs in bfloat16.
+_TRAINED_PER_JUDGED = 8  # windows of an epoch's training for each that is judged after it, …
+_LEAST_JUDGED = 256  # … but for the shortest epochs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -31,8 +33,8 @@ class Fold:
     """One segment with the windows that it is scored on."""
 
     segment: Segment
-    scored: Tensor  # positions of all windows
-    judged: Tensor  # of those, evenly spaced, that every trial is judged by after each epoch: neighbours tell the same
+    scored: Tensor  # positions of the windows that results are reported on: all, or evenly spaced where there are many
+    judged: Tensor  # evenly spaced, too: what every trial is judged by after each epoch; neighbours tell the same
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -108,17 +110,18 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
                 f"the rows to validate on hold no window of {horizon} observed targets; "
                 f"use more rows, a shorter --horizon or another --split"
             )
+        samples = samples_per_epoch(len(windows.positions(segment.fit, 0, reach_back=False)))
+        scored = evenly(positions, samples)
         fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
-        scores = {name: score(forecaster, windows, positions, scale) for name, forecaster in fitted.items()}
+        scores = {name: score(forecaster, windows, scored, scale) for name, forecaster in fitted.items()}
         if not built:
             baselines = {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
-        trainable = windows.positions(segment.fit, 0, reach_back=False)
         built.append(
             Fold(
                 segment=segment,
-                scored=positions,
-                judged=evenly(positions, max(_JUDGED_WINDOWS, _JUDGED_VALUES // horizon)),
-                samples=samples_per_epoch(len(trainable)),
+                scored=scored,
+                judged=evenly(positions, max(_LEAST_JUDGED, samples // _TRAINED_PER_JUDGED)),
+                samples=samples,
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),
             )

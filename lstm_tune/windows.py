@@ -69,19 +69,22 @@ class Windows:
     def gather(self, positions: Tensor, context: int) -> Batch:
         """Copy the windows at `positions` (B,) out of the resident tensor."""
         horizon = self.horizon
-        both = self._values.unfold(0, context + horizon, 1)[positions - context]
+        both = self._values.unfold(0, context + horizon, 1).index_select(0, positions - context)
         observed = None
         if self._observed is not None:
-            observed = self._observed.unfold(0, horizon, 1)[positions]
-        channel = torch.div(positions, self.rows, rounding_mode="floor")
-        row = positions - channel * self.rows
+            observed = self._observed.unfold(0, horizon, 1).index_select(0, positions)
+        if self.channels > 1:
+            channel = torch.div(positions, self.rows, rounding_mode="floor")
+            row = positions - channel * self.rows
+        else:
+            channel, row = torch.zeros_like(positions), positions
         # unfold puts the window last: (n, P, X); the model wants time before features
         if self._past.shape[1]:
-            past = self._past.unfold(0, context, 1)[row - context].transpose(1, 2)
+            past = self._past.unfold(0, context, 1).index_select(0, row - context).transpose(1, 2)
         else:
             past = self._values.new_empty((len(positions), context, 0))
         if self._future.shape[1]:
-            future = self._future.unfold(0, context + horizon, 1)[row - context].transpose(1, 2)
+            future = self._future.unfold(0, context + horizon, 1).index_select(0, row - context).transpose(1, 2)
         else:
             future = self._values.new_empty((len(positions), context + horizon, 0))
         return Batch(

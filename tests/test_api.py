@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from support import TINY, daily, panel, wave, with_holes
 
 import lstm_tune
+from lstm_tune import precision, train
 from lstm_tune.api import load
 from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
 from lstm_tune.options import run_name
@@ -279,6 +280,36 @@ def test_trial_that_an_interruption_ended_is_tried_again(tmp_path: Path) -> None
     states = [t.state for t in resumed.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
     assert resumed.study.trials[2].params == resumed.study.trials[1].params
+
+
+def test_resumed_study_keeps_the_precision_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(lstm_tune.api, "pick_precision", lambda *asked: "bf16")
+    first = tune(daily(wave()), n_trials=1, out=tmp_path)
+    assert first.record["env"]["precision"] == "bf16"
+    monkeypatch.setattr(lstm_tune.api, "pick_precision", lambda *asked: pytest.fail("measured again"))
+    again = tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
+    assert again.record["env"]["precision"] == "bf16"
+    with pytest.raises(StudyError, match=r'another precision \("bf16", now "fp32"\)'):
+        tune(daily(wave()), n_trials=2, out=tmp_path, resume=True, precision="fp32")
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    with pytest.raises(UsageError, match="precision is bf16, but this processor"):
+        tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
+
+
+def test_trials_and_retrain_train_in_the_precision_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(train, "_LEAST_WORK", 0)
+    asked = []
+    inner = train.set_training_precision
+    monkeypatch.setattr(train, "set_training_precision", lambda model, p: asked.append(p) or inner(model, p))
+    for name in ("bf16", "fp32"):
+        asked.clear()
+        result = tune(daily(wave()), n_trials=1, precision=name)
+        assert len(asked) > 1
+        assert set(asked) == {name}
+        assert result.study.trials[0].user_attrs["precision"] == name
+        assert result.record["env"]["precision"] == name
 
 
 def test_finished_study_can_be_resumed_for_more_trials_or_none(tmp_path: Path) -> None:

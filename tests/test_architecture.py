@@ -41,6 +41,7 @@ ORDER = [
     "train",
     "task",
     "objective",
+    "precision",
     "ensemble",
     "study",
     "budget",

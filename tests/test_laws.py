@@ -110,6 +110,17 @@ def test_law_1_every_configuration_is_scored_on_the_same_targets(monkeypatch: py
         assert positions[: len(expected)] == fold.scored.tolist() == expected
 
 
+@pytest.mark.parametrize("horizon", [1, 24])
+def test_law_1_evaluation_is_bounded_by_the_work_of_an_epoch_and_spread_over_the_rows(horizon: int) -> None:
+    fold = task_of(wave(60_000), horizon, split=(0.4, 0.4, 0.2)).folds[0]
+    ((start, end),) = fold.segment.score
+    assert fold.samples == 4096
+    for positions, most in ((fold.judged, 512), (fold.scored, 4096)):
+        assert len(positions) == most
+        assert (int(positions[0]), int(positions[-1])) == (start, end - horizon)
+        assert int(positions.diff().max()) - int(positions.diff().min()) <= 1
+
+
 def test_law_1_scored_lookbacks_reach_over_the_border_and_trained_targets_do_not() -> None:
     problem = task_of(wave())
     trainer = make_trainer(problem, 0, Config.from_params(TINY | {"lookback": 20}), 0)

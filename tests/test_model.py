@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import TINY, batch_at, daily, net, series_of, wave
 from torch.nn import functional as F
 
-from lstm_tune.cell import LSTM, _plain
+from lstm_tune.cell import LSTM, _params, _plain, set_training_precision
 from lstm_tune.config import ACTIVATIONS, CELL_ACTIVATIONS, Config
 from lstm_tune.errors import DataError
 from lstm_tune.model import LSTMForecaster, Shape, seasonal_repeat
@@ -277,11 +277,44 @@ def test_weights_start_orthogonal_and_the_forget_gate_open(layers: int) -> None:
 def test_plain_cell_equals_the_fused_one_for_tanh() -> None:
     lstm = LSTM(3, 6, layers=2, dropout=0.3, activation="tanh").eval()
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
-    hidden = x
+    hidden = x.transpose(0, 1)
     for core in lstm.layers:
         assert isinstance(core, torch.nn.LSTM)
-        hidden = _plain(core, hidden, torch.tanh)
-    torch.testing.assert_close(hidden[:, -1], lstm(x))
+        hidden, last = _plain(_params(core), hidden, torch.tanh)
+        torch.testing.assert_close(hidden[-1], last)
+    torch.testing.assert_close(hidden[-1], lstm(x))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_last_state_and_its_gradients_equal_those_of_nn_lstm(layers: int) -> None:
+    lstm = LSTM(3, 6, layers=layers, dropout=0.0, activation="tanh")
+    found = []
+    x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
+    for mine in (True, False):
+        lstm.zero_grad(set_to_none=True)
+        steps = x.transpose(0, 1)
+        for core in lstm.layers:
+            steps = core(steps)[0]
+        last = lstm(x) if mine else steps[-1]
+        last.square().sum().backward()
+        found.append([last.detach(), *(p.grad for p in lstm.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_bf16_rounds_training_alone_and_keeps_weights_and_gradients_in_fp32() -> None:
+    lstm = LSTM(3, 16, layers=2, dropout=0.0, activation="tanh")
+    x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
+    full = lstm(x).detach()
+    set_training_precision(lstm, "bf16")
+    rough = lstm(x)
+    rough.sum().backward()
+    assert rough.dtype == torch.float32
+    assert 1e-5 < (rough.detach() - full).abs().max() < 0.02
+    assert {p.dtype for p in lstm.parameters()} == {p.grad.dtype for p in lstm.parameters()} == {torch.float32}  # type: ignore[union-attr]
+    assert torch.equal(lstm.eval()(x), full)
+    set_training_precision(lstm, "fp32")
+    assert torch.equal(lstm.train()(x), full)
 
 
 @pytest.mark.parametrize("activation", [a for a in CELL_ACTIVATIONS if a != "tanh"])

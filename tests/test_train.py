@@ -287,3 +287,77 @@ def test_seeded_draws_by_the_seed_and_puts_the_global_generator_back() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_work_side_by_side_comes_back_in_order(threads: int) -> None:
     assert side_by_side(lambda i: i * i, 4, threads) == [0, 1, 4, 9]
+
+
+# ---- flat parameters, precision
+
+
+def test_optimizer_sees_one_tensor_and_the_model_trains_in_place() -> None:
+    trainer = trainer_of(weight_average=0.9, layers=2)
+    (flat,) = trainer.optimizer.param_groups[0]["params"]
+    assert flat.numel() >= sum(p.numel() for p in trainer.model.parameters())
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.run_epoch()
+    ends = flat.data_ptr() + 4 * flat.numel()
+    for p, old, mean in zip(trainer.model.parameters(), before, trainer.result.parameters(), strict=True):
+        assert flat.data_ptr() <= p.data_ptr() < ends
+        assert p.data_ptr() % 64 == flat.data_ptr() % 64
+        assert not flat.data_ptr() <= mean.data_ptr() < ends
+        assert not torch.equal(p, old)
+        assert not torch.equal(p, mean)
+
+
+@pytest.mark.parametrize("optimizer", RULES["optimizer"].words)
+def test_step_equals_that_of_torch_on_separate_parameters(optimizer: str) -> None:
+    trainer = trainer_of(optimizer=optimizer, samples=64, gradient_clip=0.5, weight_decay=1e-3, head_units=3)
+    twin = trainer_of(optimizer=optimizer, samples=64, gradient_clip=0.5, weight_decay=1e-3, head_units=3)
+    model = net(twin.config, twin.model.shape)
+    model.load_state_dict(twin.model.state_dict())
+    theirs = train._optimizer(list(model.parameters()), twin.config)
+    for _ in range(3):
+        batch = twin.windows.gather(twin._next(64), model.context)
+        theirs.zero_grad()
+        error = model.train().level(batch) - model.scale_level(batch.target, batch.channel)
+        error.square().mean().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        theirs.step()
+        trainer.run_epoch()
+    for ours, expected in zip(trainer.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("units", "batch", "cell", "expected"), [
+    (256, 256, "tanh", "bf16"),
+    (4, 256, "tanh", "fp32"),
+    (256, 256, "relu", "fp32"),
+])  # fmt: skip
+def test_only_large_steps_of_the_fused_cell_are_rounded(units: int, batch: int, cell: str, expected: str) -> None:
+    windows = Windows(series_of(wave(400)), 2)
+    config = Config(lookback=24, hidden_units=units, batch_size=batch, cell_activation=cell)
+    model = net(config, Shape(horizon=2))
+    positions = windows.positions(((0, 400),), model.context, reach_back=False)
+    assert Trainer(model, windows, positions, config, 256, 0, "bf16").precision == expected
+    assert model.lstm.in_bf16 is (expected == "bf16")
+
+
+def test_training_in_bf16_repeats_to_the_bit_and_stays_near_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_LEAST_WORK", 0)
+    found = []
+    for precision in ("bf16", "bf16", "fp32"):
+        trainer = trainer_of(samples=500)
+        train.set_training_precision(trainer.model, precision)
+        trainer.run_epoch()
+        found.append(weights(trainer))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=0.05)
+
+
+def test_accelerator_is_asked_for_the_loss_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of(samples=640, batch_size=16)
+    trainer._looks = False
+    asked = []
+    finite = math.isfinite
+    monkeypatch.setattr(train.math, "isfinite", lambda x: asked.append(x) or finite(x))
+    trainer.run_epoch()
+    assert len(asked) == 1

@@ -1,0 +1,81 @@
+"""What trials train in: refused, measured once, and the same whatever the clock says about small differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import task_of, wave
+
+from lstm_tune import precision
+from lstm_tune.errors import UsageError
+from lstm_tune.precision import check_precision, has_bf16, pick_precision, speed_up, typical
+from lstm_tune.space import space_from_mapping
+from lstm_tune.train import gains
+
+LARGE = {"lookback": {"low": 24, "high": 48}, "hidden_units": {"low": 128, "high": 256}, "batch_size": [128, 256]}
+SMALL = {"lookback": {"low": 4, "high": 8}, "hidden_units": {"low": 4, "high": 8}, "batch_size": [16, 32]}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_measured", {})
+
+
+def test_unknown_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match="precision must be auto, fp32 or bf16, but is 'fp8'"):
+        check_precision("fp8", "cpu")
+
+
+def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    with pytest.raises(UsageError, match=r"neither AVX512-BF16 nor AMX; use --precision auto"):
+        check_precision("bf16", "cpu")
+    check_precision("auto", "cpu")
+    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
+
+
+def test_what_was_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "speed_up", lambda task, config: pytest.fail("measured"))
+    task = task_of(wave(400))
+    for asked in ("fp32", "bf16"):
+        assert pick_precision(asked, task, space_from_mapping(LARGE)) == asked
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1.29, "fp32"), (1.31, "bf16")])
+def test_auto_follows_the_measurement(monkeypatch: pytest.MonkeyPatch, times: float, expected: str) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "speed_up", lambda task, config: times)
+    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == expected
+
+
+def test_space_of_small_nets_is_fp32_without_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "speed_up", lambda task, config: pytest.fail("measured"))
+    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(SMALL)) == "fp32"
+
+
+def test_typical_configuration_gains_and_does_not_depend_on_chance() -> None:
+    task, space = task_of(wave(400)), space_from_mapping(LARGE)
+    config = typical(space, task.shape)
+    assert config is not None
+    assert config == typical(space, task.shape)
+    assert gains(config, task.shape)
+    assert 24 <= config.lookback <= 48
+    assert 128 <= config.hidden_units <= 256
+    assert typical(space_from_mapping(SMALL), task.shape) is None
+
+
+def test_speed_is_measured_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_SECONDS", 0.0)
+    task = task_of(wave(400))
+    config = typical(space_from_mapping(LARGE), task.shape)
+    assert config is not None
+    found = speed_up(task, config)
+    assert np.isfinite(found)
+    assert found > 0
+    monkeypatch.setattr(precision, "make_trainer", lambda *args: pytest.fail("measured again"))
+    assert speed_up(task, config) == found
+
+
+def test_a_device_says_whether_it_computes_in_bf16() -> None:
+    assert has_bf16("cpu") in (True, False)
