@@ -344,10 +344,15 @@ def _test(
     fitted = fit_baselines(
         windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )
-    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
     # In evaluation mode already, so that threads can share the models.
-    networks = [model.network, *(retrained.network(i) for i in range(len(retrained.seeds)))]
-    total, *alone = side_by_side(lambda i: score(networks[i], windows, positions, task.scale), len(networks), threads)
+    networks = [model.network]
+    if len(retrained.seeds) > 1:
+        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
+    scores = side_by_side(
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
+    )
+    total, alone = scores[0], scores[1:] or scores
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
     return Result(

@@ -14,7 +14,7 @@ from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Windows, evenly
 
 RIDGE_LOOKBACK = 336
-_MAX_WINDOWS = 200_000
+_MAX_WINDOWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

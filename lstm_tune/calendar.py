@@ -11,7 +11,7 @@ MONTH_LENGTH = 31 * DAY
 YEAR_DAYS = 365.25
 
 
-def calendar_features(times: Times, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return sine and cosine of the position in the day, week and year, as far as the frequency tells them apart.
 
     Hour of day below a day, day of week up to a day (business days too), day of year up to a month, month of year

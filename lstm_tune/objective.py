@@ -190,7 +190,7 @@ class Objective:
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
         scores = [
-            score(model, task.windows, fold.scored, task.scale)
+            score(model, task.windows, fold.scored, task.scale, each=False)
             for model, fold in zip(trained.models, task.folds, strict=True)
         ]
         seconds = result.history[-1].seconds

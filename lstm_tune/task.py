@@ -22,8 +22,9 @@ from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
 from lstm_tune.windows import Windows, evenly
 
-_JUDGED_WINDOWS = 1_000  # after each epoch, at least, where there are more …
-_JUDGED_VALUES = 20_000  # … and at least as many windows as hold so many targets
+_SCORED_WINDOWS = 6_000  # when a trial has ended, at most: a third of what an epoch of training costs
+_JUDGED_WINDOWS = 1_000, 1_500  # after each epoch, at least and at most: a twentieth to a twelfth of its training …
+_JUDGED_VALUES = 20_000  # … and between these as many windows as hold so many targets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -31,7 +32,7 @@ class Fold:
     """One segment with the windows that it is scored on."""
 
     segment: Segment
-    scored: Tensor  # positions of all windows
+    scored: Tensor  # positions of all windows, of very many of evenly spaced ones: the same for every trial
     judged: Tensor  # of those, evenly spaced, that every trial is judged by after each epoch: neighbours tell the same
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
@@ -109,15 +110,16 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
                 f"use more rows, a shorter --horizon or another --split"
             )
         fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
-        scores = {name: score(forecaster, windows, positions, scale) for name, forecaster in fitted.items()}
+        scored = evenly(positions, _SCORED_WINDOWS)
+        scores = {name: score(f, windows, scored, scale, each=False) for name, f in fitted.items()}
         if not built:
             baselines = {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
         trainable = windows.positions(segment.fit, 0, reach_back=False)
         built.append(
             Fold(
                 segment=segment,
-                scored=positions,
-                judged=evenly(positions, max(_JUDGED_WINDOWS, _JUDGED_VALUES // horizon)),
+                scored=scored,
+                judged=evenly(positions, min(max(_JUDGED_VALUES // horizon, _JUDGED_WINDOWS[0]), _JUDGED_WINDOWS[1])),
                 samples=samples_per_epoch(len(trainable)),
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),
@@ -151,9 +153,9 @@ def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, peri
             f"use more rows, a shorter --horizon or another --split"
         )
     max_lookback = max(1, (shortest - reserve) // 2)
-    rows = torch.cat([torch.arange(a, b) for a, b in segments[0].fit])
-    observed = data.observed[:, rows]
-    positive = bool((data.values[:, rows][observed] > 0).all()) and not any(data.origin)
+    positive = not any(data.origin) and all(
+        bool((x > 0).all()) for c in range(data.n_channels) for x in data.seen(c, segments[0].fit)
+    )
     return Limits(
         max_lookback=max_lookback,
         positive=positive,

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lstm_tune.cell import seed_dropout
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster
-from lstm_tune.windows import Windows
+from lstm_tune.windows import Positions, Windows
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ _stop = threading.Event()  # set while the threads of `side_by_side` are to end 
 
 MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
+_SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
 _CHECK_EVERY = 16  # steps between looks at the loss: each look waits for an accelerator
 
@@ -115,7 +116,13 @@ class Trainer:
     """
 
     def __init__(
-        self, model: LSTMForecaster, windows: Windows, positions: Tensor, config: Config, samples: int, seed: int
+        self,
+        model: LSTMForecaster,
+        windows: Windows,
+        positions: Positions | Tensor,
+        config: Config,
+        samples: int,
+        seed: int,
     ) -> None:
         self.model = model
         self.windows = windows
@@ -132,12 +139,14 @@ class Trainer:
         self._steps = 0
 
     def _next(self, count: int) -> Tensor:
-        """Return the next `count` positions of an endless sequence of permutations."""
+        """Return the next `count` positions of an endless sequence of permutations; of very many windows, draws."""
+        if len(self.positions) > _SHUFFLED:
+            return self.positions[torch.randint(len(self.positions), (count,), generator=self._generator)]
         while len(self._queue) < count:
             order = torch.randperm(len(self.positions), generator=self._generator)
-            self._queue = torch.cat([self._queue, self.positions[order.to(self.positions.device)].cpu()])
+            self._queue = torch.cat([self._queue, order])
         head, self._queue = self._queue[:count], self._queue[count:]
-        return head.to(self.positions.device)
+        return self.positions[head]
 
     def run_epoch(self, factor: float = 1.0, deadline: float = math.inf) -> float | None:
         """Train for one epoch.
