@@ -24,7 +24,7 @@ from lstm_tune.errors import RunError, StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
-from lstm_tune.objective import ARTICLE_SPLIT, Objective
+from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
     available_cores,
@@ -158,8 +158,9 @@ def tune(
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
         parts = make_split(series, split, horizon)
-        task = build_task(series, parts, horizon, folds=folds, device=device)
-        objective = Objective(task, space, seed=seed, threads=threads, on_epoch=tell.epoch)
+        chosen = resolve_space(space)
+        task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=chosen.epoch_samples)
+        objective = Objective(task, chosen, seed=seed, threads=threads, on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 

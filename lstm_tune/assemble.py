@@ -277,9 +277,7 @@ def _leave_out_poor_series(rows: Rows, channels: int, series: int, repairs: Repa
     return rows.take(good[rows.codes]) if poor else rows
 
 
-def _regular(
-    rows: Rows, repairs: Repairs
-) -> tuple[tuple[Floats, ...], tuple[int, ...], Times | EvenTimes, str | None]:
+def _regular(rows: Rows, repairs: Repairs) -> tuple[tuple[Floats, ...], tuple[int, ...], Times | EvenTimes, str | None]:
     """Return the columns (N,) on a regular grid with NaN in its holes, their borders, times and frequency."""
     offsets = rows.offsets()
     if rows.times is None:
@@ -348,7 +346,7 @@ def _calendar(times: Times | EvenTimes, freq: str | None, wanted: bool | None) -
     Raises:
         UsageError: they are asked for and mean nothing here.
     """
-    features, names = calendar_features(np.asarray(times) if wanted else times, freq if wanted else None)
+    features, names = calendar_features(times, freq if wanted else None)
     if wanted and not names:
         kind = "irregular or missing time stamps" if freq is None else f"frequency {freq!r}"
         raise UsageError(f"calendar features need regular time stamps of a month or less, not {kind}; --no-calendar")

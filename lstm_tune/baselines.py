@@ -68,8 +68,7 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
         sd: of each column, from the train rows.
     """
     context = min(RIDGE_LOOKBACK, max_lookback)
-    positions = windows.positions(rows, context, reach_back=False)
-    positions = evenly(positions, _MAX_WINDOWS)
+    positions = evenly(windows.positions(rows, context, reach_back=False), _MAX_WINDOWS)
     scale = torch.tensor(sd, dtype=torch.float32, device=windows.device)
     blocks = []
     for stretch in torch.split(positions, block_sizes(len(positions))):

@@ -175,8 +175,10 @@ def read_numbers(column: pd.Series[Any], name: str) -> Numbers:
     elif is_text(column):
         values, note = _parse_text(column, name)
     elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        wanted = np.float32 if column.dtype == np.float32 else np.float64
-        values = np.asarray(column.to_numpy(dtype=wanted, na_value=np.nan), wanted)
+        if column.dtype == np.float32:
+            values = np.asarray(column.to_numpy(), np.float32)
+        else:
+            values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), np.float64)
     else:
         raise DataError(f"column {name!r} holds {column.dtype} values, no numbers; convert or choose another column")
     infinite = np.isinf(values)

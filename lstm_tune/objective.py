@@ -79,12 +79,14 @@ class Objective:
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
     ) -> None:
+        full = resolve_space(space)
         if isinstance(data, Task):
             self.task = data
         else:
             series = data if isinstance(data, SeriesSet) else load_series(data, target=target)
-            self.task = build_task(series, make_split(series, split, horizon), horizon, folds=folds, device=device)
-        full = resolve_space(space)
+            parts = make_split(series, split, horizon)
+            most = full.epoch_samples
+            self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
         self.space, self.notes = full.cut(self.task.limits)
         self.seed = seed
         self.on_epoch = on_epoch

@@ -12,7 +12,6 @@ import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-import torch
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import UsageError

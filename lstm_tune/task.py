@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lstm_tune.baselines import fit_baselines
@@ -33,7 +32,7 @@ class Fold:
 
     segment: Segment
     scored: Tensor  # positions of all windows, of very many of evenly spaced ones: the same for every trial
-    judged: Tensor  # of those, evenly spaced, that every trial is judged by after each epoch: neighbours tell the same
+    judged: Tensor  # fewer, evenly spaced, that every trial is judged by after each epoch: neighbours tell the same
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -65,7 +64,15 @@ class Task:
         return mse_scaled / self.folds[fold].unit * self.folds[0].unit
 
 
-def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, device: str = "cpu") -> Task:
+def build_task(
+    data: SeriesSet,
+    split: Split,
+    horizon: int,
+    *,
+    folds: int = 1,
+    device: str = "cpu",
+    epoch_samples: int | None = None,
+) -> Task:
     """Prepare what all trials share, from train and validation rows alone.
 
     Args:
@@ -74,6 +81,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
         horizon: rows to forecast.
         folds: validation blocks, at most; see `Split.folds`.
         device: that holds the series.
+        epoch_samples: training windows in an epoch, at most; see `samples_per_epoch`.
 
     Raises:
         DataError: too few rows for a single window.
@@ -120,7 +128,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
                 segment=segment,
                 scored=scored,
                 judged=evenly(positions, min(max(_JUDGED_VALUES // horizon, _JUDGED_WINDOWS[0]), _JUDGED_WINDOWS[1])),
-                samples=samples_per_epoch(len(trainable)),
+                samples=samples_per_epoch(len(trainable), epoch_samples),
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),
             )

@@ -65,9 +65,14 @@ class TrainResult:
     factors: tuple[float, ...]  # what the plateau schedule multiplied the learning rate by, epoch by epoch
 
 
-def samples_per_epoch(windows: int) -> int:
-    """Return the training windows in an epoch, given how many there are at the shortest lookback."""
-    return min(max(windows, MIN_SAMPLES_PER_EPOCH), MAX_SAMPLES_PER_EPOCH)
+def samples_per_epoch(windows: int, most: int | None = None) -> int:
+    """Return the training windows in an epoch, given how many there are at the shortest lookback.
+
+    Args:
+        windows: that there are.
+        most: in an epoch; None: `MAX_SAMPLES_PER_EPOCH`.
+    """
+    return min(max(windows, MIN_SAMPLES_PER_EPOCH), MAX_SAMPLES_PER_EPOCH if most is None else most)
 
 
 def schedule_factor(schedule: str, done: float) -> float:

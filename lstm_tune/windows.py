@@ -30,9 +30,9 @@ class Batch:
 
 
 class Positions:
-    """The positions of n windows, kept as stretches of consecutive numbers: rows cost nothing, holes 16 bytes each.
+    """The positions of n windows, kept as stretches of consecutive numbers: rows cost no memory, only holes do.
 
-    `len`, and an index that is a slice or a tensor of int64, as a tensor (n,) would take it; what comes out is a tensor.
+    Takes `len`, and a slice or a tensor of int64 as index, as a tensor (n,) would; what comes out is a tensor.
 
     Args:
         stretches: (K, 2) int64 [first, end) of each, in the order of the windows.
@@ -49,7 +49,11 @@ class Positions:
         return self._count
 
     def __getitem__(self, which: slice | Tensor) -> Tensor:
-        index = torch.arange(*which.indices(self._count)) if isinstance(which, slice) else which.cpu()
+        if isinstance(which, slice):
+            start, stop, _ = which.indices(self._count)
+            index = torch.arange(start, max(start, stop))
+        else:
+            index = which.cpu()
         stretch = torch.searchsorted(self._ends, index, right=True)
         before = torch.nn.functional.pad(self._ends, (1, 0))[stretch]
         return (self._first[stretch] + (index - before)).to(self._device)
@@ -143,7 +147,7 @@ def evenly(x: Positions | Tensor, most: int) -> Tensor:
 
 
 def _blind(observed: Tensor, horizon: int) -> Tensor:
-    """Return the stretches (K, 2) of first targets from which on `horizon` values in a row of (n,) were not observed."""
+    """Return the stretches (K, 2) of first targets from which on `horizon` values were not observed."""
     edge = torch.zeros(1, dtype=torch.bool)
     missing = torch.cat([edge, ~observed, edge])
     turns = (missing[1:] != missing[:-1]).nonzero().reshape(-1, 2)  # each run of missing values: [first, end)
