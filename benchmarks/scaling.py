@@ -1,6 +1,6 @@
 """Memory and time as a series grows: one `tune` a point, each in a process of its own.
 
-    python benchmarks/scaling.py [--quick] [--lookback 336] [--horizon 24] [--out FILE.json]
+    python benchmarks/scaling.py [--quick] [--horizon 24] [--out FILE.json]
 
 Memory is the peak of the process over what it held when all was imported and an optimizer had been made once, minus the
 caller's own array; "growth" is that over the smallest point's, whose network and batches are the same. Time is that of
@@ -33,13 +33,15 @@ class Point:
     rows: int  # of a series
     series: int = 1
     source: str = "array"  # a float32 array, or a file: "parquet", "csv"
+    lookback: int = 336
 
 
 def points(quick: bool) -> list[Point]:
     """Return what is measured, the smallest first."""
     sizes = (10_000, 1_000_000) if quick else (10_000, 100_000, 1_000_000, 10_000_000)
     found = [Point(rows=rows) for rows in sizes]
-    found.append(Point(rows=1_000, series=100 if quick else 1_000))
+    panel = 100 if quick else 1_000  # whose series are too short for more than half of the lookback
+    found += [Point(rows=1_000 * panel, lookback=168), Point(rows=1_000, series=panel, lookback=168)]
     return found + [Point(rows=sizes[-1], source=source) for source in ("parquet", "csv")]
 
 
@@ -78,7 +80,7 @@ def write(point: Point, folder: Path) -> Path | None:
     return path
 
 
-def measure(point: Point, path: str | None, lookback: int, horizon: int) -> dict[str, Any]:
+def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
     """Run the study of one point in this process."""
     import optuna
     import pandas as pd
@@ -99,7 +101,7 @@ def measure(point: Point, path: str | None, lookback: int, horizon: int) -> dict
         data = pd.DataFrame({"shop": pd.Categorical.from_codes(_repeat(point), ids), "y": data})
         options = {"id": "shop", "target": "y"}
     space = {
-        "lookback": lookback,
+        "lookback": point.lookback,
         "patch": 24,
         "window_norm": "last",
         "hidden_units": 32,
@@ -170,7 +172,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         growth = (row["over_empty"] - rows[0]["over_empty"]) / row["raw"]
         figures = (row["raw"], row["over_empty"], growth, row["first_epoch"], row["setup_seconds"], row["test_seconds"])
         table.add_row(
-            f"{name} {row['source']}",
+            f"{name} {row['source']}, {row['lookback']} back",
             *(f"{v:.1f}" for v in figures),
             *(f"{row[key]:.1f} ({row[key] / rows[0][key]:.2f})" for key in ("microseconds", "whole_microseconds")),
         )
@@ -183,21 +185,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure every point; return the exit status."""
     parser = argparse.ArgumentParser(description="Memory and time as a series grows.")
     parser.add_argument("--quick", action="store_true", help="to a million rows")
-    parser.add_argument("--lookback", type=int, default=336)
     parser.add_argument("--horizon", type=int, default=24)
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.point is not None:
-        print(
-            json.dumps(measure(Point(**json.loads(args.point[0])), args.point[1] or None, args.lookback, args.horizon))
-        )
+        print(json.dumps(measure(Point(**json.loads(args.point[0])), args.point[1] or None, args.horizon)))
         return 0
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for point in points(args.quick):
             path = write(point, Path(folder))
-            command = [sys.executable, __file__, "--lookback", str(args.lookback), "--horizon", str(args.horizon)]
+            command = [sys.executable, __file__, "--horizon", str(args.horizon)]
             command += ["--point", json.dumps(asdict(point)), "" if path is None else str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -208,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     show(rows)
     if args.out is not None:
         args.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({"lookback": args.lookback, "horizon": args.horizon, "rows": rows}))
+    print(json.dumps({"horizon": args.horizon, "rows": rows}))
     return 0
 
 

@@ -116,10 +116,9 @@ def assemble(
     covariates = np.empty((offsets[-1], len(columns) - channels), dtype=np.float32)
     origin = []
     for k, (column, name) in enumerate(zip(columns, roles.names, strict=True)):
-        there = np.isfinite(column)
+        there = np.isfinite(column, out=observed[k] if k < channels else None)
         filled = fill_forward(column, there, offsets)
         if k < channels:
-            observed[k] = there
             origin.append(_origin(filled, there, offsets))
             _to_float32(filled, name, values[k], origin[k])
             _check_resolved(values[k], there, name)
