@@ -24,7 +24,7 @@ from lstm_tune.errors import RunError, StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
-from lstm_tune.objective import ARTICLE_SPLIT, Objective
+from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
     available_cores,
@@ -159,8 +159,9 @@ def tune(
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
         parts = make_split(series, split, horizon)
-        task = build_task(series, parts, horizon, folds=folds, device=device)
-        objective = Objective(task, space, seed=seed, threads=threads, on_epoch=tell.epoch)
+        chosen = resolve_space(space)
+        task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=chosen.epoch_samples)
+        objective = Objective(task, chosen, seed=seed, threads=threads, on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
@@ -351,10 +352,15 @@ def _test(
     fitted = fit_baselines(
         windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )
-    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
     # In evaluation mode already, so that threads can share the models.
-    networks = [model.network, *(retrained.network(i) for i in range(len(retrained.seeds)))]
-    total, *alone = side_by_side(lambda i: score(networks[i], windows, positions, task.scale), len(networks), threads)
+    networks = [model.network]
+    if len(retrained.seeds) > 1:
+        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
+    scores = side_by_side(
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
+    )
+    total, alone = scores[0], scores[1:] or scores
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
     return Result(

@@ -14,7 +14,7 @@ from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Windows, evenly
 
 RIDGE_LOOKBACK = 336
-_MAX_WINDOWS = 200_000
+_MAX_WINDOWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +68,7 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
         sd: of each column, from the train rows.
     """
     context = min(RIDGE_LOOKBACK, max_lookback)
-    positions = windows.positions(rows, context, reach_back=False)
-    positions = evenly(positions, _MAX_WINDOWS)
+    positions = evenly(windows.positions(rows, context, reach_back=False), _MAX_WINDOWS)
     scale = torch.tensor(sd, dtype=torch.float32, device=windows.device)
     blocks = []
     for stretch in torch.split(positions, block_sizes(len(positions))):

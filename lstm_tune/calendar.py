@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_tune.timegrid import DAY, Step, Times, parse_freq
+from lstm_tune.timegrid import DAY, EvenTimes, Step, Times, parse_freq
 
 MONTH_LENGTH = 31 * DAY
 YEAR_DAYS = 365.25
 
 
-def calendar_features(times: Times, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return sine and cosine of the position in the day, week and year, as far as the frequency tells them apart.
 
     Hour of day below a day, day of week up to a day (business days too), day of year up to a month, month of year
@@ -24,7 +24,7 @@ def calendar_features(times: Times, freq: str | None) -> tuple[NDArray[np.float3
     Returns:
         (N, K) features between -1 and 1, and their K names.
     """
-    cycles = _cycles(times, parse_freq(freq)) if freq is not None else {}
+    cycles = _cycles(np.asarray(times), parse_freq(freq)) if freq is not None else {}
     features = np.empty((len(times), 2 * len(cycles)), dtype=np.float32)
     for column, turn in enumerate(cycles.values()):
         features[:, 2 * column] = np.sin(2 * np.pi * turn)

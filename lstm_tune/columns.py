@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.timecolumn import is_text
 
+Floats = NDArray[np.float32] | NDArray[np.float64]
+
 _ABSENT_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "nil", "missing", "NaT")
 _ABSENT_SIGNS = ("?", "-", "--", ".", "*", "#N/A", "#NA", "<NA>", "#VALUE!", "#DIV/0!")
 MISSING_WORDS = (*_ABSENT_WORDS, *_ABSENT_SIGNS)
@@ -41,7 +43,7 @@ class Roles:
 class Numbers:
     """One column as numbers."""
 
-    values: NDArray[np.float64]  # (N,) NaN where missing or infinite
+    values: Floats  # (N,) NaN where missing or infinite; single precision where the source is, as it loses nothing
     missing: int  # values that are not there
     infinite: int
     note: str = ""
@@ -101,14 +103,14 @@ def check_roles(columns: Sequence[str], roles: Roles, time: str | None) -> None:
         used[name] = role
 
 
-def series_of_rows(frame: pd.DataFrame, id_name: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the number (N,) of each row's series, and the S names, sorted as text.
+def series_of_rows(frame: pd.DataFrame, id_name: str | None) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the number (N,) of each row's series, None where there is one alone, and the S names, sorted as text.
 
     Raises:
         DataError: rows without an id.
     """
     if id_name is None:
-        return np.zeros(len(frame), dtype=np.int64), ("",)
+        return None, ("",)
     ids = frame[id_name]
     absent = np.asarray(ids.isna())
     if absent.any():
@@ -165,7 +167,7 @@ def read_numbers(column: pd.Series[Any], name: str) -> Numbers:
         DataError: the column holds something else.
     """
     note = ""
-    values: NDArray[np.float64]
+    values: Floats
     if is_text(column) and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         values = np.asarray(
             column.astype("boolean").astype("Float64").to_numpy(np.float64, na_value=np.nan), np.float64
@@ -173,7 +175,10 @@ def read_numbers(column: pd.Series[Any], name: str) -> Numbers:
     elif is_text(column):
         values, note = _parse_text(column, name)
     elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), np.float64)
+        if column.dtype == np.float32:
+            values = np.asarray(column.to_numpy(), np.float32)
+        else:
+            values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), np.float64)
     else:
         raise DataError(f"column {name!r} holds {column.dtype} values, no numbers; convert or choose another column")
     infinite = np.isinf(values)

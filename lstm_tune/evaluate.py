@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lstm_tune.series import mean_and_sd
 from lstm_tune.split import Ranges
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.windows import Batch, Positions, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
 
@@ -46,10 +47,9 @@ class TargetScale:
         data = windows.data
         means, sds = [], []
         for c in range(data.n_channels):
-            parts = [data.values[c, a:b][data.observed[c, a:b]].double() for a, b in rows]
-            values = torch.cat(parts)
-            means.append(float(values.mean()))
-            sds.append(float(values.std(correction=0)))
+            mean, sd = mean_and_sd(values.double() for values in data.seen(c, rows))
+            means.append(float(mean))
+            sds.append(float(sd))
         return cls(mean=tuple(means), sd=tuple(sds))
 
 
@@ -62,12 +62,14 @@ class Score:
     r2: tuple[float, ...]  # (C,) against the scored targets' own mean
     mse_scaled: float  # mean over columns of mse / train variance
     per_step_mse: tuple[tuple[float, ...], ...]  # (C, H)
-    window_error: NDArray[np.float64] = field(repr=False)  # (n,) sum of squared scaled errors of a window
-    window_count: NDArray[np.float64] = field(repr=False)  # (n,) observed targets behind it
+    window_error: NDArray[np.float64] = field(repr=False)  # (n,) sum of squared scaled errors of a window; or none
+    window_count: NDArray[np.float64] = field(repr=False)  # (n,) observed targets behind it; or none
     windows: int
 
 
-def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: TargetScale) -> Score:
+def score(
+    forecaster: Forecaster, windows: Windows, positions: Positions | Tensor, scale: TargetScale, *, each: bool = True
+) -> Score:
     """Score a forecaster on the windows at `positions` (n,), in inference mode.
 
     Args:
@@ -75,13 +77,16 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
         windows: where the windows come from; targets that were filled in do not count.
         positions: the windows, see `Windows`.
         scale: of the train rows.
+        each: whether to keep the error of each window, for `bootstrap_interval`.
     """
     channels, horizon = windows.channels, windows.horizon
     device = windows.device
     totals = torch.zeros(5, channels, horizon, dtype=torch.float64, device=device)  # count, e², |e|, y, y²
     sd = torch.tensor(scale.sd, dtype=torch.float64, device=device)
     mean = torch.tensor(scale.mean, dtype=torch.float64, device=device)
-    errors, counts = [], []
+    errors = np.empty(len(positions) if each else 0)
+    counts = np.empty(len(errors) if windows.holes else 0)
+    at = 0
     with torch.inference_mode():
         for batch, forecast in _forecasts(forecaster, windows, positions):
             channel = batch.channel
@@ -92,8 +97,11 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
             z = (target - mean[channel, None]) * seen  # centred, so that sums of squares keep their digits
             for i, part in enumerate((seen, squared, error.abs(), z, z * z)):
                 totals[i].index_add_(0, channel, part)
-            errors.append(squared.sum(1) / sd[channel] ** 2)
-            counts.append(seen.sum(1))
+            if each:
+                errors[at : at + len(target)] = (squared.sum(1) / sd[channel] ** 2).cpu()
+                if windows.holes:
+                    counts[at : at + len(target)] = seen.sum(1).cpu()
+                at += len(target)
     count, squares, absolute, z_sum, z_squares = totals.cpu()
     n = count.sum(1)
     mse = squares.sum(1) / n
@@ -104,13 +112,15 @@ def score(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: Ta
         r2=tuple((1 - mse / variance.clamp_min(torch.finfo(torch.float64).tiny)).tolist()),
         mse_scaled=float((mse / sd.cpu() ** 2).mean()),
         per_step_mse=tuple(tuple(row) for row in (squares / count).tolist()),
-        window_error=torch.cat(errors).cpu().numpy(),
-        window_count=torch.cat(counts).cpu().numpy(),
+        window_error=errors,
+        window_count=counts if windows.holes else np.broadcast_to(np.float64(horizon), len(errors)),
         windows=len(positions),
     )
 
 
-def quick_mse_scaled(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: TargetScale) -> float:
+def quick_mse_scaled(
+    forecaster: Forecaster, windows: Windows, positions: Positions | Tensor, scale: TargetScale
+) -> float:
     """Return `score(…).mse_scaled` and nothing else: what a trial is judged by after each epoch."""
     sums = torch.zeros(2, windows.channels, dtype=torch.float64, device=windows.device)
     with torch.inference_mode():
@@ -128,13 +138,15 @@ def quick_mse_scaled(forecaster: Forecaster, windows: Windows, positions: Tensor
     return float((squares / counts / sd**2).mean())
 
 
-def forecast_all(forecaster: Forecaster, windows: Windows, positions: Tensor) -> Tensor:
+def forecast_all(forecaster: Forecaster, windows: Windows, positions: Positions | Tensor) -> Tensor:
     """Return the raw forecasts of the windows at `positions` (n,) as one tensor (n, H) on the CPU."""
     with torch.inference_mode():
         return torch.cat([forecast.cpu() for _, forecast in _forecasts(forecaster, windows, positions)])
 
 
-def _forecasts(forecaster: Forecaster, windows: Windows, positions: Tensor) -> Iterator[tuple[Batch, Tensor]]:
+def _forecasts(
+    forecaster: Forecaster, windows: Windows, positions: Positions | Tensor
+) -> Iterator[tuple[Batch, Tensor]]:
     size = max(64, min(4096, _ELEMENTS // (forecaster.context * 8 + windows.horizon)))
     training = getattr(forecaster, "training", False)
     if isinstance(forecaster, torch.nn.Module):
@@ -168,15 +180,20 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     # Sums over every circular block, then a bootstrap sample is a sum of a few of those.
     error_sums = _circular_block_sums(error, block)
-    count_sums = _circular_block_sums(count, block)
-    starts = rng.integers(0, n, size=(draws, max(1, round(n / block))))
-    means = error_sums[starts].sum(1) / np.maximum(count_sums[starts].sum(1), 1)
+    alike = count.strides == (0,)  # no window has a hole
+    count_sums = np.broadcast_to(block * count[0], n) if alike else _circular_block_sums(count, block)
+    blocks = max(1, round(n / block))
+    means = []
+    for _ in range(draws):  # one by one: all starts at once would be thousands for each window
+        starts = rng.integers(0, n, size=blocks)
+        means.append(error_sums[starts].sum() / max(count_sums[starts].sum(), 1))
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def _circular_block_sums(x: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    running = np.concatenate([[0.0], np.cumsum(np.concatenate([x, x[: block - 1]]))])
+    running = np.concatenate([[0.0], x, x[: block - 1]])
+    np.cumsum(running, out=running)
     sums: NDArray[np.float64] = running[block:] - running[:-block]
     return sums

@@ -18,7 +18,8 @@ the wrong scaler.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ from lstm_tune.cell import LSTM, Dropout
 from lstm_tune.config import Config
 from lstm_tune.errors import DataError
 from lstm_tune.ridge import Moments, block_sizes, fit_ridge, moments
+from lstm_tune.series import mean_and_sd
 from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Windows, evenly
 
@@ -42,7 +44,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
 }
 _FUTURE_UNITS = 16  # width of what the horizon's known covariates are mixed with
-_MAX_SKIP_WINDOWS = 200_000  # for the closed-form skip: evenly spaced windows suffice, and bound the cost
+_MAX_SKIP_WINDOWS = 100_000  # for the closed-form skip: evenly spaced windows suffice, and bound the cost
 _CHUNK = 4096
 _SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
 
@@ -153,27 +155,24 @@ class LSTMForecaster(nn.Module):
             DataError: a channel has no observed value in the rows, or log is asked of values that are not positive.
         """
         data = windows.data
-        pick = torch.cat([torch.arange(a, b) for a, b in rows])
+        log = self.config.transform == "log"
         for c, name in enumerate(data.targets):
-            observed = data.values[c, pick][data.observed[c, pick]].double()
-            if not len(observed):
+            low, high = _bounds(data.seen(c, rows))
+            if low > high:
                 raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
-            if self.config.transform == "log":
-                if float(observed.min()) <= 0:
-                    raise DataError(
-                        f"transform 'log' needs positive values, but {name!r} has {float(observed.min()):g}"
-                    )
-                observed = observed.log()
-            self.center[c] = observed.mean()
-            self.scale[c] = max(float(observed.std(correction=0)), 1e-8 * (1 + abs(float(observed.mean()))))
-            if self.config.transform == "log":
+            if log and low <= 0:
+                raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
+            mean, sd = mean_and_sd(x.double().log() if log else x.double() for x in data.seen(c, rows))
+            self.center[c] = mean
+            self.scale[c] = max(float(sd), 1e-8 * (1 + abs(float(mean))))
+            if log:
                 # A forecast is let grow beyond what was seen, but not without limit.
-                self.log_ceiling[c] = observed.max() + max(3.0, float(observed.max() - observed.min()))
-        covariates = torch.cat([data.past, data.future], dim=1)[pick].double()
-        if covariates.shape[1]:
-            self.covariate_mean.copy_(covariates.mean(0))
-            deviation = covariates.std(0, correction=0)
-            self.covariate_scale.copy_(torch.where(deviation > 1e-12, deviation, torch.ones_like(deviation)))
+                low, high = torch.tensor([low, high], dtype=torch.float64).log().tolist()
+                self.log_ceiling[c] = high + max(3.0, high - low)
+        if len(self.covariate_mean):
+            mean, sd = mean_and_sd(x.double() for x in data.covariates(rows))
+            self.covariate_mean.copy_(mean)
+            self.covariate_scale.copy_(torch.where(sd > 1e-12, sd, torch.ones_like(sd)))
         positions = evenly(windows.positions(rows, self.context, reach_back=False), _MAX_SKIP_WINDOWS)
         if self.config.outlier_clip and len(positions):
             sample = evenly(positions, 10_000)
@@ -328,6 +327,12 @@ class LSTMForecaster(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Forecast in raw units, (B, H)."""
         return self._unscale(self.level(batch), batch.channel)
+
+
+def _bounds(parts: Iterable[Tensor]) -> tuple[float, float]:
+    """Return the least and the largest number in the parts; of no number at all, inf and -inf."""
+    bounds = [(float(part.min()), float(part.max())) for part in parts if len(part)]
+    return min((low for low, _ in bounds), default=math.inf), max((high for _, high in bounds), default=-math.inf)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -81,12 +81,14 @@ class Objective:
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
     ) -> None:
+        full = resolve_space(space)
         if isinstance(data, Task):
             self.task = data
         else:
             series = data if isinstance(data, SeriesSet) else load_series(data, target=target)
-            self.task = build_task(series, make_split(series, split, horizon), horizon, folds=folds, device=device)
-        full = resolve_space(space)
+            parts = make_split(series, split, horizon)
+            most = full.epoch_samples
+            self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
         self.space, self.notes = full.cut(self.task.limits)
         self.seed = seed
         self.precision = precision
@@ -194,7 +196,7 @@ class Objective:
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
         scores = [
-            score(model, task.windows, fold.scored, task.scale)
+            score(model, task.windows, fold.scored, task.scale, each=False)
             for model, fold in zip(trained.models, task.folds, strict=True)
         ]
         seconds = result.history[-1].seconds

@@ -65,7 +65,8 @@ def read_source(source: Data) -> Source:
         return Source(frame=source.to_frame(name), path="Series", targets=(name,))
     if isinstance(source, torch.Tensor):
         numbers = source.detach().cpu()
-        return _from_array((numbers if numbers.is_complex() else numbers.double()).numpy(), "tensor")
+        plain = numbers.is_complex() or numbers.dtype == torch.float32
+        return _from_array((numbers if plain else numbers.double()).numpy(), "tensor")
     if isinstance(source, (np.ndarray, list)):
         return _from_array(source, "array" if isinstance(source, np.ndarray) else "list")
     if not isinstance(source, (str, os.PathLike)):
@@ -172,11 +173,11 @@ def _from_array(source: Any, kind: str) -> Source:
         array = np.asarray(source)
         if np.iscomplexobj(array):
             raise TypeError("complex numbers have no order")
-        array = array.astype(np.float64)
+        array = array if array.dtype == np.float32 else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the {kind} must hold numbers, in rows of equal length; else pass a DataFrame") from error
     if array.ndim not in (1, 2):
         raise UsageError(f"the {kind} must have 1 or 2 dimensions (rows, columns), but has {array.ndim}")
     array = array.reshape(len(array), -1) if array.size else np.empty((0, 1))
     names = ("y",) if array.shape[1] == 1 else tuple(f"y{column}" for column in range(array.shape[1]))
-    return Source(frame=pd.DataFrame(array, columns=list(names)), path=kind, targets=names)
+    return Source(frame=pd.DataFrame(array, columns=list(names), copy=False), path=kind, targets=names)

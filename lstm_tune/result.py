@@ -12,7 +12,6 @@ import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-import torch
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import UsageError
@@ -20,7 +19,8 @@ from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.options import JOURNAL, RESULT
-from lstm_tune.windows import Windows
+from lstm_tune.timegrid import EvenTimes, Times, pieces
+from lstm_tune.windows import Positions, Windows
 
 SCHEMA = 1
 _CHUNK_WINDOWS = 20_000
@@ -59,7 +59,7 @@ class Result:
     best_params: dict[str, Any]
     record: dict[str, Any]
     windows: Windows  # of all rows, for forecast.csv
-    test_positions: torch.Tensor
+    test_positions: Positions
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `result.json` holds."""
@@ -143,14 +143,14 @@ def write_trials(study: optuna.Study, path: Path) -> None:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
-def write_forecast(model: ForecastModel, windows: Windows, positions: torch.Tensor, path: Path) -> None:
+def write_forecast(model: ForecastModel, windows: Windows, positions: Positions, path: Path) -> None:
     """Write a row for each test window and step: time, series, step, actual, forecast.
 
     `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
     there are several targets, or both. A value that was not observed is left empty.
     """
     data, horizon = windows.data, windows.horizon
-    stamps = time_labels(data.times)
+    daily = whole_days(data.times)
     offsets = np.array(data.offsets)
     names = pa.array(
         [
@@ -159,7 +159,6 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: torch.Tens
             for s in data.series
         ]
     )
-    times = pa.array(stamps)
     origin = np.array(data.origin)
     values, observed = data.values.numpy(), data.observed.numpy()
     steps = np.arange(horizon)
@@ -176,17 +175,20 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: torch.Tens
         with pyarrow.csv.CSVWriter(
             beside, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed")
         ) as writer:
-            for chunk in torch.split(positions, _CHUNK_WINDOWS):
+            for start in range(0, len(positions), _CHUNK_WINDOWS):
+                chunk = positions[start : start + _CHUNK_WINDOWS]
                 forecast = forecast_all(model.network, windows, chunk).double().numpy()
                 channel, row = np.divmod(chunk.cpu().numpy(), windows.rows)
                 rows = (row[:, None] + steps).reshape(-1)
                 channels = np.repeat(channel, horizon)
                 series = np.repeat(np.searchsorted(offsets, row, side="right") - 1, horizon)
+                named, which = np.unique(rows, return_inverse=True)
+                times = pa.array(time_labels(data.times[named], daily))
                 actual = values[channels, rows].astype(np.float64) + origin[channels]
                 writer.write_table(
                     pa.table(
                         {
-                            "time": times.take(pa.array(rows)),
+                            "time": times.take(pa.array(which)),
                             "series": names.take(pa.array(channels * len(data.series) + series)),
                             "step": pa.array(np.tile(steps + 1, len(chunk))),
                             "actual": pa.array(_digits(actual), mask=~observed[channels, rows]),
@@ -205,10 +207,23 @@ def _digits(x: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(rounded) & (x != 0), rounded, x)
 
 
-def time_labels(times: np.ndarray) -> np.ndarray:
-    """Return time stamps (N,) as strings, the date alone where no time of day differs from midnight."""
+def whole_days(times: Times | EvenTimes) -> bool:
+    """Return whether no time of day in (N,) times differs from midnight; False for row numbers."""
+    if times.dtype.kind != "M":
+        return False
+    cut = (times[a:b] for a, b in pieces(0, len(times)))
+    return all(bool((piece == piece.astype("datetime64[D]")).all()) for piece in cut)
+
+
+def time_labels(times: Times, daily: bool | None = None) -> np.ndarray:
+    """Return time stamps (N,) as strings.
+
+    Args:
+        times: to be named.
+        daily: whether the date alone says enough; None: where no time of day differs from midnight.
+    """
     if times.dtype.kind != "M":
         return times.astype(str)
-    whole_days = bool((times == times.astype("datetime64[D]")).all())
-    labels: np.ndarray = np.datetime_as_string(times, unit="D" if whole_days else "s")
-    return labels if whole_days else np.char.replace(labels, "T", " ")
+    daily = whole_days(times) if daily is None else daily
+    labels: np.ndarray = np.datetime_as_string(times, unit="D" if daily else "s")
+    return labels if daily else np.char.replace(labels, "T", " ")

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from lstm_tune.errors import UsageError
-from lstm_tune.timegrid import Times, following
+from lstm_tune.timegrid import EvenTimes, Times, following
+
+STRETCH = 2**20  # values that are looked at together: bounds memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -25,11 +27,11 @@ class SeriesSet:
     """
 
     values: torch.Tensor  # (C, N) float32, contiguous, working units, filled
-    observed: torch.Tensor  # (C, N) bool; False where the value was filled in
+    observed: torch.Tensor  # (C, N) bool; False where the value was filled in; see `marks`
     past: torch.Tensor  # (N, P) float32 covariates known up to now, filled
     future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; the calendar stands last
     offsets: tuple[int, ...]  # (S+1,) the row at which each series begins; the last is N
-    times: Times  # (N,) datetime64[ns], or int64 row numbers within each series
+    times: Times | EvenTimes  # (N,) datetime64[ns], or int64 row numbers within each series
     freq: str | None  # pandas offset alias; None: rows without time, or irregular time
     series: tuple[str, ...]  # (S,) names; "" for a single series without id
     targets: tuple[str, ...]  # (C,)
@@ -71,17 +73,33 @@ class SeriesSet:
         for name, (start, stop, end) in zip(self.series, bounds, strict=True):
             if not start < end <= stop:
                 raise UsageError(f"the end of series {name!r} must be in {start + 1}..{stop}, but is {end}")
-        rows = np.concatenate([np.arange(start, end) for start, _, end in bounds])
-        chosen = torch.from_numpy(rows)
+        ranges = [(start, end) for start, _, end in bounds]
         return replace(
             self,
-            values=self.values[:, chosen].contiguous(),
-            observed=self.observed[:, chosen].contiguous(),
-            past=self.past[chosen],
-            future=self.future[chosen],
-            offsets=(0, *np.cumsum([end - start for start, _, end in bounds]).tolist()),
-            times=self.times[rows],
+            values=torch.cat([self.values[:, a:b] for a, b in ranges], dim=1),
+            observed=marks(torch.cat([self.observed[:, a:b] for a, b in ranges], dim=1)),
+            past=torch.cat([self.past[a:b] for a, b in ranges]),
+            future=torch.cat([self.future[a:b] for a, b in ranges]),
+            offsets=(0, *np.cumsum([b - a for a, b in ranges]).tolist()),
+            times=_times_head(self.times, ranges),
         )
+
+    def seen(self, channel: int, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
+        """Yield the observed values (n,) of a channel in some rows, in order; those of `STRETCH` rows at most at once.
+
+        There is one tensor at least, empty where nothing was observed.
+        """
+        for stretch in _stretches(ranges):
+            kept = [self.values[channel, :0]]
+            for a, b in stretch:
+                values, there = self.values[channel, a:b], self.observed[channel, a:b]
+                kept.append(values if bool(there.all()) else values[there])
+            yield torch.cat(kept)
+
+    def covariates(self, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
+        """Yield past and future covariates (n, P + F) of some rows, in order, at most `STRETCH` rows at once."""
+        for stretch in _stretches(ranges):
+            yield torch.cat([torch.cat([self.past[a:b], self.future[a:b]], dim=1) for a, b in stretch])
 
     def extend_times(self, steps: int) -> Times:
         """Return the (S, steps) time stamps, or row numbers, that follow each series.
@@ -93,7 +111,8 @@ class SeriesSet:
         if steps < 1:
             raise UsageError(f"steps must be at least 1, but is {steps}")
         bounds = itertools.pairwise(self.offsets)
-        return np.stack([following(self.times[start:end], self.freq, steps) for start, end in bounds])
+        least = 2 if isinstance(self.times, EvenTimes) else self.n_rows  # two even times tell as much as all
+        return np.stack([following(self.times[max(a, b - least) : b], self.freq, steps) for a, b in bounds])
 
     def fingerprint(self) -> str:
         """Return a SHA-256 in hexadecimal over the values, marks, covariates, borders and names."""
@@ -104,3 +123,50 @@ class SeriesSet:
         names = (self.series, self.targets, self.past_names, self.future_names)
         digest.update(repr((self.offsets, self.origin, names)).encode())
         return digest.hexdigest()
+
+
+def _stretches(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Group row ranges, in order, into stretches of at most `STRETCH` rows, none but the only one empty."""
+    stretch, rows = [(0, 0)], 0
+    for start, end in ranges:
+        for a in range(start, end, STRETCH):
+            b = min(a + STRETCH, end)
+            if rows + b - a > STRETCH:
+                yield stretch
+                stretch, rows = [], 0
+            stretch.append((a, b))
+            rows += b - a
+    yield stretch
+
+
+def _times_head(times: Times | EvenTimes, ranges: Sequence[tuple[int, int]]) -> Times | EvenTimes:
+    """Return the times of the first rows of each series."""
+    if isinstance(times, EvenTimes):
+        return times.head([b - a for a, b in ranges])
+    return np.concatenate([times[a:b] for a, b in ranges])
+
+
+def marks(observed: torch.Tensor) -> torch.Tensor:
+    """Return marks (C, N) that take no memory where all are True: one element, seen N times."""
+    return torch.ones((), dtype=torch.bool).expand(observed.shape) if bool(observed.all()) else observed
+
+
+def mean_and_sd(parts: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation along the first axis of float64 parts (n, …), as if they were one tensor.
+
+    Merged as Chan, Golub and LeVeque (1983) do. Parts without rows are passed over; of no rows at all, both are NaN.
+    """
+    count, mean, variance = 0, torch.tensor(torch.nan), torch.tensor(torch.nan)
+    for part in parts:
+        if not len(part):
+            continue
+        own_mean, own_variance = part.mean(0), part.var(0, correction=0)
+        if count:
+            share = len(part) / (count + len(part))
+            gap = own_mean - mean
+            mean = mean + share * gap
+            variance = variance + share * (own_variance - variance) + share * (1 - share) * gap**2
+        else:
+            mean, variance = own_mean, own_variance
+        count += len(part)
+    return mean, variance.sqrt()

@@ -64,6 +64,7 @@ class Space:
     description: str = ""
     parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
     max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
+    epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
     first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the article's
 
     def suggest(self, trial: Suggests) -> Config:
@@ -152,6 +153,7 @@ class Space:
             "source": self.source,
             "description": self.description,
             "max_steps": self.max_steps,
+            **({} if self.epoch_samples is None else {"epoch_samples": self.epoch_samples}),
             "parameters": {name: parameter.plain() for name, parameter in self.parameters.items()},
             "first": [dict(wanted) for wanted in self.first],
         }
@@ -165,7 +167,7 @@ class Space:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
             raise SpaceError("saved space: has no table of parameters; the file is damaged or of another kind")
-        rest: dict[str, Any] = {"description": "", "max_steps": None, "first": []}
+        rest: dict[str, Any] = {"description": "", "max_steps": None, "epoch_samples": None, "first": []}
         mapping = {**data["parameters"], **{key: data.get(key, default) for key, default in rest.items()}}
         return cls._checked(mapping, str(data.get("name", "custom")), str(data.get("source", "saved space")))
 
@@ -177,6 +179,7 @@ class Space:
             source=source,
             description=content.description,
             max_steps=content.max_steps,
+            epoch_samples=content.epoch_samples,
             parameters=content.parameters,
             first=content.first,
         )

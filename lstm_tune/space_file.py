@@ -37,6 +37,7 @@ class Content:
 
     description: str
     max_steps: int | None
+    epoch_samples: int | None
     parameters: Mapping[str, Parameter]
     first: tuple[Mapping[str, Value], ...]
 
@@ -65,7 +66,7 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     """Return the checked content of a space, `mapping` having the keys of a search-space file.
 
     Args:
-        mapping: parameters by name, and perhaps `description`, `max_steps` and `first`.
+        mapping: parameters by name, and perhaps `description`, `max_steps`, `epoch_samples` and `first`.
         source: where it comes from, for errors.
 
     Raises:
@@ -76,10 +77,10 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     description = mapping.get("description", "")
     if not isinstance(description, str):
         _refuse(source, "description", description, "must be text")
-    max_steps = mapping.get("max_steps")
-    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
-        _refuse(source, "max_steps", max_steps, "must be a whole number of at least 1")
-    raw = {name: value for name, value in mapping.items() if name not in ("description", "max_steps", "first")}
+    max_steps = _count(source, mapping, "max_steps")
+    epoch_samples = _count(source, mapping, "epoch_samples")
+    others = ("description", "max_steps", "epoch_samples", "first")
+    raw = {name: value for name, value in mapping.items() if name not in others}
     for name in raw:
         if name not in RULES:
             _refuse(source, name, raw[name], "no such parameter" + _suggestion(name, RULES))
@@ -90,7 +91,20 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
     parameters = _ordered(source, parameters)
     _check_patch(source, parameters)
     first = _first(source, mapping.get("first", []), parameters)
-    return Content(description=description, max_steps=max_steps, parameters=parameters, first=first)
+    return Content(
+        description=description,
+        max_steps=max_steps,
+        epoch_samples=epoch_samples,
+        parameters=parameters,
+        first=first,
+    )
+
+
+def _count(source: str, mapping: Mapping[str, Any], key: str) -> int | None:
+    value = mapping.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        _refuse(source, key, value, "must be a whole number of at least 1")
+    return value
 
 
 def _parameter(source: str, name: str, raw: object) -> Parameter:

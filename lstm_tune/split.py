@@ -166,8 +166,8 @@ def _check_observed(data: SeriesSet, train: Ranges, val: Ranges, test: Ranges) -
                     f"target {target!r} has no observed value in the {name} rows; choose another --split or target"
                 )
     for c, target in enumerate(data.targets):
-        parts = [data.values[c, a:b][data.observed[c, a:b]] for a, b in train if b > a]
-        low, high = min(float(p.min()) for p in parts if len(p)), max(float(p.max()) for p in parts if len(p))
+        bounds = [(float(x.min()), float(x.max())) for x in data.seen(c, train) if len(x)]
+        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         if low == high:
             raise DataError(
                 f"target {target!r} has one and the same value ({low + data.origin[c]:g}) in all train rows, so "

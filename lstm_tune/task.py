@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lstm_tune.baselines import fit_baselines
@@ -24,7 +23,7 @@ from lstm_tune.windows import Windows, evenly
 
 # Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
 # training on the window does, or half where that runs in bfloat16.
-_TRAINED_PER_JUDGED = 8  # windows of an epoch's training for each that is judged after it, …
+_TRAINED_PER_JUDGED = 6  # windows of an epoch's training for each that is judged after it, …
 _LEAST_JUDGED = 256  # … but for the shortest epochs
 
 
@@ -34,7 +33,7 @@ class Fold:
 
     segment: Segment
     scored: Tensor  # positions of the windows that results are reported on: all, or evenly spaced where there are many
-    judged: Tensor  # evenly spaced, too: what every trial is judged by after each epoch; neighbours tell the same
+    judged: Tensor  # fewer of them: what every trial is judged by after each epoch; neighbours tell the same
     samples: int  # training windows in an epoch
     unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -66,7 +65,15 @@ class Task:
         return mse_scaled / self.folds[fold].unit * self.folds[0].unit
 
 
-def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, device: str = "cpu") -> Task:
+def build_task(
+    data: SeriesSet,
+    split: Split,
+    horizon: int,
+    *,
+    folds: int = 1,
+    device: str = "cpu",
+    epoch_samples: int | None = None,
+) -> Task:
     """Prepare what all trials share, from train and validation rows alone.
 
     Args:
@@ -75,6 +82,7 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
         horizon: rows to forecast.
         folds: validation blocks, at most; see `Split.folds`.
         device: that holds the series.
+        epoch_samples: training windows in an epoch, at most; see `samples_per_epoch`.
 
     Raises:
         DataError: too few rows for a single window.
@@ -110,10 +118,11 @@ def build_task(data: SeriesSet, split: Split, horizon: int, *, folds: int = 1, d
                 f"the rows to validate on hold no window of {horizon} observed targets; "
                 f"use more rows, a shorter --horizon or another --split"
             )
-        samples = samples_per_epoch(len(windows.positions(segment.fit, 0, reach_back=False)))
+        trainable = windows.positions(segment.fit, 0, reach_back=False)
+        samples = samples_per_epoch(len(trainable), epoch_samples)
         scored = evenly(positions, samples)
         fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
-        scores = {name: score(forecaster, windows, scored, scale) for name, forecaster in fitted.items()}
+        scores = {name: score(f, windows, scored, scale, each=False) for name, f in fitted.items()}
         if not built:
             baselines = {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
         built.append(
@@ -154,9 +163,9 @@ def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, peri
             f"use more rows, a shorter --horizon or another --split"
         )
     max_lookback = max(1, (shortest - reserve) // 2)
-    rows = torch.cat([torch.arange(a, b) for a, b in segments[0].fit])
-    observed = data.observed[:, rows]
-    positive = bool((data.values[:, rows][observed] > 0).all()) and not any(data.origin)
+    positive = not any(data.origin) and all(
+        bool((x > 0).all()) for c in range(data.n_channels) for x in data.seen(c, segments[0].fit)
+    )
     return Limits(
         max_lookback=max_lookback,
         positive=positive,

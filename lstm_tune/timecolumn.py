@@ -68,7 +68,7 @@ class TimeColumn:
 
 
 def find_time(
-    frame: pd.DataFrame, *, named: str | None, index: str | None, taken: Iterable[str], ids: NDArray[np.int64]
+    frame: pd.DataFrame, *, named: str | None, index: str | None, taken: Iterable[str], ids: NDArray[np.int64] | None
 ) -> TimeColumn:
     """Find the time by the rules of `load_series` and read it.
 
@@ -77,7 +77,7 @@ def find_time(
         named: the column that the user named.
         index: the column that was the frame's datetime or period index.
         taken: columns that the user gave another role.
-        ids: (N,) number of the series of each row.
+        ids: (N,) number of the series of each row; None: there is one series.
 
     Raises:
         DataError: stamps that cannot be read, or lie outside 1678 to 2261.
@@ -243,7 +243,7 @@ def _unevenness(reading: pd.DatetimeIndex) -> float:
     return float(steps.max() / np.median(steps)) if len(steps) else 0.0
 
 
-def _read_parts(frame: pd.DataFrame, free: Sequence[str], ids: NDArray[np.int64]) -> TimeColumn:
+def _read_parts(frame: pd.DataFrame, free: Sequence[str], ids: NDArray[np.int64] | None) -> TimeColumn:
     """Put columns such as year, month, day, hour together, from year on as far as they go without a hole."""
     named = {name.strip().lower(): name for name in free if pd.api.types.is_numeric_dtype(frame[name].dtype)}
     present = []
@@ -258,7 +258,7 @@ def _read_parts(frame: pd.DataFrame, free: Sequence[str], ids: NDArray[np.int64]
     whole = all(bool(((np.abs(part) < 1e6) & (part == np.floor(part))).all()) for part in parts.values())
     if not len(years) or not whole or years.min() <= FIRST_YEAR or years.max() >= LAST_YEAR:
         return TimeColumn()
-    if len(parts) == 1 and pd.MultiIndex.from_arrays([ids, years]).has_duplicates:
+    if len(parts) == 1 and pd.DataFrame({"id": 0 if ids is None else ids, "year": years}).duplicated().any():
         return TimeColumn()
     if "quarter" in parts:
         parts.setdefault("month", parts.pop("quarter") * 3 - 2)

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 SHARE_ON_GRID = 0.9  # fewer stamps than this on the grid, and the stamps are no grid
 SHARE_ON_WEEKDAYS = 0.99  # of daily stamps, from which on days mean business days
+_PIECE = 2**20  # rows
 LARGEST_GROWTH = 5  # a grid of more rows than this many times the stamps is mostly holes
 
 
@@ -58,6 +59,82 @@ def parse_freq(freq: str) -> Step:
     if count and len(unit) == 2 and unit[0] in MONTH_UNITS and unit[1] in "SE":
         return Step(unit="month", size=count * MONTH_UNITS[unit[0]], at_end=unit[1] == "E")
     raise DataError(f"unknown frequency {freq!r}; known: s, 30min, h, D, B, W-SUN, MS, ME, QS, YS and the like")
+
+
+class EvenTimes:
+    """The times of series whose rows are equally far apart, made when they are asked for.
+
+    Takes the indices of an array (N,), and `np.asarray`.
+
+    Args:
+        first: (S,) time of the first row of each series: datetime64[ns], or int64 row numbers.
+        step: from row to row, in nanoseconds, or in rows.
+        offsets: (S+1,) borders of the series.
+    """
+
+    def __init__(self, first: Times, step: int, offsets: Sequence[int]) -> None:
+        self._first, self._step, self._offsets = first, step, np.asarray(offsets)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one time."""
+        return self._first.dtype
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    @overload
+    def __getitem__(self, rows: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, rows: slice | Ints | Bools) -> Times: ...
+
+    def __getitem__(self, rows: int | slice | Ints | Bools) -> Any:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        elif not isinstance(rows, np.ndarray):
+            return self[np.array([range(len(self))[rows]])][0]
+        elif rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        series = np.searchsorted(self._offsets, rows, side="right") - 1
+        return self._first[series] + (rows - self._offsets[series]) * self._step
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Times:
+        return np.asarray(self[:], dtype=dtype)
+
+    def tolist(self) -> list[Any]:
+        """Return all times."""
+        times: list[Any] = self[:].tolist()
+        return times
+
+    def head(self, lengths: Sequence[int]) -> EvenTimes:
+        """Return the times of the first `lengths[s]` rows of each series."""
+        return EvenTimes(self._first, self._step, (0, *np.cumsum(lengths)))
+
+
+def short_step(times: Times, offsets: Sequence[int]) -> tuple[str, EvenTimes] | None:
+    """Return frequency and times of series that are evenly spaced at less than a day, else None.
+
+    There is no calendar in them: what `find_freq` and `lay_grid` would find in several passes is seen in one.
+
+    Args:
+        times: (N,) sorted within each series.
+        offsets: (S+1,) borders of the series, one of which at least has two rows.
+    """
+    ticks = times.view(np.int64)
+    start = next((a for a, b in itertools.pairwise(offsets) if b - a > 1), None)
+    step = 0 if start is None else int(ticks[start + 1]) - int(ticks[start])
+    even = 0 < step < DAY and all(
+        bool((ticks[a + 1 : b + 1] - ticks[a:b] == step).all())
+        for start, end in itertools.pairwise(offsets)
+        for a, b in pieces(start, end - 1)
+    )
+    return (_fixed_alias(times, step), EvenTimes(times[list(offsets[:-1])], step, offsets)) if even else None
+
+
+def pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """Cut rows [start, end) into consecutive pieces that are looked at one by one: bounds memory."""
+    return [(a, min(a + _PIECE, end)) for a in range(start, end, _PIECE)]
 
 
 def find_freq(times: Times, offsets: Sequence[int]) -> str:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lstm_tune.cell import seed_dropout, set_training_precision
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster, Shape, lstm_work
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.windows import Batch, Positions, Windows
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ _stop = threading.Event()  # set while the threads of `side_by_side` are to end 
 
 MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
+_SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
 _CHECK_EVERY = 16  # steps between looks at the loss and the clock
 _LEAST_WORK = 2**26  # multiplications of the LSTM in a step, forward: bf16 saves a third from there, and little below
@@ -66,9 +67,14 @@ class TrainResult:
     factors: tuple[float, ...]  # what the plateau schedule multiplied the learning rate by, epoch by epoch
 
 
-def samples_per_epoch(windows: int) -> int:
-    """Return the training windows in an epoch, given how many there are at the shortest lookback."""
-    return min(max(windows, MIN_SAMPLES_PER_EPOCH), MAX_SAMPLES_PER_EPOCH)
+def samples_per_epoch(windows: int, most: int | None = None) -> int:
+    """Return the training windows in an epoch, given how many there are at the shortest lookback.
+
+    Args:
+        windows: that there are.
+        most: in an epoch; None: `MAX_SAMPLES_PER_EPOCH`.
+    """
+    return min(max(windows, MIN_SAMPLES_PER_EPOCH), MAX_SAMPLES_PER_EPOCH if most is None else most)
 
 
 def schedule_factor(schedule: str, done: float) -> float:
@@ -128,7 +134,7 @@ class Trainer:
         self,
         model: LSTMForecaster,
         windows: Windows,
-        positions: Tensor,
+        positions: Positions | Tensor,
         config: Config,
         samples: int,
         seed: int,
@@ -151,17 +157,19 @@ class Trainer:
         set_training_precision(model, self.precision)
         seed_dropout(model, torch.Generator(windows.device).manual_seed(seed))
         self._looks = windows.device.type == "cpu"  # a look at a number waits for an accelerator: at the epoch's end
-        self._queue = torch.empty(0, dtype=torch.int64, device=windows.device)
+        self._queue = torch.empty(0, dtype=torch.int64)
         self._steps_planned = config.epochs * math.ceil(samples / self.batch_size)
         self._steps = 0
 
     def _next(self, count: int) -> Tensor:
-        """Return the next `count` positions of an endless sequence of permutations."""
+        """Return the next `count` positions of an endless sequence of permutations; of very many windows, draws."""
+        if len(self.positions) > _SHUFFLED:
+            return self.positions[torch.randint(len(self.positions), (count,), generator=self._generator)]
         while len(self._queue) < count:
             order = torch.randperm(len(self.positions), generator=self._generator)
-            self._queue = torch.cat([self._queue, self.positions[order.to(self.positions.device)]])
+            self._queue = torch.cat([self._queue, order])
         head, self._queue = self._queue[:count], self._queue[count:]
-        return head
+        return self.positions[head]
 
     def run_epoch(self, factor: float = 1.0, deadline: float = math.inf) -> float | None:
         """Train for one epoch.

@@ -29,6 +29,41 @@ class Batch:
     channel: Tensor  # (B,) int64
 
 
+class Positions:
+    """The positions of n windows, kept as stretches of consecutive numbers: rows cost no memory, only holes do.
+
+    Takes `len`, and a slice or a tensor of int64 as index, as a tensor (n,) would; what comes out is a tensor.
+
+    Args:
+        stretches: (K, 2) int64 [first, end) of each, in the order of the windows.
+        device: that the positions are wanted on.
+    """
+
+    def __init__(self, stretches: Tensor, device: torch.device | str = "cpu") -> None:
+        self._first = stretches[:, 0].contiguous()
+        self._ends = (stretches[:, 1] - self._first).cumsum(0)  # windows up to and with each stretch
+        self._count = int(self._ends[-1]) if len(self._ends) else 0
+        self._device = torch.device(device)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, which: slice | Tensor) -> Tensor:
+        if isinstance(which, slice):
+            start, stop, _ = which.indices(self._count)
+            index = torch.arange(start, max(start, stop))
+        else:
+            index = which.cpu()
+        stretch = torch.searchsorted(self._ends, index, right=True)
+        before = torch.nn.functional.pad(self._ends, (1, 0))[stretch]
+        return (self._first[stretch] + (index - before)).to(self._device)
+
+    def tolist(self) -> list[int]:
+        """Return all positions."""
+        positions: list[int] = self[:].tolist()
+        return positions
+
+
 class Windows:
     """All windows of a set of series at one horizon, on one device."""
 
@@ -39,10 +74,16 @@ class Windows:
         self.channels, self.rows = data.values.shape
         self._values = data.values.to(self.device).reshape(-1)
         self._observed = None if bool(data.observed.all()) else data.observed.to(self.device).reshape(-1)
+        self._blind = None if self._observed is None else _blind(self._observed.cpu(), horizon)
         self._past = data.past.to(self.device)
         self._future = data.future.to(self.device)
 
-    def positions(self, ranges: Ranges, context: int, *, reach_back: bool) -> Tensor:
+    @property
+    def holes(self) -> bool:
+        """Whether any value was filled in."""
+        return self._observed is not None
+
+    def positions(self, ranges: Ranges, context: int, *, reach_back: bool) -> Positions:
         """Return the positions (n,) of all windows whose targets lie within `ranges`.
 
         Args:
@@ -54,17 +95,15 @@ class Windows:
         Windows none of whose targets was observed are left out, and so are those whose context would begin before
         their series. Channel by channel, series by series, in the order of time.
         """
-        starts = []
+        stretches = []
         for s, (a, b) in enumerate(ranges):
             first = max(a, self.data.offsets[s] + context) if reach_back else a + context
             last = b - self.horizon
             if last >= first:
-                starts.append(torch.arange(first, last + 1))
-        rows = torch.cat(starts) if starts else torch.empty(0, dtype=torch.int64)
-        every = (torch.arange(self.channels)[:, None] * self.rows + rows).reshape(-1).to(self.device)
-        if self._observed is None or not len(every):
-            return every
-        return every[self._observed.unfold(0, self.horizon, 1).any(dim=1)[every]]
+                stretches.append((first, last + 1))
+        rows = torch.tensor(stretches, dtype=torch.int64).reshape(-1, 2)
+        every = (torch.arange(self.channels)[:, None, None] * self.rows + rows).reshape(-1, 2)
+        return Positions(every if self._blind is None else _without(every, self._blind), self.device)
 
     def gather(self, positions: Tensor, context: int) -> Batch:
         """Copy the windows at `positions` (B,) out of the resident tensor."""
@@ -96,12 +135,37 @@ class Windows:
             channel=channel,
         )
 
-    def batches(self, positions: Tensor, context: int, size: int) -> Iterator[Batch]:
+    def batches(self, positions: Positions | Tensor, context: int, size: int) -> Iterator[Batch]:
         """Yield the windows at `positions` in order, at most `size` at a time."""
-        for chunk in torch.split(positions, size):
-            yield self.gather(chunk, context)
+        for start in range(0, len(positions), size):
+            yield self.gather(positions[start : start + size], context)
 
 
-def evenly(x: Tensor, most: int) -> Tensor:
+def evenly(x: Positions | Tensor, most: int) -> Tensor:
     """Return at most `most` evenly spaced elements of x (n,)."""
-    return x if len(x) <= most else x[torch.linspace(0, len(x) - 1, most).long().to(x.device)]
+    if len(x) <= most:
+        return x[:]
+    exact = torch.float32 if len(x) <= 2**24 else torch.float64  # float32 does not tell larger numbers apart
+    return x[torch.linspace(0, len(x) - 1, most, dtype=exact).long()]
+
+
+def _blind(observed: Tensor, horizon: int) -> Tensor:
+    """Return the stretches (K, 2) of first targets from which on `horizon` values were not observed."""
+    edge = torch.zeros(1, dtype=torch.bool)
+    missing = torch.cat([edge, ~observed, edge])
+    turns = (missing[1:] != missing[:-1]).nonzero().reshape(-1, 2)  # each run of missing values: [first, end)
+    return torch.stack([turns[:, 0], turns[:, 1] - horizon + 1], dim=1)[turns[:, 1] - turns[:, 0] >= horizon]
+
+
+def _without(stretches: Tensor, holes: Tensor) -> Tensor:
+    """Return what is left of stretches (K, 2) when holes (J, 2), in ascending order, are taken out."""
+    if not len(holes):
+        return stretches
+    parts = []
+    low = torch.searchsorted(holes[:, 1].contiguous(), stretches[:, 0].contiguous(), right=True).tolist()
+    high = torch.searchsorted(holes[:, 0].contiguous(), stretches[:, 1].contiguous()).tolist()
+    for (first, end), i, j in zip(stretches.tolist(), low, high, strict=True):
+        inner = holes[i:j]  # those that overlap the stretch
+        borders = torch.cat([torch.tensor([first]), inner.reshape(-1), torch.tensor([end])]).reshape(-1, 2)
+        parts.append(borders[borders[:, 1] > borders[:, 0]])
+    return torch.cat(parts) if parts else stretches

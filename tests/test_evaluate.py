@@ -167,4 +167,26 @@ def test_forecasts_of_all_windows_are_one_tensor() -> None:
     positions = windows.positions(ROWS, 0, reach_back=True)
     ahead = forecast_all(Persistence(horizon=3), windows, positions)
     assert ahead.shape == (len(positions), 3)
-    assert torch.equal(ahead[:, 0], windows._values[positions - 1])
+    assert torch.equal(ahead[:, 0], windows._values[positions[:] - 1])
+
+
+def test_interval_draws_what_all_starts_at_once_would() -> None:
+    errors = np.random.default_rng(0).exponential(size=103)
+    counts = np.random.default_rng(1).integers(1, 4, size=103).astype(float)
+    for count in (counts, np.full(103, 3.0)):
+        starts = np.random.default_rng(5).integers(0, 103, size=(1000, round(103 / 7)))
+        rows = (starts[:, :, None] + np.arange(7)) % 103
+        means = errors[rows].sum((1, 2)) / count[rows].sum((1, 2))
+        expected = np.quantile(means, [0.025, 0.975])
+        assert bootstrap_interval(score_of(errors, count), 7, 5) == pytest.approx(tuple(expected), rel=1e-9)
+    constant = dataclasses.replace(score_of(errors), window_count=np.broadcast_to(np.float64(3.0), 103))
+    assert bootstrap_interval(constant, 7, 5) == bootstrap_interval(score_of(errors, np.full(103, 3.0)), 7, 5)
+
+
+def test_windows_errors_are_kept_only_where_asked_for() -> None:
+    windows = columns()
+    positions = windows.positions(ROWS, 0, reach_back=True)
+    scale = TargetScale.of(windows, TRAIN)
+    whole, short = (score(Persistence(horizon=3), windows, positions, scale, each=each) for each in (True, False))
+    assert (len(whole.window_error), len(short.window_error)) == (len(positions), 0)
+    assert (short.mse, short.mae, short.windows) == (whole.mse, whole.mae, whole.windows)

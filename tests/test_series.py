@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_tune.assemble import fill_forward
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.loader import load_series
+from lstm_tune.series import mean_and_sd
 
 
 def frame_of(times: Any, values: Any, **columns: Any) -> pd.DataFrame:
@@ -257,8 +258,8 @@ def test_fill_agrees_with_pandas(data: st.DataObject, sizes: list[int]) -> None:
     codes = np.repeat(np.arange(len(sizes)), sizes)
     grouped = pd.Series(values).groupby(codes)
     expected = grouped.ffill().groupby(codes).bfill().fillna(values[~np.isnan(values)][0])
-    filled = fill_forward(values[None], (0, *np.cumsum(sizes).tolist()))
-    np.testing.assert_array_equal(filled[0], expected)
+    filled = fill_forward(values, np.isfinite(values), (0, *np.cumsum(sizes).tolist()))
+    np.testing.assert_array_equal(filled, expected)
 
 
 @given(st.lists(maybe, min_size=4, max_size=30), st.lists(maybe, min_size=4, max_size=30), st.data())
@@ -289,3 +290,47 @@ def test_observed_values_survive_at_their_time_stamp(values: dict[int, float], r
     expected = dict(zip(times.tolist(), (value for _, value in rows), strict=True))
     assert series.times[there].tolist() == sorted(expected)
     np.testing.assert_allclose(got, [expected[time] for time in sorted(expected)], atol=1e-1 if series.origin[0] else 0)
+
+
+# ---- what is read in stretches, and times that are not kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(1, 9))
+def test_mean_and_deviation_of_parts_are_those_of_the_whole(data: st.DataObject, columns: int) -> None:
+    sizes = data.draw(st.lists(st.integers(0, 7), min_size=1, max_size=6).filter(any))
+    x = 5 + 3 * torch.from_numpy(np.random.default_rng(sum(sizes)).normal(size=(sum(sizes), columns)))
+    mean, sd = mean_and_sd(torch.split(x, sizes))
+    np.testing.assert_allclose(mean, x.numpy().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(sd, x.numpy().std(0), rtol=1e-9, atol=1e-12)
+
+
+def test_mean_and_deviation_of_one_part_are_torchs_own_to_the_bit() -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=1001))
+    mean, sd = mean_and_sd([x])
+    assert (float(mean), float(sd)) == (float(x.mean()), float(x.std(correction=0)))
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_stretches_hold_every_observed_value_once_and_in_order(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr("lstm_tune.series.STRETCH", most)
+    series = load_series(frame_of(TIMES, [1, np.nan, 3, 4, 5, 6], x=[1.0, 2, 3, 4, 5, 6]), target="y", past="x")
+    ranges = ((0, 3), (3, 3), (4, 6))
+    parts = list(series.seen(0, ranges))
+    assert torch.cat(parts).tolist() == [1, 3, 5, 6]
+    assert max(map(len, parts)) <= most
+    assert torch.cat(list(series.covariates(ranges)))[:, 0].tolist() == [1, 2, 3, 5, 6]
+
+
+def test_marks_of_complete_series_take_no_memory() -> None:
+    assert load_series(np.arange(1000.0)).observed.untyped_storage().nbytes() == 1
+    assert load_series([1.0, np.nan, 2.0]).observed.tolist() == [[True, False, True]]
+
+
+def test_source_in_single_precision_gives_what_it_gives_in_double() -> None:
+    y = np.random.default_rng(0).normal(size=300).astype(np.float32) + np.float32(1e6)
+    y[7] = np.nan
+    one, other = load_series(y), load_series(y.astype(np.float64))
+    assert one.fingerprint() == other.fingerprint()
+    y[20] = 5.0  # the series is a copy: what the caller does later does not reach it
+    assert one.fingerprint() == other.fingerprint()

@@ -387,10 +387,17 @@ def test_a_patch_is_at_most_the_lookback_and_long_enough_for_max_steps() -> None
     assert Space.from_dict(space.to_dict()) == space
 
 
+@pytest.mark.parametrize("key", ["max_steps", "epoch_samples"])
 @pytest.mark.parametrize("value", [0, -3, 1.5, "many", True])
-def test_max_steps_is_a_whole_number_of_at_least_1(value: object) -> None:
-    with pytest.raises(SpaceError, match=r"max_steps.*at least 1"):
-        space_from_mapping({"lookback": [4, 8], "max_steps": value})
+def test_bounds_of_a_space_are_whole_numbers_of_at_least_1(key: str, value: object) -> None:
+    with pytest.raises(SpaceError, match=rf"{key}.*at least 1"):
+        space_from_mapping({"lookback": [4, 8], key: value})
+
+
+def test_epoch_samples_survive_saving() -> None:
+    space = space_from_mapping({"lookback": [4, 8], "epoch_samples": 500})
+    assert space.epoch_samples == 500
+    assert Space.from_dict(space.to_dict()) == space
 
 
 def test_enqueued_values_are_moved_into_the_space_and_kept_once() -> None:

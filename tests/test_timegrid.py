@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lstm_tune.calendar import calendar_features
 from lstm_tune.errors import DataError
 from lstm_tune.timecolumn import parse_numbers, text_formats
-from lstm_tune.timegrid import find_freq, following, lay_grid, parse_freq, uneven_steps
+from lstm_tune.timegrid import EvenTimes, find_freq, following, lay_grid, parse_freq, short_step, uneven_steps
 
 ALIASES = ["s", "15s", "min", "30min", "h", "6h", "D", "3D", "W-SUN", "W-WED", "2W-MON", "B", "MS", "ME", "2MS"]
 ALIASES += ["QS", "QE", "QS-FEB", "QE-JAN", "YS", "YE", "YS-APR", "YE-JUN", "2YS"]
@@ -212,3 +212,45 @@ def test_formats_of_a_stamp(sample: str, expected: tuple[str, ...]) -> None:
 def test_numbers_as_time(number: float, expected: str | None) -> None:
     parsed = parse_numbers(np.array([number], dtype=np.float64), years=True)
     assert (None if parsed is None else str(parsed[0].date())) == expected
+
+
+# ---- times that are made when asked for
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.booleans(), st.data())
+def test_even_times_take_every_index_that_an_array_takes(sizes: list[int], numbers: bool, data: st.DataObject) -> None:
+    first = np.arange(len(sizes)) * 1000
+    step = 1 if numbers else 60 * 10**9
+    parts = [a + np.arange(n) * step for a, n in zip(first, sizes, strict=True)]
+    array, starts = np.concatenate(parts), first
+    if not numbers:
+        array, starts = array.view("datetime64[ns]"), first.view("datetime64[ns]")
+    times = EvenTimes(starts, step, (0, *np.cumsum(sizes).tolist()))
+    assert (len(times), times.dtype, times.tolist()) == (len(array), array.dtype, array.tolist())
+    np.testing.assert_array_equal(np.asarray(times), array)
+    a, b = data.draw(st.integers(0, len(array))), data.draw(st.integers(0, len(array)))
+    np.testing.assert_array_equal(times[a:b], array[a:b])
+    at = data.draw(st.integers(-len(array), len(array) - 1))
+    assert times[at] == array[at]
+    where = np.array(data.draw(st.lists(st.booleans(), min_size=len(array), max_size=len(array))))
+    np.testing.assert_array_equal(times[where], array[where])
+    lengths = [data.draw(st.integers(1, n)) for n in sizes]
+    expected = np.concatenate([array[s : s + n] for s, n in zip(np.cumsum([0, *sizes[:-1]]), lengths, strict=True)])
+    np.testing.assert_array_equal(np.asarray(times.head(lengths)), expected)
+
+
+@pytest.mark.parametrize("freq", ["h", "30min", "s", "250ms"])
+def test_short_step_finds_what_the_grid_finds(freq: str) -> None:
+    times = np.concatenate([stamps(freq), stamps(freq)[:9]])
+    found = short_step(times, (0, 40, 49))
+    assert found is not None
+    grid = lay_grid(times, (0, 40, 49), find_freq(times, (0, 40, 49)))
+    assert grid is not None
+    assert found[0] == find_freq(times, (0, 40, 49))
+    np.testing.assert_array_equal(np.asarray(found[1]), grid.times)
+
+
+def test_short_step_leaves_days_and_uneven_steps_to_the_grid() -> None:
+    assert short_step(stamps("D"), (0, 40)) is None
+    assert short_step(stamps("h")[np.arange(40) != 7], (0, 39)) is None
+    assert short_step(stamps("h")[[0, 0, 1]], (0, 3)) is None

@@ -116,6 +116,7 @@ def test_epoch_is_a_pass_over_the_windows_within_bounds(windows: int) -> None:
     samples = samples_per_epoch(windows)
     assert train.MIN_SAMPLES_PER_EPOCH <= samples <= train.MAX_SAMPLES_PER_EPOCH or samples == windows
     assert samples_per_epoch(train.MIN_SAMPLES_PER_EPOCH + 5) == train.MIN_SAMPLES_PER_EPOCH + 5
+    assert samples_per_epoch(windows, 300) == min(300, max(windows, train.MIN_SAMPLES_PER_EPOCH))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 4096])
@@ -154,7 +155,7 @@ def test_every_optimizer_and_loss_trains(optimizer: str, loss: str) -> None:
 @pytest.mark.parametrize(("loss", "expected"), [("mse", np.square), ("mae", np.abs)])
 def test_training_loss_is_that_of_the_scaled_level(loss: str, expected: Any) -> None:
     trainer = trainer_of(loss=loss, learning_rate=1e-12, samples=103, batch_size=103)
-    batch = trainer.windows.gather(trainer.positions, trainer.model.context)
+    batch = trainer.windows.gather(trainer.positions[:], trainer.model.context)
     with torch.no_grad():
         error = trainer.model.level(batch) - trainer.model.scale_level(batch.target, batch.channel)
     assert len(trainer.positions) == 103
@@ -205,6 +206,18 @@ def test_folds_are_trained_side_by_side_and_averaged() -> None:
     assert [s.val for s in seen] == [3.0, 2.0]
     assert seen[1].samples == 200
     assert result.best_val == 2.0
+
+
+def test_very_many_windows_are_drawn_evenly_from_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_SHUFFLED", 50)
+    trainer = trainer_of()
+    drawn = trainer._next(20_000)
+    assert not len(trainer._queue)
+    counts = Counter(drawn.tolist())
+    assert set(counts) == set(trainer.positions.tolist())
+    expected = 20_000 / len(trainer.positions)
+    assert max(abs(n - expected) for n in counts.values()) < 6 * math.sqrt(expected)
+    assert torch.equal(trainer_of()._next(20_000), drawn)
 
 
 # ---- divergence and time

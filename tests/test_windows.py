@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import batch_at, daily, panel, series_of, wave, with_holes
 
 from lstm_tune.series import SeriesSet
-from lstm_tune.windows import Windows
+from lstm_tune.windows import Positions, Windows, evenly
 
 
 def shops(lengths: list[int]) -> SeriesSet:
@@ -51,7 +51,7 @@ def test_gathered_windows_agree_with_slices(lengths: list[int], context: int, ho
     series = shops(lengths)
     windows = Windows(series, horizon)
     rows = tuple(itertools.pairwise(series.offsets))
-    positions = windows.positions(rows, context, reach_back=False)
+    positions = windows.positions(rows, context, reach_back=False)[:]
     if not len(positions):
         return
     batch = windows.gather(positions, context)
@@ -73,7 +73,7 @@ def test_batches_hold_all_windows_in_order() -> None:
     positions = windows.positions(((0, 50),), 4, reach_back=False)
     batches = list(windows.batches(positions, 4, 10))
     assert [len(b.target) for b in batches] == [10, 10, 10, 10, 5]
-    assert torch.equal(torch.cat([b.target for b in batches]), windows.gather(positions, 4).target)
+    assert torch.equal(torch.cat([b.target for b in batches]), windows.gather(positions[:], 4).target)
 
 
 def test_fully_observed_series_need_no_marks() -> None:
@@ -94,7 +94,38 @@ def test_nothing_of_size_rows_times_lookback_is_made(context: int) -> None:
     held = [v for v in vars(windows).values() if isinstance(v, torch.Tensor)]
     assert sum(t.untyped_storage().nbytes() for t in held) <= 3 * 3000 * 4
     positions = windows.positions(((0, 3000),), context, reach_back=False)
-    assert positions.untyped_storage().nbytes() <= 3000 * 8
+    kept = [v for v in vars(positions).values() if isinstance(v, torch.Tensor)]
+    assert sum(t.untyped_storage().nbytes() for t in kept) <= 100
     batch = windows.gather(positions[:16], context)
     for name in ("history", "target", "past", "future"):
         assert getattr(batch, name).untyped_storage().nbytes() <= 16 * (context + 2) * 4, name
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    observed=st.lists(st.booleans(), min_size=12, max_size=40).filter(any),
+    horizon=st.integers(1, 4),
+    most=st.integers(1, 50),
+    data=st.data(),
+)
+def test_positions_take_every_index_that_their_list_takes(
+    observed: list[bool], horizon: int, most: int, data: st.DataObject
+) -> None:
+    y = np.where([*observed, True, True], np.arange(len(observed) + 2.0), np.nan)
+    windows = Windows(series_of(np.stack([y, y[::-1]], axis=1)), horizon)
+    positions = windows.positions(((0, len(y)),), 1, reach_back=False)
+    every = torch.tensor(positions.tolist())
+    assert len(positions) == len(every)
+    a, b = data.draw(st.integers(0, len(every))), data.draw(st.integers(0, len(every)))
+    assert torch.equal(positions[a:b], every[a:b])
+    if len(every):
+        which = torch.tensor(data.draw(st.lists(st.integers(0, len(every) - 1), min_size=1)))
+        assert torch.equal(positions[which], every[which])
+        assert torch.equal(evenly(positions, most), evenly(every, most))
+
+
+@pytest.mark.parametrize("count", [2**24 + 1, 10**8 + 1])
+def test_evenly_spaced_positions_of_very_many_stay_among_them(count: int) -> None:
+    chosen = evenly(Positions(torch.tensor([[7, 7 + count]])), 1000)
+    assert (int(chosen[0]), int(chosen[-1])) == (7, 6 + count)
+    assert int(chosen.diff().max() - chosen.diff().min()) <= 1
