@@ -20,7 +20,7 @@ from rich.table import Table
 
 import lstm_tune
 from lstm_tune.errors import DataError
-from lstm_tune.options import available_cores
+from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
 
 # A configuration of the default space's portfolio, without early stopping.

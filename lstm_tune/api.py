@@ -27,12 +27,10 @@ from lstm_tune.loader import load_series
 from lstm_tune.objective import ARTICLE_SPLIT, Objective
 from lstm_tune.options import (
     JOURNAL,
-    available_cores,
     check_counts,
     claim_folder,
     pick_device,
     pick_precision,
-    pick_workers,
     run_name,
 )
 from lstm_tune.progress import Progress, Silent
@@ -159,9 +157,9 @@ def tune(
     tell = progress or Silent()
     device = pick_device(device)
     precision = pick_precision(precision)
-    cores = available_cores()
+    cores = processes.available_cores()
     threads = cores if device == "cpu" else 1
-    workers = pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
+    workers = processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
     if workers > 1:
         check_shareable(storage, sampler, pruner)
         processes.prepare()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
 import shlex
 import sys
@@ -101,7 +100,7 @@ def tune(
     number = parse_workers(workers, repeatable=seed is not None)
     from lstm_tune import processes
 
-    if number != 1 and (os.cpu_count() or 1) > 1:
+    if processes.pick_workers(number, cores=processes.available_cores(), device=device, n_trials=trials) > 1:
         processes.prepare()  # it imports torch while we do
     gc.disable()  # collecting garbage takes a quarter of the time of these imports
     import optuna

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from lstm_tune.files import make_folder
 
 JOURNAL = "study.journal"
 RESULT = "result.json"
-MOST_WORKERS = 64
 
 
 def check_counts(n_trials: int | None, timeout: float | None, seed: int, retrain_seeds: int) -> None:
@@ -58,34 +56,6 @@ def pick_precision(precision: str) -> str:
     if precision not in ("auto", "fp32"):
         raise UsageError(f"precision must be auto or fp32, but is {precision!r}")
     return "fp32"
-
-
-def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int | None) -> int:
-    """Return how many processes do the study's trials.
-
-    "auto": one for each core, so that none waits for a trial's other folds, but one for four trials at most, so that
-    each learns from those before; one alone on an accelerator, which a single process keeps busy.
-
-    Args:
-        workers: a number, or "auto".
-        cores: that this process may use.
-        device: "cpu" or "cuda".
-        n_trials: of the study; None: as many as time allows.
-
-    Raises:
-        UsageError: neither "auto" nor a number from 1 to `MOST_WORKERS`.
-    """
-    if workers == "auto":
-        most = cores if n_trials is None else min(cores, n_trials // 4)
-        return 1 if device != "cpu" else max(1, min(most, MOST_WORKERS))
-    if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
-        raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
-    return workers
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def claim_folder(folder: Path, resume: bool) -> Path:

@@ -1,4 +1,4 @@
-"""Child processes that begin within milliseconds and run nothing of the user's.
+"""Child processes: how many, and how they begin within milliseconds and run nothing of the user's.
 
 A server process imports the package once, while this process is busy with other things, and forks the children. Where
 there is no fork (Windows) each child imports the package by itself.
@@ -17,9 +17,41 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
+from lstm_tune.errors import UsageError
+
 _PRELOADED = ["lstm_tune.preload"]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+MOST_WORKERS = 64
+_TRIALS_EACH = 4  # at least: the search learns little from trials that run at the same time
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int | None) -> int:
+    """Return how many processes do the study's trials.
+
+    "auto": one for each core, so that none waits for a trial's other folds, but one for four trials at most, so that
+    each learns from those before; one alone on an accelerator, which a single process keeps busy.
+
+    Args:
+        workers: a number, or "auto".
+        cores: that this process may use.
+        device: "cpu", "cuda", or "auto" where it is not known yet.
+        n_trials: of the study; None: as many as time allows.
+
+    Raises:
+        UsageError: neither "auto" nor a number from 1 to `MOST_WORKERS`.
+    """
+    if workers == "auto":
+        most = cores if n_trials is None else min(cores, n_trials // _TRIALS_EACH)
+        return 1 if device == "cuda" else max(1, min(most, MOST_WORKERS))
+    if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
+        raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
+    return workers
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def context() -> BaseContext:

@@ -25,7 +25,7 @@ import lstm_tune
 from lstm_tune import processes
 from lstm_tune.cli import parse_workers
 from lstm_tune.errors import StudyError, UsageError
-from lstm_tune.options import pick_workers
+from lstm_tune.processes import pick_workers
 from lstm_tune.progress import LiveProgress, Silent
 from lstm_tune.space import space_from_mapping
 from lstm_tune.study import SAMPLERS, fail_lost, make_sampler, open_storage, spent, temporary_journal
