@@ -20,7 +20,7 @@ from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
 from lstm_tune.ensemble import MEMBERS, weigh
-from lstm_tune.errors import RunError, StudyError
+from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
@@ -159,9 +159,16 @@ def tune(
     precision = pick_precision(precision)
     cores = processes.available_cores()
     threads = cores if device == "cpu" else 1
-    workers = processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
+    asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
     if workers > 1:
-        check_shareable(storage, sampler, pruner)
+        try:
+            check_shareable(storage, sampler, pruner)
+        except UsageError as error:
+            if asked != "auto":
+                raise
+            workers = 1
+            tell.note(f"one worker alone: {error}")
+    if workers > 1:
         processes.prepare()
         if workers > cores:
             tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")

@@ -136,7 +136,7 @@ def make_pruner(pruner: str | BasePruner, epochs: int, startup_trials: int = 5) 
 
 
 class JournalFile(JournalFileBackend):
-    """Optuna's journal file, which waits for the disk only where a trial is queued, taken up or ended.
+    """Optuna's journal file, which waits for the disk only where a trial has ended.
 
     A trial writes a hundred lines, and to wait after each takes longer than a short trial. A process that is killed
     loses none of them; a machine that loses power loses what its running trials had written.
@@ -155,7 +155,7 @@ class JournalFile(JournalFileBackend):
             with open(self._path, "ab") as file:
                 file.write(lines.encode())
                 file.flush()
-                if any("state" in log for log in logs):
+                if any(TrialState(log["state"]).is_finished() for log in logs if "state" in log):
                     os.fsync(file.fileno())
         finally:
             self._open_lock.release()

@@ -346,6 +346,14 @@ def test_what_cannot_be_done_is_refused_in_one_line(options: dict[str, Any], wor
     assert "\n" not in str(caught.value)
 
 
+def test_auto_takes_one_worker_where_several_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "available_cores", lambda: 2)
+    watching = Watching()
+    result = tune(workers="auto", n_trials=8, storage=optuna.storages.InMemoryStorage(), progress=watching)
+    assert result.record["env"]["workers"] == 1
+    assert [note for note in watching.notes if note.startswith("one worker alone: a storage in memory")]
+
+
 def test_sampler_defined_in_the_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     own = type("Own", (optuna.samplers.RandomSampler,), {"__module__": "__main__"})
     main = sys.modules["__main__"]
