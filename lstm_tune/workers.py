@@ -267,9 +267,11 @@ class _Supervisor:
             raise StudyError(
                 f"{_STILLBORN} workers in a row ended before they could begin ({_cause(worker)}); use --workers 1"
             )
-        if worker.trial is not None and self.study.get_trials(deepcopy=False)[worker.trial].state.is_finished():
-            self._ended(worker.trial)  # it died between the trial's end and telling so
-            worker.busy = False
+        if worker.trial is not None:
+            trial = self.study.get_trials(deepcopy=False)[worker.trial]
+            if trial.state.is_finished() and "interrupted" not in trial.user_attrs:
+                self._ended(worker.trial)  # it died between the trial's end and telling so
+                worker.busy = False
         self.lost.append(worker)
 
     def _replace_lost(self) -> None:
