@@ -19,6 +19,7 @@ from common import machine, show_machine, wide_console
 from rich.table import Table
 
 import lstm_tune
+from lstm_tune.allocator import keep_freed_memory
 from lstm_tune.errors import DataError
 from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    keep_freed_memory()  # as each worker does
     cores = available_cores()
     ways = {
         "1 worker, 1 thread": {"workers": 1, "cores": 1},

@@ -33,7 +33,7 @@ from lstm_tune.train import EpochStats
 from lstm_tune.workers import check_shareable, share
 
 SPACE: dict[str, Any] = TINY | {"epochs": 1, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
-LONG = SPACE | {"epochs": 60, "patience": 60}
+LONG = SPACE | {"epochs": 30, "patience": 30}
 
 
 def tune(**options: Any) -> Any:
