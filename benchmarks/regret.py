@@ -33,7 +33,7 @@ from lstm_tune.files import write_json
 from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster, MeanForecaster
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, Trained
-from lstm_tune.options import available_cores
+from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
 from lstm_tune.split import make_split
 from lstm_tune.study import candidates, completed, enqueue_known, make_sampler

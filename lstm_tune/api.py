@@ -15,19 +15,18 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune import record
+from lstm_tune import processes, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
 from lstm_tune.ensemble import MEMBERS, weigh
-from lstm_tune.errors import RunError, StudyError
+from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.loader import load_series
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
-    available_cores,
     check_counts,
     claim_folder,
     pick_device,
@@ -54,10 +53,12 @@ from lstm_tune.study import (
     open_storage,
     spent,
     stop_after_failures,
+    temporary_journal,
 )
 from lstm_tune.task import Task, build_task
 from lstm_tune.train import side_by_side
 from lstm_tune.windows import Windows
+from lstm_tune.workers import Job, check_shareable, optimize
 
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
@@ -95,6 +96,7 @@ def tune(
     space: str | Mapping[str, Any] | Space = "default",
     n_trials: int | None = None,
     timeout: float | None = None,
+    workers: int | str = 1,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -125,14 +127,16 @@ def tune(
         n_trials: trials of the whole study, those of an earlier part (`resume`) counted in.
         timeout: seconds for everything, the retrain included. With neither, 50 trials within 10 minutes, fewer where
             the last 12 took less than 1% off the best validation score.
-        seed: the same seed gives the same result, to the bit, on the same machine.
+        workers: processes that do the trials, or "auto": as many as pay off.
+        seed: the same seed gives the same result, to the bit, on the same machine, with one worker.
         device: "auto", "cpu" or "cuda".
         precision: what trials train in: "fp32", "bf16", or "auto", which takes bf16 where it is measured to pay.
         sampler: "tpe", "random", "gp", "cmaes", "grid", or an Optuna sampler.
         pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
-        callbacks: Optuna callbacks, called after every trial.
+        callbacks: Optuna callbacks, called in this process after every trial.
         study_name: by default made from the data's name.
-        storage: Optuna storage or its URL; by default a journal file in `out`, or memory.
+        storage: Optuna storage or its URL; by default a journal file in `out`, or memory (with several workers: a
+            temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
@@ -154,14 +158,29 @@ def tune(
     tell = progress or Silent()
     device = pick_device(device)
     check_precision(precision, device)
-    threads = available_cores() if device == "cpu" else 1
+    cores = processes.available_cores()
+    threads = cores if device == "cpu" else 1
+    asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
+    if workers > 1:
+        try:
+            check_shareable(storage, sampler, pruner)
+        except UsageError as error:
+            if asked != "auto":
+                raise
+            workers = 1
+            tell.note(f"one worker alone: {error}")
+    if workers > 1:
+        processes.prepare()
+        if workers > cores:
+            tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
 
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
         parts = make_split(series, split, horizon)
         chosen = resolve_space(space)
         task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=chosen.epoch_samples)
-        objective = Objective(task, chosen, seed=seed, threads=threads, on_epoch=tell.epoch)
+        trial_threads = max(1, threads // workers)
+        objective = Objective(task, chosen, seed=seed, threads=trial_threads, on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
@@ -170,7 +189,8 @@ def tune(
         tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
     alone = False
     if storage is None and folder is not None:
-        storage, alone = str(folder / JOURNAL), True
+        storage, alone = str((folder / JOURNAL).resolve()), True
+    shared = temporary_journal() if storage is None and workers > 1 else storage
     settings = {
         "schema": record.SCHEMA,
         "data": series.fingerprint(),
@@ -181,7 +201,7 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
-    opened, name = open_storage(storage), study_name or run_name(series.path, series.targets, horizon)
+    opened, name = open_storage(shared), study_name or run_name(series.path, series.targets, horizon)
     if precision == "auto":  # a study that goes on keeps the precision that it began with
         precision = kept_precision(opened, name) or pick_precision(precision, task, objective.space)
         check_precision(precision, device)
@@ -201,10 +221,22 @@ def tune(
     more_rows = len(everything.positions(parts.final.fit, 0, reach_back=False)) / train_windows
     samples = round(task.folds[0].samples * more_rows)
     budget.threads = threads
-    budget.growth = samples / max(task.folds[0].samples, sum(fold.samples for fold in task.folds) / threads)
+    budget.growth = samples / max(task.folds[0].samples, sum(fold.samples for fold in task.folds) / trial_threads)
     try:
         with budget.phase("study"):
-            _search(study, objective, n_trials, patience, budget, callbacks, tell)
+            job = Job(
+                storage=study._storage if shared is None else shared,
+                study=study.study_name,
+                sampler=study.sampler,
+                pruner=study.pruner,
+                task=task,
+                space=objective.space,
+                seed=seed,
+                precision=precision,
+                threads=trial_threads,
+                verbosity=optuna.logging.get_verbosity(),
+            )
+            _search(study, objective, job, workers, n_trials, patience, budget, callbacks, tell)
 
         best = _winner(study)
         with budget.phase("retrain"):
@@ -241,7 +273,7 @@ def tune(
     finally:
         tell.end()
     result.record["study"] = record.study_record(study, _shown_storage(storage))
-    result.record["env"] = record.env_record(device, threads, precision, seed)
+    result.record["env"] = record.env_record(device, threads, workers, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
     result.record["timing"] = record.timing_record(budget.seconds, study)
     if folder is not None:
@@ -264,13 +296,15 @@ def load(folder: str | Path) -> ForecastModel:
 def _search(
     study: optuna.Study,
     objective: Objective,
+    job: Job,
+    workers: int,
     n_trials: int | None,
     patience: int | None,
     budget: Budget,
     callbacks: Sequence[OptunaCallback],
     tell: Progress,
 ) -> None:
-    """Run what is left of the study's budget."""
+    """Run what is left of the study's budget, in this process or in several workers."""
 
     def to_retrain() -> list[FrozenTrial]:
         return [trial for trial, _ in _chosen(study, objective.task, alone=budget.seeds == 1)]
@@ -297,12 +331,11 @@ def _search(
     tell.begin(n_trials, done, budget.left())
     if remaining == 0 or no_longer_helps():
         return
-    study.optimize(
-        objective,
-        n_trials=remaining,
-        callbacks=[after_trial, stop_after_failures, *callbacks],
-        catch=(Exception,),
-    )
+    every = [after_trial, stop_after_failures, *callbacks]
+    if workers > 1:
+        optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
+    else:
+        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
 
 
 def _winner(study: optuna.Study) -> FrozenTrial:

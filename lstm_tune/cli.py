@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shlex
@@ -68,7 +69,13 @@ def tune(
             help="Limit for everything: 90s, 10m, 1h30m. [neither: 10m, 50 trials at most]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="The same seed gives the same result.")] = 0,
+    workers: Annotated[
+        str, typer.Option(metavar="N|auto", help="Processes that share the trials; auto: 1 with --seed.")
+    ] = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="S", help="The same seed gives the same result, with one worker. [default: 0]"),
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     sampler: Annotated[str, typer.Option(help="tpe, random, gp, cmaes or grid.")] = "tpe",
@@ -90,6 +97,12 @@ def tune(
 ) -> None:
     """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
     seconds = None if timeout is None else parse_duration(timeout)
+    number = parse_workers(workers, repeatable=seed is not None)
+    from lstm_tune import processes
+
+    if processes.pick_workers(number, cores=processes.available_cores(), device=device, n_trials=trials) > 1:
+        processes.prepare()  # it imports torch while we do
+    gc.disable()  # collecting garbage takes a quarter of the time of these imports
     import optuna
 
     from lstm_tune import api
@@ -98,6 +111,7 @@ def tune(
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
 
+    gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
@@ -117,7 +131,8 @@ def tune(
             space=space,
             n_trials=trials,
             timeout=seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED)),
-            seed=seed,
+            workers=number,
+            seed=seed or 0,
             precision=precision,
             device=device,
             sampler=sampler,
@@ -232,6 +247,24 @@ def parse_duration(text: str) -> float:
         raise UsageError(f"timeout must be a time such as 90s, 10m or 1h30m, but is {text!r}")
     hours, minutes, seconds = (float(g or 0) for g in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def parse_workers(text: str, *, repeatable: bool) -> int | str:
+    """Return a number of workers, or "auto".
+
+    Args:
+        text: of the option.
+        repeatable: whether a seed was given: only one worker repeats a study to the bit, so that auto means one.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return 1 if repeatable else "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"workers must be auto or a number of processes, but is {text!r}") from None
 
 
 def split_columns(values: list[str] | None) -> list[str]:

@@ -26,6 +26,10 @@ class Progress(Protocol):
         """Begin a study of so many trials, of which some are done, within so many seconds."""
         return
 
+    def begun(self, trial: int, worker: int) -> None:
+        """A worker has begun a trial; a study of one worker says nothing here."""
+        return
+
     def epoch(self, trial: int, stats: EpochStats) -> None:
         """A trial has ended an epoch."""
         return
@@ -110,8 +114,11 @@ class PlainProgress:
         budget += [_clock(seconds)] if seconds is not None else []
         self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
 
-    def epoch(self, trial: int, stats: EpochStats) -> None:
+    def begun(self, trial: int, worker: int) -> None:
         """Say nothing: a line for each trial is enough."""
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Say nothing either."""
 
     def trial(self, trial: FrozenTrial) -> None:
         """Print how the trial ended."""
@@ -127,13 +134,14 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A display that stays in place: the newest trials, the running one, and the state of the study."""
+    """A display that stays in place: the newest trials, those that run, and the state of the study."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._tally = _Tally()
         self._live: Live | None = None
-        self._running = ""
+        self._workers: dict[int, int] = {}  # of the running trials
+        self._epochs: dict[int, EpochStats] = {}
         self._recent: list[tuple[FrozenTrial, bool]] = []
         self._retrain = ""
 
@@ -147,19 +155,28 @@ class LiveProgress:
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._live.start()
 
+    def begun(self, trial: int, worker: int) -> None:
+        """Show which worker has it."""
+        for before in [t for t, w in self._workers.items() if w == worker]:
+            self._forget(before)  # it was lost
+        self._workers[trial] = worker
+
     def epoch(self, trial: int, stats: EpochStats) -> None:
         """Show the running trial's epoch."""
-        self._running = f"trial {trial}: epoch {stats.epoch}, validation score {stats.val:.4g}"
+        self._epochs[trial] = stats
 
     def trial(self, trial: FrozenTrial) -> None:
         """Show how the trial ended."""
         best = self._tally.add(trial)
         self._recent = [*self._recent[-7:], (trial, best)]
-        self._running = ""
+        self._forget(trial.number)
+
+    def _forget(self, trial: int) -> None:
+        self._workers.pop(trial, None)
+        self._epochs.pop(trial, None)
 
     def retrain(self, done: int, asked: int) -> None:
         """Show the count."""
-        self._running = ""
         self._retrain = f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done"
 
     def end(self) -> None:
@@ -179,7 +196,18 @@ class LiveProgress:
         counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
         left = "" if self._retrain else tally.time_left()
         state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
-        return Group(table, Text(self._retrain or self._running or "…", style="cyan"), state)
+        return Group(table, Text(self._retrain or self._running() or "…", style="cyan"), state)
+
+    def _running(self) -> str:
+        """Return one line for each running trial, in the order of the workers."""
+        workers, epochs = dict(self._workers), dict(self._epochs)  # another thread draws
+        lines = []
+        for trial in sorted({*workers, *epochs}, key=lambda t: workers.get(t, t)):
+            worker = f"worker {workers[trial]}, " if trial in workers else ""
+            stats = epochs.get(trial)
+            epoch = f"epoch {stats.epoch}, validation score {stats.val:.4g}" if stats else "begins"
+            lines.append(f"{worker}trial {trial}: {epoch}")
+        return "\n".join(lines)
 
 
 def describe_trial(trial: FrozenTrial) -> str:

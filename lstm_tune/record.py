@@ -141,13 +141,14 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
 
-def env_record(device: str, threads: int, precision: str, seed: int) -> dict[str, Any]:
-    """Describe the software, the device and the seed."""
+def env_record(device: str, threads: int, workers: int, precision: str, seed: int) -> dict[str, Any]:
+    """Describe the software, the device, the processes and the seed."""
     return {
         "versions": versions(),
         "platform": f"{sys.platform}-{platform.machine()}",
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "threads": threads,
+        "workers": workers,
         "precision": precision,
         "seed": seed,
     }

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +21,6 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from lstm_tune.config import Config
 from lstm_tune.ensemble import Candidate
@@ -30,6 +33,7 @@ SCHEMA = 1
 _SETTINGS = "lstm_tune"
 _BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
 _FAILURES_IN_A_ROW = 10
+_REPEATS = 2  # times that a configuration is tried again after its process died
 _GAIN = 0.01  # of the best value: what counts as one
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
@@ -41,19 +45,21 @@ class PerTrialSampler(BaseSampler):
     A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. So a study that
     was interrupted and resumed suggests what the uninterrupted one would have.
 
+    Several workers, each with such a sampler, draw different numbers, too.
+
     Args:
-        make: maps a seed to a sampler.
+        make: makes a sampler of a seed.
         seed: of the study.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(self, make: Callable[..., BaseSampler], seed: int) -> None:
         self._make = make
         self._seed = seed
-        self._sampler = make(seed)
+        self._sampler = make(seed=seed)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the trial's own sampler."""
-        self._sampler = self._make((self._seed * 1_000_003 + trial.number) % 2**32)
+        self._sampler = self._make(seed=(self._seed * 1_000_003 + trial.number) % 2**32)
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -89,15 +95,13 @@ def make_sampler(sampler: str | BaseSampler, seed: int, space: Space) -> BaseSam
         return sampler
     match sampler:
         case "tpe":
-            return PerTrialSampler(lambda s: optuna.samplers.TPESampler(seed=s), seed)
+            return PerTrialSampler(optuna.samplers.TPESampler, seed)
         case "random":
-            return PerTrialSampler(lambda s: optuna.samplers.RandomSampler(seed=s), seed)
+            return PerTrialSampler(optuna.samplers.RandomSampler, seed)
         case "gp":
-            return PerTrialSampler(lambda s: optuna.samplers.GPSampler(seed=s), seed)
+            return PerTrialSampler(optuna.samplers.GPSampler, seed)
         case "cmaes":
-            return PerTrialSampler(
-                lambda s: optuna.samplers.CmaEsSampler(seed=s, warn_independent_sampling=False), seed
-            )
+            return PerTrialSampler(partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False), seed)
         case "grid":
             return optuna.samplers.GridSampler(space.grid(), seed=seed)
     raise UsageError(f"sampler must be one of {', '.join(SAMPLERS)}, but is {sampler!r}")
@@ -132,11 +136,43 @@ def make_pruner(pruner: str | BasePruner, epochs: int, startup_trials: int = 5) 
     raise UsageError(f"pruner must be one of {', '.join(PRUNERS)}, but is {pruner!r}")
 
 
+class JournalFile(JournalFileBackend):
+    """Optuna's journal file, which waits for the disk only where a trial has ended.
+
+    A trial writes a hundred lines, and to wait after each takes longer than a short trial. A process that is killed
+    loses none of them; a machine that loses power loses what its running trials had written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open_lock = JournalFileOpenLock(str(path))
+        super().__init__(str(path), lock_obj=self._open_lock)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append one line for each record."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._open_lock.acquire()
+        try:
+            with open(self._path, "ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if any(TrialState(log["state"]).is_finished() for log in logs if "state" in log):
+                    os.fsync(file.fileno())
+        finally:
+            self._open_lock.release()
+
+
 def journal_storage(path: Path) -> JournalStorage:
     """Open (or begin) a journal file. The path is made absolute: every process must mean the same file."""
-    path = path.resolve()
-    backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
-    return JournalStorage(backend)
+    return JournalStorage(JournalFile(path.resolve()))
+
+
+def temporary_journal() -> JournalStorage:
+    """Return a journal in a temporary folder, which goes with it."""
+    folder = tempfile.mkdtemp(prefix="lstm-tune-")
+    storage = journal_storage(Path(folder) / "study.journal")
+    weakref.finalize(storage, shutil.rmtree, folder, ignore_errors=True)
+    return storage
 
 
 def open_storage(storage: str | Path | BaseStorage | None) -> BaseStorage:
@@ -163,6 +199,11 @@ def open_storage(storage: str | Path | BaseStorage | None) -> BaseStorage:
 
 def mask_password(url: str) -> str:
     """Return a storage URL that can be shown: the password is ***."""
+    if "://" not in url:
+        return url
+    from sqlalchemy.engine import make_url  # a path needs none of it
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
@@ -258,7 +299,36 @@ def _take_up(study: optuna.Study) -> None:
     }
     for trial in again:
         if trial.number not in queued:
-            study.enqueue_trial(trial.params, user_attrs={"repeats": trial.number})
+            _queue_again(study, trial)
+
+
+def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> bool:
+    """Fail a running trial whose process is gone, and queue its configuration again.
+
+    Args:
+        study: of the trial.
+        trial: that is RUNNING in the storage.
+        cause: in a few words.
+
+    Returns:
+        Whether it is in the queue: a configuration that was lost three times is given up.
+    """
+    study._storage.set_trial_user_attr(trial._trial_id, "traceback", cause)
+    study.tell(trial.number, state=TrialState.FAIL)
+    trials = study.get_trials(deepcopy=False)
+    losses, before = 1, trial.user_attrs.get("repeats")
+    while before is not None:
+        losses, before = losses + 1, trials[before].user_attrs.get("repeats")
+    if losses > _REPEATS:
+        return False
+    _queue_again(study, trial)
+    return True
+
+
+def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a trial's configuration; one from the queue may have ended before it took up all that was queued."""
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    study.enqueue_trial(params, user_attrs={"repeats": trial.number})
 
 
 def spent(study: optuna.Study) -> int:

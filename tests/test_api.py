@@ -74,7 +74,7 @@ def assert_contract(record: dict[str, Any]) -> None:
         assert finding["severity"] in ("info", "warn", "high")
     assert keys_of(record["timing"]) >= {"seconds", "trials_per_hour", "samples_per_second"}
     assert keys_of(record["timing"]["seconds"]) >= {"data", "study", "retrain", "test", "total"}
-    assert keys_of(record["env"]) >= {"versions", "device", "threads", "precision", "seed"}
+    assert keys_of(record["env"]) >= {"versions", "device", "threads", "workers", "precision", "seed"}
     json.dumps(record, allow_nan=False)
 
 

@@ -16,6 +16,7 @@ PACKAGE = Path(lstm_tune.__file__).parent
 ORDER = [
     "errors",
     "allocator",
+    "processes",
     "files",
     "config",
     "timegrid",
@@ -51,13 +52,15 @@ ORDER = [
     "result",
     "record",
     "progress",
+    "workers",
+    "preload",
     "screen",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "study", "budget", "result", "record", "progress", "api", "cli"}
+OPTUNA = {"objective", "study", "budget", "result", "record", "progress", "workers", "api", "cli"}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
 
 

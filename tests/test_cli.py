@@ -78,7 +78,7 @@ def test_help_names_every_command(run: Any) -> None:
 def test_help_of_tune_names_every_option_of_the_contract(run: Any) -> None:
     _, out, _ = run("tune", "--help")
     words = "target time id horizon past future calendar no-calendar split folds space trials timeout seed precision"
-    words += " device sampler pruner study storage retrain-seeds out resume quiet json"
+    words += " workers device sampler pruner study storage retrain-seeds out resume quiet json"
     assert not [word for word in words.split() if f"--{word}" not in out]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,16 @@ def test_journal_means_one_file_whatever_the_folder(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path / "below")
     again = journal_storage(Path("../study.journal"))
     assert optuna.get_all_study_names(again) == ["s"]
+
+
+def test_journal_waits_for_the_disk_once_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    study = study_of(storage=journal_storage(tmp_path / "study.journal"))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    study.optimize(value_of, n_trials=3)
+    assert len(synced) == 3
+    again = study_of(storage=journal_storage(tmp_path / "study.journal"), resume=True)
+    assert tried(again) == tried(study)
 
 
 # ---- the objective
