@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -162,17 +163,7 @@ def tune(
     threads = cores if device == "cpu" else 1
     asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
     if workers > 1:
-        try:
-            check_shareable(storage, sampler, pruner)
-        except UsageError as error:
-            if asked != "auto":
-                raise
-            workers = 1
-            tell.note(f"one worker alone: {error}")
-    if workers > 1:
-        processes.prepare()
-        if workers > cores:
-            tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
+        workers = _shareable(workers, asked == "auto", storage, sampler, pruner, cores, tell)
 
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
@@ -216,12 +207,20 @@ def tune(
         resume=resume,
         alone=alone,
     )
-    everything = Windows(series, horizon, device)
-    train_windows = len(everything.positions(parts.train, 0, reach_back=False))
-    more_rows = len(everything.positions(parts.final.fit, 0, reach_back=False)) / train_windows
-    samples = round(task.folds[0].samples * more_rows)
+    run = _Run(
+        series=series,
+        parts=parts,
+        objective=objective,
+        everything=Windows(series, horizon, device),
+        study=study,
+        budget=budget,
+        seed=seed,
+        retrain_seeds=retrain_seeds,
+        threads=threads,
+        tell=tell,
+    )
     budget.threads = threads
-    budget.growth = samples / max(task.folds[0].samples, sum(fold.samples for fold in task.folds) / trial_threads)
+    budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / trial_threads)
     try:
         with budget.phase("study"):
             job = Job(
@@ -236,38 +235,12 @@ def tune(
                 threads=trial_threads,
                 verbosity=optuna.logging.get_verbosity(),
             )
-            _search(study, objective, job, workers, n_trials, patience, budget, callbacks, tell)
-
+            _search(run, job, workers, n_trials, patience, callbacks)
         best = _winner(study)
         with budget.phase("retrain"):
-            members = [_member(trial, weight) for trial, weight in _chosen(study, task, alone=retrain_seeds == 1)]
-            own = objective.best if objective.best is not None and objective.best.number == best.number else None
-            retrained = retrain(
-                everything,
-                parts.final.fit,
-                task.shape,
-                members,
-                samples=samples,
-                seeds=range(seed, seed + retrain_seeds),
-                precision=precision,
-                deadline=budget.retrain_end,
-                at_least_one=own is None,
-                threads=threads,
-                on_model=tell.retrain,
-            )
-            rows = "train+val"
-            if not retrained.seeds:
-                if own is None:
-                    raise StudyError(
-                        f"retraining trial {best.number} diverged with every seed; pass another --seed or --space"
-                    )
-                rows = "train"
-                retrained = Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),))
-                tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
-
+            retrained, rows = _retrain(run, best)
         with budget.phase("test"):
-            model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
-            result = _test(series, parts, task, model, retrained, best, study, seed, threads)
+            result = _test(run, retrained, best)
             result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
             result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
@@ -293,21 +266,79 @@ def load(folder: str | Path) -> ForecastModel:
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Run:
+    """What the phases of `tune` share."""
+
+    series: SeriesSet
+    parts: Split
+    objective: Objective
+    everything: Windows  # of all rows; only the retrain and the test are given rows that no trial may see
+    study: optuna.Study
+    budget: Budget
+    seed: int
+    retrain_seeds: int
+    threads: int
+    tell: Progress
+
+    @property
+    def task(self) -> Task:
+        """What the trials share."""
+        return self.objective.task
+
+    @property
+    def samples(self) -> int:
+        """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
+        rows = (self.parts.train, self.parts.final.fit)
+        before, after = (len(self.everything.positions(r, 0, reach_back=False)) for r in rows)
+        return round(self.task.folds[0].samples * after / before)
+
+    def chosen(self) -> list[tuple[FrozenTrial, float]]:
+        """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
+        trials = {t.number: t for t in completed(self.study)}
+        if not trials:
+            return []
+        members = 1 if self.retrain_seeds == 1 else MEMBERS
+        weights = weigh(candidates(self.study), independent=self.task.independent_windows, members=members)
+        return [(trials[number], weight) for number, weight in weights.items()]
+
+
+def _shareable(
+    workers: int,
+    auto: bool,
+    storage: str | BaseStorage | None,
+    sampler: str | BaseSampler,
+    pruner: str | BasePruner,
+    cores: int,
+    tell: Progress,
+) -> int:
+    """Return how many workers there will be: one, and the reason said, where several cannot share the study."""
+    try:
+        check_shareable(storage, sampler, pruner)
+    except UsageError as error:
+        if not auto:
+            raise
+        tell.note(f"one worker alone: {error}")
+        return 1
+    processes.prepare()
+    if workers > cores:
+        tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
+    return workers
+
+
 def _search(
-    study: optuna.Study,
-    objective: Objective,
+    run: _Run,
     job: Job,
     workers: int,
     n_trials: int | None,
     patience: int | None,
-    budget: Budget,
     callbacks: Sequence[OptunaCallback],
-    tell: Progress,
 ) -> None:
     """Run what is left of the study's budget, in this process or in several workers."""
+    study, objective, budget, tell = run.study, run.objective, run.budget, run.tell
 
     def to_retrain() -> list[FrozenTrial]:
-        return [trial for trial, _ in _chosen(study, objective.task, alone=budget.seeds == 1)]
+        return [trial for trial, _ in run.chosen()]
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         tell.trial(trial)
@@ -358,28 +389,39 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
     )
 
 
-def _chosen(study: optuna.Study, task: Task, *, alone: bool) -> list[tuple[FrozenTrial, float]]:
-    """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
-    trials = {t.number: t for t in completed(study)}
-    if not trials:
-        return []
-    members = 1 if alone else MEMBERS
-    weights = weigh(candidates(study), independent=task.independent_windows, members=members)
-    return [(trials[number], weight) for number, weight in weights.items()]
+def _retrain(run: _Run, best: FrozenTrial) -> tuple[Retrained, str]:
+    """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
+
+    Returns:
+        The models, and the rows that they were trained on: "train+val" or "train".
+    """
+    objective, seed = run.objective, run.seed
+    own = objective.best if objective.best is not None and objective.best.number == best.number else None
+    retrained = retrain(
+        run.everything,
+        run.parts.final.fit,
+        run.task.shape,
+        [_member(trial, weight) for trial, weight in run.chosen()],
+        samples=run.samples,
+        seeds=range(seed, seed + run.retrain_seeds),
+        precision=objective.precision,
+        deadline=run.budget.retrain_end,
+        at_least_one=own is None,
+        threads=run.threads,
+        on_model=run.tell.retrain,
+    )
+    if retrained.seeds:
+        return retrained, "train+val"
+    if own is None:
+        raise StudyError(f"retraining trial {best.number} diverged with every seed; pass another --seed or --space")
+    run.tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
+    return Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),)), "train"
 
 
-def _test(
-    series: SeriesSet,
-    parts: Split,
-    task: Task,
-    model: ForecastModel,
-    retrained: Retrained,
-    best: FrozenTrial,
-    study: optuna.Study,
-    seed: int,
-    threads: int,
-) -> Result:
+def _test(run: _Run, retrained: Retrained, best: FrozenTrial) -> Result:
     """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
+    series, parts, task, study = run.series, run.parts, run.task, run.study
+    model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
     windows = Windows(series, task.shape.horizon)
     positions = windows.positions(parts.test, 0, reach_back=True)
     fitted = fit_baselines(
@@ -391,11 +433,11 @@ def _test(
     if len(retrained.seeds) > 1:
         networks += [retrained.network(i) for i in range(len(retrained.seeds))]
     scores = side_by_side(
-        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), run.threads
     )
     total, alone = scores[0], scores[1:] or scores
     block = max(task.shape.horizon, task.shape.period)
-    tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, seed))
+    tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, run.seed))
     return Result(
         model=model,
         study=study,
