@@ -277,7 +277,10 @@ def main() -> None:
     run = LIBRARIES[job.library](job)
     print(json.dumps({name: version(name) for name in PACKAGES[job.library]}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(asdict(run(int(line)))), file=answers, flush=True)
+        began = time.process_time()
+        taken = run(int(line))
+        cpu_seconds = time.process_time() - began
+        print(json.dumps(asdict(taken) | {"cpu_seconds": cpu_seconds}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training samples per second of the same LSTM, on the same cores, beside other libraries.
 
-    python benchmarks/peers.py [--shapes 64x96x64x1,…] [--only darts,keras] [--seconds 20] [--envs DIR]
+    python benchmarks/peers.py [--shapes 64x96x64x1,…] [--only darts,keras] [--cores 2] [--seconds 20]
 
 A shape is batch × lookback × hidden units × layers. Each library trains it on one synthetic hourly series of 20,000
 rows (14,000 to train on, 2,000 to validate on, 24 ahead; Adam, MSE, no dropout, single precision), as its
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -30,9 +31,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common import machine, show_machine, wide_console
+from common import busy, machine, show_machine, wide_console
 from peer_env import PeerError, add_envs_argument, interpreter, last_line, start
-from peer_fit import HORIZON, ROWS, TRAIN_ROWS, VAL_ROWS, Job, Run
+from peer_fit import HORIZON, ROWS, TRAIN_ROWS, VAL_ROWS, Job
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -44,6 +45,7 @@ from lstm_tune.record import versions
 SHAPES = ("32x24x32x1", "64x24x64x1", "64x96x64x1", "64x96x128x2", "256x96x64x1")
 OURS = "ours"
 LEAST_STEPS = 500  # of a measured run
+BUSY = 0.5  # load above which other work takes part of the cores
 ASKED = {"neuralforecast": 3.0, "darts": 4.0, "keras": 3.5}  # ours over theirs, at least
 
 
@@ -61,6 +63,15 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reached:
+    """What one library reached in one way."""
+
+    per_second: float  # samples
+    per_cpu_second: float  # samples, per second of processor time: what other work on the machine disturbs least
+    seconds: float  # that were measured
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
     """What one library reached on one shape."""
 
@@ -68,8 +79,7 @@ class Speed:
     one_core: float  # samples per second of one model with one thread
     all_cores: float  # the best of `ways`
     best_way: str  # processes x threads of each
-    ways: dict[str, float]
-    seconds: dict[str, float]  # that were measured
+    ways: dict[str, Reached]
     ratio: float  # ours over it, all cores; 1 for ours
     one_core_ratio: float
 
@@ -80,6 +90,7 @@ class Row:
 
     shape: str
     windows: int  # training windows there are
+    load: float | None  # of the machine before the first run: 0 is idle
     speeds: dict[str, Speed]
 
 
@@ -108,7 +119,7 @@ def ways_of(library: str, cores: int) -> list[Way]:
     return ways
 
 
-def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[float, float, dict[str, str]]:
+def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[Reached, dict[str, str]]:
     """Train in so many processes at once, with ever more passes until it takes long enough.
 
     The processes begin at the same moment; the samples of all are divided by the time of the slowest.
@@ -120,7 +131,7 @@ def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[flo
         seconds: that the measured run takes at least; and it has LEAST_STEPS steps.
 
     Returns:
-        Samples per second, the seconds measured, and the library's versions.
+        What was reached, and the library's versions.
 
     Raises:
         PeerError: a process failed.
@@ -145,10 +156,12 @@ def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[flo
                 for worker in workers:
                     worker.stdin.write(f"{passes}\n")
                     worker.stdin.flush()
-                runs = [Run(**answer) for answer in answers()]
-                taken, steps = max(r.seconds for r in runs), min(r.steps for r in runs)
+                runs = answers()
+                taken, steps = max(r["seconds"] for r in runs), min(r["steps"] for r in runs)
                 if taken >= seconds and steps >= LEAST_STEPS:
-                    return sum(r.samples for r in runs) / taken, taken, found
+                    samples = sum(r["samples"] for r in runs)
+                    cpu = sum(r["cpu_seconds"] for r in runs)
+                    return Reached(per_second=samples / taken, per_cpu_second=samples / cpu, seconds=taken), found
                 passes = max(passes + 1, math.ceil(passes * max(1.1 * seconds / taken, LEAST_STEPS / steps)))
         except OSError as error:
             raise PeerError(f"{job.library} failed on {job}: {error.strerror}: {last_line(logs[0])}") from None
@@ -163,28 +176,30 @@ def run_shape(
 ) -> tuple[Row, dict[str, dict[str, str]]]:
     """Measure the libraries on one shape, ours first; return the line of the table and the versions of each."""
     batch, lookback, units, layers = read_shape(text)
+    load = busy()
     speeds: dict[str, Speed] = {}
     found: dict[str, dict[str, str]] = {}
     for library in libraries:
-        ways: dict[str, float] = {}
-        took: dict[str, float] = {}
+        ways: dict[str, Reached] = {}
         for way in ways_of(library, cores):
             job = Job(library=library, batch=batch, lookback=lookback, units=units, layers=layers, threads=way.threads)
-            ways[way.name], took[way.name], found[library] = measure(pythons[library], job, way, seconds)
-            print(f"{text} {library} {way.name}: {ways[way.name]:,.0f} samples/s", file=sys.stderr, flush=True)
-        one, best = ways["1x1"], max(ways, key=ways.__getitem__)
+            ways[way.name], found[library] = measure(pythons[library], job, way, seconds)
+            speed = f"{ways[way.name].per_second:,.0f} samples/s"
+            print(f"{text} {library} {way.name}: {speed}", file=sys.stderr, flush=True)
+        one = ways["1x1"].per_second
+        best = max(ways, key=lambda name: ways[name].per_second)
+        most = ways[best].per_second
         base = speeds.get(OURS)
         speeds[library] = Speed(
             library=library,
             one_core=one,
-            all_cores=ways[best],
+            all_cores=most,
             best_way=best,
             ways=ways,
-            seconds=took,
-            ratio=base.all_cores / ways[best] if base else 1.0,
+            ratio=base.all_cores / most if base else 1.0,
             one_core_ratio=base.one_core / one if base else 1.0,
         )
-    return Row(shape=text, windows=job.windows, speeds=speeds), found
+    return Row(shape=text, windows=job.windows, load=load, speeds=speeds), found
 
 
 def summary(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -246,6 +261,12 @@ def show(rows: Sequence[Row], peers: Sequence[str], found: Mapping[str, Any]) ->
         low = ratio["lowest"] < ratio["asked"]
         line = f"{peer}: at least {ratio['lowest']:.2f}, mean {ratio['geometric_mean']:.2f}"
         console.print(f"{line}; asked for: at least {ratio['asked']:g}", style="bold red" if low else None)
+    if rows[0].load is not None and rows[0].load > BUSY:
+        console.print(
+            f"the machine was busy before (load {rows[0].load:g}): these ratios say little, as fits with several "
+            f"threads lose most by that",
+            style="bold red",
+        )
     show_machine(console, found["machine"], found["versions"])
     for library in peers:
         console.print(f"{library}: " + ", ".join(f"{n} {v}" for n, v in found["libraries"][library].items()))
@@ -258,6 +279,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=20.0, metavar="S", help="a measured run takes at least; default: 20"
     )
+    parser.add_argument("--cores", type=int, metavar="N", help="that each may use; default: all there are")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each shape")
     add_envs_argument(parser)
     return parser.parse_args(argv)
@@ -278,9 +300,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"no peer is called {unknown[0]!r}; known: {', '.join(ASKED)}")
         if not args.seconds > 0:
             raise UsageError(f"--seconds must be above 0, but is {args.seconds:g}")
+        if args.cores is not None and not 1 <= args.cores <= available_cores():
+            raise UsageError(f"--cores must be from 1 to {available_cores()}, but is {args.cores}")
         pythons: dict[str, Path | str] = {OURS: sys.executable}
         pythons |= {peer: interpreter(peer, args.envs) for peer in peers}
-        cores = available_cores()
+        if args.cores is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # the workers inherit it
+        cores = args.cores or available_cores()
         for text in shapes:
             row, found = run_shape(text, [OURS, *peers], pythons, cores, args.seconds)
             rows.append(row)

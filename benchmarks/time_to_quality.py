@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accuracy import CELLS, DEFAULT_DATA, Cell, read_frame
-from common import machine, show_machine, wide_console
+from common import busy, machine, show_machine, wide_console
 from numpy.typing import NDArray
 from peer_env import REQUIREMENTS, PeerError, add_envs_argument, interpreter, last_line, start
 from rich.box import SIMPLE_HEAD
@@ -288,6 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         frame = read_frame(cell, args.data)
         path = args.data / cell.file
         python = None if args.skip_peer else interpreter(PEER, args.envs)
+        load = busy()
         ours = []
         for options in args.ours or OURS:
             ours.append(tune(cell, path, options))
@@ -299,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LstmTuneError, PeerError) as error:
         print(f"time_to_quality: {error}", file=sys.stderr)
         return 2
-    found = report(ours, peer, {"limit": limit, "seed": args.seed, "cores": cores})
+    found = report(ours, peer, {"limit": limit, "seed": args.seed, "cores": cores, "load": load})
     show(ours, peer, found)
     print(json.dumps(found, allow_nan=False))
     sooner = found["times_sooner"]
