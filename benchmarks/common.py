@@ -26,6 +26,11 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "system": platform.platform()}
 
 
+def busy() -> float | None:
+    """Return how many processes wanted a core over the last minute, or None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def wide_console() -> Console:
     """Return a console that does not fold a table where its output goes to a file."""
     console = Console(highlight=False)
