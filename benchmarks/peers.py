@@ -3,9 +3,10 @@
     python benchmarks/peers.py [--shapes 64x96x64x1,…] [--only darts,keras] [--cores 2] [--seconds 20]
 
 A shape is batch × lookback × hidden units × layers. Each library trains it on one synthetic hourly series of 20,000
-rows (14,000 to train on, 2,000 to validate on, 24 ahead; Adam, MSE, no dropout, single precision), as its
-documentation shows; see `peer_fit.py` for the code of each. A sample is one training window that was stepped on. The
-time is that of the whole fit, data handling and validation included; imports are not, and nothing is subtracted.
+rows (14,000 to train on, 2,000 to validate on, 24 ahead; Adam, MSE, no dropout), as its documentation shows; see
+`peer_fit.py` for the code of each. Peers train in single precision; ours in what `--precision auto` takes, and once
+more in fp32. A sample is one training window that was stepped on. The time is that of the whole fit, data handling and
+validation included; imports are not, and nothing is subtracted.
 
 All cores means: of a peer, one fit with as many threads as there are cores, or with one thread where that is faster; of
 ours, one model a core side by side, as studies run folds, retrains and workers, in threads of one process or in
@@ -39,11 +40,11 @@ from rich.table import Table
 
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.files import write_json
-from lstm_tune.options import available_cores
+from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
 
 SHAPES = ("32x24x32x1", "64x24x64x1", "64x96x64x1", "64x96x128x2", "256x96x64x1")
-OURS = "ours"
+OURS, OURS_FP32 = "ours", "ours in fp32"
 LEAST_STEPS = 500  # of a measured run
 BUSY = 0.5  # load above which other work takes part of the cores
 ASKED = {"neuralforecast": 3.0, "darts": 4.0, "keras": 3.5}  # ours over theirs, at least
@@ -114,7 +115,7 @@ def ways_of(library: str, cores: int) -> list[Way]:
     ways = [Way(processes=1, threads=1)]
     if cores > 1:
         ways.append(Way(processes=1, threads=cores))
-        if library == "ours":
+        if library in (OURS, OURS_FP32):
             ways.append(Way(processes=cores, threads=1))
     return ways
 
@@ -139,7 +140,7 @@ def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[Rea
     with ExitStack() as stack:
         cwd = stack.enter_context(tempfile.TemporaryDirectory())
         logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(way.processes)]
-        threads = 1 if job.library == "ours" else way.threads  # ours takes one core for each model
+        threads = 1 if job.library in (OURS, OURS_FP32) else way.threads  # ours takes one core for each model
         workers = [start(python, "peer_fit.py", asdict(job), cwd=cwd, threads=threads, log=log) for log in logs]
 
         def answers() -> list[dict[str, Any]]:
@@ -302,13 +303,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"--seconds must be above 0, but is {args.seconds:g}")
         if args.cores is not None and not 1 <= args.cores <= available_cores():
             raise UsageError(f"--cores must be from 1 to {available_cores()}, but is {args.cores}")
-        pythons: dict[str, Path | str] = {OURS: sys.executable}
+        pythons: dict[str, Path | str] = {OURS: sys.executable, OURS_FP32: sys.executable}
         pythons |= {peer: interpreter(peer, args.envs) for peer in peers}
         if args.cores is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # the workers inherit it
         cores = args.cores or available_cores()
         for text in shapes:
-            row, found = run_shape(text, [OURS, *peers], pythons, cores, args.seconds)
+            row, found = run_shape(text, [OURS, OURS_FP32, *peers], pythons, cores, args.seconds)
             rows.append(row)
             libraries |= found
             result = report(rows, peers, libraries, {"cores": cores, "seconds": args.seconds})

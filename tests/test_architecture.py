@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,15 @@ def test_load_is_the_function_of_the_api_after_any_import() -> None:
     from lstm_tune import api
 
     assert lstm_tune.load is api.load
+
+
+BENCHMARKS = sorted(PACKAGE.parent.glob("benchmarks/*.py"))
+
+
+@pytest.mark.skipif(not BENCHMARKS, reason="not in a checkout")
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmarks_import_names_that_are_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "lstm_tune":
+            module = importlib.import_module(str(node.module))
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
