@@ -33,7 +33,7 @@ from lstm_tune.options import (
     pick_device,
     run_name,
 )
-from lstm_tune.precision import check_precision, pick_precision
+from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
@@ -164,6 +164,8 @@ def tune(
     asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
     if workers > 1:
         workers = _shareable(workers, asked == "auto", storage, sampler, pruner, cores, tell)
+    if n_trials is not None:
+        workers = min(workers, n_trials)
 
     with budget.phase("data"):
         series = load_series(data, target=target, time=time, id=id, past=past, future=future, calendar=calendar)
@@ -195,7 +197,8 @@ def tune(
     opened, name = open_storage(shared), study_name or run_name(series.path, series.targets, horizon)
     if precision == "auto":  # a study that goes on keeps the precision that it began with
         precision = kept_precision(opened, name) or pick_precision(precision, task, objective.space)
-        check_precision(precision, device)
+        if precision == "bf16" and not has_bf16(device):
+            raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
     objective.precision = settings["precision"] = precision
     study = create_study(
         opened,
@@ -336,13 +339,16 @@ def _search(
 ) -> None:
     """Run what is left of the study's budget, in this process or in several workers."""
     study, objective, budget, tell = run.study, run.objective, run.budget, run.tell
+    stopped = False
 
     def to_retrain() -> list[FrozenTrial]:
         return [trial for trial, _ in run.chosen()]
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+        nonlocal stopped
         tell.trial(trial)
-        if clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps():
+        if not stopped and (clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps()):
+            stopped = True  # other workers' trials may still end; the reason is said once
             study.stop()
 
     def no_longer_helps() -> bool:

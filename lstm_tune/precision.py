@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from lstm_tune.config import ARTICLE, Config
-from lstm_tune.errors import UsageError
+from lstm_tune.errors import DataError, UsageError
 from lstm_tune.model import Shape, lstm_work
 from lstm_tune.objective import make_trainer
 from lstm_tune.space import Space
 from lstm_tune.task import Task
-from lstm_tune.train import gains
+from lstm_tune.train import Diverged, gains
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -67,7 +67,10 @@ def pick_precision(precision: str, task: Task, space: Space) -> str:
     config = typical(space, task.shape)
     if config is None or not has_bf16(task.windows.device.type):
         return "fp32"
-    return "bf16" if speed_up(task, config) >= _LEAST_GAIN else "fp32"
+    try:
+        return "bf16" if speed_up(task, config) >= _LEAST_GAIN else "fp32"
+    except (Diverged, DataError, MemoryError, torch.OutOfMemoryError):
+        return "fp32"  # a configuration that cannot train here says nothing about bf16; its trials will say why
 
 
 def typical(space: Space, shape: Shape) -> Config | None:

@@ -187,8 +187,11 @@ class LiveProgress:
 
     def _render(self) -> Group:
         tally = self._tally
+        now = self._retrain or self._running() or "…"
+        # A trial takes two lines of a narrow screen; what runs and how far the study is must not fall off the end.
+        room = max(1, (self._console.height - now.count("\n") - 3) // 2)
         table = Table.grid(padding=(0, 2))
-        for trial, best in self._recent:
+        for trial, best in self._recent[-room:]:
             style = "bold green" if best else "dim" if trial.state is not TrialState.COMPLETE else ""
             table.add_row(Text(f"trial {trial.number}", style=style), Text(describe_trial(trial), style=style))
         counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
@@ -196,7 +199,7 @@ class LiveProgress:
         counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
         left = "" if self._retrain else tally.time_left()
         state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
-        return Group(table, Text(self._retrain or self._running() or "…", style="cyan"), state)
+        return Group(table, Text(now, style="cyan"), state)
 
     def _running(self) -> str:
         """Return one line for each running trial, in the order of the workers."""

@@ -19,7 +19,7 @@ from lstm_tune.series import SeriesSet
 from lstm_tune.space import Limits
 from lstm_tune.split import Segment, Split
 from lstm_tune.train import samples_per_epoch
-from lstm_tune.windows import Windows, evenly
+from lstm_tune.windows import Windows
 
 # Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
 # training on the window does, or half where that runs in bfloat16.
@@ -120,7 +120,7 @@ def build_task(
             )
         trainable = windows.positions(segment.fit, 0, reach_back=False)
         samples = samples_per_epoch(len(trainable), epoch_samples)
-        scored = evenly(positions, samples)
+        scored = windows.sample(positions, samples)
         fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
         scores = {name: score(f, windows, scored, scale, each=False) for name, f in fitted.items()}
         if not built:
@@ -129,7 +129,7 @@ def build_task(
             Fold(
                 segment=segment,
                 scored=scored,
-                judged=evenly(positions, max(_LEAST_JUDGED, samples // _TRAINED_PER_JUDGED)),
+                judged=windows.sample(positions, max(_LEAST_JUDGED, samples // _TRAINED_PER_JUDGED)),
                 samples=samples,
                 # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
                 unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),

@@ -7,6 +7,7 @@ absolute row r of its first target.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,6 +59,14 @@ class Positions:
         before = torch.nn.functional.pad(self._ends, (1, 0))[stretch]
         return (self._first[stretch] + (index - before)).to(self._device)
 
+    def below(self, limit: int) -> int:
+        """Return how many positions of ascending stretches are below `limit`."""
+        stretch = int(torch.searchsorted(self._first, limit))  # the first that begins at the limit or above
+        if not stretch:
+            return 0
+        before = int(self._ends[stretch - 2]) if stretch > 1 else 0
+        return min(int(self._ends[stretch - 1]), before + limit - int(self._first[stretch - 1]))
+
     def tolist(self) -> list[int]:
         """Return all positions."""
         positions: list[int] = self[:].tolist()
@@ -104,6 +113,15 @@ class Windows:
         rows = torch.tensor(stretches, dtype=torch.int64).reshape(-1, 2)
         every = (torch.arange(self.channels)[:, None, None] * self.rows + rows).reshape(-1, 2)
         return Positions(every if self._blind is None else _without(every, self._blind), self.device)
+
+    def sample(self, positions: Positions, most: int) -> Tensor:
+        """Return about `most` evenly spaced positions (n,), as many of each channel, and one of each at least."""
+        if self.channels == 1 or len(positions) <= most:
+            return evenly(positions, most)
+        edges = [positions.below(c * self.rows) for c in range(self.channels + 1)]
+        each = max(1, most // self.channels)
+        index = [a + evenly(torch.arange(b - a), each) for a, b in itertools.pairwise(edges)]
+        return positions[torch.cat(index)]
 
     def gather(self, positions: Tensor, context: int) -> Batch:
         """Copy the windows at `positions` (B,) out of the resident tensor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -129,3 +130,13 @@ def test_evenly_spaced_positions_of_very_many_stay_among_them(count: int) -> Non
     chosen = evenly(Positions(torch.tensor([[7, 7 + count]])), 1000)
     assert (int(chosen[0]), int(chosen[-1])) == (7, 6 + count)
     assert int(chosen.diff().max() - chosen.diff().min()) <= 1
+
+
+def test_a_sample_holds_windows_of_every_channel() -> None:
+    values = np.arange(40.0)
+    sparse = np.where(np.isin(np.arange(40), [0, 25, 39]), values, np.nan)
+    data = series_of(pd.DataFrame({"a": values, "b": values, "c": sparse}), target=["a", "b", "c"])
+    windows = Windows(data, horizon=1)
+    positions = windows.positions([(0, 40)], 0, reach_back=True)
+    assert windows.sample(positions, 1).tolist() == [0, 40, 80]
+    assert (windows.sample(positions, 9) // 40).bincount().tolist() == [3, 3, 3]

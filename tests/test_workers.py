@@ -179,12 +179,12 @@ def test_killed_workers_are_replaced_and_their_trials_done_again(tmp_path: Path)
     assert not left_in_shared_memory()
 
 
-def test_trial_that_kills_three_workers_is_given_up(tmp_path: Path) -> None:
+def test_trials_that_kill_three_workers_each_are_given_up(tmp_path: Path) -> None:
     watching = Watching(lambda trial: kill_workers())
     with pytest.raises(StudyError, match="no trial was completed"):
-        tune(n_trials=1, space=LONG, out=tmp_path, progress=watching)
-    assert states(stored(tmp_path)) == {"FAIL": 3}
-    assert watching.ended == [2]
+        tune(n_trials=2, space=LONG, out=tmp_path, progress=watching)
+    assert states(stored(tmp_path)) == {"FAIL": 6}
+    assert len(watching.ended) == 2
     assert watching.notes[-1].endswith("given up")
 
 
@@ -402,3 +402,14 @@ def test_display_has_a_line_for_each_running_trial() -> None:
         console.print(live._render())
     assert "trial 4:" not in capture.get()
     assert "worker 2, trial 5: begins" in capture.get()
+
+
+def test_study_that_no_longer_gains_says_so_once_however_many_trials_still_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lstm_tune.api, "DEFAULT_PATIENCE", 3)
+    tell = Watching()
+    tune(n_trials=None, workers=3, space=TINY | {"epochs": 1, "learning_rate": [1e-3, 1e-2]}, progress=tell)
+    assert sum("stopped after" in note for note in tell.notes) == 1
+
+
+def test_result_names_the_workers_that_there_were_trials_for() -> None:
+    assert tune(n_trials=1).record["env"]["workers"] == 1
