@@ -18,7 +18,7 @@ import torch
 
 from lstm_tune.config import ARTICLE, Config
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.model import Shape, lstm_work
+from lstm_tune.model import Shape
 from lstm_tune.objective import make_trainer
 from lstm_tune.space import Space
 from lstm_tune.task import Task
@@ -27,6 +27,7 @@ from lstm_tune.train import Diverged, gains
 PRECISIONS = ("auto", "fp32", "bf16")
 
 _LEAST_GAIN = 1.3  # times as fast: bfloat16 is taken from there
+_MEASURED = replace(ARTICLE, lookback=96, hidden_units=64, batch_size=128)  # large: it gains clearly or not at all
 _DRAWS = 64  # configurations of a space that stand for it
 _SECONDS = 0.4  # of measuring, about
 _LEAST_RUNS, _MOST_RUNS = 3, 40
@@ -64,34 +65,19 @@ def pick_precision(precision: str, task: Task, space: Space) -> str:
     """
     if precision != "auto":
         return precision
-    config = typical(space, task.shape)
-    if config is None or not has_bf16(task.windows.device.type):
+    if not has_bf16(task.windows.device.type) or not has_large(space, task.shape):
         return "fp32"
+    config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))
     try:
         return "bf16" if speed_up(task, config) >= _LEAST_GAIN else "fp32"
     except (Diverged, DataError, MemoryError, torch.OutOfMemoryError):
         return "fp32"  # a configuration that cannot train here says nothing about bf16; its trials will say why
 
 
-def typical(space: Space, shape: Shape) -> Config | None:
-    """Return the upper quartile, by size, of a space's configurations that are large enough to gain; None: it has none.
-
-    The rest of the configuration is the article's, with nothing that takes long to fit.
-    """
+def has_large(space: Space, shape: Shape) -> bool:
+    """Return whether some of a space's configurations are large enough to gain: of 64 that are drawn, at least one."""
     dice = _Dice(random.Random(0))
-    drawn = [space.suggest(dice) for _ in range(_DRAWS)]
-    large = sorted((c for c in drawn if gains(c, shape)), key=lambda c: c.batch_size * lstm_work(c, shape))
-    if not large:
-        return None
-    c = large[len(large) * 3 // 4]  # the larger ones take most of the time
-    return replace(
-        ARTICLE,
-        lookback=c.lookback,
-        patch=c.patch,
-        hidden_units=c.hidden_units,
-        layers=c.layers,
-        batch_size=c.batch_size,
-    )
+    return any(gains(space.suggest(dice), shape) for _ in range(_DRAWS))
 
 
 def speed_up(task: Task, config: Config) -> float:

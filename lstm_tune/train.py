@@ -36,7 +36,7 @@ MAX_SAMPLES_PER_EPOCH = 4_096
 _SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
 _CHECK_EVERY = 16  # steps between looks at the loss and the clock
-_LEAST_WORK = 2**26  # multiplications of the LSTM in a step, forward: bf16 saves a third from there, and little below
+_LEAST_WORK = 2**24  # multiplications of the LSTM in a step, forward: bf16 saves a fifth from there, and little below
 
 
 class Diverged(Exception):

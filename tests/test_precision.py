@@ -7,10 +7,12 @@ import pytest
 from support import task_of, wave
 
 from lstm_tune import precision
+from lstm_tune.config import Config
 from lstm_tune.errors import UsageError
-from lstm_tune.precision import check_precision, has_bf16, pick_precision, speed_up, typical
+from lstm_tune.precision import check_precision, has_bf16, pick_precision, speed_up
 from lstm_tune.space import space_from_mapping
-from lstm_tune.train import gains
+from lstm_tune.task import Task
+from lstm_tune.train import Diverged, gains
 
 LARGE = {"lookback": {"low": 24, "high": 48}, "hidden_units": {"low": 128, "high": 256}, "batch_size": [128, 256]}
 SMALL = {"lookback": {"low": 4, "high": 8}, "hidden_units": {"low": 4, "high": 8}, "batch_size": [16, 32]}
@@ -54,22 +56,31 @@ def test_space_of_small_nets_is_fp32_without_a_measurement(monkeypatch: pytest.M
     assert pick_precision("auto", task_of(wave(400)), space_from_mapping(SMALL)) == "fp32"
 
 
-def test_typical_configuration_gains_and_does_not_depend_on_chance() -> None:
-    task, space = task_of(wave(400)), space_from_mapping(LARGE)
-    config = typical(space, task.shape)
-    assert config is not None
-    assert config == typical(space, task.shape)
-    assert gains(config, task.shape)
-    assert 24 <= config.lookback <= 48
-    assert 128 <= config.hidden_units <= 256
-    assert typical(space_from_mapping(SMALL), task.shape) is None
+def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Config] = []
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "speed_up", lambda task, config: measured.append(config) or 2.0)
+    task = task_of(wave(400))
+    for units in (128, 256):
+        pick_precision("auto", task, space_from_mapping(LARGE | {"hidden_units": units}))
+    assert measured[0] == measured[1]
+    assert measured[0].lookback <= task.limits.max_lookback
+    assert gains(measured[0], task.shape)
+
+
+def test_what_cannot_be_measured_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(task: Task, config: Config) -> float:
+        raise Diverged("nothing to train on")
+
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "speed_up", fail)
+    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
 
 
 def test_speed_is_measured_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_SECONDS", 0.0)
     task = task_of(wave(400))
-    config = typical(space_from_mapping(LARGE), task.shape)
-    assert config is not None
+    config = Config(lookback=24, hidden_units=128, batch_size=128)
     found = speed_up(task, config)
     assert np.isfinite(found)
     assert found > 0
