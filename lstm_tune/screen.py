@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -90,8 +91,9 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         console.print(
             Text("Next: ") + Text(f"lstm-tune predict {_quoted(folder)} {_quoted(data['path'])}", style="cyan")
         )
-        if (study["storage"] or "").endswith("study.journal"):
-            console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(study['storage'])}", style="cyan"))
+        journal = Path(folder) / "study.journal"
+        if study["storage"] == str(journal.resolve()):
+            console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(str(journal))}", style="cyan"))
 
 
 def _trained(record: Mapping[str, Any]) -> str:
