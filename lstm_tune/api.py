@@ -5,25 +5,18 @@ from __future__ import annotations
 import contextlib
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
 
-from lstm_tune import processes, record
-from lstm_tune.baselines import fit_baselines
+from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
-from lstm_tune.config import Config
-from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import RunError, StudyError, UsageError
-from lstm_tune.evaluate import bootstrap_interval, score
-from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.forecaster import ForecastModel
 from lstm_tune.loader import load_series
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
@@ -35,31 +28,22 @@ from lstm_tune.options import (
 )
 from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
-from lstm_tune.result import Result, test_score
-from lstm_tune.retrain import Member, Retrained, retrain
-from lstm_tune.series import SeriesSet
+from lstm_tune.result import Result
 from lstm_tune.space import Space
-from lstm_tune.split import Split, make_split
+from lstm_tune.split import make_split
 from lstm_tune.study import (
     OptunaCallback,
-    candidates,
-    completed,
     create_study,
-    enqueue_known,
-    gained_nothing,
     kept_precision,
     make_pruner,
     make_sampler,
     mask_password,
     open_storage,
-    spent,
-    stop_after_failures,
     temporary_journal,
 )
-from lstm_tune.task import Task, build_task
-from lstm_tune.train import side_by_side
+from lstm_tune.task import build_task
 from lstm_tune.windows import Windows
-from lstm_tune.workers import Job, check_shareable, optimize
+from lstm_tune.workers import check_shareable
 
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
@@ -172,8 +156,7 @@ def tune(
         parts = make_split(series, split, horizon)
         chosen = resolve_space(space)
         task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=chosen.epoch_samples)
-        trial_threads = max(1, threads // workers)
-        objective = Objective(task, chosen, seed=seed, threads=trial_threads, on_epoch=tell.epoch)
+        objective = Objective(task, chosen, seed=seed, threads=max(1, threads // workers), on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
@@ -196,7 +179,7 @@ def tune(
     }
     opened, name = open_storage(shared), study_name or run_name(series.path, series.targets, horizon)
     if precision == "auto":  # a study that goes on keeps the precision that it began with
-        precision = kept_precision(opened, name) or pick_precision(precision, task, objective.space)
+        precision = kept_precision(opened, name) or pick_precision(task, objective.space)
         if precision == "bf16" and not has_bf16(device):
             raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
     objective.precision = settings["precision"] = precision
@@ -210,7 +193,7 @@ def tune(
         resume=resume,
         alone=alone,
     )
-    run = _Run(
+    run = phases.Run(
         series=series,
         parts=parts,
         objective=objective,
@@ -219,31 +202,18 @@ def tune(
         budget=budget,
         seed=seed,
         retrain_seeds=retrain_seeds,
-        threads=threads,
         tell=tell,
     )
     budget.threads = threads
-    budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / trial_threads)
+    budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / objective.threads)
     try:
         with budget.phase("study"):
-            job = Job(
-                storage=study._storage if shared is None else shared,
-                study=study.study_name,
-                sampler=study.sampler,
-                pruner=study.pruner,
-                task=task,
-                space=objective.space,
-                seed=seed,
-                precision=precision,
-                threads=trial_threads,
-                verbosity=optuna.logging.get_verbosity(),
-            )
-            _search(run, job, workers, n_trials, patience, callbacks)
-        best = _winner(study)
+            phases.search(run, shared, workers, n_trials, patience, callbacks)
+        best = phases.winner(study)
         with budget.phase("retrain"):
-            retrained, rows = _retrain(run, best)
+            retrained, rows = phases.train_again(run, best)
         with budget.phase("test"):
-            result = _test(run, retrained, best)
+            result = phases.test(run, retrained, best)
             result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
             result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
@@ -269,43 +239,6 @@ def load(folder: str | Path) -> ForecastModel:
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Run:
-    """What the phases of `tune` share."""
-
-    series: SeriesSet
-    parts: Split
-    objective: Objective
-    everything: Windows  # of all rows; only the retrain and the test are given rows that no trial may see
-    study: optuna.Study
-    budget: Budget
-    seed: int
-    retrain_seeds: int
-    threads: int
-    tell: Progress
-
-    @property
-    def task(self) -> Task:
-        """What the trials share."""
-        return self.objective.task
-
-    @property
-    def samples(self) -> int:
-        """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
-        rows = (self.parts.train, self.parts.final.fit)
-        before, after = (len(self.everything.positions(r, 0, reach_back=False)) for r in rows)
-        return round(self.task.folds[0].samples * after / before)
-
-    def chosen(self) -> list[tuple[FrozenTrial, float]]:
-        """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
-        trials = {t.number: t for t in completed(self.study)}
-        if not trials:
-            return []
-        members = 1 if self.retrain_seeds == 1 else MEMBERS
-        weights = weigh(candidates(self.study), independent=self.task.independent_windows, members=members)
-        return [(trials[number], weight) for number, weight in weights.items()]
-
-
 def _shareable(
     workers: int,
     auto: bool,
@@ -327,142 +260,6 @@ def _shareable(
     if workers > cores:
         tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
     return workers
-
-
-def _search(
-    run: _Run,
-    job: Job,
-    workers: int,
-    n_trials: int | None,
-    patience: int | None,
-    callbacks: Sequence[OptunaCallback],
-) -> None:
-    """Run what is left of the study's budget, in this process or in several workers."""
-    study, objective, budget, tell = run.study, run.objective, run.budget, run.tell
-    stopped = False
-
-    def to_retrain() -> list[FrozenTrial]:
-        return [trial for trial, _ in run.chosen()]
-
-    def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
-        nonlocal stopped
-        tell.trial(trial)
-        if not stopped and (clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps()):
-            stopped = True  # other workers' trials may still end; the reason is said once
-            study.stop()
-
-    def no_longer_helps() -> bool:
-        if patience is None or not gained_nothing(study, patience):
-            return False
-        tell.note(
-            f"stopped after {spent(study)} trials: the last {patience} took less than 1% off the best validation "
-            f"score; for more pass --trials or --timeout, and --resume to go on"
-        )
-        return True
-
-    done = spent(study)
-    if not study.get_trials(deepcopy=False):
-        enqueue_known(study, objective.space)
-    objective.deadline = lambda: budget.trial_end(to_retrain())
-    remaining = None if n_trials is None else max(0, n_trials - done)
-    tell.begin(n_trials, done, budget.left())
-    if remaining == 0 or no_longer_helps():
-        return
-    every = [after_trial, stop_after_failures, *callbacks]
-    if workers > 1:
-        optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
-    else:
-        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
-
-
-def _winner(study: optuna.Study) -> FrozenTrial:
-    ranked = completed(study)
-    if not ranked:
-        reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
-        reason = next((r for r in reversed(reasons) if r), "none was begun")
-        raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
-    return ranked[0]
-
-
-def _member(trial: FrozenTrial, weight: float) -> Member:
-    attrs = trial.user_attrs
-    return Member(
-        trial=trial.number,
-        config=Config.from_params(attrs["config"]),
-        epochs=attrs["best_epoch"],
-        factors=tuple(attrs["factors"]),
-        weight=weight,
-    )
-
-
-def _retrain(run: _Run, best: FrozenTrial) -> tuple[Retrained, str]:
-    """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
-
-    Returns:
-        The models, and the rows that they were trained on: "train+val" or "train".
-    """
-    objective, seed = run.objective, run.seed
-    own = objective.best if objective.best is not None and objective.best.number == best.number else None
-    retrained = retrain(
-        run.everything,
-        run.parts.final.fit,
-        run.task.shape,
-        [_member(trial, weight) for trial, weight in run.chosen()],
-        samples=run.samples,
-        seeds=range(seed, seed + run.retrain_seeds),
-        precision=objective.precision,
-        deadline=run.budget.retrain_end,
-        at_least_one=own is None,
-        threads=run.threads,
-        on_model=run.tell.retrain,
-    )
-    if retrained.seeds:
-        return retrained, "train+val"
-    if own is None:
-        raise StudyError(f"retraining trial {best.number} diverged with every seed; pass another --seed or --space")
-    run.tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
-    return Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),)), "train"
-
-
-def _test(run: _Run, retrained: Retrained, best: FrozenTrial) -> Result:
-    """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
-    series, parts, task, study = run.series, run.parts, run.task, run.study
-    model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
-    windows = Windows(series, task.shape.horizon)
-    positions = windows.positions(parts.test, 0, reach_back=True)
-    fitted = fit_baselines(
-        windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
-    )
-    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
-    # In evaluation mode already, so that threads can share the models.
-    networks = [model.network]
-    if len(retrained.seeds) > 1:
-        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
-    scores = side_by_side(
-        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), run.threads
-    )
-    total, alone = scores[0], scores[1:] or scores
-    block = max(task.shape.horizon, task.shape.period)
-    tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, run.seed))
-    return Result(
-        model=model,
-        study=study,
-        test=tested,
-        best_params=best.user_attrs["config"],
-        record={
-            "schema": record.SCHEMA,
-            "data": record.data_record(series, parts, task.shape.horizon),
-            "study": {},
-            "best": record.best_record(best, series.targets),
-            "test": record.test_record(tested),
-            "retrain": record.retrain_record(retrained, alone, best, series.targets),
-            "baselines": record.baselines_record(task, baselines, series.targets),
-            "skill": record.skill_record(tested, baselines),
-            "findings": [],
-        },
-        windows=windows,
-        test_positions=positions,
-    )
 
 
 def _shown_storage(storage: str | BaseStorage | None) -> str | None:

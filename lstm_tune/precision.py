@@ -55,16 +55,13 @@ def has_bf16(device: str) -> bool:
     return any(ask is not None and ask() for ask in asked)
 
 
-def pick_precision(precision: str, task: Task, space: Space) -> str:
-    """Return "fp32" or "bf16": what was asked for, or ("auto") what pays on the trials that this space makes.
+def pick_precision(task: Task, space: Space) -> str:
+    """Return "fp32" or "bf16": what pays on the trials that this space makes.
 
     Args:
-        precision: "auto", "fp32" or "bf16"; see `check_precision`.
         task: whose windows are trained on.
         space: cut to the task's limits.
     """
-    if precision != "auto":
-        return precision
     if not has_bf16(task.windows.device.type) or not has_large(space, task.shape):
         return "fp32"
     config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))

@@ -55,13 +55,14 @@ ORDER = [
     "progress",
     "workers",
     "preload",
+    "phases",
     "screen",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "study", "budget", "result", "record", "progress", "workers", "api", "cli"}
+OPTUNA = {"objective", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
 
 

@@ -33,27 +33,20 @@ def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypa
     with pytest.raises(UsageError, match=r"neither AVX512-BF16 nor AMX; use --precision auto"):
         check_precision("bf16", "cpu")
     check_precision("auto", "cpu")
-    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
-
-
-def test_what_was_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "speed_up", lambda task, config: pytest.fail("measured"))
-    task = task_of(wave(400))
-    for asked in ("fp32", "bf16"):
-        assert pick_precision(asked, task, space_from_mapping(LARGE)) == asked
+    assert pick_precision(task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1.29, "fp32"), (1.31, "bf16")])
 def test_auto_follows_the_measurement(monkeypatch: pytest.MonkeyPatch, times: float, expected: str) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(precision, "speed_up", lambda task, config: times)
-    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == expected
+    assert pick_precision(task_of(wave(400)), space_from_mapping(LARGE)) == expected
 
 
 def test_space_of_small_nets_is_fp32_without_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(precision, "speed_up", lambda task, config: pytest.fail("measured"))
-    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(SMALL)) == "fp32"
+    assert pick_precision(task_of(wave(400)), space_from_mapping(SMALL)) == "fp32"
 
 
 def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +55,7 @@ def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytes
     monkeypatch.setattr(precision, "speed_up", lambda task, config: measured.append(config) or 2.0)
     task = task_of(wave(400))
     for units in (128, 256):
-        pick_precision("auto", task, space_from_mapping(LARGE | {"hidden_units": units}))
+        pick_precision(task, space_from_mapping(LARGE | {"hidden_units": units}))
     assert measured[0] == measured[1]
     assert measured[0].lookback <= task.limits.max_lookback
     assert gains(measured[0], task.shape)
@@ -74,7 +67,7 @@ def test_what_cannot_be_measured_is_fp32(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(precision, "speed_up", fail)
-    assert pick_precision("auto", task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
+    assert pick_precision(task_of(wave(400)), space_from_mapping(LARGE)) == "fp32"
 
 
 def test_speed_is_measured_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

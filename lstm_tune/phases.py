@@ -1,0 +1,241 @@
+"""The phases of `tune` (study, retrain, test), each a function of one record that they share."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from lstm_tune import record
+from lstm_tune.baselines import fit_baselines
+from lstm_tune.budget import Budget
+from lstm_tune.config import Config
+from lstm_tune.ensemble import MEMBERS, weigh
+from lstm_tune.errors import StudyError
+from lstm_tune.evaluate import bootstrap_interval, score
+from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.objective import Objective
+from lstm_tune.progress import Progress
+from lstm_tune.result import Result, test_score
+from lstm_tune.retrain import Member, Retrained, retrain
+from lstm_tune.series import SeriesSet
+from lstm_tune.split import Split
+from lstm_tune.study import (
+    OptunaCallback,
+    candidates,
+    completed,
+    enqueue_known,
+    gained_nothing,
+    spent,
+    stop_after_failures,
+)
+from lstm_tune.task import Task
+from lstm_tune.train import side_by_side
+from lstm_tune.windows import Windows
+from lstm_tune.workers import Job, optimize
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Run:
+    """What the phases of `tune` share."""
+
+    series: SeriesSet
+    parts: Split
+    objective: Objective
+    everything: Windows  # of all rows; only the retrain and the test are given rows that no trial may see
+    study: optuna.Study
+    budget: Budget
+    seed: int
+    retrain_seeds: int
+    tell: Progress
+
+    @property
+    def task(self) -> Task:
+        """What the trials share."""
+        return self.objective.task
+
+    @property
+    def samples(self) -> int:
+        """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
+        rows = (self.parts.train, self.parts.final.fit)
+        before, after = (len(self.everything.positions(r, 0, reach_back=False)) for r in rows)
+        return round(self.task.folds[0].samples * after / before)
+
+    def chosen(self) -> list[tuple[FrozenTrial, float]]:
+        """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
+        trials = {t.number: t for t in completed(self.study)}
+        if not trials:
+            return []
+        members = 1 if self.retrain_seeds == 1 else MEMBERS
+        weights = weigh(candidates(self.study), independent=self.task.independent_windows, members=members)
+        return [(trials[number], weight) for number, weight in weights.items()]
+
+
+def search(
+    run: Run,
+    storage: str | BaseStorage | None,
+    workers: int,
+    n_trials: int | None,
+    patience: int | None,
+    callbacks: Sequence[OptunaCallback],
+) -> None:
+    """Run what is left of the study's budget, in this process or in several workers.
+
+    Args:
+        run: the study and what it is about.
+        storage: of the study, by which workers find it; None: it is in the memory of this process.
+        workers: processes; 1: this one.
+        n_trials: of the whole study, those that it holds already counted in; None: until time is up.
+        patience: trials without a gain after which the study ends; None: it goes on.
+        callbacks: called in this process after every trial.
+
+    Raises:
+        StudyError: ten trials in a row failed, or the workers cannot work.
+    """
+    study, objective, budget, tell = run.study, run.objective, run.budget, run.tell
+    stopped = False
+
+    def to_retrain() -> list[FrozenTrial]:
+        return [trial for trial, _ in run.chosen()]
+
+    def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+        nonlocal stopped
+        tell.trial(trial)
+        if not stopped and (clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps()):
+            stopped = True  # other workers' trials may still end; the reason is said once
+            study.stop()
+
+    def no_longer_helps() -> bool:
+        if patience is None or not gained_nothing(study, patience):
+            return False
+        tell.note(
+            f"stopped after {spent(study)} trials: the last {patience} took less than 1% off the best validation "
+            f"score; for more pass --trials or --timeout, and --resume to go on"
+        )
+        return True
+
+    done = spent(study)
+    if not study.get_trials(deepcopy=False):
+        enqueue_known(study, objective.space)
+    objective.deadline = lambda: budget.trial_end(to_retrain())
+    remaining = None if n_trials is None else max(0, n_trials - done)
+    tell.begin(n_trials, done, budget.left())
+    if remaining == 0 or no_longer_helps():
+        return
+    every = [after_trial, stop_after_failures, *callbacks]
+    if workers > 1:
+        assert storage is not None
+        job = Job(
+            storage=storage,
+            study=study.study_name,
+            sampler=study.sampler,
+            pruner=study.pruner,
+            task=run.task,
+            space=objective.space,
+            seed=run.seed,
+            precision=objective.precision,
+            threads=objective.threads,
+            verbosity=optuna.logging.get_verbosity(),
+        )
+        optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
+    else:
+        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
+
+
+def winner(study: optuna.Study) -> FrozenTrial:
+    """Return the completed trial of the least value.
+
+    Raises:
+        StudyError: there is none; says why.
+    """
+    ranked = completed(study)
+    if not ranked:
+        reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
+        reason = next((r for r in reversed(reasons) if r), "none was begun")
+        raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
+    return ranked[0]
+
+
+def _member(trial: FrozenTrial, weight: float) -> Member:
+    attrs = trial.user_attrs
+    return Member(
+        trial=trial.number,
+        config=Config.from_params(attrs["config"]),
+        epochs=attrs["best_epoch"],
+        factors=tuple(attrs["factors"]),
+        weight=weight,
+    )
+
+
+def train_again(run: Run, best: FrozenTrial) -> tuple[Retrained, str]:
+    """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
+
+    Returns:
+        The models, and the rows that they were trained on: "train+val" or "train".
+    """
+    objective, seed = run.objective, run.seed
+    own = objective.best if objective.best is not None and objective.best.number == best.number else None
+    retrained = retrain(
+        run.everything,
+        run.parts.final.fit,
+        run.task.shape,
+        [_member(trial, weight) for trial, weight in run.chosen()],
+        samples=run.samples,
+        seeds=range(seed, seed + run.retrain_seeds),
+        precision=objective.precision,
+        deadline=run.budget.retrain_end,
+        at_least_one=own is None,
+        threads=run.budget.threads,
+        on_model=run.tell.retrain,
+    )
+    if retrained.seeds:
+        return retrained, "train+val"
+    if own is None:
+        raise StudyError(f"retraining trial {best.number} diverged with every seed; pass another --seed or --space")
+    run.tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
+    return Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),)), "train"
+
+
+def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
+    """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows."""
+    series, parts, task, study = run.series, run.parts, run.task, run.study
+    model = ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale)
+    windows = Windows(series, task.shape.horizon)
+    positions = windows.positions(parts.test, 0, reach_back=True)
+    fitted = fit_baselines(
+        windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
+    )
+    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
+    # In evaluation mode already, so that threads can share the models.
+    networks = [model.network]
+    if len(retrained.seeds) > 1:
+        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
+    scores = side_by_side(
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), run.budget.threads
+    )
+    total, alone = scores[0], scores[1:] or scores
+    block = max(task.shape.horizon, task.shape.period)
+    tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, run.seed))
+    return Result(
+        model=model,
+        study=study,
+        test=tested,
+        best_params=best.user_attrs["config"],
+        record={
+            "schema": record.SCHEMA,
+            "data": record.data_record(series, parts, task.shape.horizon),
+            "study": {},
+            "best": record.best_record(best, series.targets),
+            "test": record.test_record(tested),
+            "retrain": record.retrain_record(retrained, alone, best, series.targets),
+            "baselines": record.baselines_record(task, baselines, series.targets),
+            "skill": record.skill_record(tested, baselines),
+            "findings": [],
+        },
+        windows=windows,
+        test_positions=positions,
+    )
