@@ -31,16 +31,8 @@ from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
-from lstm_tune.study import (
-    OptunaCallback,
-    create_study,
-    kept_precision,
-    make_pruner,
-    make_sampler,
-    mask_password,
-    open_storage,
-    temporary_journal,
-)
+from lstm_tune.storage import mask_password, open_storage, temporary_journal
+from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler
 from lstm_tune.task import build_task
 from lstm_tune.windows import Windows
 from lstm_tune.workers import check_shareable

@@ -32,7 +32,8 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.objective import Objective
 from lstm_tune.progress import Progress
 from lstm_tune.space import Space
-from lstm_tune.study import OptunaCallback, fail_lost, open_storage
+from lstm_tune.storage import open_storage
+from lstm_tune.study import OptunaCallback, fail_lost
 from lstm_tune.task import Task
 from lstm_tune.train import EpochStats
 

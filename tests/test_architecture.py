@@ -16,6 +16,7 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "findings",
     "allocator",
     "processes",
     "files",
@@ -45,6 +46,7 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "storage",
     "study",
     "budget",
     "retrain",
@@ -62,7 +64,7 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
+OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
 
 

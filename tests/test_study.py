@@ -14,6 +14,11 @@ from support import TINY, task_of, wave
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.objective import Objective
 from lstm_tune.space import space_from_mapping
+from lstm_tune.storage import (
+    journal_storage,
+    mask_password,
+    open_storage,
+)
 from lstm_tune.study import (
     PRUNERS,
     SAMPLERS,
@@ -21,11 +26,8 @@ from lstm_tune.study import (
     create_study,
     enqueue_known,
     gained_nothing,
-    journal_storage,
     make_pruner,
     make_sampler,
-    mask_password,
-    open_storage,
     spent,
     stop_after_failures,
 )
