@@ -11,11 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.findings import SHOWN
+
 _NAMES = {
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
 }
+
+
+_STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
 
 
 def number(value: float | None) -> str:
@@ -83,6 +88,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
+    show_findings(console, record)
     if folder is not None:
         console.print()
         console.print(
@@ -94,6 +100,27 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         journal = Path(folder) / "study.journal"
         if study["storage"] == str(journal.resolve()):
             console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(str(journal))}", style="cyan"))
+
+
+def show_findings(console: Console, record: Mapping[str, Any]) -> None:
+    """Print the verdict, and the gravest findings: severity and code, what is the matter, what to do."""
+    console.print()
+    console.print(Text("Verdict  ", style="bold") + Text(record.get("verdict", "")))
+    findings = record["findings"]
+    if not findings:
+        return
+    console.print()
+    console.print(Text("Findings", style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for finding in findings[:SHOWN]:
+        text = Text(finding["code"], style="bold") + Text(f"  {finding['says']}", style="not bold")
+        table.add_row(Text(finding["severity"], style=_STYLES[finding["severity"]]), text)
+        table.add_row("", Text(finding["advice"], style="dim"))
+    console.print(table)
+    if len(findings) > SHOWN:
+        console.print(Text(f"and {len(findings) - SHOWN} more in result.json", style="dim"))
 
 
 def _trained(record: Mapping[str, Any]) -> str:
