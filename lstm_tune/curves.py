@@ -85,7 +85,8 @@ def underfit(scores: Scores) -> Finding | None:
     if better:
         name = max(better, key=lambda n: better[n])
         evidence |= {"baseline": name, "baseline_fitted_mse_scaled": plain(scores.fit_baselines[name])}
-        says = f"Even on the rows it was trained on the model errs {better[name]:.1f} times as much as {BASELINE_NAMES[name]}."
+        times = f"{better[name]:.1f} times as much as {BASELINE_NAMES[name]}"
+        says = f"Even on the rows it was trained on the model errs {times}."
     else:
         evidence |= {"noise_estimate": plain(scores.noise)}
         says = (

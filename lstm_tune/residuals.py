@@ -352,7 +352,7 @@ def _row_errors(tested: Forecasts) -> tuple[np.ndarray, Floats]:
 def biased(tested: Forecasts) -> Finding | None:
     """The mean error is a tenth of the MSE or more, squared (a quarter: high), and not by chance.
 
-    By chance: Student's t over blocks of two horizons, at 1% over all columns.
+    By chance: Student's t over blocks of two horizons, and √n windows, at least; at 1% over all columns.
     """
     window = _nanmean(tested.error.T)
     found: tuple[float, float, float] | None = None
@@ -366,7 +366,7 @@ def biased(tested: Forecasts) -> Finding | None:
             continue
         mse = float(np.nanmean(np.square(tested.error[here])))
         squares += mse
-        blocks = _blocks(error, max(2 * tested.horizon, 4))
+        blocks = _blocks(error, max(2 * tested.horizon, math.isqrt(len(error))))
         if len(blocks) < _BLOCKS or not blocks.std() > 0:
             continue
         mean = float(error.mean())
