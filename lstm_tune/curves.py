@@ -21,6 +21,7 @@ _REACH = 0.03  # the sum of all steps, below which no weight can have moved by a
 _LATE = 0.02, 0.1  # taken off by the last quarter of the epochs: warn, high
 _OSCILLATES = 0.05, 0.15  # mean upward move from epoch to epoch, of the best value: warn, high
 _RISES = 0.2  # of validation after its best epoch, while the training loss goes on falling
+_PERFECT = 0.02  # of the variance of the train rows: an error of less is none to mend
 _GAP = 2.0, 4.0  # test over fitted rows, in units of the baselines' own: warn, high
 _WASTED = 0.5  # of all epochs, after the best one
 _MANY_AFTER = 8  # epochs after the best one that are no patience any more
@@ -36,19 +37,21 @@ def training_findings(trials: Sequence[TrialRecord], scores: Scores) -> list[Fin
         scores: of the model and the baselines.
     """
     lead = leaders(trials)
-    found = [
-        underfit(scores),
-        overfit(lead, scores),
-        learning_rate_too_high(lead),
+    found = [  # causes before effects
         learning_rate_too_low(lead, trials),
+        learning_rate_too_high(lead),
         too_few_epochs(lead),
-        too_many_epochs(trials),
         batch_size(lead, trials),
         diverged_trials(trials),
+        overfit(lead, scores),
+        underfit(scores),
+        too_many_epochs(trials),
     ]
     codes = {finding.code for finding in found if finding is not None}
     if "learning_rate_too_low" in codes:  # what crawls is still improving, too
         codes.discard("too_few_epochs")
+    if "overfit" in codes:  # what was stopped early because it overfits has not fitted well, either
+        codes.discard("underfit")
     return [finding for finding in found if finding is not None and finding.code in codes]
 
 
@@ -71,31 +74,33 @@ def underfit(scores: Scores) -> Finding | None:
     """Not even the rows that were trained on are fitted: a baseline fits them better, and noise explains far less.
 
     Raised where a baseline has at least 20% less error than the model both on fitted rows and, by 10%, on test rows, or
-    where the model's error on fitted rows is twice the noise estimate (five times: high) and so is that on test rows.
+    where the model's error on fitted rows is twice the noise estimate (five times: high), so is that on test rows, and it
+    is 2% of the variance at least. High, too, where the baseline's error is less by a third.
     """
     better = {
         name: scores.fit / fit
         for name, fit in scores.fit_baselines.items()
         if fit > 0 and scores.fit / fit >= 1.2 and scores.test >= 1.1 * scores.test_baselines.get(name, math.inf)
     }
-    over_noise = min(scores.fit, scores.test) / scores.noise if scores.noise > 0 else math.nan
+    known = scores.noise > 0 and scores.fit >= _PERFECT
+    over_noise = min(scores.fit, scores.test) / scores.noise if known else math.nan
     if not better and not over_noise >= 2:
         return None
     evidence: dict[str, float | str | None] = {"fitted_mse_scaled": plain(scores.fit)}
     if better:
         name = max(better, key=lambda n: better[n])
         evidence |= {"baseline": name, "baseline_fitted_mse_scaled": plain(scores.fit_baselines[name])}
-        times = f"{better[name]:.1f} times as much as {BASELINE_NAMES[name]}"
+        times = f"{_times(better[name])} as much as {BASELINE_NAMES[name]}"
         says = f"Even on the rows it was trained on the model errs {times}."
     else:
         evidence |= {"noise_estimate": plain(scores.noise)}
         says = (
-            f"On the rows it was trained on the model still errs {over_noise:.1f} times as much as similar windows "
-            f"differ by in what follows them: it has not learned what is there."
+            f"On the rows it was trained on the model still errs {_times(over_noise)} as much as what follows similar "
+            f"windows differs: it has not learned what is there."
         )
     return Finding(
         code="underfit",
-        severity="high" if better or over_noise >= 5 else "warn",
+        severity="high" if max([*better.values(), 0.0]) >= 1.5 or over_noise >= 5 else "warn",
         evidence=evidence,
         says=says,
         advice="Give it more capacity and time: higher hidden_units, layers, lookback and epochs, lower dropout and "
@@ -107,7 +112,8 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
     """Training rows are learned by heart.
 
     Raised where the error on test rows over that on fitted rows is 2 times (4: high) the largest such ratio of the
-    forecasts that fit nothing, which tell how much harder the period is; or where validation rises by a fifth after the
+    forecasts that fit nothing, which tell how much harder the period is (the parts that a changed level or swing makes
+    do not count); or where validation rises by a fifth after the
     best epoch while the training loss falls by a tenth and more.
     """
     gaps = {
@@ -115,7 +121,7 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
         for name, fit in scores.fit_baselines.items()
         if name != "ridge" and fit > 0 and name in scores.test_baselines
     }
-    gap = scores.test / scores.fit if scores.fit > 0 else math.nan
+    gap = scores.noisy_test / scores.fit if scores.fit > 0 else math.nan
     excess = gap / max(1.0, *gaps.values()) if gaps else math.nan
     rises = _borne_out(lead, lambda _, curve: _rise(curve), _RISES)
     advice = "Raise dropout or weight_decay, lower hidden_units or layers, keep patience low, or use skip = linear."
@@ -126,6 +132,7 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
             evidence={
                 "fitted_mse_scaled": plain(scores.fit),
                 "test_mse_scaled": plain(scores.test),
+                "of_it_unexplained": plain(scores.noisy_test),
                 "gap": plain(gap),
                 "gap_of_naive_forecasts": plain(max(gaps.values())),
             },
@@ -149,12 +156,13 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
 def _rise(curve: Curve) -> float:
     """Return by how much validation lies above its best at the end, where the training loss fell meanwhile; else 0."""
     after = curve.epochs - curve.best
-    if after < 3 or _flips(curve) > 0.5:
+    if after < 3:
         return 0.0
     before = curve.loss[max(0, curve.best - 1)]
     if not curve.loss[-1] <= 0.9 * before:
         return 0.0
-    return float(np.median(curve.val[-3:]) / curve.val[curve.best] - 1)
+    rise = float(np.median(curve.val[-max(3, after // 3) :]) / curve.val[curve.best] - 1)
+    return rise if rise >= 2 * _oscillation(curve) else 0.0
 
 
 def _flips(curve: Curve) -> float:
@@ -200,7 +208,8 @@ def _oscillation(curve: Curve) -> float:
     moves = np.diff(curve.val[1:])
     if len(moves) < 3 or _flips(curve) < 0.4:
         return 0.0
-    return float(np.maximum(moves, 0).mean() / curve.val.min())
+    # Where next to nothing is left of the error, a part of nothing is no reason to worry.
+    return float(np.maximum(moves, 0).mean() / (curve.val.min() + _PERFECT * curve.val[0]))
 
 
 def _thrown_off(trial: TrialRecord, curve: Curve) -> float:
@@ -280,7 +289,9 @@ def too_few_epochs(lead: Lead) -> Finding | None:
         return None
     curve = lead[0][1]
     k = max(1, curve.epochs // 4)
-    cause = "the time limit" if curve.stopped == "time" else f"its {curve.epochs} epochs"
+    cause = (
+        "the time limit ended it" if curve.stopped == "time" else f"it ended after {_counted(curve.epochs, 'epoch')}"
+    )
     return Finding(
         code="too_few_epochs",
         severity=_severity(late, _LATE[1]),
@@ -290,7 +301,7 @@ def too_few_epochs(lead: Lead) -> Finding | None:
             "late_gain": plain(late, 3),
             "stopped": curve.stopped,
         },
-        says=f"The best trial was still improving when {cause} ended it: the last {_counted(k, 'epoch')} took "
+        says=f"The best trial was still improving when {cause}: the last {_counted(k, 'epoch')} took "
         f"{1 - curve.val[-1] / curve.val[-1 - k]:.1%} off its validation MSE.",
         advice="Give it longer: a higher --timeout."
         if curve.stopped == "time"
@@ -429,4 +440,8 @@ def _in_common(lost: Sequence[TrialRecord], kept: Sequence[TrialRecord]) -> Mapp
 
 
 def _counted(n: int, noun: str) -> str:
-    return noun if n == 1 else f"{n} {noun}s"
+    return f"one {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 100 else "over 100 times"

@@ -97,9 +97,15 @@ class Scores:
     val_baselines: Mapping[str, float]
     test_baselines: Mapping[str, float]
     fit_baselines: Mapping[str, float]
+    unexplained: float = math.nan  # of `test`, what is neither bias nor a swing too small or large; NaN: all of it
     noise: float = math.nan  # an estimate of what no forecast from the past values can go below, on fitted rows
     independent: float = math.inf  # validation windows that do not overlap
     skill_ci95: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of 1 - mse / baseline, on test rows
+
+    @property
+    def noisy_test(self) -> float:
+        """The part of the test MSE that overfitting makes; a level or a swing that has changed is no sign of it."""
+        return self.test if math.isnan(self.unexplained) else min(self.test, self.unexplained)
 
     @property
     def best_baseline(self) -> str | None:

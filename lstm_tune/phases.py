@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,6 +235,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         for name, s in baselines.items()
     }
     forecasts = read_forecasts(recorder, kept, windows, positions, task)
+    parts_of = decompose(forecasts)
     fit = fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale)
     findings = ranked(
         [
@@ -247,6 +249,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
                     val_baselines={name: task.baselines[name][1] for name in baselines},
                     test_baselines={name: s.mse_scaled for name, s in baselines.items()},
                     fit_baselines=fit.baselines,
+                    unexplained=parts_of["rest"] if parts_of["rest"] is not None else math.nan,
                     noise=fit.noise,
                     independent=task.independent_windows,
                     skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in against.items()},
@@ -276,7 +279,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
             "baselines": record.baselines_record(task, baselines, series.targets),
             "skill": record.skill_record(tested, baselines),
             "skill_ci95": record.interval_record(against),
-            "decomposition": decompose(forecasts),
+            "decomposition": parts_of,
             "in_sample": record.in_sample_record(fit),
             "findings": [finding.to_dict() for finding in findings],
         },

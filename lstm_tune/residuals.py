@@ -28,23 +28,22 @@ _FEW_ROWS = 0.01  # of the rows: the worst ones …
 _CARRY = 0.3, 0.5  # … and the share of the MSE that they carry: warn, high
 _LEAST_ROWS = 30
 _BIAS = 0.1, 0.25  # share of the MSE: warn, high
+_LEAST_BIAS = 0.05  # train standard deviations
 _WORSE = 0.02, 0.05  # than a baseline: warn, high
 
 
 def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
-    """Return what the test forecasts say.
+    """Return what the test forecasts say; `worse_than_baseline` is apart.
 
     Args:
         tested: the forecasts, or a part of them.
         scores: of the model and the baselines, on all test windows.
     """
-    flat = predicts_the_mean(tested, scores)
     found = [
-        worse_than_baseline(scores),
-        flat or copies_last_value(tested, scores),
-        missed_seasonality(tested),
-        biased(tested),
         outliers_dominate(tested),
+        biased(tested),
+        missed_seasonality(tested),
+        predicts_the_mean(tested, scores) or copies_last_value(tested, scores),
     ]
     return [finding for finding in found if finding is not None]
 
@@ -223,20 +222,22 @@ def _correlation(a: Floats, b: Floats, there: np.ndarray) -> float:
 
 
 def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
-    """The forecast is nearly constant: its variance is under a tenth of that of the actual values.
+    """The forecast is nearly constant: the square of its range is under a tenth of that of the actual values.
 
-    High where a baseline is 5% better: then there is something to forecast.
+    The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5% better: then there is something to forecast.
     """
     forecast, actual = 0.0, 0.0
     for channel in np.unique(tested.channel):
         f, y = _parts(tested, channel)
         if np.isfinite(y).any():
-            forecast, actual = forecast + float(np.nanvar(f)), actual + float(np.nanvar(y))
+            forecast, actual = forecast + _range(f) ** 2, actual + _range(y) ** 2
     if not actual > 0 or forecast >= _FLAT * actual:
         return None
     name = scores.best_baseline
     better = name is not None and scores.test_baselines[name] < (1 - _CLEARLY) * scores.test
-    says = f"The forecast is nearly constant: its variance is {forecast / actual:.1%} of that of the actual values"
+    says = (
+        f"The forecast is nearly constant: its range is {math.sqrt(forecast / actual):.0%} of that of the actual values"
+    )
     if better and name is not None:
         says += f", although {BASELINE_NAMES[name]} shows that there is something to forecast."
         advice = "Raise learning_rate, epochs and hidden_units, lower dropout and weight_decay, or use skip = linear."
@@ -246,10 +247,18 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     return Finding(
         code="predicts_the_mean",
         severity="high" if better else "warn",
-        evidence={"variance_ratio": plain(forecast / actual, 3), "skill_of_best_baseline": _skill(name, scores)},
+        evidence={
+            "range_ratio": plain(math.sqrt(forecast / actual), 3),
+            "skill_of_best_baseline": _skill(name, scores),
+        },
         says=says,
         advice=advice,
     )
+
+
+def _range(x: Floats) -> float:
+    low, high = np.nanquantile(x, [0.05, 0.95])
+    return float(high - low)
 
 
 def _skill(name: str | None, scores: Scores) -> float | None:
@@ -350,7 +359,7 @@ def _row_errors(tested: Forecasts) -> tuple[np.ndarray, Floats]:
 
 
 def biased(tested: Forecasts) -> Finding | None:
-    """The mean error is a tenth of the MSE or more, squared (a quarter: high), and not by chance.
+    """The mean error, squared, is a tenth of the MSE or more (a quarter: high), 5% of the spread, and not by chance.
 
     By chance: Student's t over blocks of two horizons, and √n windows, at least; at 1% over all columns.
     """
@@ -372,7 +381,7 @@ def biased(tested: Forecasts) -> Finding | None:
         mean = float(error.mean())
         t = float(blocks.mean() / blocks.std(ddof=1) * math.sqrt(len(blocks)))
         chance = 2 * float(stdtr(len(blocks) - 1, -abs(t))) * len(channels)
-        if chance < 0.01 and (found is None or mean**2 > found[0] ** 2):
+        if chance < 0.01 and abs(mean) >= _LEAST_BIAS and (found is None or mean**2 > found[0] ** 2):
             found = mean, chance, mean**2 / mse
     if found is None:
         return None

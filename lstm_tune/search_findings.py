@@ -120,7 +120,8 @@ def _as_good(trial: TrialRecord, best: TrialRecord, noise: float) -> bool:
 def validation_overfit(scores: Scores) -> Finding | None:
     """The test error is far above the validation error, and not because the test period is harder.
 
-    How much harder it is, the baselines tell: the largest of their own ratios. Raised where the model's ratio is above
+    How much harder it is, the baselines tell: the largest of their own ratios. The parts of the test error that a
+    changed level or swing makes do not count. Raised where the model's ratio is above
     that by a factor of 1.3 + 3/√n, n validation windows that do not overlap; high at one and a half times that.
     """
     harder = [
@@ -130,7 +131,7 @@ def validation_overfit(scores: Scores) -> Finding | None:
     ]
     if not harder or not scores.val > 0:
         return None
-    ratio = scores.test / scores.val
+    ratio = scores.noisy_test / scores.val
     limit = _EXCESS + 3 / math.sqrt(max(scores.independent, 1.0))
     excess = ratio / max(1.0, *harder)
     if not excess >= limit:

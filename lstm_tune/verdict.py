@@ -9,7 +9,7 @@ from typing import Any
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
 from lstm_tune.findings import SEARCH_CODES, Finding, ranked
-from lstm_tune.residuals import forecast_findings
+from lstm_tune.residuals import forecast_findings, worse_than_baseline
 from lstm_tune.search_findings import Retrain, search_findings
 
 # What a finding says of the MSE, as part of a sentence: "…, because {cause}".
@@ -62,8 +62,9 @@ def study_findings(
     """
     return ranked(
         [
-            *forecast_findings(tested, scores),
+            *filter(None, [worse_than_baseline(scores)]),
             *training_findings(trials, scores),
+            *forecast_findings(tested, scores),
             *search_findings(trials, scores, retrain, edges, searched),
         ]
     )
@@ -94,10 +95,10 @@ def _comparison(record: Mapping[str, Any]) -> str:
     if name is None or skill is None:
         return f"{what} has no baseline to compare with."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
-    against = f"{BASELINE_NAMES.get(name, name)} ({other:.4g}), the best forecast without an LSTM"
+    against = f"that of {BASELINE_NAMES.get(name, name)} ({other:.4g}), the best forecast without an LSTM"
     if abs(skill) < 0.005:
-        return f"{what} is level with that of {against}."
-    size = f"{skill:.0%} below" if skill > 0 else f"{-skill:.0%} above"
+        return f"{what} is level with {against}."
+    size = f"{skill:.0%} below" if skill > 0 else f"{-skill:.0%} above" if skill > -1 else f"{1 - skill:.1f} times"
     low, high = _interval(record, name)
     if math.isnan(low):
         sure = "on too few windows to tell whether by chance"
@@ -105,7 +106,7 @@ def _comparison(record: Mapping[str, Any]) -> str:
         sure = "by more than chance explains"
     else:
         sure = "though that may be chance"
-    return f"{what} is {size} that of {against}, {sure}."
+    return f"{what} is {size} {against}, {sure}."
 
 
 def _interval(record: Mapping[str, Any], name: str) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Findings on training, forecasts and search: for each code a case that raises it, and one close to it that must not."""
+"""Findings on training, forecasts and search: for each code a case that raises it, and one near it that must not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_tune.config import Config
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import Curve, Forecasts, Scores, TrialRecord
 from lstm_tune.findings import Finding
-from lstm_tune.residuals import compare, decompose, forecast_findings
+from lstm_tune.residuals import compare, decompose, forecast_findings, worse_than_baseline
 from lstm_tune.search_findings import Retrain, go_on_or_stop, search_findings, widenable
 from lstm_tune.space import Limits, space_from_mapping
 
@@ -426,17 +426,15 @@ def test_bias_of_one_of_many_columns_is_measured_against_all_of_their_error() ->
 
 
 def test_worse_than_baseline_is_high_only_beyond_chance() -> None:
-    y, f = ar(100, 0.7, seed=0)
-    tested = forecasts(y, f)
     sure = scores(test=0.6, skill_ci95={"ridge": (-0.5, -0.1)})
-    found = code_of(forecast_findings(tested, sure), "worse_than_baseline")
+    found = worse_than_baseline(sure)
     assert found is not None
     assert (found.severity, found.evidence["baseline"]) == ("high", "ridge")
     unsure = scores(test=0.6, skill_ci95={"ridge": (-0.9, 0.2)})
-    found = code_of(forecast_findings(tested, unsure), "worse_than_baseline")
+    found = worse_than_baseline(unsure)
     assert found is not None
     assert found.severity == "warn"
-    assert code_of(forecast_findings(tested, scores(test=0.453)), "worse_than_baseline") is None
+    assert worse_than_baseline(scores(test=0.453)) is None
 
 
 def test_comparison_knows_chance_from_merit() -> None:
@@ -664,6 +662,7 @@ def clean_forecasts(seed: int) -> tuple[Forecasts, Scores]:
 ALARMS: Mapping[str, Callable[[int], list[Finding]]] = {
     "training": lambda seed: training_findings(healthy_study(seed), clean_forecasts(seed)[1]),
     "forecasts": lambda seed: forecast_findings(*clean_forecasts(seed)),
+    "baselines": lambda seed: [*filter(None, [worse_than_baseline(clean_forecasts(seed)[1])])],
     "search": lambda seed: searching(healthy_study(seed), scores=clean_forecasts(seed)[1]),
 }
 
