@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lstm_tune.evidence import BASELINE_NAMES, Curve, Scores, TrialRecord, leaders, median, plain
+from lstm_tune.evidence import BASELINE_NAMES, Curve, Floats, Scores, TrialRecord, leaders, median, plain
 from lstm_tune.findings import Finding, Severity
 
 _ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
 _REACH = 0.03  # the sum of all steps, below which no weight can have moved by as much as it began with
 _LATE = 0.02, 0.1  # taken off by the last quarter of the epochs: warn, high
-_OSCILLATES = 0.05, 0.15  # mean upward move from epoch to epoch, of the best value: warn, high
+_OSCILLATES = 0.05, 0.15  # mean upward move from epoch to epoch, of the median: warn, high
+_JUMPS = 0.3  # mean upward move that needs no more than a jump and back
 _RISES = 0.2  # of validation after its best epoch, while the training loss goes on falling
 _PERFECT = 0.02  # of the variance of the train rows: an error of less is none to mend
 _GAP = 2.0, 4.0  # test over fitted rows, in units of the baselines' own: warn, high
@@ -74,8 +75,8 @@ def underfit(scores: Scores) -> Finding | None:
     """Not even the rows that were trained on are fitted: a baseline fits them better, and noise explains far less.
 
     Raised where a baseline has at least 20% less error than the model both on fitted rows and, by 10%, on test rows, or
-    where the model's error on fitted rows is twice the noise estimate (five times: high), so is that on test rows, and it
-    is 2% of the variance at least. High, too, where the baseline's error is less by a third.
+    where the model's error on fitted rows is twice the noise estimate (five times: high), so is that on test rows, and
+    it is 2% of the variance at least. High, too, where the baseline's error is less by a third.
     """
     better = {
         name: scores.fit / fit
@@ -161,20 +162,22 @@ def _rise(curve: Curve) -> float:
     before = curve.loss[max(0, curve.best - 1)]
     if not curve.loss[-1] <= 0.9 * before:
         return 0.0
-    rise = float(np.median(curve.val[-max(3, after // 3) :]) / curve.val[curve.best] - 1)
-    return rise if rise >= 2 * _oscillation(curve) else 0.0
+    best = curve.val[curve.best]
+    rise = float((np.median(curve.val[-max(3, after // 3) :]) - best) / (best + _PERFECT * curve.val[0]))
+    return rise if rise >= 2 * _oscillation(curve) and _swing(curve.loss, curve.loss[0]) < 2 * _OSCILLATES[0] else 0.0
 
 
-def _flips(curve: Curve) -> float:
-    """Return the share of epochs at which validation turns from falling to rising or back; the first one aside."""
-    moves = np.sign(np.diff(curve.val[1:]))
+def _flips(values: Floats) -> float:
+    """Return the share of steps at which the values turn from falling to rising or back."""
+    moves = np.sign(np.diff(values))
     return float(np.mean(moves[1:] != moves[:-1])) if len(moves) > 1 else 0.0
 
 
 def learning_rate_too_high(lead: Lead) -> Finding | None:
     """Steps overshoot: validation jumps up and down, or training makes the model worse than untrained, or stalls.
 
-    Oscillating: it turns at 40% of the epochs at least, and the mean upward move is 5% of the best value (15%: high).
+    Oscillating: it turns at 40% of the epochs at least, and the mean upward move is 5% of the median (15%: high), or
+    the training loss does so by twice as much.
     """
     ups = _borne_out(lead, lambda _, curve: _oscillation(curve), _OSCILLATES[0])
     worse = _borne_out(lead, _thrown_off, 1.5)
@@ -185,7 +188,7 @@ def learning_rate_too_high(lead: Lead) -> Finding | None:
     if worse:
         says = f"Training at a learning rate of {rate:g} only made the best trial worse: no epoch beats its start."
     else:
-        says = f"From epoch to epoch validation jumps up by {ups:.0%} of its best value on average: steps overshoot."
+        says = f"From epoch to epoch the error jumps up by {ups:.0%} on average, and down again: steps overshoot."
     return Finding(
         code="learning_rate_too_high",
         severity="high" if worse else _severity(ups, _OSCILLATES[1]),
@@ -193,7 +196,7 @@ def learning_rate_too_high(lead: Lead) -> Finding | None:
             "learning_rate": rate,
             "optimizer": trial.config.get("optimizer"),
             "mean_rise": plain(_oscillation(curve), 3),
-            "turns": plain(_flips(curve), 3),
+            "turns": plain(_flips(curve.val[1:]), 3),
             "best_epoch": curve.best,
         },
         says=says,
@@ -204,12 +207,19 @@ def learning_rate_too_high(lead: Lead) -> Finding | None:
 
 
 def _oscillation(curve: Curve) -> float:
-    """Return the mean upward move of validation, over its best value, where it turns often enough; else 0."""
-    moves = np.diff(curve.val[1:])
-    if len(moves) < 3 or _flips(curve) < 0.4:
+    """Return the larger of the oscillations of validation and, at half its size, of the training loss."""
+    return max(_swing(curve.val[1:], curve.val[0]), _swing(curve.loss, curve.loss[0]) / 2)
+
+
+def _swing(values: Floats, first: float) -> float:
+    """Return the mean upward move, over the median, of values that turn often, or jump far and come back; else 0."""
+    values = values[np.isfinite(values)]
+    moves = np.diff(values)
+    if len(moves) < 3:
         return 0.0
     # Where next to nothing is left of the error, a part of nothing is no reason to worry.
-    return float(np.maximum(moves, 0).mean() / (curve.val.min() + _PERFECT * curve.val[0]))
+    swing = float(np.maximum(moves, 0).mean() / (np.median(values) + _PERFECT * abs(first)))
+    return swing if _flips(values) >= (0.4 if swing < _JUMPS else 0.25) else 0.0
 
 
 def _thrown_off(trial: TrialRecord, curve: Curve) -> float:

@@ -224,7 +224,8 @@ def _correlation(a: Floats, b: Floats, there: np.ndarray) -> float:
 def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     """The forecast is nearly constant: the square of its range is under a tenth of that of the actual values.
 
-    The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5% better: then there is something to forecast.
+    The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5%
+    better: then there is something to forecast.
     """
     forecast, actual = 0.0, 0.0
     for channel in np.unique(tested.channel):

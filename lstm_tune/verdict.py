@@ -39,6 +39,7 @@ _CAUSES = {
     "biased": "the forecasts are off to one side",
     "validation_overfit": "the winner suits the validation rows alone",
 }
+_LIKE_NOISE = 1.25  # times the noise estimate
 _NO_FAULT = {"seasonality"}  # to know, not to mend
 
 
@@ -120,7 +121,10 @@ def _because(causes: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> 
         beaten = any(f["code"] == "worse_than_baseline" for f in record["findings"])
         if beaten:
             return "Nothing else looks wrong in data, training or forecasts."
-        return "Nothing looks wrong in data, training or forecasts: what is left of the error looks like noise."
+        fit, noise = (record.get("in_sample", {}).get(key) for key in ("mse_scaled", "noise_estimate"))
+        noisy = fit is not None and noise is not None and fit <= _LIKE_NOISE * noise
+        rest = ": what is left is about as much as similar windows differ by" if noisy else ""
+        return f"Nothing looks wrong in data, training or forecasts{rest}."
     named = [_CAUSES[f["code"]] for f in grave[:3]]
     return f"What keeps it up: {_joined(named)}."
 
