@@ -17,11 +17,12 @@ from lstm_tune.findings import Finding, Severity
 
 _ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
+_MORE = 1.02  # times a baseline's validation MSE: there is more to gain
 _REACH = 0.03  # the sum of all steps, below which no weight can have moved by as much as it began with
 _LATE = 0.02, 0.1  # taken off by the last quarter of the epochs: warn, high
 _OSCILLATES = 0.05, 0.15  # mean upward move from epoch to epoch, of the median: warn, high
 _JUMPS = 0.3  # mean upward move that needs no more than a jump and back
-_RISES = 0.2  # of validation after its best epoch, while the training loss goes on falling
+_RISES = 0.2, 0.5  # of validation after its best epoch, while the training loss goes on falling: info, warn
 _PERFECT = 0.02  # of the variance of the train rows: an error of less is none to mend
 _GAP = 2.0, 4.0  # test over fitted rows, in units of the baselines' own: warn, high
 _WASTED = 0.5  # of all epochs, after the best one
@@ -39,7 +40,7 @@ def training_findings(trials: Sequence[TrialRecord], scores: Scores) -> list[Fin
     """
     lead = leaders(trials)
     found = [  # causes before effects
-        learning_rate_too_low(lead, trials),
+        learning_rate_too_low(lead, trials, scores),
         learning_rate_too_high(lead),
         too_few_epochs(lead),
         batch_size(lead, trials),
@@ -114,8 +115,8 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
 
     Raised where the error on test rows over that on fitted rows is 2 times (4: high) the largest such ratio of the
     forecasts that fit nothing, which tell how much harder the period is (the parts that a changed level or swing makes
-    do not count); or where validation rises by a fifth after the
-    best epoch while the training loss falls by a tenth and more.
+    do not count). Or, a lesser sign, since the best epoch's weights are kept: validation rises by a fifth after the
+    best epoch (a half: warn) while the training loss falls by a tenth and more.
     """
     gaps = {
         name: scores.test_baselines[name] / fit
@@ -124,8 +125,8 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
     }
     gap = scores.noisy_test / scores.fit if scores.fit > 0 else math.nan
     excess = gap / max(1.0, *gaps.values()) if gaps else math.nan
-    rises = _borne_out(lead, lambda _, curve: _rise(curve), _RISES)
-    advice = "Raise dropout or weight_decay, lower hidden_units or layers, keep patience low, or use skip = linear."
+    rises = _borne_out(lead, lambda _, curve: _rise(curve), _RISES[0])
+    advice = _less_capacity(lead[0][0].config if lead else {})
     if excess >= _GAP[0]:
         return Finding(
             code="overfit",
@@ -146,12 +147,20 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
     curve = lead[0][1]
     return Finding(
         code="overfit",
-        severity="warn",
+        severity="warn" if rises >= _RISES[1] else "info",
         evidence={"best_epoch": curve.best, "epochs": curve.epochs, "validation_rise": plain(rises, 3)},
         says=f"After epoch {curve.best} of the best trial validation got worse by {rises:.0%} while the training loss "
         f"went on falling; the weights of epoch {curve.best} were kept.",
         advice=advice,
     )
+
+
+def _less_capacity(config: Mapping[str, object]) -> str:
+    """Return what takes capacity from a configuration, without what it has already."""
+    ways = ["raise dropout or weight_decay", "lower hidden_units"]
+    ways += ["lower layers"] if config.get("layers") != 1 else []
+    ways += ["use skip = linear"] if config.get("skip") != "linear" else []
+    return f"To learn less by heart, {', '.join(ways[:-1])} or {ways[-1]}."
 
 
 def _rise(curve: Curve) -> float:
@@ -231,14 +240,18 @@ def _thrown_off(trial: TrialRecord, curve: Curve) -> float:
     return float(curve.val[1] / curve.val[0]) if curve.best == 0 else 0.0
 
 
-def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord]) -> Finding | None:
+def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Scores) -> Finding | None:
     """Training crawls: small gains that stay as large to the end, or steps too small to move a weight.
 
-    Not where another trial learned three times as fast and ended no better: then slow steps are what the data want.
+    The former only while a baseline shows that there is more to gain: noise is learned slowly, too. Neither where
+    another trial learned three times as fast and ended no better: then slow steps are what the data want.
     """
     if not lead or not _borne_out(lead, _crawls, 1.0):
         return None
     trial, curve = lead[0]
+    more = scores.val >= _MORE * min(scores.val_baselines.values(), default=math.inf)
+    if not more and not _cannot_move(trial, curve):
+        return None
     rate, value = trial.config.get("learning_rate"), trial.value
     faster = [
         t
@@ -273,7 +286,7 @@ def _crawls(trial: TrialRecord, curve: Curve) -> float:
     gain = 1 - curve.val.min() / curve.val[0]
     if curve.epochs < 2 or gain >= _SLOW or curve.val.max() > 1.5 * curve.val[0]:
         return 0.0
-    if trial.config.get("optimizer") in _ADAM and float(curve.lr.sum()) * curve.steps < _REACH:
+    if _cannot_move(trial, curve):
         return 1.0
     plain_start = all(trial.config.get(name) == "none" for name in ("skip", "window_norm", "difference"))
     if plain_start and curve.epochs >= 3 and np.abs(curve.val / curve.val[0] - 1).max() < 1e-3:
@@ -287,6 +300,11 @@ def _crawls(trial: TrialRecord, curve: Curve) -> float:
     if first <= 0 or not 0 < spent[middle] < spent[-1]:
         return 0.0
     return float(second / (spent[-1] - spent[middle]) >= 0.5 * first / spent[middle])
+
+
+def _cannot_move(trial: TrialRecord, curve: Curve) -> bool:
+    """Return whether all steps together are too short for any weight to change by much."""
+    return trial.config.get("optimizer") in _ADAM and float(curve.lr.sum()) * curve.steps < _REACH
 
 
 def too_few_epochs(lead: Lead) -> Finding | None:

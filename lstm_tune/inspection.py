@@ -175,12 +175,16 @@ def _noise(windows: Windows, positions: Tensor, context: int, scale: TargetScale
 def noise_estimate(history: Floats, target: Floats, row: NDArray[np.int64]) -> float:
     """Return the delta test's noise in `target` (n, H) given `history` (n, X), where first targets stand at `row`."""
     apart = np.abs(row[:, None] - row) >= target.shape[1]
+    chance = np.random.default_rng(0).random(apart.shape)  # decides between windows that are equally alike
+    last = history[:, -1:]
     least = math.inf
     for d in (d for d in _EMBEDDINGS if d <= history.shape[1]):
         seen = history[:, -d:]
-        for x, y in ((seen, target), (seen - seen[:, -1:], target - history[:, -1:])):
+        relative = [(seen - last, target - last)] if d > 1 else []  # the last value minus itself tells nothing
+        for x, y in ((seen, target), *relative):
             squares = np.square(x).sum(1)
-            distance = np.where(apart, squares[:, None] + squares - 2 * x @ x.T, np.inf)
+            distance = squares[:, None] + squares - 2 * x @ x.T + 1e-9 * squares.mean() * chance
+            distance[~apart] = np.inf
             nearest = distance.argmin(1)
             found = np.isfinite(distance[np.arange(len(x)), nearest])
             if found.any():

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_tune.findings import SHOWN
+from lstm_tune.findings import SHOWN, number
 
 _NAMES = {
     "persistence": "persistence (last value)",
@@ -21,16 +21,6 @@ _NAMES = {
 
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
-
-
-def number(value: float | None) -> str:
-    """Return a number in at most five significant digits, without an exponent where that stays short."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.4g}"
-    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
-    return f"{float(text):,.10g}"
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:

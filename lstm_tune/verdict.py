@@ -8,7 +8,7 @@ from typing import Any
 
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
-from lstm_tune.findings import SEARCH_CODES, Finding, ranked
+from lstm_tune.findings import SEARCH_CODES, Finding, number, ranked
 from lstm_tune.residuals import forecast_findings, worse_than_baseline
 from lstm_tune.search_findings import Retrain, search_findings
 
@@ -90,13 +90,13 @@ def _comparison(record: Mapping[str, Any]) -> str:
     test, baselines = record["test"], record["baselines"]
     single = not isinstance(test["mse"], Mapping)
     own = test["mse"] if single else test["mse_scaled"]
-    what = f"The {'' if single else 'scaled '}test MSE of {own:.4g}"
+    what = f"The {'' if single else 'scaled '}test MSE of {number(own)}"
     name = min(baselines, key=lambda n: baselines[n]["test_mse_scaled"], default=None)
     skill = None if name is None else record["skill"].get(name)
     if name is None or skill is None:
         return f"{what} has no baseline to compare with."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
-    against = f"that of {BASELINE_NAMES.get(name, name)} ({other:.4g}), the best forecast without an LSTM"
+    against = f"that of {BASELINE_NAMES.get(name, name)} ({number(other)}), the best forecast without an LSTM"
     if abs(skill) < 0.005:
         return f"{what} is level with {against}."
     size = f"{skill:.0%} below" if skill > 0 else f"{-skill:.0%} above" if skill > -1 else f"{1 - skill:.1f} times"

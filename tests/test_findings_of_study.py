@@ -217,23 +217,26 @@ def test_learning_rate_is_too_high_where_training_only_makes_it_worse() -> None:
 
 def test_learning_rate_is_too_low_where_training_crawls() -> None:
     crawls = trial(1 - 0.005 * np.arange(11), learning_rate=1e-5)
-    found = training(crawls)
+    found = training(crawls, val=0.95)
     assert code_of(found, "learning_rate_too_low") is not None
     assert code_of(found, "too_few_epochs") is None  # said already
     # A schedule that ends at 0 slows down by itself.
     rates = 1e-5 * 0.5 * (1 + np.cos(np.pi * np.arange(1, 11) / 10))
     annealed = 1 - 50 * np.concatenate([[0], np.cumsum(rates)]) * 10
     crawls = trial(annealed, rates=rates.tolist(), learning_rate=1e-5, schedule="cosine")
-    assert code_of(training(crawls), "learning_rate_too_low") is not None
+    assert code_of(training(crawls, val=0.95), "learning_rate_too_low") is not None
+    slow = trial(1 - 0.005 * np.arange(11))
+    assert code_of(training(slow, val=0.95), "learning_rate_too_low") is not None
+    assert code_of(training(slow, val=0.4), "learning_rate_too_low") is None  # nothing shows that there is more
 
 
 def test_learning_rate_is_not_too_low_where_faster_trials_end_no_better() -> None:
     slow = trial(0.5 - 0.001 * np.arange(11), learning_rate=2e-4, skip="linear")
     fast = trial([0.5, 0.52, 0.55, 0.6], number=1, learning_rate=2e-3, skip="linear", stopped="patience")
-    assert code_of(training(slow), "learning_rate_too_low") is not None
-    assert code_of(training(slow, fast), "learning_rate_too_low") is None
+    assert code_of(training(slow, val=0.49), "learning_rate_too_low") is not None
+    assert code_of(training(slow, fast, val=0.49), "learning_rate_too_low") is None
     settled = trial([0.5, 0.46, 0.45, 0.449, 0.4485, 0.4484, 0.4483], skip="linear")
-    assert code_of(training(settled), "learning_rate_too_low") is None
+    assert code_of(training(settled, val=0.49), "learning_rate_too_low") is None
 
 
 def test_steps_that_cannot_move_a_weight_are_too_low_whatever_the_curve() -> None:
