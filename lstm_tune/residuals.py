@@ -20,7 +20,7 @@ from lstm_tune.findings import Finding
 _BLOCKS = 4  # fewer blocks can tell nothing
 _MOST_BLOCKS = 200
 _COPY = 0.8  # correlation of the forecast with the last value
-_NO_GAIN = 0.02  # of persistence's error
+_NO_GAIN = 0.02  # of the error of persistence, or of the mean
 _FLAT = 0.1  # variance of the forecast, over that of the actual values
 _CLEARLY = 0.05  # by which a baseline must be better before it counts
 _SEASON = 0.3, 0.6  # residual autocorrelation at the season: warn, high
@@ -225,13 +225,15 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     """The forecast is nearly constant: the square of its range is under a tenth of that of the actual values.
 
     The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5%
-    better: then there is something to forecast.
+    better: then there is something to forecast. Else a warning where the MSE is not 2% below that of the test rows' own
+    mean, and for information where it is: far ahead, or of weak memory, a good forecast is close to the mean.
     """
-    forecast, actual = 0.0, 0.0
+    forecast, actual, variance = 0.0, 0.0, 0.0
     for channel in np.unique(tested.channel):
         f, y = _parts(tested, channel)
         if np.isfinite(y).any():
             forecast, actual = forecast + _range(f) ** 2, actual + _range(y) ** 2
+            variance += float(np.nanvar(y)) / len(np.unique(tested.channel))
     if not actual > 0 or forecast >= _FLAT * actual:
         return None
     name = scores.best_baseline
@@ -243,13 +245,14 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
         says += f", although {BASELINE_NAMES[name]} shows that there is something to forecast."
         advice = "Raise learning_rate, epochs and hidden_units, lower dropout and weight_decay, or use skip = linear."
     else:
-        says += ", and nothing that was tried finds more in the past values than their mean."
+        says += ", and nothing that was tried finds much more in the past values than their mean."
         advice = "Look for covariates (--past, --future, --calendar) or forecast sums of rows; tuning will not help."
     return Finding(
         code="predicts_the_mean",
-        severity="high" if better else "warn",
+        severity="high" if better else "warn" if scores.test >= (1 - _NO_GAIN) * variance else "info",
         evidence={
             "range_ratio": plain(math.sqrt(forecast / actual), 3),
+            "r2": plain(1 - scores.test / variance, 3) if variance > 0 else None,
             "skill_of_best_baseline": _skill(name, scores),
         },
         says=says,
@@ -271,7 +274,9 @@ def missed_seasonality(tested: Forecasts) -> Finding | None:
     """The errors come back after a season: their autocorrelation peaks there.
 
     Looked at for the first step and for the last one, at the first multiple of the season that is not below the step,
-    since the errors of optimal forecasts of h rows are correlated over h - 1 rows only. Raised where it is 0.3 at
+    since the errors of optimal forecasts of h rows are correlated over h - 1 rows only. A season can take off about the
+    squared autocorrelation of that step's error; where that is less than 9% of the mean over all steps, it is for
+    information. Raised where it is 0.3 at
     least (0.6: high), above Bartlett's (1946) 3.3 standard errors, and 0.15 above that at half a season more and less.
     """
     error = tested.error
@@ -297,13 +302,16 @@ def missed_seasonality(tested: Forecasts) -> Finding | None:
     if best is None:
         return None
     strength, period, step, lag = best
+    mses = _nanmean(np.square(error))
+    felt = strength * math.sqrt(min(1.0, float(mses[step - 1] / np.nanmean(mses))))
     return Finding(
         code="missed_seasonality",
-        severity="high" if strength >= _SEASON[1] else "warn",
+        severity="high" if felt >= _SEASON[1] else "warn" if felt >= _SEASON[0] else "info",
         evidence={"period": period, "lag": lag, "step": step, "autocorrelation": plain(strength, 3)},
         says=f"The errors repeat themselves after {lag} rows (autocorrelation {strength:.2f} at step {step}): a season "
         f"of {period} rows is left in them.",
-        advice=f"Use a lookback of {period} rows or more, difference = seasonal or skip = seasonal, or --calendar.",
+        advice=f"Let the model see it: lookback of several seasons (such as {3 * period} rows), difference = seasonal, "
+        f"skip = seasonal, or --calendar.",
     )
 
 
@@ -343,8 +351,8 @@ def outliers_dominate(tested: Forecasts) -> Finding | None:
         evidence={"rows": few, "of_rows": len(error), "share": plain(share, 3), "worst": named},
         says=f"{share:.0%} of the squared error comes from {'one' if few == 1 else few} of {len(error):,} test rows "
         f"({'' if few == len(named) else 'among them '}{', '.join(named)}).",
-        advice="Look at these rows: what is an error in the data, leave empty; else train with loss = huber or mae and "
-        "outlier_clip = 5, and judge by the MAE, too.",
+        advice="Look at these rows: leave empty what is an error in the data, give what was known beforehand (such as "
+        "holidays) as --future, and search loss = huber and outlier_clip = 5.",
     )
 
 

@@ -16,6 +16,7 @@ _LEAST = 8  # trials, below which nothing is said of what more would bring
 _GAIN = 0.01, 0.05  # of the best value: worth more trials, and worth them much
 _LATELY = 12  # trials: the patience of a study without a budget
 _EXCESS = 1.3  # of the test/validation ratio over the baselines' own, beside a part that shrinks with the windows
+_LEAST_TRIALS = 3  # known configurations that are tried first lie on bounds by nature
 _OUTER = 0.2  # of the trials: those nearest to a bound
 
 
@@ -151,12 +152,12 @@ def validation_overfit(scores: Scores) -> Finding | None:
 
 
 def space_edge(trials: Sequence[TrialRecord], edges: Sequence[tuple[str, str, float]]) -> Finding | None:
-    """The winner lies on a bound of the space: what is best may lie beyond.
+    """The winner of three trials or more lies on a bound of the space: what is best may lie beyond.
 
     A warning where, in addition, the fifth of the trained trials nearest to the bound is better than the rest in the
     median by 2%.
     """
-    if not edges:
+    if not edges or sum(t.trained for t in trials) < _LEAST_TRIALS:
         return None
     pulls = {name: _pull(trials, name, side) for name, side, _ in edges}
     strong = [name for name, pull in pulls.items() if pull >= 0.02]

@@ -531,6 +531,7 @@ def test_space_edge_is_a_warning_where_trials_get_better_towards_it() -> None:
     assert found is not None
     assert found.severity == "info"
     assert code_of(searching(better), "space_edge") is None
+    assert code_of(searching(better[:2], edges=edges), "space_edge") is None
 
 
 def test_edges_are_those_of_active_parameters_that_a_file_could_widen() -> None:
@@ -538,6 +539,7 @@ def test_edges_are_those_of_active_parameters_that_a_file_could_widen() -> None:
         {
             "lookback": {"low": 8, "high": 336, "log": True},
             "layers": {"low": 1, "high": 3},
+            "patch": {"low": 2, "high": 3},
             "dropout": {"low": 0.0, "high": 0.5},
             "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
             "optimizer": ["adam", "sgd"],
@@ -545,7 +547,7 @@ def test_edges_are_those_of_active_parameters_that_a_file_could_widen() -> None:
             "batch_size": [32, 64, 128],
         }
     )
-    middle: Mapping[str, Any] = {"lookback": 50, "layers": 2, "dropout": 0.2, "batch_size": 64}
+    middle: Mapping[str, Any] = {"lookback": 50, "patch": 3, "layers": 2, "dropout": 0.2, "batch_size": 64}
 
     def edges(**values: Any) -> set[tuple[str, str]]:
         return {edge[:2] for edge in space.edges(Config(**(middle | values)))}
