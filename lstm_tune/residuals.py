@@ -145,13 +145,14 @@ def _nanmean(x: Floats) -> Floats:
 def worse_than_baseline(scores: Scores) -> Finding | None:
     """A forecast that needs no LSTM has less test error: by 5% and beyond chance (high), or by 2% (warn)."""
     name = scores.best_baseline
-    if name is None or not scores.test_baselines[name] > 0:
+    if name is None or not scores.test > 0:
         return None
-    excess = scores.test / scores.test_baselines[name] - 1
+    best = scores.test_baselines[name]
+    excess = scores.test / best - 1 if best > 0 else math.inf  # a forecast may make no error at all
     if not excess >= _WORSE[0]:
         return None
     low, high = scores.skill_ci95.get(name, (math.nan, math.nan))
-    sure = high < 0
+    sure = high < 0 or not best > 0
     said = "more than chance explains" if sure else "which may be chance"
     return Finding(
         code="worse_than_baseline",
@@ -161,7 +162,7 @@ def worse_than_baseline(scores: Scores) -> Finding | None:
             "ratio": plain(1 + excess),
             "skill_ci95": [plain(low), plain(high)],
             "test_mse_scaled": plain(scores.test),
-            "baseline_mse_scaled": plain(scores.test_baselines[name]),
+            "baseline_mse_scaled": plain(best),
         },
         says=f"{BASELINE_NAMES[name].capitalize()} has {1 - 1 / (1 + excess):.1%} less test error, {said}.",
         advice={
@@ -177,7 +178,8 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
     """The forecast is the last value, a step late: it correlates more with it than with its target, and gains nothing.
 
     Raised where the correlation with the last value is 0.8 at least and above that with the target, and the MSE is not
-    2% below that of persistence, or not beyond chance. High where another baseline is 5% better than persistence.
+    2% below that of persistence, or not beyond chance. High where another baseline is 5% better than both, beyond
+    chance.
     """
     persistence = scores.test_baselines.get("persistence", math.nan)
     if not persistence > 0:
@@ -210,7 +212,11 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
         says += ", and nothing that was tried does much better: the series moves like a random walk."
         advice = "Look for covariates that lead the series (--past, --future, --calendar), or repeat the last value."
     return Finding(
-        code="copies_last_value", severity="high" if better else "warn", evidence=evidence, says=says, advice=advice
+        code="copies_last_value",
+        severity="high" if better and _surely_better(best, scores) else "warn",
+        evidence=evidence,
+        says=says,
+        advice=advice,
     )
 
 
@@ -225,8 +231,9 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     """The forecast is nearly constant: the square of its range is under a tenth of that of the actual values.
 
     The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5%
-    better: then there is something to forecast. Else a warning where the MSE is not 2% below that of the test rows' own
-    mean, and for information where it is: far ahead, or of weak memory, a good forecast is close to the mean.
+    better, beyond chance: then there is something to forecast. Else a warning where the MSE is not 2% below that of
+    the test rows' own mean, and for information where it is: far ahead, or of weak memory, a good forecast is close to
+    the mean.
     """
     forecast, actual, variance = 0.0, 0.0, 0.0
     for channel in np.unique(tested.channel):
@@ -247,9 +254,10 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     else:
         says += ", and nothing that was tried finds much more in the past values than their mean."
         advice = "Look for covariates (--past, --future, --calendar) or forecast sums of rows; tuning will not help."
+    sure, learned_nothing = better and _surely_better(name, scores), scores.test >= (1 - _NO_GAIN) * variance
     return Finding(
         code="predicts_the_mean",
-        severity="high" if better else "warn" if scores.test >= (1 - _NO_GAIN) * variance else "info",
+        severity="high" if sure else "warn" if better or learned_nothing else "info",
         evidence={
             "range_ratio": plain(math.sqrt(forecast / actual), 3),
             "r2": plain(1 - scores.test / variance, 3) if variance > 0 else None,
@@ -265,6 +273,11 @@ def _range(x: Floats) -> float:
     return float(high - low)
 
 
+def _surely_better(name: str | None, scores: Scores) -> bool:
+    """Return whether a baseline is better than the model beyond chance."""
+    return name is not None and scores.skill_ci95.get(name, (math.nan, math.nan))[1] < 0
+
+
 def _skill(name: str | None, scores: Scores) -> float | None:
     """Return how far the best baseline lies below the model."""
     return plain(1 - scores.test_baselines[name] / scores.test, 3) if name is not None and scores.test > 0 else None
@@ -274,10 +287,10 @@ def missed_seasonality(tested: Forecasts) -> Finding | None:
     """The errors come back after a season: their autocorrelation peaks there.
 
     Looked at for the first step and for the last one, at the first multiple of the season that is not below the step,
-    since the errors of optimal forecasts of h rows are correlated over h - 1 rows only. A season can take off about the
-    squared autocorrelation of that step's error; where that is less than 9% of the mean over all steps, it is for
-    information. Raised where it is 0.3 at
-    least (0.6: high), above Bartlett's (1946) 3.3 standard errors, and 0.15 above that at half a season more and less.
+    since the errors of optimal forecasts of h rows are correlated over h - 1 rows only. Raised where it is 0.3 at
+    least, above Bartlett's (1946) 3.3 standard errors, and 0.15 above that at half a season more and less. A season
+    can take off about the squared autocorrelation of that step's error: a warning where that is 9% (36%: high) of the
+    mean over all steps, else for information.
     """
     error = tested.error
     best: tuple[float, int, int, int] | None = None

@@ -171,7 +171,7 @@ def space_edge(trials: Sequence[TrialRecord], edges: Sequence[tuple[str, str, fl
             "better_near_bound": {name: plain(pull, 3) for name, pull in pulls.items() if math.isfinite(pull)},
         },
         says=f"The best value of {_counted(len(edges), 'parameter')} lies on a bound of the search space: {listed}.",
-        advice=f"Let the space reach further: {wider} (in a file like that of lstm-tune spaces show default).",
+        advice=f"Let the space reach further: {wider} (in a copy of what lstm-tune spaces show default prints).",
     )
 
 

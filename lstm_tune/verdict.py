@@ -93,13 +93,23 @@ def _comparison(record: Mapping[str, Any]) -> str:
     what = f"The {'' if single else 'scaled '}test MSE of {number(own)}"
     name = min(baselines, key=lambda n: baselines[n]["test_mse_scaled"], default=None)
     skill = None if name is None else record["skill"].get(name)
-    if name is None or skill is None:
+    if name is None:
         return f"{what} has no baseline to compare with."
+    if skill is None:
+        return f"{what} is above that of {BASELINE_NAMES.get(name, name)}, which makes no error at all."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
     against = f"that of {BASELINE_NAMES.get(name, name)} ({number(other)}), the best forecast without an LSTM"
     if abs(skill) < 0.005:
         return f"{what} is level with {against}."
-    size = f"{skill:.0%} below" if skill > 0 else f"{-skill:.0%} above" if skill > -1 else f"{1 - skill:.1f} times"
+    size = (
+        f"{skill:.0%} below"
+        if skill > 0
+        else f"{-skill:.0%} above"
+        if skill > -1
+        else f"{1 - skill:.1f} times"
+        if skill > -99
+        else "over 100 times"
+    )
     low, high = _interval(record, name)
     if math.isnan(low):
         sure = "on too few windows to tell whether by chance"

@@ -333,7 +333,12 @@ def test_a_forecast_that_follows_the_last_value_is_a_copy() -> None:
     found = code_of(forecast_findings(tested, measured(tested)), "copies_last_value")
     assert found is not None
     assert found.severity == "warn"  # nothing better is known
-    found = code_of(forecast_findings(tested, measured(tested, rivals={"ridge": 0.3})), "copies_last_value")
+    better = measured(tested, rivals={"ridge": 0.3})
+    unsure = code_of(forecast_findings(tested, better), "copies_last_value")
+    assert unsure is not None
+    assert unsure.severity == "warn"
+    sure = dataclasses.replace(better, skill_ci95={**better.skill_ci95, "ridge": (-4.0, -1.0)})
+    found = code_of(forecast_findings(tested, sure), "copies_last_value")
     assert found is not None
     assert found.severity == "high"
 
@@ -438,6 +443,10 @@ def test_worse_than_baseline_is_high_only_beyond_chance() -> None:
     assert found is not None
     assert found.severity == "warn"
     assert worse_than_baseline(scores(test=0.453)) is None
+    perfect = worse_than_baseline(scores(test_baselines={"seasonal_naive": 0.0}))
+    assert perfect is not None
+    assert perfect.severity == "high"
+    assert worse_than_baseline(scores(test=0.0, test_baselines={"seasonal_naive": 0.0})) is None
 
 
 def test_comparison_knows_chance_from_merit() -> None:

@@ -233,6 +233,15 @@ def test_verdict_reads_results_that_were_written_before_there_were_intervals() -
     assert verdict(record)
 
 
+@pytest.mark.parametrize("y", [np.arange(120.0), np.tile(np.arange(7.0), 40), 1e9 * (np.arange(120) >= 70)])
+def test_series_that_a_baseline_forecasts_without_error_get_a_verdict(y: np.ndarray) -> None:
+    space = {"lookback": 4, "hidden_units": 4, "epochs": 1}
+    result = lstm_tune.tune(y, space=space, n_trials=1, folds=1, retrain_seeds=1, calendar=False)
+    record = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert "worse_than_baseline" in codes(record)
+    assert re.search("no error at all|over 100 times", record["verdict"])
+
+
 # ---- what it reads
 
 
