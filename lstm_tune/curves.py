@@ -271,7 +271,7 @@ def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Sco
             "optimizer": trial.config.get("optimizer"),
             "epochs": curve.epochs,
             "gain_over_untrained": plain(gain, 3),
-            "sum_of_steps": plain(float(curve.lr.sum()) * curve.steps, 3),
+            "steps_per_epoch": plain(curve.steps, 3),
         },
         says=f"In {curve.epochs} epochs training took {gain:.2%} off the untrained model's validation MSE, and was no "
         f"slower at the end than at the beginning: at a learning rate of {rate:g} it crawls.",
@@ -303,8 +303,9 @@ def _crawls(trial: TrialRecord, curve: Curve) -> float:
 
 
 def _cannot_move(trial: TrialRecord, curve: Curve) -> bool:
-    """Return whether all steps together are too short for any weight to change by much."""
-    return trial.config.get("optimizer") in _ADAM and float(curve.lr.sum()) * curve.steps < _REACH
+    """Return whether all steps that were planned are together too short for any weight to change by much."""
+    reach = trial.config.get("learning_rate", math.nan) * curve.steps * trial.config.get("epochs", math.nan)
+    return trial.config.get("optimizer") in _ADAM and bool(reach < _REACH)
 
 
 def too_few_epochs(lead: Lead) -> Finding | None:

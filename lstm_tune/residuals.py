@@ -178,8 +178,8 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
     """The forecast is the last value, a step late: it correlates more with it than with its target, and gains nothing.
 
     Raised where the correlation with the last value is 0.8 at least and above that with the target, and the MSE is not
-    2% below that of persistence, or not beyond chance. High where another baseline is 5% better than both, beyond
-    chance.
+    2% below that of persistence, or not beyond chance and not 5%. High where another baseline is 5% better than both,
+    beyond chance; for information where the MSE is 2% below that of persistence.
     """
     persistence = scores.test_baselines.get("persistence", math.nan)
     if not persistence > 0:
@@ -193,7 +193,7 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
     )
     gain = 1 - scores.test / persistence
     low, _ = scores.skill_ci95.get("persistence", (math.nan, math.nan))
-    if not (to_last >= _COPY and to_last > to_target) or (gain >= _NO_GAIN and not low <= 0) or gain >= 0.1:
+    if not (to_last >= _COPY and to_last > to_target) or (gain >= _NO_GAIN and not low <= 0) or gain >= _CLEARLY:
         return None
     rivals = {n: m for n, m in scores.test_baselines.items() if n != "persistence"}
     best = min(rivals, key=lambda n: rivals[n], default=None)
@@ -209,11 +209,13 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
         says += f"{BASELINE_NAMES[best]} shows that {1 - rivals[best] / persistence:.0%} less is possible."
         advice = "Search difference, window_norm and skip (--space default) with a longer lookback."
     else:
-        says += ", and nothing that was tried does much better: the series moves like a random walk."
+        says += (
+            ", and nothing that was tried does clearly better: so it is with a series that moves like a random walk."
+        )
         advice = "Look for covariates that lead the series (--past, --future, --calendar), or repeat the last value."
     return Finding(
         code="copies_last_value",
-        severity="high" if better and _surely_better(best, scores) else "warn",
+        severity="high" if better and _surely_better(best, scores) else "warn" if gain < _NO_GAIN else "info",
         evidence=evidence,
         says=says,
         advice=advice,
