@@ -120,9 +120,9 @@ class Database(BaseStorage, BaseHeartbeat):
                         heartbeat_stale_trial_callback=on_stale,
                     )
             except ImportError:
-                extra = 'pip install "lstm-tune[postgres]"' if kind == "postgresql" else "install it"
+                remedy = 'pip install "lstm-tune[postgres]"' if kind.startswith("postgres") else "install it with pip"
                 raise StudyError(
-                    f"cannot open the storage {mask_password(url)!r}: the driver is missing; {extra}"
+                    f"cannot open the storage {mask_password(url)!r}: the Python driver of {kind} is missing; {remedy}"
                 ) from None
             except Exception as error:
                 if not _worth_another_try(error) or time.monotonic() + pause > limit:

@@ -71,7 +71,8 @@ class JournalFile(BaseJournalBackend):
         except OSError as error:
             raise StudyError(
                 f"cannot write to the study file {str(self.path)!r}: {error.strerror or error}; "
-                f"what was finished is kept: see to it, and repeat the command with --resume"
+                f"what was finished is kept; "
+                f"when it can be written again, repeat the command with --resume"
             ) from None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
