@@ -12,6 +12,7 @@ import random
 import time
 import uuid
 import warnings
+import weakref
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -40,7 +41,7 @@ _STALE = 120  # seconds without one after which a trial is given to another
 _TOKEN = "lstm_tune:token"
 _DISK_FULL = "53100"
 _READ_ONLY = "25006"  # what a standby says until it takes over
-_PASSING = ("starting up", "shutting down", "in recovery", "recovery mode", "too many")
+_PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "too many")
 _TRIALS = sql.table(
     "trials",
     sql.column("trial_id"),
@@ -90,6 +91,7 @@ class Database(BaseStorage, BaseHeartbeat):
         self._note = note
         self._down = self._given_up = False
         self._rdb = self._open(url, on_stale, opening)
+        weakref.finalize(self, self._rdb.engine.dispose)  # closes the connections
         sql.event.listen(self._rdb.engine, "handle_error", _recognise)
         self._backend = optuna.storages.get_storage(self._rdb)  # with Optuna's cache of ended trials
         self._up_since = time.monotonic()
@@ -105,20 +107,11 @@ class Database(BaseStorage, BaseHeartbeat):
         kind = address.get_backend_name()
         if kind in ("postgresql", "postgres"):
             address = address.set(drivername=_driver(address.drivername))
-        server = kind != "sqlite"
         limit = time.monotonic() + opening
         pause = _FIRST
         while True:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ExperimentalWarning)
-                    return RDBStorage(
-                        address.render_as_string(hide_password=False),
-                        engine_kwargs=_engine_options(address),
-                        heartbeat_interval=_BEAT if server else None,
-                        grace_period=_STALE if server else None,
-                        heartbeat_stale_trial_callback=on_stale,
-                    )
+                return _connect(address, on_stale)
             except ImportError:
                 remedy = 'pip install "lstm-tune[postgres]"' if kind.startswith("postgres") else "install it with pip"
                 raise StudyError(
@@ -342,6 +335,27 @@ class Database(BaseStorage, BaseHeartbeat):
     def remove_session(self) -> None:
         """Close this thread's connection."""
         self._rdb.remove_session()
+
+
+def _connect(address: sql.URL, on_stale: OnStale | None) -> RDBStorage:
+    server = address.get_backend_name() != "sqlite"
+    storage = RDBStorage.__new__(RDBStorage)  # what fails to open has connections to close
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            RDBStorage.__init__(
+                storage,
+                address.render_as_string(hide_password=False),
+                engine_kwargs=_engine_options(address),
+                heartbeat_interval=_BEAT if server else None,
+                grace_period=_STALE if server else None,
+                heartbeat_stale_trial_callback=on_stale,
+            )
+    except BaseException:
+        if hasattr(storage, "engine"):
+            storage.engine.dispose()
+        raise
+    return storage
 
 
 def _driver(name: str) -> str:

@@ -214,7 +214,7 @@ def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: P
             fail_lost(other, other.trials[trial], "another process took it")
 
     watching = Watching(take)
-    space = SPACE | {"epochs": 40, "patience": 40}
+    space = SPACE | {"epochs": 10, "patience": 10}
     result = tune(storage=None, out=tmp_path, workers=workers, progress=watching, space=space, pruner="none")
     trials = result.study.trials
     assert len(taken) == 1
@@ -249,7 +249,7 @@ def test_a_server_restarted_in_mid_study_loses_nothing_and_no_password_is_shown(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    modes = ["immediate", "fast", "immediate"]
+    modes = ["immediate", "fast"]
 
     def restart(trial: int) -> None:
         if modes:
@@ -292,11 +292,11 @@ def test_many_writers_lose_and_double_nothing_while_the_server_crashes(server: p
     threads = [threading.Thread(target=write) for _ in range(3)]
     for thread in threads:
         thread.start()
-    mode = "immediate"
-    while any(thread.is_alive() for thread in threads):
+    for mode in ("immediate", "fast") * 2:
+        threads[0].join(0.2)
         server.restart(mode)
-        mode = "fast" if mode == "immediate" else "immediate"
-        threads[0].join(0.15)
+    for thread in threads:
+        thread.join()
     assert not failed
     trials = queue.trials
     assert sorted(done) == list(range(75)) == [t.number for t in trials]
@@ -333,7 +333,7 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
     assert beats[:2] == ["failed", "recorded"]
 
     # A trial whose worker is frozen; its last beat was ten minutes ago.
-    frozen = study.ask()
+    frozen = optuna.Trial(study, storage.create_new_trial(study._study_id))
     frozen.suggest_float("x", 0, 1)
     server.sql(
         f"insert into trial_heartbeats (trial_id, heartbeat) values ({frozen._trial_id}, now() - interval '10 min')"
