@@ -31,9 +31,10 @@ from lstm_tune.progress import Progress, Silent
 from lstm_tune.result import Result
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
-from lstm_tune.storage import mask_password, open_storage, temporary_journal
-from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler
+from lstm_tune.storage import check_storage, open_storage, temporary_journal
+from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler, requeue_stale
 from lstm_tune.task import build_task
+from lstm_tune.urls import mask_password
 from lstm_tune.windows import Windows
 from lstm_tune.workers import check_shareable
 
@@ -112,8 +113,8 @@ def tune(
         pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
         callbacks: Optuna callbacks, called in this process after every trial.
         study_name: by default made from the data's name.
-        storage: Optuna storage or its URL; by default a journal file in `out`, or memory (with several workers: a
-            temporary file).
+        storage: Optuna storage, its URL, or the path of a journal file (.journal or .log); by default a journal file
+            in `out`, or memory (with several workers: a temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
@@ -135,6 +136,7 @@ def tune(
     tell = progress or Silent()
     device = pick_device(device)
     check_precision(precision, device)
+    check_storage(storage)
     cores = processes.available_cores()
     threads = cores if device == "cpu" else 1
     asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
@@ -169,7 +171,8 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
-    opened, name = open_storage(shared), study_name or run_name(series.path, series.targets, horizon)
+    opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
+    name = study_name or run_name(series.path, series.targets, horizon)
     if precision == "auto":  # a study that goes on keeps the precision that it began with
         precision = kept_precision(opened, name) or pick_precision(task, objective.space)
         if precision == "bf16" and not has_bf16(device):

@@ -82,7 +82,8 @@ def tune(
     pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
     ] = None,
     retrain_seeds: Annotated[
         int,
@@ -110,6 +111,7 @@ def tune(
     from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
+    from lstm_tune.urls import mask_argument
 
     gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
@@ -145,7 +147,7 @@ def tune(
             progress=_progress(console, quiet=quiet or as_json),
         )
     except KeyboardInterrupt:
-        again = [a for a in sys.argv[1:] if a != "--resume"]
+        again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
         if out is None:
             again += ["--out", str(folder)]
         _say(f"stopped; all finished trials are kept. To go on: lstm-tune {shlex.join(again)} --resume")

@@ -33,6 +33,7 @@ from lstm_tune.study import (
     spent,
     stop_after_failures,
 )
+from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
 from lstm_tune.windows import Windows
@@ -118,6 +119,9 @@ def search(
         )
         return True
 
+    def taken(number: int) -> None:
+        tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
+
     done = spent(study)
     if not study.get_trials(deepcopy=False):
         enqueue_known(study, objective.space)
@@ -143,7 +147,7 @@ def search(
         )
         optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
     else:
-        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
+        run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
 
 
 def winner(study: optuna.Study) -> FrozenTrial:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
 from lstm_tune.ensemble import Candidate
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import LstmTuneError, StudyError, UsageError
 from lstm_tune.space import Space
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
@@ -235,6 +235,11 @@ def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> bool:
     """
     study._storage.set_trial_user_attr(trial._trial_id, "traceback", cause)
     study.tell(trial.number, state=TrialState.FAIL)
+    return requeue(study, trial)
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Queue the configuration of a trial that was lost, and return whether: not where it was lost three times."""
     trials = study.get_trials(deepcopy=False)
     losses, before = 1, trial.user_attrs.get("repeats")
     while before is not None:
@@ -243,6 +248,72 @@ def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> bool:
         return False
     _queue_again(study, trial)
     return True
+
+
+def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue the configuration of a trial that was failed for want of heartbeats."""
+    requeue(study, trial)
+
+
+def was_requeued(study: optuna.Study, number: int) -> bool:
+    """Return whether a trial's configuration was queued again."""
+    return any(t.user_attrs.get("repeats") == number for t in study.get_trials(deepcopy=False))
+
+
+def optimize(
+    study: optuna.Study,
+    objective: Callable[[optuna.Trial], float],
+    *,
+    n_trials: int | None,
+    callbacks: Sequence[OptunaCallback],
+    on_taken: Callable[[int], None],
+) -> None:
+    """Do what `study.optimize` does, and outlive what it does not: a trial that is taken away, a storage that fails.
+
+    A trial is taken away where another process has failed it, for want of heartbeats or as a left-over. Nothing of it
+    is stored then, it does not count, and the next one begins.
+
+    Args:
+        study: to go on with.
+        objective: of a trial.
+        n_trials: to be ended; None: until the study is stopped.
+        callbacks: called after every trial.
+        on_taken: called with the number of a trial that was taken away.
+
+    Raises:
+        StudyError: the storage fails; the cause, not what Optuna makes of it.
+    """
+    begun, ended, last_ended = -1, 0, -1
+
+    def begin(trial: optuna.Trial) -> float:
+        nonlocal begun
+        begun = trial.number
+        return objective(trial)
+
+    def count(study: optuna.Study, trial: FrozenTrial) -> None:
+        nonlocal ended, last_ended
+        ended, last_ended = ended + 1, trial.number
+
+    while n_trials is None or ended < n_trials:
+        left = None if n_trials is None else n_trials - ended
+        try:
+            study.optimize(begin, n_trials=left, callbacks=[count, *callbacks], catch=(Exception,))
+        except Exception as error:
+            if (cause := _own_error(error)) is not None:
+                raise cause from None
+            if begun == last_ended or not study.get_trials(deepcopy=False)[begun].state.is_finished():
+                raise
+            on_taken(begun)
+            last_ended = begun
+        else:
+            return
+
+
+def _own_error(error: BaseException | None) -> LstmTuneError | None:
+    """Return the error of ours behind an error: Optuna fails an assertion where a trial's end cannot be stored."""
+    while error is not None and not isinstance(error, LstmTuneError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -33,11 +33,13 @@ from lstm_tune.objective import Objective
 from lstm_tune.progress import Progress
 from lstm_tune.space import Space
 from lstm_tune.storage import open_storage
-from lstm_tune.study import OptunaCallback, fail_lost
+from lstm_tune.study import OptunaCallback, fail_lost, requeue_stale, was_requeued
+from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import EpochStats
 
 _GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed
+_OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
 _STILLBORN = 3  # workers in a row that died before they were ready: something is wrong with all of them
 
 
@@ -80,6 +82,11 @@ class _Epoch:
 class _Ended:
     trial: int
     stopped: bool  # whether the sampler or the pruner asked to stop the study
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    trial: int  # another process has ended it; the worker begins another in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +247,9 @@ class _Supervisor:
                 worker.busy, worker.trial = False, None
                 self._ended(trial)
                 self._give(worker)
+            case _Taken(trial):
+                worker.trial = None
+                self.tell.note(f"trial {trial}: another process has ended it, so that its result was dropped")
             case _Broken(cause):
                 raise StudyError(f"worker {worker.number} failed: {cause}")
 
@@ -271,7 +281,8 @@ class _Supervisor:
             )
         if worker.trial is not None:
             trial = self.study.get_trials(deepcopy=False)[worker.trial]
-            if trial.state.is_finished() and "interrupted" not in trial.user_attrs:
+            ended = trial.state.is_finished() and "interrupted" not in trial.user_attrs
+            if ended and not was_requeued(self.study, trial.number):
                 self._ended(worker.trial)  # it died between the trial's end and telling so
                 worker.busy = False
         self.lost.append(worker)
@@ -353,7 +364,9 @@ def _work(job: Job, link: Connection) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     optuna.logging.set_verbosity(job.verbosity)
-    study = SharedStudy(job.study, open_storage(job.storage), job.sampler, job.pruner)
+    study = SharedStudy(
+        job.study, open_storage(job.storage, on_stale=requeue_stale, opening=300.0), job.sampler, job.pruner
+    )
     # Named samplers draw by the trial's number; a sampler of the caller's has the same random numbers in each worker.
     study.sampler.reseed_rng()
 
@@ -379,9 +392,10 @@ def _work(job: Job, link: Connection) -> None:
     while (seconds := link.recv()) is not None:
         end = time.monotonic() + seconds
         objective.deadline = lambda end=end: end  # type: ignore[misc]
-        study.optimize(
+        run_trials(
+            study,
             run,
             n_trials=1,
-            catch=(Exception,),
             callbacks=[lambda _, trial: say(_Ended(trial.number, study.stopped))],
+            on_taken=lambda trial: say(_Taken(trial)),
         )

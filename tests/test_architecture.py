@@ -16,6 +16,7 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "urls",
     "findings",
     "allocator",
     "processes",
@@ -46,6 +47,8 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "journal",
+    "database",
     "storage",
     "study",
     "budget",
@@ -64,7 +67,8 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
+OPTUNA = {"objective", "journal", "database", "storage", "study", "budget", "result", "record", "progress", "workers"}
+OPTUNA |= {"phases", "api", "cli"}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
 
 
