@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -29,6 +31,7 @@ from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, see
 
 logger = logging.getLogger(__name__)
 
+_OWN = {"run", "repeats"}  # user attributes that say whose a trial is and why it was begun, not how it ended
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
 
 
@@ -97,6 +100,7 @@ class Objective:
         self.deadline = deadline
         self.threads = threads
         self.best: Trained | None = None  # of this process
+        self._trainers: Sequence[Trainer] = ()
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Train what the trial suggests and return its value.
@@ -108,6 +112,19 @@ class Objective:
         """
         if trial.study.directions != [StudyDirection.MINIMIZE]:
             raise UsageError("the study must have the one direction 'minimize': the objective is an error")
+        try:
+            return self._value(trial)
+        except KeyboardInterrupt:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("interrupted", True)  # a resumed study tries it again
+            raise
+
+    @property
+    def steps(self) -> int:
+        """Training steps that the trial at hand has done: while they grow, it is alive."""
+        return sum(trainer.steps for trainer in self._trainers)
+
+    def _value(self, trial: optuna.Trial) -> float:
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
         twin = _find_twin(trial, config)
@@ -120,9 +137,6 @@ class Objective:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise _pruned(trial, f"out of memory: {str(error).splitlines()[0]}") from None
         except optuna.TrialPruned:
-            raise
-        except KeyboardInterrupt:
-            trial.set_user_attr("interrupted", True)  # a resumed study tries it again
             raise
         except Exception:
             trial.set_user_attr("traceback", traceback.format_exc())
@@ -173,6 +187,7 @@ class Objective:
         report: Callable[[EpochStats], None],
     ) -> TrainResult:
         task = self.task
+        self._trainers = trainers
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
@@ -267,7 +282,8 @@ def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
 def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
     """End a trial as its twin ended, without training again."""
     for name, value in twin.user_attrs.items():
-        trial.set_user_attr(name, value)
+        if name not in _OWN:
+            trial.set_user_attr(name, value)
     trial.set_user_attr("same_as_trial", twin.number)
     for step, value in twin.intermediate_values.items():
         trial.report(value, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import optuna
 from optuna.storages import BaseStorage
@@ -19,12 +19,14 @@ from lstm_tune.errors import StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.objective import Objective
+from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Split
 from lstm_tune.study import (
+    RUN,
     OptunaCallback,
     candidates,
     completed,
@@ -53,6 +55,7 @@ class Run:
     seed: int
     retrain_seeds: int
     tell: Progress
+    name: str = field(default_factory=this_run)  # that its trials carry
 
     @property
     def task(self) -> Task:
@@ -119,6 +122,10 @@ def search(
         )
         return True
 
+    def own(trial: optuna.Trial) -> float:
+        trial.set_user_attr(RUN, run.name)
+        return objective(trial)
+
     def taken(number: int) -> None:
         tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
 
@@ -144,10 +151,11 @@ def search(
             precision=objective.precision,
             threads=objective.threads,
             verbosity=optuna.logging.get_verbosity(),
+            run=run.name,
         )
         optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
     else:
-        run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+        run_trials(study, own, n_trials=remaining, callbacks=every, on_taken=taken)
 
 
 def winner(study: optuna.Study) -> FrozenTrial:

@@ -161,6 +161,11 @@ class Trainer:
         self._steps_planned = config.epochs * math.ceil(samples / self.batch_size)
         self._steps = 0
 
+    @property
+    def steps(self) -> int:
+        """Training steps so far."""
+        return self._steps
+
     def _next(self, count: int) -> Tensor:
         """Return the next `count` positions of an endless sequence of permutations; of very many windows, draws."""
         if len(self.positions) > _SHUFFLED:
