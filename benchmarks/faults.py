@@ -37,8 +37,8 @@ lookback = { low = 4, high = 24 }
 hidden_units = { low = 2, high = 8 }
 learning_rate = { low = 1e-3, high = 1e-1, log = true }
 batch_size = [16, 32]
-epochs = 6
-patience = 6
+epochs = 4
+patience = 4
 """
 SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
 LAUNCH = f"from lstm_tune import workers; workers.SILENCE = {SILENCE}; from lstm_tune.cli import main; main()"
@@ -69,6 +69,7 @@ class Siege:
     def command(self, *, resume: bool) -> list[str]:
         """Return the command that runs the study, or goes on with it."""
         options = ["--trials", str(self.trials), "--workers", str(self.workers), "--retrain-seeds", "1", "--quiet"]
+        options += ["--folds", "1"]
         options += ["--space", str(self.folder / "space.toml"), "--out", str(self.run_folder)]
         options += ["--storage", self.storage] if self.storage else []
         return [sys.executable, "-c", LAUNCH, "tune", "example:sunspots", *options, *(["--resume"] if resume else [])]
@@ -129,7 +130,9 @@ def workers_of(supervisor: int) -> list[int]:
 
 def strike(siege: Siege, process: subprocess.Popen[str], rng: random.Random, tally: Tally) -> None:
     """Let one fault happen."""
-    draw = rng.random()
+    workers, draw = workers_of(process.pid), rng.random()
+    if not workers:
+        return  # it has just begun
     if draw < siege.supervisor_share:
         for trial in siege.ended():
             tally.seen[trial.number] = (trial.state, trial.value)
@@ -139,7 +142,7 @@ def strike(siege: Siege, process: subprocess.Popen[str], rng: random.Random, tal
         name = rng.choice(list(siege.others))
         siege.others[name]()
         tally.faults[name] += 1
-    elif workers := workers_of(process.pid):
+    else:
         kind = signal.SIGSTOP if rng.random() < FROZEN else rng.choice(WORKER_FAULTS[:-1])
         try:
             os.kill(rng.choice(workers), kind)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+_INSISTS = 4  # this signal waits for nothing any more
 _held = 0  # depth of `held`
 _waiting = 0  # signals that came meanwhile
 
@@ -28,11 +29,21 @@ class Stopped(KeyboardInterrupt):
 
 
 class Seen:
-    """The signals that came so far."""
+    """The signals that came so far.
+
+    Attributes:
+        times: how many.
+        terminated: whether SIGTERM was among them.
+    """
 
     def __init__(self) -> None:
         self.times = 0
         self.terminated = False
+
+    @property
+    def in_haste(self) -> bool:
+        """Whether nothing is to be begun any more that takes long: Ctrl-C came twice, or SIGTERM."""
+        return self.times > 1 or self.terminated
 
     @property
     def exit_status(self) -> int:
@@ -44,7 +55,7 @@ class Seen:
         global _waiting
         self.times += 1
         self.terminated |= signum == signal.SIGTERM
-        if _held:
+        if _held and self.times < _INSISTS:
             _waiting += 1
         else:
             raise KeyboardInterrupt
@@ -72,7 +83,7 @@ def watched() -> Iterator[Seen]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Let signals wait until the end of the `with`: what is inside must not be left half done.
+    """Let signals wait until the end of the `with`, up to the third: what is inside must not be left half done.
 
     Raises:
         KeyboardInterrupt: at the end, if one came.

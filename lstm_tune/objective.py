@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
@@ -27,7 +26,7 @@ from lstm_tune.series import SeriesSet
 from lstm_tune.space import Space, load_space, space_from_mapping
 from lstm_tune.split import make_split
 from lstm_tune.task import Task, build_task
-from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, seeded
+from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory, seeded
 
 logger = logging.getLogger(__name__)
 
@@ -134,11 +133,12 @@ class Objective:
             trained, result = self._train(trial, config)
         except Diverged as error:
             raise _pruned(trial, f"diverged: {error}") from None
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _pruned(trial, f"out of memory: {str(error).splitlines()[0]}") from None
         except optuna.TrialPruned:
             raise
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise _pruned(trial, f"out of memory: {reason}") from None
             trial.set_user_attr("traceback", traceback.format_exc())
             raise
         self._record(trial, trained, result)
@@ -158,7 +158,7 @@ class Objective:
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
             for i, trainer in enumerate(trainers):
-                results.append(self._fit(trial.number, [trainer], i, config, deadline, lambda stats: None))
+                results.append(self._fit(trial, [trainer], i, config, deadline, lambda stats: None))
                 trial.report(results[-1].best_val, step=i)
                 if i + 1 < len(trainers) and trial.should_prune():
                     raise _pruned(trial, f"the pruner stopped it after fold {i + 1} of {len(trainers)}")
@@ -173,13 +173,13 @@ class Objective:
                     trial.set_user_attr("history", _history(history))
                     raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
 
-            result = self._fit(trial.number, trainers, 0, config, deadline, report)
+            result = self._fit(trial, trainers, 0, config, deadline, report)
         models = tuple(t.result for t in trainers)
         return Trained(number=trial.number, value=result.best_val, models=models), result
 
     def _fit(
         self,
-        number: int,
+        trial: optuna.Trial,
         trainers: Sequence[Trainer],
         first_fold: int,
         config: Config,
@@ -195,18 +195,22 @@ class Objective:
             return task.value(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:
-            self.on_epoch(number, stats)
+            self.on_epoch(trial.number, stats)
             report(stats)
 
-        return fit(
-            trainers,
-            validate,
-            epochs=config.epochs,
-            patience=config.patience,
-            on_epoch=on_epoch,
-            deadline=deadline,
-            threads=self.threads,
-        )
+        try:
+            return fit(
+                trainers,
+                validate,
+                epochs=config.epochs,
+                patience=config.patience,
+                on_epoch=on_epoch,
+                deadline=deadline,
+                threads=self.threads,
+            )
+        finally:
+            self._trainers = ()
+            _note_memory(trial, trainers)
 
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
@@ -248,6 +252,13 @@ def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: st
     if not len(positions):
         raise Diverged(f"no training window: the configuration looks {model.context} rows back")
     return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)
+
+
+def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
+    """Note on the trial where memory sufficed for half a batch alone."""
+    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.halved]
+    if halves:
+        trial.set_user_attr("micro_batch", max(halves))
 
 
 def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:

@@ -201,9 +201,8 @@ def create_study(
                     f"repeat the first command with --resume, or use another --study or --out"
                 )
         if is_alive(owner := study.user_attrs.get(RUN)):
-            raise StudyError(
-                f"study {name!r} is at work in process {str(owner).split('/')[1]}; wait until it has ended, or stop it first"
-            )
+            process = str(owner).split("/")[1]
+            raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
         _take_up(study)
     study.set_user_attr(RUN, this_run())
     return study
