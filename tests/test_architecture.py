@@ -18,6 +18,7 @@ ORDER = [
     "errors",
     "urls",
     "findings",
+    "interrupts",
     "allocator",
     "processes",
     "files",

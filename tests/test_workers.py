@@ -193,7 +193,7 @@ def test_lost_trial_from_the_queue_keeps_what_it_had_not_taken_up() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"a": 1, "b": 2})
     study.ask().suggest_int("a", 0, 9)
-    assert fail_lost(study, study.trials[0], "gone")
+    assert fail_lost(study, study.trials[0], "gone") == "queued"
     assert study.ask({"b": optuna.distributions.IntDistribution(0, 9)}).params == {"b": 2}
     assert study.trials[0].user_attrs["traceback"] == "gone"
 
