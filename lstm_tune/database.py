@@ -7,6 +7,7 @@ which it is found again; a trial from the queue is marked with a token, too, in 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 import time
@@ -88,6 +89,7 @@ class Database(BaseStorage, BaseHeartbeat):
     ) -> None:
         self.url = url
         self.limit = LIMIT
+        self.attempts = 0  # in vain so far: who waits is not frozen
         self._note = note
         self._down = self._given_up = False
         self._rdb = self._open(url, on_stale, opening)
@@ -153,6 +155,7 @@ class Database(BaseStorage, BaseHeartbeat):
             else:
                 self._rose()
                 return result
+            self.attempts += 1
             time.sleep(random.uniform(0.5, 1.0) * pause)
             pause = min(2 * pause, _LONGEST)
             call = again or call
@@ -244,7 +247,14 @@ class Database(BaseStorage, BaseHeartbeat):
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         if time.monotonic() - self._up_since < _STALE:
             return []  # others had no way to beat, either
-        return self._patiently(lambda: self._rdb._get_stale_trial_ids(study_id))
+        stale = []
+        for trial_id in self._patiently(lambda: self._rdb._get_stale_trial_ids(study_id)):
+            with contextlib.suppress(UpdateFinishedTrialError):
+                # Should this process die before it has queued the trial again, a resumed study does it.
+                self.set_trial_user_attr(trial_id, "lost", f"no heartbeat for {_STALE} s")
+                self.set_trial_user_attr(trial_id, "traceback", f"no heartbeat for {_STALE} s")
+                stale.append(trial_id)
+        return stale
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between heartbeats."""
@@ -300,7 +310,8 @@ class Database(BaseStorage, BaseHeartbeat):
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
         """Set a parameter; a second time changes nothing."""
-        self._patiently(lambda: self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution))
+        # Past Optuna's cache, which knows no trial that another process has begun.
+        self._patiently(lambda: self._rdb.set_trial_param(trial_id, param_name, param_value_internal, distribution))
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Return the id of a trial."""
@@ -371,13 +382,13 @@ def _engine_options(address: sql.URL) -> dict[str, Any]:
         return {}
     options: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
     if "psycopg" in address.drivername:
-        # A server that is gone without a word is noticed within a minute.
+        # A server that is gone without a word is noticed within half a minute.
         options["connect_args"] = {
             "connect_timeout": 10,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": 60_000,
+            "tcp_user_timeout": 30_000,
         }
     return options
 

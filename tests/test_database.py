@@ -103,7 +103,8 @@ def test_a_lost_answer_neither_loses_nor_doubles_a_trial(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch, name: str, done: bool
 ) -> None:
     study = optuna.create_study(storage=sqlite, study_name="s")
-    monkeypatch.setattr(sqlite._backend, name, losing(getattr(sqlite._backend, name), 3, done=done))
+    inner = sqlite._rdb if name == "set_trial_param" else sqlite._backend
+    monkeypatch.setattr(inner, name, losing(getattr(inner, name), 3, done=done))
     study.enqueue_trial({"x": 0.5})
     study.optimize(one, n_trials=3)
     trials = study.trials
@@ -344,7 +345,7 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
     monkeypatch.setattr(other._storage, "_up_since", -1e9)
     other.optimize(one, n_trials=1)
     trials = study.trials
-    assert trials[1].state is TrialState.FAIL
+    assert (trials[1].state, trials[1].user_attrs["lost"]) == (TrialState.FAIL, "no heartbeat for 120 s")
     assert (trials[3].user_attrs["repeats"], trials[3].params) == (1, trials[1].params)
     with pytest.raises(UpdateFinishedTrialError):
         frozen.report(0.1, 5)
