@@ -7,11 +7,13 @@ which it is found again; a trial from the queue is marked with a token, too, in 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 import time
 import uuid
 import warnings
+import weakref
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -40,7 +42,7 @@ _STALE = 120  # seconds without one after which a trial is given to another
 _TOKEN = "lstm_tune:token"
 _DISK_FULL = "53100"
 _READ_ONLY = "25006"  # what a standby says until it takes over
-_PASSING = ("starting up", "shutting down", "in recovery", "recovery mode", "too many")
+_PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "too many")
 _TRIALS = sql.table(
     "trials",
     sql.column("trial_id"),
@@ -87,9 +89,11 @@ class Database(BaseStorage, BaseHeartbeat):
     ) -> None:
         self.url = url
         self.limit = LIMIT
+        self.attempts = 0  # in vain so far: who waits is not frozen
         self._note = note
         self._down = self._given_up = False
         self._rdb = self._open(url, on_stale, opening)
+        weakref.finalize(self, self._rdb.engine.dispose)  # closes the connections
         sql.event.listen(self._rdb.engine, "handle_error", _recognise)
         self._backend = optuna.storages.get_storage(self._rdb)  # with Optuna's cache of ended trials
         self._up_since = time.monotonic()
@@ -105,20 +109,11 @@ class Database(BaseStorage, BaseHeartbeat):
         kind = address.get_backend_name()
         if kind in ("postgresql", "postgres"):
             address = address.set(drivername=_driver(address.drivername))
-        server = kind != "sqlite"
         limit = time.monotonic() + opening
         pause = _FIRST
         while True:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ExperimentalWarning)
-                    return RDBStorage(
-                        address.render_as_string(hide_password=False),
-                        engine_kwargs=_engine_options(address),
-                        heartbeat_interval=_BEAT if server else None,
-                        grace_period=_STALE if server else None,
-                        heartbeat_stale_trial_callback=on_stale,
-                    )
+                return _connect(address, on_stale)
             except ImportError:
                 remedy = 'pip install "lstm-tune[postgres]"' if kind.startswith("postgres") else "install it with pip"
                 raise StudyError(
@@ -160,6 +155,7 @@ class Database(BaseStorage, BaseHeartbeat):
             else:
                 self._rose()
                 return result
+            self.attempts += 1
             time.sleep(random.uniform(0.5, 1.0) * pause)
             pause = min(2 * pause, _LONGEST)
             call = again or call
@@ -251,7 +247,14 @@ class Database(BaseStorage, BaseHeartbeat):
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         if time.monotonic() - self._up_since < _STALE:
             return []  # others had no way to beat, either
-        return self._patiently(lambda: self._rdb._get_stale_trial_ids(study_id))
+        stale = []
+        for trial_id in self._patiently(lambda: self._rdb._get_stale_trial_ids(study_id)):
+            with contextlib.suppress(UpdateFinishedTrialError):
+                # Should this process die before it has queued the trial again, a resumed study does it.
+                self.set_trial_user_attr(trial_id, "lost", f"no heartbeat for {_STALE} s")
+                self.set_trial_user_attr(trial_id, "traceback", f"no heartbeat for {_STALE} s")
+                stale.append(trial_id)
+        return stale
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between heartbeats."""
@@ -307,7 +310,8 @@ class Database(BaseStorage, BaseHeartbeat):
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
         """Set a parameter; a second time changes nothing."""
-        self._patiently(lambda: self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution))
+        # Past Optuna's cache, which knows no trial that another process has begun.
+        self._patiently(lambda: self._rdb.set_trial_param(trial_id, param_name, param_value_internal, distribution))
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Return the id of a trial."""
@@ -344,6 +348,27 @@ class Database(BaseStorage, BaseHeartbeat):
         self._rdb.remove_session()
 
 
+def _connect(address: sql.URL, on_stale: OnStale | None) -> RDBStorage:
+    server = address.get_backend_name() != "sqlite"
+    storage = RDBStorage.__new__(RDBStorage)  # what fails to open has connections to close
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            RDBStorage.__init__(
+                storage,
+                address.render_as_string(hide_password=False),
+                engine_kwargs=_engine_options(address),
+                heartbeat_interval=_BEAT if server else None,
+                grace_period=_STALE if server else None,
+                heartbeat_stale_trial_callback=on_stale,
+            )
+    except BaseException:
+        if hasattr(storage, "engine"):
+            storage.engine.dispose()
+        raise
+    return storage
+
+
 def _driver(name: str) -> str:
     """Return the driver of PostgreSQL where the URL names none: psycopg 3, or psycopg2 where that alone is there."""
     if "+" in name:
@@ -357,13 +382,13 @@ def _engine_options(address: sql.URL) -> dict[str, Any]:
         return {}
     options: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
     if "psycopg" in address.drivername:
-        # A server that is gone without a word is noticed within a minute.
+        # A server that is gone without a word is noticed within half a minute.
         options["connect_args"] = {
             "connect_timeout": 10,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": 60_000,
+            "tcp_user_timeout": 30_000,
         }
     return options
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, unquote_plus
 
 _MASK = "***"
 # Up to the last @, so that a password which should have been quoted is hidden whole. Better too much than too little.
-_USER = re.compile(r"(?P<before>^[^:/]+://[^:@/]*:)(?P<secret>.*)(?=@)", re.DOTALL)
+_USER = re.compile(r"(?P<before>^[^:/]*://[^:@/]*:)(?P<secret>.*)(?=@)", re.DOTALL)
 _QUERY = re.compile(r"(?P<before>[?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)(?P<secret>[^&]*)", re.IGNORECASE)
 
 

@@ -50,6 +50,7 @@ _START = 5  # … and times SILENCE for one that has yet to begin: it may have t
 _BEAT = 2.0  # seconds between a worker's looks at whether its trial advances and its supervisor lives
 _TICK = 1.0  # seconds between the supervisor's looks at who is silent
 _GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed
+_OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
 _STILLBORN = 3  # workers in a row that died before they were ready: something is wrong with all of them
 
 
@@ -409,9 +410,8 @@ def _work(job: Job, link: Connection) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     optuna.logging.set_verbosity(job.verbosity)
-    study = SharedStudy(
-        job.study, open_storage(job.storage, on_stale=requeue_stale, opening=300.0), job.sampler, job.pruner
-    )
+    storage = open_storage(job.storage, on_stale=requeue_stale, opening=_OUTAGE)
+    study = SharedStudy(job.study, storage, job.sampler, job.pruner)
     # Named samplers draw by the trial's number; a sampler of the caller's has the same random numbers in each worker.
     study.sampler.reseed_rng()
     one_at_a_time = threading.Lock()
@@ -435,7 +435,7 @@ def _work(job: Job, link: Connection) -> None:
         on_epoch=lambda number, stats: say(_Epoch(number, stats)),
     )
     say(_Ready())
-    threading.Thread(target=_watch, args=(objective, say), daemon=True).start()
+    threading.Thread(target=_watch, args=(objective, storage, say), daemon=True).start()
     while (go := link.recv()) is not None:
         end = time.monotonic() + go.seconds
         objective.deadline = lambda end=end: end  # type: ignore[misc]
@@ -448,17 +448,17 @@ def _work(job: Job, link: Connection) -> None:
             say(_Ended(study.stopped))
 
 
-def _watch(objective: Objective, say: Callable[[object], None]) -> None:
+def _watch(objective: Objective, storage: BaseStorage, say: Callable[[object], None]) -> None:
     """Tell the supervisor as long as the trial advances; end this process soon after the supervisor's."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is the main thread's
     supervisor = parent_process()
     assert supervisor is not None
-    before = 0
+    before = 0, 0
     with contextlib.suppress(KeyboardInterrupt):  # nobody listens any more
         while not wait([supervisor.sentinel], timeout=_BEAT):
-            if (steps := objective.steps) != before:
-                before = steps
+            if (signs := (objective.steps, getattr(storage, "attempts", 0))) != before:
+                before = signs
                 say(_Alive())
     os.kill(os.getpid(), signal.SIGINT)  # drops the trial
     time.sleep(_GRACE)

@@ -319,6 +319,7 @@ def test_a_full_disk_ends_the_study_with_one_line_and_it_goes_on_later(tmp_path:
         "retrain_seeds": 1,
         "folds": 1,
         "sampler": "random",
+        "pruner": "none",
         "out": tmp_path / "run",
     }
     journal_file = tmp_path / "run" / "study.journal"
