@@ -105,6 +105,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     seen: dict[int, tuple[TrialState, float | None]] = field(default_factory=dict)  # trials that had ended
     resumed: int = 0
+    stopped: list[int] = field(default_factory=list)  # workers that were frozen
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -122,6 +123,14 @@ def children() -> dict[int, list[int]]:
             if state != "Z":
                 found.setdefault(int(parent), []).append(int(folder.name))
     return found
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is frozen by SIGSTOP."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def workers_of(supervisor: int) -> list[int]:
@@ -147,13 +156,15 @@ def strike(siege: Siege, process: subprocess.Popen[str], rng: random.Random, tal
     else:
         kind = signal.SIGSTOP if rng.random() < FROZEN else rng.choice(WORKER_FAULTS[:-1])
         try:
-            os.kill(rng.choice(workers), kind)
+            os.kill(chosen := rng.choice(workers), kind)
         except ProcessLookupError:
             return
+        if kind == signal.SIGSTOP:
+            tally.stopped.append(chosen)
         tally.faults[f"worker {kind.name}"] += 1
 
 
-def besiege(siege: Siege, seed: int, limit: float = 3600.0) -> Tally:
+def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     """Run the study, with faults, to its end; resume it whenever its supervisor was killed."""
     rng, tally = random.Random(seed), Tally()
     siege.folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +187,8 @@ def besiege(siege: Siege, seed: int, limit: float = 3600.0) -> Tally:
             break
         tally.resumed += 1
     tally.seconds = time.monotonic() - began
+    for pid in filter(is_stopped, tally.stopped):  # whose supervisor was killed before it noticed
+        os.kill(pid, signal.SIGKILL)
     if process.returncode and not tally.problems:
         tally.problems.append(f"exit status {process.returncode}: {message[-300:]}")
     return tally
@@ -252,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds-between", type=float, default=1.0, metavar="S", help="from a fault to the next")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--postgres", action="store_true", help="in PostgreSQL, too, with restarts of the server")
+    parser.add_argument("--limit", type=float, default=3600.0, metavar="S", help="seconds until it has failed")
     args = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -260,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         siege = Siege(
             folder=Path(folder), trials=args.trials, workers=args.workers, seconds_between=args.seconds_between
         )
-        reports["journal"] = verdict(siege, besiege(siege, args.seed))
+        reports["journal"] = verdict(siege, besiege(siege, args.seed, args.limit))
         if args.postgres:
             with own_server() as server:
                 siege = replace(
@@ -270,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     others={f"PostgreSQL restart, {m}": partial(server.restart, m) for m in ("fast", "immediate")},
                     others_share=RESTARTS,
                 )
-                reports["PostgreSQL"] = verdict(siege, besiege(siege, args.seed))
+                reports["PostgreSQL"] = verdict(siege, besiege(siege, args.seed, args.limit))
     show(reports)
     return 0 if all(map(kept, reports.values())) else 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import optuna
 from optuna.storages import BaseStorage
@@ -28,7 +28,6 @@ from lstm_tune.retrain import Member, Retrained, retrain
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Split
 from lstm_tune.study import (
-    RUN,
     OptunaCallback,
     candidates,
     completed,
@@ -58,7 +57,6 @@ class Run:
     seed: int
     retrain_seeds: int
     tell: Progress
-    name: str = field(default_factory=this_run)  # that its trials carry
 
     @property
     def task(self) -> Task:
@@ -128,10 +126,6 @@ def search(
         )
         return True
 
-    def own(trial: optuna.Trial) -> float:
-        trial.set_user_attr(RUN, run.name)
-        return objective(trial)
-
     def taken(number: int) -> None:
         tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
 
@@ -158,14 +152,14 @@ def search(
                 precision=objective.precision,
                 threads=objective.threads,
                 verbosity=optuna.logging.get_verbosity(),
-                run=run.name,
+                run=this_run(),
             )
             optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
         else:
-            run_trials(study, own, n_trials=remaining, callbacks=every, on_taken=taken)
+            run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt), held():
-            drop_own(study, run.name)
+            drop_own(study, this_run())
         return False
     return True
 

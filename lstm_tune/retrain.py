@@ -61,8 +61,8 @@ def retrain(
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
-    Nothing is validated, so nothing stops early. What diverges, or finds no memory for half a batch, is left out. Ctrl-C
-    ends it as the deadline does.
+    Nothing is validated, so nothing stops early. What diverges, or finds no memory for half a batch, is left out.
+    Ctrl-C ends it as the deadline does.
 
     Args:
         windows: of all rows; only `rows` are trained on.

@@ -37,11 +37,19 @@ _GAIN = 0.01  # of the best value: what counts as one
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
 
+class OwnStudy(optuna.Study):
+    """An ordinary study, which marks the trials that it begins with the process that has them."""
+
+    def _pop_waiting_trial_id(self) -> int:
+        return begin_trial(self, this_run())._trial_id
+
+
 class PerTrialSampler(BaseSampler):
     """A sampler whose random numbers depend on the seed and the trial's number alone.
 
-    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. So a study that
-    was interrupted and resumed suggests what the uninterrupted one would have.
+    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. Trials that were
+    done again do not count in the number. So a study that was interrupted and resumed suggests what the uninterrupted
+    one would have.
 
     Several workers, each with such a sampler, draw different numbers, too.
 
@@ -57,7 +65,9 @@ class PerTrialSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the trial's own sampler."""
-        self._sampler = self._make(seed=(self._seed * 1_000_003 + trial.number) % 2**32)
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        number = trial.number - sum(_is_owed(before, t) for t in before)
+        self._sampler = self._make(seed=(self._seed * 1_000_003 + number) % 2**32)
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -175,14 +185,8 @@ def create_study(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
             f"repeat the first command with --resume, or use another --out"
         )
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        sampler=sampler,
-        pruner=pruner,
-        direction="minimize",
-        load_if_exists=True,
-    )
+    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    study = OwnStudy(name, storage, sampler, pruner)
     plain = json.loads(json.dumps(settings))
     if not exists:
         study.set_user_attr(_SETTINGS, plain)

@@ -117,18 +117,16 @@ class SharedStudy(optuna.Study):
     """A study whose trials are begun elsewhere, and which remembers `stop`: no one loop of `optimize` could end."""
 
     stopped = False
-    given: int | None = None  # the id of the trial that `ask` returns
+    given: int | None = None  # the id of the trial that is next
 
     def stop(self) -> None:
         """Let no further trial begin; those that run go on."""
         self.stopped = True
 
-    def ask(self, fixed_distributions: Any = None) -> optuna.Trial:
-        """Return the given trial."""
+    def _pop_waiting_trial_id(self) -> int:
         trial, self.given = self.given, None
         assert trial is not None
-        self._thread_local.cached_all_trials = None
-        return optuna.Trial(self, trial)
+        return trial
 
 
 # ---- the supervisor
