@@ -23,6 +23,7 @@ from lstm_tune.timegrid import EvenTimes, Times, pieces
 from lstm_tune.windows import Positions, Windows
 
 SCHEMA = 1
+TRIALS = "trials.csv"
 _CHUNK_WINDOWS = 20_000
 Number = float | dict[str, float]
 
@@ -80,7 +81,7 @@ class Result:
         """Write the files of `save` into a folder, over those that are there."""
         make_folder(folder)
         self.model.save(folder / "model")
-        write_trials(self.study, folder / "trials.csv")
+        write_trials(self.study, folder / TRIALS)
         write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
         write_json(folder / RESULT, self.record)
 

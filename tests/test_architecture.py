@@ -16,10 +16,12 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "urls",
     "findings",
     "evidence",
     "curves",
     "residuals",
+    "interrupts",
     "allocator",
     "processes",
     "files",
@@ -51,6 +53,8 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "journal",
+    "database",
     "storage",
     "study",
     "budget",
@@ -70,7 +74,8 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
+OPTUNA = {"objective", "journal", "database", "storage", "study", "budget", "result", "record", "progress", "workers"}
+OPTUNA |= {"phases", "api", "cli"}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
 
 
