@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from lstm_tune.names import printable, shell
 
 _NAMES = {
     "persistence": "persistence (last value)",
@@ -34,7 +35,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     targets = data["target"]
     single = len(targets) == 1
     console.print()
-    what = targets[0] if single else f"{len(targets)} columns"
+    what = printable(targets[0], 60) if single else f"{len(targets)} columns"
     ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
     rows = data["split"]["test"]
     console.print(
@@ -86,14 +87,15 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     if folder is not None:
         console.print()
         console.print(
-            Text("Written to ") + Text(folder, style="bold") + Text(": result.json, forecast.csv, trials.csv, model/")
+            Text("Written to ")
+            + Text(printable(folder), style="bold")
+            + Text(": result.json, forecast.csv, trials.csv, model/")
         )
         console.print(
-            Text("Next: ") + Text(f"lstm-tune predict {_quoted(folder)} {_quoted(data['path'])}", style="cyan")
+            Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan")
         )
-        journal = Path(folder) / "study.journal"
-        if study["storage"] == str(journal.resolve()):
-            console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(str(journal))}", style="cyan"))
+        if "***" not in str(study["storage"]):  # its password is not kept
+            console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
 
 
 def _trained(record: Mapping[str, Any]) -> str:
@@ -135,6 +137,3 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
 
-
-def _quoted(path: str) -> str:
-    return f"'{path}'" if any(c in path for c in " '\"$&;()") else path

@@ -17,6 +17,7 @@ PACKAGE = Path(lstm_tune.__file__).parent
 ORDER = [
     "errors",
     "findings",
+    "names",
     "allocator",
     "processes",
     "files",
@@ -50,6 +51,7 @@ ORDER = [
     "study",
     "budget",
     "retrain",
+    "model_files",
     "forecaster",
     "options",
     "result",
