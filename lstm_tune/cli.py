@@ -206,6 +206,26 @@ def evaluate(
         show_scores(_console(), scores, model.spec.targets)
 
 
+@app.command()
+def dashboard(
+    study: Annotated[
+        str, typer.Argument(metavar="RUN|STORAGE_URL", help="The run folder, or an Optuna storage.", show_default=False)
+    ],
+    port: Annotated[int, typer.Option(metavar="N", help="Port; a free one near it where it is taken.")] = 8080,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Let the dashboard change and delete; else it only reads.")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="LSTM_TUNE_TOKEN", metavar="TOKEN", help="What visitors must give; none by default."),
+    ] = None,
+) -> None:
+    """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
+    from lstm_tune.dashboard import serve
+
+    serve(study, port=port, writable=writable, token=token, say=_say)
+
+
 @spaces_app.command("list")
 def spaces_list() -> None:
     """List the presets."""

@@ -264,9 +264,14 @@ def _read_spec(raw: Mapping[str, Any], shape: Shape) -> DataSpec:
     if counted != tuple(len(names[key]) for key in names):
         raise ValueError("data: the columns do not fit the shape")
     spec = DataSpec(
-        **{key: tuple(value) for key, value in names.items()},
+        targets=tuple(names["targets"]),
+        past=tuple(names["past"]),
+        future=tuple(names["future"]),
+        calendar=raw["calendar"],
+        time=raw["time"],
+        id=raw["id"],
+        freq=raw["freq"],
         origin=_numbers(raw["origin"], shape.channels),
-        **{key: raw[key] for key in ("calendar", "time", "id", "freq")},
     )
     if raw.keys() != dataclasses.asdict(spec).keys():
         raise ValueError("data: it names something unknown")

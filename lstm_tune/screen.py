@@ -91,9 +91,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
             + Text(printable(folder), style="bold")
             + Text(": result.json, forecast.csv, trials.csv, model/")
         )
-        console.print(
-            Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan")
-        )
+        console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan"))
         if "***" not in str(study["storage"]):  # its password is not kept
             console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
 
@@ -136,4 +134,3 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
         table.add_row("this model" if name == "model" else _NAMES[name], *(number(s[key]) for key in columns.values()))
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
-

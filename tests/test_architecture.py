@@ -48,12 +48,15 @@ ORDER = [
     "precision",
     "ensemble",
     "storage",
+    "read_only",
     "study",
     "budget",
     "retrain",
     "model_files",
     "forecaster",
     "options",
+    "guard",
+    "dashboard",
     "result",
     "record",
     "progress",
@@ -66,8 +69,30 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
-TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
+OPTUNA = {
+    "objective",
+    "storage",
+    "read_only",
+    "dashboard",
+    "study",
+    "budget",
+    "result",
+    "record",
+    "progress",
+    "workers",
+    "phases",
+    "api",
+    "cli",
+}
+TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
+    "parameter",
+    "space_file",
+    "space",
+    "guard",
+    "screen",
+    "cli",
+    "__init__",
+}
 
 
 def modules() -> dict[str, ast.Module]:
