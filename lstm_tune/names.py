@@ -12,7 +12,7 @@ import unicodedata
 
 SHOWN = 200  # characters of one name that a sentence repeats
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, direction marks, halves of characters, line breaks
-_FORMULA = re.compile(r"\A(?=\s*[=+\-@＝＋－＠]|[\t\r])|(?<=[;|\t\r\n])(?=[=+\-@＝＋－＠])")
+_FORMULA = re.compile(r"\A(?=\s*[=+\-@＝＋－＠]|\t)|(?<=[;|\t\n])(?=[=+\-@＝＋－＠])")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^:])")
 
 
@@ -47,10 +47,11 @@ def shell(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text for a cell of a CSV file that no spreadsheet takes for a formula; numbers stay as they are.
+    r"""Return text for a cell of a CSV file that no spreadsheet takes for a formula; numbers stay as they are.
 
     A cell that begins with =, +, -, @ or a tab gets a ' before it, and so does what would begin one where the
-    spreadsheet's separator is another. Source: OWASP, "CSV Injection".
+    spreadsheet's separator is another (OWASP, "CSV Injection"). Control characters become escapes such as \x1b: such
+    files are printed to terminals, too.
     """
     try:
         float(text)
@@ -58,7 +59,9 @@ def cell(text: str) -> str:
         pass
     else:
         return text
-    return _FORMULA.sub("'", text).encode("utf-8", "backslashreplace").decode("utf-8")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")  # a \r that is not quoted ends a row
+    plain = "".join(_visible(c) if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in lines)
+    return _FORMULA.sub("'", plain)
 
 
 def markdown(text: str, most: int = SHOWN) -> str:
