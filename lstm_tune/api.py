@@ -18,6 +18,7 @@ from lstm_tune.budget import Budget
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.loader import load_series
+from lstm_tune.notes import write_notes
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
@@ -216,6 +217,11 @@ def tune(
     result.record["timing"] = record.timing_record(budget.seconds, study)
     if folder is not None:
         result.write(folder)
+    if storage is not None:
+        try:
+            write_notes(result, objective.space.enqueued())
+        except Exception as error:  # the result stands; a dashboard without notes is no reason to fail
+            tell.note(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
     return result
 
 

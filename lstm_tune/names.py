@@ -13,7 +13,7 @@ import unicodedata
 SHOWN = 200  # characters of one name that a sentence repeats
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, direction marks, halves of characters, line breaks
 _FORMULA = re.compile(r"\A(?=\s*[=+\-@＝＋－＠]|\t)|(?<=[;|\t\n])(?=[=+\-@＝＋－＠])")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^:])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$^:@]|\A[-+]|(?<=\bwww)\.|(?<=\A\d)\.)", re.IGNORECASE)
 
 
 def printable(text: str, most: int | None = None) -> str:

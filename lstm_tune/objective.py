@@ -26,6 +26,7 @@ from lstm_tune.space import Space, load_space, space_from_mapping
 from lstm_tune.split import make_split
 from lstm_tune.task import Task, build_task
 from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, seeded
+from lstm_tune.words import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class Objective:
             raise UsageError("the study must have the one direction 'minimize': the objective is an error")
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
+        trial.set_user_attr("model", in_words(config))
         twin = _find_twin(trial, config)
         if twin is not None:
             return _repeat(trial, twin)

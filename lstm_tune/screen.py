@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.names import printable, shell
 
-_NAMES = {
+NAMES = {
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
@@ -58,7 +58,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            _NAMES[name],
+            NAMES[name],
             *own,
             number(baseline["test_mse_scaled"]),
             number(baseline["val_mse_scaled"]),
@@ -131,6 +131,6 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     for column in columns:
         table.add_column(column, justify="right")
     for name, s in scores.items():
-        table.add_row("this model" if name == "model" else _NAMES[name], *(number(s[key]) for key in columns.values()))
+        table.add_row("this model" if name == "model" else NAMES[name], *(number(s[key]) for key in columns.values()))
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
