@@ -196,30 +196,30 @@ def forecast_figure(result: Result) -> dict[str, Any]:
     windows, data = result.windows, result.windows.data
     horizon = windows.horizon
     positions = result.test_positions[:].cpu()
-    own = positions[positions < data.offsets[1]]  # the first channel's, of the first series that has test windows
-    if not len(own):
-        own = positions[:1]
+    channel, row = divmod(int(positions[0]), windows.rows)
+    series = int(np.searchsorted(data.offsets, row, side="right")) - 1
+    own = positions[positions < channel * windows.rows + data.offsets[series + 1]]
     count = max(2, _ROWS // horizon)
     chosen = own.flip(0)[::horizon][:count].flip(0)
-    channel, first = divmod(int(chosen[0]), windows.rows)
+    first = int(chosen[0]) % windows.rows
     last = int(chosen[-1]) % windows.rows + horizon
     values = data.values[channel, first:last].double().numpy() + data.origin[channel]
     actual = np.where(data.observed[channel, first:last].numpy(), values, np.nan)
     labels = time_labels(data.times[first:last]).tolist()
-    best = next(
-        (m for m in result.model.network.members if _params(m) == result.best_params), None
-    )  # of one seed; retrained
-    sources = {"forecast": result.model.network} | ({} if best is None else {"the best trial alone": best})
+    sources: dict[str, Any] = {"forecast": result.model.network}
+    if len(result.record["ensemble"]) > 1:
+        members = (m for m in result.model.network.members if _params(m) == result.best_params)
+        sources |= {f"trial {result.record['best']['trial']} alone": m for m in members}  # of the last seed
     traces = [_line(labels, actual, "actual", "#888888")]
     for (name, network), color in zip(sources.items(), ("#d62728", "#1f77b4"), strict=False):
-        forecast = forecast_all(network, windows, chosen).double().numpy() + data.origin[channel]  # type: ignore[arg-type]
+        forecast = forecast_all(network, windows, chosen).double().numpy() + data.origin[channel]
         rows = (chosen.numpy()[:, None] % windows.rows + np.arange(horizon)).reshape(-1)
         placed = np.full(last - first, np.nan)
         placed[rows - first] = forecast.reshape(-1)
         traces.append(_line(labels, placed, name, color) | ({} if name == "forecast" else {"visible": "legendonly"}))
     target = escape(printable(data.targets[channel], 60))
-    series = escape(printable(data.series[int(np.searchsorted(data.offsets, first, side="right")) - 1], 60))
-    title = f"{target}{f', {series}' if series else ''}: the last test rows, forecast {horizon} at a time"
+    name = escape(printable(data.series[series], 60))
+    title = f"{target}{f', {name}' if name else ''}: the last test rows, forecast {horizon} at a time"
     return {"data": traces, "layout": _layout(title, "", target)}
 
 
@@ -236,11 +236,11 @@ def curves_figure(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         history = trial.user_attrs.get("history", [])
         history = history[:: -(-len(history) // _POINTS) or 1]
         epochs = [row[0] for row in history]
-        name = f"trial {trial.number}"
-        traces.append(_line(epochs, [row[2] for row in history], f"{name}, validation score", color))
-        training = _line(epochs, [row[1] for row in history], f"{name}, training loss", color)
-        traces.append(training | {"line": {"color": color, "width": 1.5, "dash": "dot"}})
-    layout = _layout("Learning curves of the best trials", "epoch", "validation score; training loss in its own unit")
+        group = {"legendgroup": str(trial.number)}
+        traces.append(_line(epochs, [row[2] for row in history], f"trial {trial.number}", color) | group)
+        training = _line(epochs, [row[1] for row in history], f"trial {trial.number}, training", color) | group
+        traces.append(training | {"showlegend": False, "line": {"color": color, "width": 1.5, "dash": "dot"}})
+    layout = _layout("Best trials by epoch: validation score, and dotted the training loss", "", "")
     layout["yaxis"]["type"] = "log"
     return {"data": traces, "layout": layout}
 
@@ -259,7 +259,7 @@ def _line(x: Sequence[Any], y: Any, name: str, color: str) -> dict[str, Any]:
 
 def _layout(title: str, x: str, y: str) -> dict[str, Any]:
     return {
-        "title": {"text": title},
+        "title": {"text": title, "font": {"size": 15}},
         "xaxis": {"title": {"text": x}},
         "yaxis": {"title": {"text": y}},
         "legend": {"orientation": "h", "y": -0.15},

@@ -30,7 +30,9 @@ def in_words(config: Config) -> str:
         parts.append(f"{c.cell_activation} cell")
     if c.dropout:
         parts.append(f"dropout {c.dropout:.2g}")
-    parts.append(f"{c.optimizer} {c.learning_rate:.2g}" + ("" if c.schedule == "constant" else f", {c.schedule} schedule"))
+    parts.append(
+        f"{c.optimizer} {c.learning_rate:.2g}" + ("" if c.schedule == "constant" else f", {c.schedule} schedule")
+    )
     if c.weight_decay:
         parts.append(f"weight decay {c.weight_decay:.2g}")
     if c.loss != "mse":
