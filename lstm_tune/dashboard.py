@@ -135,7 +135,7 @@ def serve(
     for name in ("optuna_dashboard", "waitress", "waitress.queue"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what the browser is told, it shows
     with contextlib.suppress(OSError):
-        os.nice(10)  # the study goes first
+        os.nice(5)  # the study goes first
     if found != port:
         say(f"port {port} is taken")
     ways = "changes allowed" if writable else "read-only"

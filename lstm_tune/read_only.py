@@ -142,7 +142,8 @@ def open_read_only(source: str | Path) -> ReadOnlyStorage:
     except StudyError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        cause = str(error.__cause__ or error).strip() or type(error).__name__
+        reason = "it holds no study" if "version_info" in cause else cause.splitlines()[0]
         raise StudyError(f"cannot open the storage {mask_password(source)!r}: {reason}") from None
 
 

@@ -325,6 +325,14 @@ def test_sqlite_is_opened_for_reading_alone(tmp_path: Path) -> None:
     assert digest(tmp_path) == before
 
 
+def test_database_without_a_study_is_refused_and_left_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    with pytest.raises(StudyError, match="it holds no study"):
+        open_read_only(f"sqlite:///{path}")
+    assert path.stat().st_size == 0
+
+
 # ---- the command
 
 
@@ -368,5 +376,5 @@ def test_command_prints_its_address_serves_and_ends_at_ctrl_c(run: Path) -> None
         assert connection.getresponse().status == 200
         connection.close()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err) == (0, "", "")
