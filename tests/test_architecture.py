@@ -72,6 +72,7 @@ ORDER = [
     "__main__",
 ]
 OPTUNA = {
+    "notes",
     "objective",
     "storage",
     "read_only",
