@@ -18,11 +18,13 @@ ORDER = [
     "errors",
     "urls",
     "findings",
+    "names",
     "interrupts",
     "allocator",
     "processes",
     "files",
     "config",
+    "words",
     "timegrid",
     "timecolumn",
     "columns",
@@ -51,11 +53,15 @@ ORDER = [
     "journal",
     "database",
     "storage",
+    "read_only",
     "study",
     "budget",
     "retrain",
+    "model_files",
     "forecaster",
     "options",
+    "guard",
+    "dashboard",
     "result",
     "record",
     "progress",
@@ -63,14 +69,39 @@ ORDER = [
     "preload",
     "phases",
     "screen",
+    "notes",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "journal", "database", "storage", "study", "budget", "result", "record", "progress", "workers"}
-OPTUNA |= {"phases", "api", "cli"}
-TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
+OPTUNA = {
+    "notes",
+    "objective",
+    "journal",
+    "database",
+    "storage",
+    "read_only",
+    "dashboard",
+    "study",
+    "budget",
+    "result",
+    "record",
+    "progress",
+    "workers",
+    "phases",
+    "api",
+    "cli",
+}
+TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
+    "parameter",
+    "space_file",
+    "space",
+    "guard",
+    "screen",
+    "cli",
+    "__init__",
+}
 
 
 def modules() -> dict[str, ast.Module]:
