@@ -20,9 +20,10 @@ from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.evaluate import forecast_all
+from lstm_tune.findings import number
 from lstm_tune.names import markdown, printable
 from lstm_tune.result import Result, time_labels
-from lstm_tune.screen import NAMES, number
+from lstm_tune.screen import NAMES
 from lstm_tune.study import completed
 from lstm_tune.words import in_words
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.findings import SHOWN, number
 from lstm_tune.names import printable, shell
 
 NAMES = {
@@ -19,14 +20,7 @@ NAMES = {
 }
 
 
-def number(value: float | None) -> str:
-    """Return a number in at most five significant digits, without an exponent where that stays short."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.4g}"
-    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
-    return f"{float(text):,.10g}"
+_STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
@@ -84,6 +78,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
+    show_findings(console, record)
     if folder is not None:
         console.print()
         console.print(
@@ -94,6 +89,27 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan"))
         if "***" not in str(study["storage"]):  # its password is not kept
             console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
+
+
+def show_findings(console: Console, record: Mapping[str, Any]) -> None:
+    """Print the verdict, and the gravest findings: severity and code, what is the matter, what to do."""
+    console.print()
+    console.print(Text("Verdict  ", style="bold") + Text(printable(record.get("verdict", ""))))
+    findings = record["findings"]
+    if not findings:
+        return
+    console.print()
+    console.print(Text("Findings", style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for finding in findings[:SHOWN]:
+        text = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
+        table.add_row(Text(finding["severity"], style=_STYLES[finding["severity"]]), text)
+        table.add_row("", Text(printable(finding["advice"]), style="dim"))
+    console.print(table)
+    if len(findings) > SHOWN:
+        console.print(Text(f"and {len(findings) - SHOWN} more in result.json", style="dim"))
 
 
 def _trained(record: Mapping[str, Any]) -> str:
