@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 
 from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
+from lstm_tune.command import tune_command
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.loader import load_series
@@ -128,6 +129,10 @@ def tune(
         StudyError: the study could not be carried out.
     """
     check_counts(n_trials, timeout, seed, retrain_seeds)
+    asked_for = {"target": target, "time": time, "id": id, "horizon": horizon, "past": past, "future": future}
+    asked_for |= {"calendar": calendar, "split": split, "folds": folds, "space": space, "trials": n_trials}
+    asked_for |= {"timeout": timeout, "seed": seed, "device": device, "sampler": sampler, "pruner": pruner}
+    asked_for |= {"study": study_name, "storage": _shown_storage(storage), "retrain_seeds": retrain_seeds}
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
@@ -210,12 +215,13 @@ def tune(
             result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
         tell.end()
-    result.record["study"] = record.study_record(study, _shown_storage(storage))
+    command = tune_command(data, asked_for | {"workers": workers, "precision": precision})
+    result.record["study"] = record.study_record(study, _shown_storage(storage)) | {"command": command}
     result.record["env"] = record.env_record(device, threads, workers, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
     result.record["timing"] = record.timing_record(budget.seconds, study)
     if folder is not None:
-        result.write(folder)
+        result.write(folder, tell.note)
     return result
 
 

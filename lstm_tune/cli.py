@@ -200,6 +200,14 @@ def evaluate(
         show_scores(_console(), scores, model.spec.targets)
 
 
+@app.command()
+def report(run: Annotated[Path, _RUN]) -> None:
+    """Write report.html again, from the files of the run folder."""
+    from lstm_tune.report import write_report
+
+    print(write_report(run))
+
+
 @spaces_app.command("list")
 def spaces_list() -> None:
     """List the presets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune import record
+from lstm_tune import details, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
@@ -238,4 +239,5 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         },
         windows=windows,
         test_positions=positions,
+        details=functools.partial(details.collect, study, series, parts, task.period),
     )

@@ -11,21 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_NAMES = {
-    "persistence": "persistence (last value)",
-    "seasonal_naive": "seasonal naive (last season)",
-    "ridge": "ridge regression",
-}
-
-
-def number(value: float | None) -> str:
-    """Return a number in at most five significant digits, without an exponent where that stays short."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.4g}"
-    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
-    return f"{float(text):,.10g}"
+from lstm_tune.wording import BASELINES, number
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
@@ -57,7 +43,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            _NAMES[name],
+            BASELINES[name],
             *own,
             number(baseline["test_mse_scaled"]),
             number(baseline["val_mse_scaled"]),
@@ -86,7 +72,9 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     if folder is not None:
         console.print()
         console.print(
-            Text("Written to ") + Text(folder, style="bold") + Text(": result.json, forecast.csv, trials.csv, model/")
+            Text("Written to ")
+            + Text(folder, style="bold")
+            + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
         )
         console.print(
             Text("Next: ") + Text(f"lstm-tune predict {_quoted(folder)} {_quoted(data['path'])}", style="cyan")
@@ -131,7 +119,9 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     for column in columns:
         table.add_column(column, justify="right")
     for name, s in scores.items():
-        table.add_row("this model" if name == "model" else _NAMES[name], *(number(s[key]) for key in columns.values()))
+        table.add_row(
+            "this model" if name == "model" else BASELINES[name], *(number(s[key]) for key in columns.values())
+        )
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
 

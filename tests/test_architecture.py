@@ -17,6 +17,9 @@ PACKAGE = Path(lstm_tune.__file__).parent
 ORDER = [
     "errors",
     "findings",
+    "wording",
+    "command",
+    "compact",
     "allocator",
     "processes",
     "files",
@@ -52,7 +55,11 @@ ORDER = [
     "retrain",
     "forecaster",
     "options",
+    "forecast_file",
+    "figures",
+    "report",
     "result",
+    "details",
     "record",
     "progress",
     "workers",
@@ -64,8 +71,25 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
-TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
+OPTUNA = {
+    "details",
+    "objective",
+    "storage",
+    "study",
+    "budget",
+    "result",
+    "record",
+    "progress",
+    "workers",
+    "phases",
+    "api",
+    "cli",
+}
+TORCH_FREE = (
+    set(ORDER[: ORDER.index("readers")])
+    | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
+    | {"forecast_file", "figures", "report"}
+)
 
 
 def modules() -> dict[str, ast.Module]:
