@@ -129,8 +129,22 @@ def tune(
         StudyError: the study could not be carried out.
     """
     check_counts(n_trials, timeout, seed, retrain_seeds)
-    asked_for = {"target": target, "time": time, "id": id, "horizon": horizon, "past": past, "future": future}
-    asked_for |= {"calendar": calendar, "split": split, "folds": folds, "space": space, "trials": n_trials}
+    asked_for: dict[str, Any] = {
+        "target": target,
+        "time": time,
+        "id": id,
+        "horizon": horizon,
+        "past": past,
+        "future": future,
+    }
+    asked_for |= {
+        "future": future,
+        "calendar": calendar,
+        "split": split,
+        "folds": folds,
+        "space": space,
+        "trials": n_trials,
+    }
     asked_for |= {"timeout": timeout, "seed": seed, "device": device, "sampler": sampler, "pruner": pruner}
     asked_for |= {"study": study_name, "storage": _shown_storage(storage), "retrain_seeds": retrain_seeds}
     patience = None

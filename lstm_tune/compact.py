@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def envelope(values: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64],
         return np.arange(n), values
     edges = np.linspace(0, n, max(1, most // 2) + 1).astype(int)
     rows: list[int] = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         piece = values[a:b]
         if np.isnan(piece).all():
             rows.append(int(a))

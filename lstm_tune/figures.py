@@ -1,7 +1,7 @@
 """The figures of the report: pure functions from records to what plotly.js draws.
 
-A figure is a dict of `data`, `layout` and `height` in pixels. A colour that begins with "@" is a role ("@forecast"); the
-page knows its shade by day and by night. Text that plotly draws is escaped: it reads tags.
+A figure is a dict of `data`, `layout` and `height` in pixels. A colour that begins with "@" is a role ("@forecast"), of
+which the page knows the shades by day and by night. Text that plotly draws is escaped: it reads tags.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCORE = "validation score (scaled MSE)"
 _LINES = {"persistence": "dot", "seasonal_naive": "dash", "ridge": "dashdot"}
 _PARALLEL = 200  # trials that are drawn
 _DOTS = 400
-_NEAR_LEVEL = 8.0  # of two values: from this ratio on their axis is logarithmic
+_NEAR_LEVEL = 4.0  # of two values: from this ratio on their axis is logarithmic
 _SHADES = ("best fifth", "second", "middle", "fourth", "worst fifth")
 
 
@@ -135,17 +135,17 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
 def learning_curves(curves: Mapping[str, Any]) -> Figure:
     """Draw the best trial's validation score and training loss over its epochs, the other trials' scores behind."""
     best, *others = curves["kept"]
-    traces = []
+    traces: list[dict[str, Any]] = []
     for states, name, colour in (
         (("PRUNED",), "pruned trials", "@pruned"),
         (("COMPLETE", "FAIL"), "other trials", "@other"),
     ):
         chosen = [c for c in others if c["state"] in states]
         if chosen:
-            x, y, text = _joined((c["epochs"], c["val"], [f"trial {c['trial']}"] * len(c["epochs"])) for c in chosen)
+            xs, ys, texts = _joined((c["epochs"], c["val"], [f"trial {c['trial']}"] * len(c["epochs"])) for c in chosen)
             traces.append(
-                _line(x, y, name, colour, width=1)
-                | {"text": text, "hovertemplate": "%{text}, epoch %{x}: %{y:.4g}<extra></extra>"}
+                _line(xs, ys, name, colour, width=1)
+                | {"text": texts, "hovertemplate": "%{text}, epoch %{x}: %{y:.4g}<extra></extra>"}
             )
     traces.append(
         _line(best["epochs"], best["val"], f"best trial ({best['trial']}), validation", "@forecast", width=3)
@@ -318,8 +318,9 @@ def slices(trials: Sequence[Trial], parameters: Mapping[str, Mapping[str, Any]],
             x |= {"type": "category", "categoryorder": "array", "categoryarray": [_told(c) for c in bounds["choices"]]}
             values: list[Any] = [_told(t["params"][name]) for t in known]
         else:
-            x |= {"type": "log" if bounds.get("log") else "linear"}
             values = [t["params"][name] for t in known]
+            if bounds.get("log"):
+                x |= {"type": "log"} | _log_ticks(min(values), max(values), most=5)
         dots = {
             "type": "scatter",
             "mode": "markers",
@@ -342,7 +343,8 @@ def forecast_view(forecasts: Sequence[SeriesForecast], horizon: int, period: int
     """Return the kept test windows of all series, and the statistics of their residuals, for the page to draw.
 
     Of each series: `actual` (T,) at `times` (T,); window k begins at `starts[k]` of these, and its forecast is
-    `forecast[k * H : (k + 1) * H]`. Rows are missing before those that `breaks` names. Series of the same times share an entry of `axes`.
+    `forecast[k * H : (k + 1) * H]`. Rows are missing before those that `breaks` names. Series of the same times share
+    an entry of `axes`.
     """
     axes: list[dict[str, Any]] = []
     series = []
@@ -474,8 +476,19 @@ def _joined(
 def _score_axis(values: Iterable[float | None], title: str) -> dict[str, Any]:
     """Return the axis of a score: logarithmic where the scores are far apart."""
     known = [v for v in values if v is not None and math.isfinite(v)]
-    far = bool(known) and min(known) > 0 and max(known) > _NEAR_LEVEL * min(known)
-    return {"title": title, "type": "log" if far else "linear"} | ({"dtick": "D2"} if far else {})
+    if not known or min(known) <= 0 or max(known) <= _NEAR_LEVEL * min(known):
+        return {"title": title}
+    return {"title": title, "type": "log"} | _log_ticks(min(known), max(known))
+
+
+def _log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
+    """Return ticks of a logarithmic axis with their full text: plotly writes 2 and 5 for .02 and .05."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [d * 10.0**p for p in decades for d in digits if low * 0.9 <= d * 10.0**p <= high * 1.1]
+        if len(ticks) <= most:
+            break
+    return {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]} if len(ticks) > 1 else {}
 
 
 def _position(value: Any, bounds: Mapping[str, Any]) -> float | None:
@@ -511,7 +524,10 @@ def _mark(row: int, text: str, at: float) -> dict[str, Any]:
         "text": label(text, 14),
         "showarrow": False,
         "yshift": -11,
-        "font": {"size": 10, "color": "@muted"},
+        "font": {"size": 10, "color": "@soft"},
+        "bgcolor": "@card",
+        "borderpad": 0,
+        "opacity": 0.9,
     }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_forecast(path: Path, horizon: int, windows: int, most: int) -> list[Ser
     for names, codes, times, actual, forecast in _windows(path, horizon):
         breaks = np.flatnonzero(np.diff(codes)) + 1
         edges = [0, *breaks.tolist(), len(codes)]
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in itertools.pairwise(edges):
             if a == b:
                 continue
             name = names[codes[a]]

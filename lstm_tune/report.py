@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune import figures
+from lstm_tune.compact import evenly
 from lstm_tune.errors import RunError
 from lstm_tune.files import read_json, write_text
 from lstm_tune.findings import SEVERITIES
@@ -99,7 +100,7 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
             trial = {k: _value(v) for k, v in row.items() if not k.startswith("params_")}
             trials.append(
                 trial
-                | {name: int(trial[name]) for name in _COUNTS if trial.get(name) is not None}
+                | {name: int(float(row[name])) for name in _COUNTS if row.get(name)}
                 | {"params": {name: value for name, value in params.items() if value is not None}}
             )
     except FileNotFoundError:
@@ -205,7 +206,7 @@ def _context(
     data, test, best = result["data"], result["test"], result["best"]["trial"]
     single, horizon = len(data["target"]) == 1, data["horizon"]
     unit = f"{figures.cut(data['target'][0], 24)}²" if single else "scaled"
-    shown = [forecasts[i] for i in figures.evenly(len(forecasts), _SERIES)]
+    shown = [forecasts[i] for i in evenly(len(forecasts), _SERIES)]
     parameters = _by_importance(details)
     drawn: dict[str, figures.Figure] = {}
     if horizon > 1:
