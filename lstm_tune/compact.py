@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -65,23 +65,27 @@ def _is_whole(text: str) -> bool:
 def envelope(values: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Draw a long line (n,) in at most `most` points: the least and the greatest value of each stretch.
 
+    Stretches are equally long, and their two points stand at their start and their middle: such times take no room.
+
     Returns:
-        Rows and values, in the order of time; all of them where they are few. Missing values are left out of a
-        stretch, and a stretch of nothing else is one NaN.
+        Rows and values; all of them where they are few. Missing values are left out of a stretch; where there is
+        nothing else, its points are NaN.
     """
     n = len(values)
     if n <= most:
         return np.arange(n), values
-    edges = np.linspace(0, n, max(1, most // 2) + 1).astype(int)
+    size = -(-n // max(1, most // 2))
     rows: list[int] = []
-    for a, b in itertools.pairwise(edges):
-        piece = values[a:b]
-        if np.isnan(piece).all():
-            rows.append(int(a))
-        else:
-            rows += sorted({int(a + np.nanargmin(piece)), int(a + np.nanargmax(piece))})
-    index = np.array(rows)
-    return index, values[index]
+    line: list[float] = []
+    for a in range(0, n, size):
+        piece = values[a : a + size]
+        both = (math.nan, math.nan)
+        if not np.isnan(piece).all():
+            low, high = int(np.nanargmin(piece)), int(np.nanargmax(piece))
+            both = (piece[min(low, high)], piece[max(low, high)])
+        rows += [a, min(a + size // 2, n - 1)] if len(piece) > 1 else [a]
+        line += both[: len(piece)]
+    return np.array(rows), np.array(line)
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:

@@ -30,8 +30,9 @@ _SHADES = ("best fifth", "second", "middle", "fourth", "worst fifth")
 
 
 def cut(text: str, most: int = 40) -> str:
-    """Return a name that is not longer than `most` characters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """Return a name that is not longer than `most` characters: its middle is left out, for names differ at the end."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - tail - 1]}…{text[-tail:]}"
 
 
 def label(text: str, most: int = 40) -> str:
@@ -48,11 +49,9 @@ def error_per_step(steps: Sequence[float], baselines: Mapping[str, Sequence[floa
         unit: of the MSE.
     """
     x = list(range(1, len(steps) + 1))
-    traces: list[dict[str, Any]] = [
-        _line(x, plain(values), BASELINES[name], f"@{name}", width=1.6, dash=_LINES[name])
-        for name, values in baselines.items()
-    ]
-    traces.append(_line(x, plain(steps), "tuned LSTM", "@forecast", width=3))
+    traces = [_line(x, plain(steps), "tuned LSTM", "@forecast", width=3.5)]
+    for name, values in baselines.items():  # on top: where a baseline is level with the LSTM, both are seen
+        traces.append(_line(x, plain(values), BASELINES[name], f"@{name}", width=1.6, dash=_LINES[name]))
     return _figure(traces, x={"title": "steps ahead"}, y={"title": f"test MSE ({unit})", "rangemode": "tozero"})
 
 
@@ -81,27 +80,25 @@ def error_by_series(forecasts: Sequence[SeriesForecast], most: int = 24) -> Figu
 def waterfall(explained: Mapping[str, Any]) -> Figure:
     """Draw what each change took off the validation MSE; dots are the seeds, whiskers one standard deviation."""
     steps = explained["steps"]
-    names = _unique([label(str(s["name"]), 32) for s in steps])
-    rows: list[tuple[str, float, float, str, str]] = []  # name, from, to, role, text
+    names: list[str] = []
+    rows: list[tuple[str, float, float, str]] = []  # name, from, to, role
     before = 0.0
-    for i, (name, step) in enumerate(zip(names, steps, strict=True)):
+    for i, step in enumerate(steps):
         value, delta = float(step["val_mse_scaled"]), step.get("delta")
         role = "@muted" if i == 0 or step.get("within_noise") else "@better" if value < before else "@worse"
-        text = number(value) if delta is None else f"{delta:+.3g}" + (" (noise)" if step.get("within_noise") else "")
-        rows.append((name, 0.0 if i == 0 else before, value, role, text))
+        told = number(value) if delta is None else f"{delta:+.3g}" + (" (noise)" if step.get("within_noise") else "")
+        names.append(f"{label(str(step['name']), 28)}<br><b>{told}</b>")
+        rows.append((names[-1], 0.0 if i == 0 else before, value, role))
         before = value
-    rows.append(("all changes together", 0.0, before, "@forecast", number(before)))
+    rows.append((f"all changes together<br><b>{number(before)}</b>", 0.0, before, "@forecast"))
     bars = {
         "type": "bar",
         "orientation": "h",
         "y": [row[0] for row in rows],
-        "x": plain([to - start for _, start, to, _, _ in rows]),
-        "base": plain([start for _, start, _, _, _ in rows]),
+        "x": plain([to - start for _, start, to, _ in rows]),
+        "base": plain([start for _, start, _, _ in rows]),
         "marker": {"color": [row[3] for row in rows]},
-        "text": [row[4] for row in rows],
-        "textposition": "auto",
-        "customdata": [row[4] for row in rows],
-        "hovertemplate": "%{y}: %{customdata}<extra></extra>",
+        "hovertemplate": "%{y}<extra></extra>",
         "name": "change",
     }
     dots = {
@@ -109,7 +106,7 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
         "mode": "markers",
         "y": [name for name, step in zip(names, steps, strict=True) for _ in step["values"]],
         "x": plain([v for step in steps for v in step["values"]]),
-        "marker": {"color": "@ink", "size": 5, "opacity": 0.75},
+        "marker": {"color": "@ink", "size": 4, "opacity": 0.75},
         "name": "seeds",
         "hovertemplate": "one seed: %{x:.4g}<extra></extra>",
     }
@@ -118,8 +115,13 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
         "mode": "markers",
         "y": names,
         "x": plain([step["val_mse_scaled"] for step in steps]),
-        "error_x": {"type": "data", "array": plain([step.get("sd") or 0.0 for step in steps]), "color": "@ink"},
-        "marker": {"color": "@ink", "symbol": "line-ns-open", "size": 10},
+        "error_x": {
+            "type": "data",
+            "array": plain([step.get("sd") or 0.0 for step in steps]),
+            "color": "@ink",
+            "thickness": 1.2,
+        },
+        "marker": {"color": "@ink", "symbol": "line-ns-open", "size": 9},
         "name": "mean ± sd",
         "hovertemplate": "mean %{x:.4g}<extra></extra>",
     }
@@ -127,7 +129,7 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
         [bars, whiskers, dots],
         x={"title": "validation MSE, scaled (shorter is better)", "rangemode": "tozero"},
         y={"autorange": "reversed", "type": "category"},
-        height=110 + 34 * len(rows),
+        height=90 + 44 * len(rows),
         legend=False,
     )
 
@@ -357,6 +359,7 @@ def forecast_view(forecasts: Sequence[SeriesForecast], horizon: int, period: int
         series.append(
             {
                 "name": cut(f.name),
+                "short": cut(f.name, 22),
                 "axis": _share(axes, encode_times(labels)),
                 "windows": f.windows,
                 "mse": number(f.mse),
@@ -380,6 +383,7 @@ def data_view(drawn: Mapping[str, Any]) -> dict[str, Any]:
     lines = [
         {
             "name": cut(str(line["name"])),
+            "short": cut(str(line["name"]), 22),
             "axis": _share(axes, line["times"]),
             "values": pack([math.nan if v is None else v for v in line["values"]]),
             "parts": line["parts"],

@@ -23,7 +23,7 @@ PAGE = "report.html"
 DETAILS = "report.json"
 _RESULT = "result.json"
 _EXPLAINED = "explain.json"
-_FORECAST_VALUES = 100_000  # of forecasts, and at most as many of actual values: the page stays below 6 MB
+_FORECAST_VALUES = 70_000  # of forecasts, and at most as many of actual values: the page stays below 6 MB
 _SERIES = 150  # whose forecasts can be looked at
 _COUNTS = ("number", "best_epoch", "epochs", "weights")
 
