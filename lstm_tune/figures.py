@@ -71,7 +71,7 @@ def error_by_series(forecasts: Sequence[SeriesForecast], most: int = 24) -> Figu
     }
     return _figure(
         [bars],
-        x={"title": "test MSE / variance of the series' test rows", "rangemode": "tozero"},
+        x={"title": "MSE / variance", "rangemode": "tozero"},
         y={"autorange": "reversed", "type": "category"},
         height=90 + 24 * len(worst),
     )
@@ -127,7 +127,7 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
     }
     return _figure(
         [bars, whiskers, dots],
-        x={"title": "validation MSE, scaled (shorter is better)", "rangemode": "tozero"},
+        x={"title": "validation MSE, scaled", "rangemode": "tozero"},
         y={"autorange": "reversed", "type": "category"},
         height=90 + 44 * len(rows),
         legend=False,
@@ -234,7 +234,7 @@ def importances(found: Mapping[str, Any]) -> Figure:
     }
     return _figure(
         [bars],
-        x={"title": "share of the variation in the score (%)", "rangemode": "tozero"},
+        x={"title": "share (%)", "rangemode": "tozero"},
         y={"autorange": "reversed", "type": "category"},
         height=90 + 24 * len(shares),
     )
@@ -415,8 +415,8 @@ def autocorrelation(residuals: NDArray[np.float64], lags: int) -> dict[str, Any]
 def distribution(residuals: NDArray[np.float64]) -> dict[str, Any] | None:
     """Return a histogram of residuals (any shape), with their mean and standard deviation."""
     seen = residuals[~np.isnan(residuals)]
-    if len(seen) < 2 or float(np.ptp(seen)) <= 0:
-        return None
+    if len(seen) < 2 or float(np.ptp(seen)) <= 1e-9 * float(np.abs(seen).max()):
+        return None  # all alike but for rounding
     counts, edges = np.histogram(seen, bins=int(min(60, max(8, math.sqrt(len(seen))))))
     return {
         "counts": counts.tolist(),
