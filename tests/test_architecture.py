@@ -155,7 +155,7 @@ def test_nothing_imports_pickle() -> None:
 
 @pytest.mark.parametrize("statement", ["import lstm_tune", "import lstm_tune.cli", "from lstm_tune import DataError"])
 def test_importing_loads_no_heavy_package(statement: str) -> None:
-    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow"
+    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow", "plotly", "jinja2"
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from lstm_tune.forecast_file import read_forecast
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
 HOSTILE = '</script><script>alert("x")</script> <img src=http://evil.example/x onerror=alert(1)> & \'"'
-SECTIONS = "verdict findings forecast residuals waterfall learning search data configuration".split()
+SECTIONS = ["verdict", "findings", "forecast", "residuals", "waterfall", "learning", "search", "data", "configuration"]
 
 
 class Page(HTMLParser):
@@ -74,13 +73,13 @@ def open_page(folder: Path) -> Page:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, short_epochs: None) -> Iterator[Path]:
+def run(tmp_path_factory: pytest.TempPathFactory, short_epochs: None) -> Path:
     """A finished study of one series, three steps ahead, with a missing value among the test rows."""
     folder = tmp_path_factory.mktemp("runs") / "one"
     y = wave()
     y[-3] = np.nan
     api.tune(daily(y), space=SPACE, horizon=3, n_trials=9, retrain_seeds=1, out=folder)
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")
