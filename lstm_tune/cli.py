@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lstm_tune.evaluate import Score
     from lstm_tune.progress import Progress
+    from lstm_tune.result import Result
 
 _STARTED = clock.monotonic()  # imports count towards --timeout
 
@@ -82,7 +83,8 @@ def tune(
     pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
     ] = None,
     retrain_seeds: Annotated[
         int,
@@ -110,12 +112,15 @@ def tune(
     from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
+    from lstm_tune.urls import mask_argument
 
     gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
     keep_freed_memory()
+    result: Result | None
+    stopped: KeyboardInterrupt | None = None
     try:
         result = api.tune(
             data,
@@ -144,16 +149,18 @@ def tune(
             resume=resume,
             progress=_progress(console, quiet=quiet or as_json),
         )
-    except KeyboardInterrupt:
-        again = [a for a in sys.argv[1:] if a != "--resume"]
+    except KeyboardInterrupt as error:
+        stopped, result = error, getattr(error, "result", None)
+    if result is not None and as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif result is not None and not quiet:
+        show_result(console, result.to_dict(), str(folder))
+    if stopped is not None:
+        again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
         if out is None:
             again += ["--out", str(folder)]
         _say(f"stopped; all finished trials are kept. To go on: lstm-tune {shlex.join(again)} --resume")
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
-    elif not quiet:
-        show_result(console, result.to_dict(), str(folder))
+        raise typer.Exit(getattr(stopped, "exit_status", 130)) from None
 
 
 @app.command()

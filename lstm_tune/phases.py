@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time as clock
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import StudyError
 from lstm_tune.evaluate import bootstrap_interval, score
 from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.interrupts import held
 from lstm_tune.objective import Objective
+from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
@@ -29,11 +32,13 @@ from lstm_tune.study import (
     OptunaCallback,
     candidates,
     completed,
+    drop_own,
     enqueue_known,
     gained_nothing,
     spent,
     stop_after_failures,
 )
+from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
 from lstm_tune.windows import Windows
@@ -83,7 +88,7 @@ def search(
     n_trials: int | None,
     patience: int | None,
     callbacks: Sequence[OptunaCallback],
-) -> None:
+) -> bool:
     """Run what is left of the study's budget, in this process or in several workers.
 
     Args:
@@ -93,6 +98,9 @@ def search(
         n_trials: of the whole study, those that it holds already counted in; None: until time is up.
         patience: trials without a gain after which the study ends; None: it goes on.
         callbacks: called in this process after every trial.
+
+    Returns:
+        Whether it ended by itself; False: Ctrl-C ended it, and its running trials were dropped.
 
     Raises:
         StudyError: ten trials in a row failed, or the workers cannot work.
@@ -119,6 +127,9 @@ def search(
         )
         return True
 
+    def taken(number: int) -> None:
+        tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
+
     done = spent(study)
     if not study.get_trials(deepcopy=False):
         enqueue_known(study, objective.space)
@@ -126,39 +137,46 @@ def search(
     remaining = None if n_trials is None else max(0, n_trials - done)
     tell.begin(n_trials, done, budget.left())
     if remaining == 0 or no_longer_helps():
-        return
+        return True
     every = [after_trial, stop_after_failures, *callbacks]
-    if workers > 1:
-        assert storage is not None
-        job = Job(
-            storage=storage,
-            study=study.study_name,
-            sampler=study.sampler,
-            pruner=study.pruner,
-            task=run.task,
-            space=objective.space,
-            seed=run.seed,
-            precision=objective.precision,
-            threads=objective.threads,
-            verbosity=optuna.logging.get_verbosity(),
-        )
-        optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
-    else:
-        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
+    try:
+        if workers > 1:
+            assert storage is not None
+            job = Job(
+                storage=storage,
+                study=study.study_name,
+                sampler=study.sampler,
+                pruner=study.pruner,
+                task=run.task,
+                space=objective.space,
+                seed=run.seed,
+                precision=objective.precision,
+                threads=objective.threads,
+                verbosity=optuna.logging.get_verbosity(),
+                run=this_run(),
+            )
+            optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
+        else:
+            run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt), held():
+            drop_own(study, this_run())
+        return False
+    return True
 
 
-def winner(study: optuna.Study) -> FrozenTrial:
-    """Return the completed trial of the least value.
+def winner(study: optuna.Study, *, needed: bool = True) -> FrozenTrial | None:
+    """Return the completed trial of the least value, or None where there is none.
 
     Raises:
-        StudyError: there is none; says why.
+        StudyError: there is none, and it is needed; says why.
     """
     ranked = completed(study)
-    if not ranked:
-        reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
-        reason = next((r for r in reversed(reasons) if r), "none was begun")
-        raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
-    return ranked[0]
+    if ranked or not needed:
+        return ranked[0] if ranked else None
+    reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
+    reason = next((r for r in reversed(reasons) if r), "none was begun")
+    raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
 
 
 def _member(trial: FrozenTrial, weight: float) -> Member:
@@ -169,36 +187,52 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
         epochs=attrs["best_epoch"],
         factors=tuple(attrs["factors"]),
         weight=weight,
+        halved="micro_batch" in attrs,
     )
 
 
-def train_again(run: Run, best: FrozenTrial) -> tuple[Retrained, str]:
+def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Retrained, str] | None:
     """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
 
+    Args:
+        run: the study, which has ended.
+        best: its winner.
+        skip: whether nothing is to be trained. Ctrl-C meanwhile skips what is left.
+
     Returns:
-        The models, and the rows that they were trained on: "train+val" or "train".
+        The models, and the rows that they were trained on: "train+val" or "train". None: it was skipped, and the
+        winner's own weights were in another process.
     """
     objective, seed = run.objective, run.seed
     own = objective.best if objective.best is not None and objective.best.number == best.number else None
-    retrained = retrain(
-        run.everything,
-        run.parts.final.fit,
-        run.task.shape,
-        [_member(trial, weight) for trial, weight in run.chosen()],
-        samples=run.samples,
-        seeds=range(seed, seed + run.retrain_seeds),
-        precision=objective.precision,
-        deadline=run.budget.retrain_end,
-        at_least_one=own is None,
-        threads=run.budget.threads,
-        on_model=run.tell.retrain,
-    )
+    retrained = Retrained(seeds=(), models=(), interrupted=skip)
+    if not skip:
+        retrained = retrain(
+            run.everything,
+            run.parts.final.fit,
+            run.task.shape,
+            [_member(trial, weight) for trial, weight in run.chosen()],
+            samples=run.samples,
+            seeds=range(seed, seed + run.retrain_seeds),
+            precision=objective.precision,
+            deadline=run.budget.retrain_end,
+            at_least_one=own is None,
+            threads=run.budget.threads,
+            on_model=run.tell.retrain,
+        )
     if retrained.seeds:
         return retrained, "train+val"
     if own is None:
-        raise StudyError(f"retraining trial {best.number} diverged with every seed; pass another --seed or --space")
-    run.tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
-    return Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),)), "train"
+        if retrained.interrupted:
+            return None
+        raise StudyError(
+            f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
+            f"pass another --seed or --space"
+        )
+    reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
+    run.tell.note(f"{reason}: the model is the best trial's own, trained on the train rows alone")
+    models = (((_member(best, 1.0), own.models[0]),),)
+    return Retrained(seeds=(seed,), models=models, interrupted=retrained.interrupted), "train"
 
 
 def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:

@@ -73,8 +73,8 @@ def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
-    """Describe the study: name, storage without its password, and how its trials ended."""
+def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool) -> dict[str, Any]:
+    """Describe the study: name, storage without its password, how its trials ended, whether the user ended it."""
     states = Counter(t.state for t in study.get_trials(deepcopy=False))
     names = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     return {
@@ -83,6 +83,7 @@ def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
         "direction": "minimize",
         "n_trials": sum(states[s] for s in names),
         "states": {s.name: states[s] for s in names},
+        "interrupted": interrupted,
     }
 
 

@@ -28,6 +28,7 @@ from lstm_tune.windows import Positions, Windows
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
+TRIALS = "trials.csv"
 _CHUNK_WINDOWS = 20_000
 Number = float | dict[str, float]
 
@@ -91,7 +92,7 @@ class Result:
         """
         make_folder(folder)
         self.model.save(folder / "model")
-        write_trials(self.study, folder / "trials.csv")
+        write_trials(self.study, folder / TRIALS)
         write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
         try:
             write_json(folder / DETAILS, self.details())

@@ -16,10 +16,12 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "urls",
     "findings",
     "wording",
     "command",
     "compact",
+    "interrupts",
     "allocator",
     "processes",
     "files",
@@ -49,6 +51,8 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "journal",
+    "database",
     "storage",
     "study",
     "budget",
@@ -71,25 +75,10 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-OPTUNA = {
-    "details",
-    "objective",
-    "storage",
-    "study",
-    "budget",
-    "result",
-    "record",
-    "progress",
-    "workers",
-    "phases",
-    "api",
-    "cli",
-}
-TORCH_FREE = (
-    set(ORDER[: ORDER.index("readers")])
-    | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
-    | {"forecast_file", "figures", "report"}
-)
+OPTUNA = {"objective", "journal", "database", "storage", "study", "budget", "result", "record", "progress", "workers"}
+OPTUNA |= {"details", "phases", "api", "cli"}
+TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {"parameter", "space_file", "space", "screen", "cli", "__init__"}
+TORCH_FREE |= {"forecast_file", "figures", "report"}
 
 
 def modules() -> dict[str, ast.Module]:
