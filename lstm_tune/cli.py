@@ -233,6 +233,14 @@ def dashboard(
     serve(study, port=port, writable=writable, token=token, say=_say)
 
 
+@app.command()
+def report(run: Annotated[Path, _RUN]) -> None:
+    """Write report.html again, from the files of the run folder."""
+    from lstm_tune.report import write_report
+
+    print(write_report(run))
+
+
 @spaces_app.command("list")
 def spaces_list() -> None:
     """List the presets."""
