@@ -15,10 +15,12 @@ from optuna.storages import BaseStorage
 
 from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
+from lstm_tune.command import tune_command
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.interrupts import Stopped, held, watched
 from lstm_tune.loader import load_series
+from lstm_tune.notes import write_notes
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
@@ -133,6 +135,24 @@ def tune(
             exception's `result` is what would have been returned, or None where there was no model.
     """
     check_counts(n_trials, timeout, seed, retrain_seeds)
+    asked_for: dict[str, Any] = {
+        "target": target,
+        "time": time,
+        "id": id,
+        "horizon": horizon,
+        "past": past,
+        "future": future,
+    }
+    asked_for |= {
+        "future": future,
+        "calendar": calendar,
+        "split": split,
+        "folds": folds,
+        "space": space,
+        "trials": n_trials,
+    }
+    asked_for |= {"timeout": timeout, "seed": seed, "device": device, "sampler": sampler, "pruner": pruner}
+    asked_for |= {"study": study_name, "storage": _shown_storage(storage), "retrain_seeds": retrain_seeds}
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
@@ -224,12 +244,16 @@ def tune(
                     result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
                     result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
                     shown = _shown_storage(storage)
+                    command = tune_command(data, asked_for | {"workers": workers, "precision": precision})
                     result.record["study"] = record.study_record(study, shown, interrupted=interrupted)
+                    result.record["study"]["command"] = command
                     result.record["env"] = record.env_record(device, threads, workers, precision, seed)
                     budget.seconds["total"] = clock.monotonic() - budget.began
                     result.record["timing"] = record.timing_record(budget.seconds, study)
                     if folder is not None:
-                        result.write(folder)
+                        result.write(folder, tell.note)
+                    if storage is not None:
+                        _annotate(result, objective.space, tell)
                 elif folder is not None:
                     write_trials(study, folder / TRIALS)
         except KeyboardInterrupt:
@@ -274,6 +298,14 @@ def _shareable(
     if workers > cores:
         tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
     return workers
+
+
+def _annotate(result: Result, space: Space, tell: Progress) -> None:
+    """Tell the dashboard what was found. The result stands; a dashboard without notes is no reason to fail."""
+    try:
+        write_notes(result, space.enqueued())
+    except Exception as error:
+        tell.note(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
 
 
 def _shown_storage(storage: str | BaseStorage | None) -> str | None:

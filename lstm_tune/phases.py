@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time as clock
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune import record
+from lstm_tune import details, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
@@ -319,6 +320,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         },
         windows=windows,
         test_positions=positions,
+        details=functools.partial(details.collect, study, series, parts, task.period),
     )
     result.record["verdict"] = verdict(result.record)
     return result
