@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage
 from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
 from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.explain import explain_run
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.loader import load_series
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
@@ -210,6 +211,7 @@ def tune(
             result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
     finally:
         tell.end()
+    result.record["settings"] = settings
     result.record["study"] = record.study_record(study, _shown_storage(storage))
     result.record["env"] = record.env_record(device, threads, workers, precision, seed)
     budget.seconds["total"] = clock.monotonic() - budget.began
@@ -229,6 +231,25 @@ def load(folder: str | Path) -> ForecastModel:
     if not folder.is_dir():
         raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+
+
+@_one_core_each()
+def explain(
+    run: str | Path,
+    *,
+    data: Any = None,
+    seeds: int = 3,
+    timeout: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Train what lies between the article's LSTM and the tuned one of a run, one change at a time.
+
+    See `explain_run`, which says what each argument means, what is returned and what is raised.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
+    return explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
 
 
 def _shareable(

@@ -21,7 +21,7 @@ from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.objective import Objective
 from lstm_tune.progress import Progress
 from lstm_tune.result import Result, test_score
-from lstm_tune.retrain import Member, Retrained, retrain
+from lstm_tune.retrain import Member, Retrained, retrain, retrain_samples
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Split
 from lstm_tune.study import (
@@ -61,9 +61,7 @@ class Run:
     @property
     def samples(self) -> int:
         """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
-        rows = (self.parts.train, self.parts.final.fit)
-        before, after = (len(self.everything.positions(r, 0, reach_back=False)) for r in rows)
-        return round(self.task.folds[0].samples * after / before)
+        return retrain_samples(self.everything, self.parts, self.task.folds[0].samples)
 
     def chosen(self) -> list[tuple[FrozenTrial, float]]:
         """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
