@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +215,10 @@ class _Book:
 
     def write(self) -> None:
         """Write the file, whole."""
-        write_json(self.path, self.shown() | {"basis": self.subject.basis, "trainings": self.trainings})
+        try:
+            write_json(self.path, self.shown() | {"basis": self.subject.basis, "trainings": self.trainings})
+        except OSError as error:
+            raise UsageError(f"cannot write {str(self.path)!r}: {error.strerror}; make the folder writable") from None
 
     def shown(self) -> dict[str, Any]:
         """Return what a reader is shown."""
@@ -269,25 +271,31 @@ class _Trainings:
         """Return whether the pair is still to be trained."""
         return _key(config, seed) not in self.book.trainings
 
-    def values(self, what: str, configs: Sequence[Config], seeds: Sequence[int]) -> list[Values]:
+    def values(self, configs: Mapping[str, Config], seeds: Sequence[int]) -> dict[str, Values]:
         """Return the validation value of each configuration with each seed, None where training diverged.
+
+        Args:
+            configs: by the name of what was changed.
+            seeds: of the trainings.
 
         Raises:
             _OutOfTime: there was no time for all of them.
         """
-        pairs = [(config, seed) for config in configs for seed in seeds]
-        self.asked |= {_key(*pair) for pair in pairs}
-        jobs = list(dict.fromkeys(pair for pair in pairs if self.lacks(*pair)))
-        inner = self.threads if len(jobs) == 1 else 1  # one training alone: its folds share the cores
-        side_by_side(lambda i: self._train(what, *jobs[i], threads=inner), len(jobs), self.threads)
-        if any(self.lacks(*pair) for pair in jobs):
-            raise _OutOfTime
         kept = self.book.trainings
-        return [tuple(kept[_key(config, seed)]["value"] for seed in seeds) for config in configs]
+        pairs = {_key(config, seed): (name, config, seed) for name, config in configs.items() for seed in seeds}
+        self.asked |= pairs.keys() & kept.keys()
+        jobs = {key: pair for key, pair in pairs.items() if key not in kept}
+        inner = self.threads if len(jobs) == 1 else 1  # one training alone: its folds share the cores
+        todo = list(jobs.values())
+        side_by_side(lambda i: self._train(*todo[i], threads=inner), len(todo), self.threads)
+        if jobs.keys() - kept.keys():
+            raise _OutOfTime
+        return {name: tuple(kept[_key(config, seed)]["value"] for seed in seeds) for name, config in configs.items()}
 
     def _train(self, what: str, config: Config, seed: int, *, threads: int) -> None:
         began = time.monotonic()
-        self._say(what, seed)
+        if self.seconds_left > 0:
+            self._begin(_key(config, seed), what, seed)
         try:
             done = self._fit(config, seed, threads)
         except (Diverged, torch.OutOfMemoryError, MemoryError):
@@ -328,9 +336,11 @@ class _Trainings:
             self.book.trainings[key] = entry | {"seconds": round(time.monotonic() - began, 3)}
             self.book.write()
 
-    def _say(self, what: str, seed: int) -> None:
+    def _begin(self, key: str, what: str, seed: int) -> None:
         left = "" if math.isinf(self.deadline) else f", {max(0.0, self.seconds_left):.0f} s left"
-        self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
+        with self._lock:
+            self.asked.add(key)
+            self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
 
     def mean_values(self) -> Values:
         """Return the value of the members' weighted mean forecast with each seed; each is trained as a trial is.
@@ -346,6 +356,8 @@ class _Trainings:
             if key not in self.book.trainings:
                 began = time.monotonic()
                 self._keep(key, {"value": self._mean_value(seed)}, began)
+            else:
+                self.asked |= {_key(i, seed, _MEAN) for i in range(len(subject.members))}
             values.append(self.book.trainings[key]["value"])
         return tuple(values)
 
@@ -353,8 +365,7 @@ class _Trainings:
         members = self.subject.members
 
         def train(i: int) -> list[LSTMForecaster] | None:
-            self.asked.add(_key(i, seed, _MEAN))
-            self._say(f"member {i + 1} of {len(members)} of the mean", seed)
+            self._begin(_key(i, seed, _MEAN), f"member {i + 1} of {len(members)} of the mean", seed)
             try:
                 done = self._fit(members[i][0], seed)
             except (Diverged, torch.OutOfMemoryError, MemoryError):
@@ -398,7 +409,7 @@ class _Trainings:
         if key in self.book.trainings:
             return
         began = time.monotonic()
-        self._say("the first step on train and validation rows, to test it", seed)
+        self._begin(key, "the first step again on train and validation rows, to test it", seed)
         known = self.book.trainings[_key(config, seed)]
         epochs, factors = known["best_epoch"], tuple(known["factors"])
         everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
@@ -436,62 +447,62 @@ class _Walk:
         self.subject = subject
         self.trainings = trainings
         self.book = book
+        self.at = subject.start
         self.stages = waterfall.differing(subject.start, subject.end)
         self.members = len(subject.members) if len(subject.members) > 1 else 0
         seeds = len(subject.seeds)
         tries = sum(len(stage) * (len(stage) + 1) // 2 + len(stage) * (seeds - 1) for stage in self.stages)
-        trainings.most = 2 * seeds + tries + self.members * seeds
+        trainings.most = 3 * seeds + tries + self.members * seeds
 
     def ends(self) -> None:
         """Train the first and the last configuration: whatever time allows between them, both are known."""
         subject = self.subject
-        values = self.trainings.values(waterfall.START, [subject.start], subject.seeds)[0]
+        values = self.trainings.values({waterfall.START: subject.start}, subject.seeds)[waterfall.START]
         if not any(v is not None for v in values):
             raise StudyError("the article's LSTM diverged with every seed, so there is nothing to explain from")
         self.book.steps.append(Step(name=waterfall.START, changes={}, values=values, before=None))
         if subject.end != subject.start:
-            self.trainings.values("the tuned LSTM", [subject.end], subject.seeds)
+            self.trainings.values({"the tuned LSTM": subject.end}, subject.seeds)
 
     def path(self) -> None:
         """Change one group after another, until the configuration is the tuned one."""
-        at, stages = self.subject.start, [list(stage) for stage in self.stages]
+        stages = [list(stage) for stage in self.stages]
         try:
             for stage in stages:
-                at = self._stage(at, stage, [g for later in stages for g in later if g not in stage])
+                self._stage(stage, sum(map(len, stages)))
         except _OutOfTime:
             left = [group for stage in stages for group in stage]
             if left and not any(self.trainings.lacks(self.subject.end, seed) for seed in self.subject.seeds):
-                name = waterfall.joined([group.name for group in left])
-                self._step(at, left, f"not taken apart: {name}" if len(left) > 1 else name)
+                name = waterfall.joined(left)
+                self._step(left, f"not taken apart: {name}" if len(left) > 1 else name)
             raise
 
-    def _stage(self, at: Config, stage: list[Group], later: Sequence[Group]) -> Config:
-        """Take the steps of one stage; the groups that are done are taken out of it.
+    def _stage(self, stage: list[Group], left: int) -> None:
+        """Take the steps of one stage; what diverges by itself goes together with the change after it.
 
-        What diverges by itself goes together with the change after it.
+        Args:
+            stage: its groups; those that are done are taken out.
+            left: groups of this stage and the later ones.
         """
+        later = left - len(stage)
         end, seeds = self.subject.end, self.subject.seeds
         tried: dict[str, float | None] = {}
         together: list[Group] = []
         while stage:
             free = [group for group in stage if group not in together]
             if len(free) > 1:
-                configs = [waterfall.applied(at, end, *together, group) for group in free]
-                if self._time_to_try(configs, len(stage) + len(later)):
-                    values = self.trainings.values("what to change next", configs, seeds[:1])
-                    tried = {group.name: value for group, (value,) in zip(free, values, strict=True)}
+                tries = {group.name: waterfall.applied(self.at, end, *together, group) for group in free}
+                if self._time_to_try(list(tries.values()), len(stage) + later):
+                    tried = {name: value for name, (value,) in self.trainings.values(tries, seeds[:1]).items()}
                 elif self.book.listed_from is None:
                     self.book.listed_from = waterfall.next_group(free, tried).name
-            group = waterfall.next_group(free, tried)
-            together.append(group)
-            config = waterfall.applied(at, end, *together)
-            values = self.trainings.values(group.name, [config], seeds)
-            if any(v is not None for v in values[0]) or len(together) == len(stage):
-                self._step(at, together, waterfall.joined([g.name for g in together]))
-                at, together = config, []
-                done = self.book.steps[-1]
-                stage[:] = [g for g in stage if not set(g.parameters) & done.changes.keys()]
-        return at
+            together.append(waterfall.next_group(free, tried))
+            name, config = waterfall.joined(together), waterfall.applied(self.at, end, *together)
+            values = self.trainings.values({name: config}, seeds)[name]
+            if any(v is not None for v in values) or len(together) == len(stage):
+                self._step(together, name)
+                stage[:] = [group for group in stage if group not in together]
+                together = []
 
     def _time_to_try(self, configs: Sequence[Config], groups: int) -> bool:
         """Return whether there is time to try every change before the rest of the way is gone, and the mean trained."""
@@ -500,14 +511,18 @@ class _Walk:
         rest = (groups + self.members) * len(seeds) + len(seeds)
         return not tries or self.trainings.seconds_for(tries + rest) <= self.trainings.seconds_left
 
-    def _step(self, at: Config, groups: Sequence[Group], name: str) -> None:
-        """Write down the step that changes some groups; its trainings are done."""
-        seeds = self.subject.seeds
-        config = waterfall.applied(at, self.subject.end, *groups)
-        (values,) = self.trainings.values(name, [config], seeds)
-        changes = waterfall.changes(at, config, *groups)
-        before = self.book.steps[-1].values
-        self.book.steps.append(Step(name=name, changes=changes, values=values, before=before))
+    def _step(self, groups: Sequence[Group], name: str) -> None:
+        """Go on by the change of some groups, and write it down; its trainings are done."""
+        seeds, before = self.subject.seeds, self.at
+        self.at = waterfall.applied(before, self.subject.end, *groups)
+        self.book.steps.append(
+            Step(
+                name=name,
+                changes=waterfall.changes(before, self.at, *groups),
+                values=self.trainings.values({name: self.at}, seeds)[name],
+                before=self.book.steps[-1].values,
+            )
+        )
 
     def mean(self) -> None:
         """Go from the best trial alone to the weighted mean of the members, the saved model."""

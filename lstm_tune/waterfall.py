@@ -109,10 +109,14 @@ class Step:
     def _says(self, noise: bool) -> str:
         if self.before is None:
             return "Where the article stands on these data."
+        if self.mean is None:
+            return "Training diverged with every seed."
         if self.delta is None:
-            return "Training diverged."
+            return "The step before diverged, so there is nothing to compare with."
         before = statistics.fmean([v for v in self.before if v is not None])
         part = f"{abs(self.delta) / before:.1%} of the MSE before" if before > 0 else f"{abs(self.delta):.4g}"
+        if not any(self.differences):
+            return "Changes nothing: with every seed the forecast is as good as before."
         if noise:
             return f"Within noise: {len(self.differences)} seeds do not tell it from no change."
         return f"Takes off {part}." if self.delta < 0 else f"Adds {part}."
@@ -136,9 +140,9 @@ def changes(before: Config, after: Config, *groups: Group) -> dict[str, tuple[An
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def joined(names: Sequence[str]) -> str:
-    """Return names as one: 'log + lookback'."""
-    return " + ".join(names)
+def joined(groups: Sequence[Group]) -> str:
+    """Return the names of groups as one: 'log + lookback'."""
+    return " + ".join(group.name for group in groups)
 
 
 def next_group(groups: Sequence[Group], values: Mapping[str, float | None]) -> Group:
