@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,15 @@ from lstm_tune.waterfall import STAGES, Group, Step
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
-BEST = {"lookback": 8, "hidden_units": 4, "window_norm": "last", "batch_size": 64}
+BEST = {"lookback": 8, "hidden_units": 4, "dropout": 0.0, "window_norm": "last"}
 SPACE: dict[str, Any] = {
     "lookback": [8, 20],
     "hidden_units": [4, 50],
+    "dropout": [0.0, 0.2],
     "window_norm": ["none", "last"],
-    "batch_size": [32, 64],
     "epochs": 30,
     "patience": 5,
-    "epoch_samples": 64,
+    "epoch_samples": 32,
     "first": [BEST, BEST | {"lookback": 20}],
 }
 ROWS, TEST_FROM = 160, 128  # split .7, .1, .2
@@ -90,11 +91,14 @@ def untimed(record: Any) -> Any:
 def counted(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[Config]:
     """Count the trainings; those after the first `most` are cut short as a time limit does."""
     seen: list[Config] = []
+    lock = threading.Lock()
 
     def counting(trainers: Any, *args: Any, **options: Any) -> Any:
-        seen.append(trainers[0].config)
+        with lock:
+            seen.append(trainers[0].config)
+            number = len(seen)
         result = fit(trainers, *args, **options)
-        return result if most is None or len(seen) <= most else dataclasses.replace(result, stopped="time")
+        return result if most is None or number <= most else dataclasses.replace(result, stopped="time")
 
     monkeypatch.setattr(explain, "fit", counting)
     return seen
@@ -190,7 +194,7 @@ def test_changes_that_diverge_alone_are_made_together(copy: Path, monkeypatch: p
         return fit(trainers, *args, **options)
 
     best = record_of(copy, "result.json")
-    best["best"]["params"] |= {"lookback": 8, "batch_size": 32}
+    best["best"]["params"] |= {"lookback": 8, "dropout": 0.2}
     best["ensemble"] = best["ensemble"][:1]
     (copy / "result.json").write_text(json.dumps(best))
     monkeypatch.setattr(explain, "fit", diverging)
