@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -32,6 +33,7 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
         + Text("" if record["finished"] else " (not finished)", style="bold yellow")
     )
     known = [s["val_mse_scaled"] for s in steps if s["val_mse_scaled"] is not None]
+    digits = _digits(known)
     width = min(_BAR[1], max(_BAR[0], console.width - _BESIDE))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("step")
@@ -42,13 +44,19 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
     for i, step in enumerate(steps):
         value = step["val_mse_scaled"]
         style = _style(step)
-        spread = "diverged" if value is None else f"{value:.4f} ± {step['sd'] or 0:.4f}"
+        spread = "diverged" if value is None else f"{value:.{digits}f} ± {step['sd'] or 0:.{digits}f}"
         cell = Text(step["name"], style="bold" if not i else style)
         cell.append("".join(f"\n{line}" for line in _changes(step)), style="dim")
         bar = "" if value is None else draw_bar(before, value, max(known), width, faint=bool(step["within_noise"]))
         table.add_row(cell, Text(spread), Text(_change(step, before), style=style), Text(bar, style=style))
         before = before if value is None else value
     console.print(table)
+    changed = [step for step in steps[1:] if step["delta"] is not None and not step["within_noise"]]
+    if changed:
+        best, total = min(changed, key=lambda step: step["delta"]), known[-1] - known[0]
+        if best["delta"] < 0 and total < 0:
+            off = f"{-best['delta']:.{digits}f} of the {-total:.{digits}f} that all steps take off together"
+            console.print(Text("Largest step: ") + Text(best["name"], style="bold") + Text(f", {off}."))
     spread = f"mean ± standard deviation over {len(seeds)} seeds; scaled: 1.0 is what forecasting the mean costs"
     console.print(Text(f"Validation MSE: {spread}", style="dim"))
     console.print(Text(record["rule"], style="dim"))
@@ -97,6 +105,12 @@ def draw_bar(before: float | None, after: float, most: float, width: int, *, fai
     length = max(1, round(high * unit) - start)
     thin = (high - low) * unit < 0.5 or faint
     return " " * start + ("▏" if thin else "█") * (1 if thin else length)
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Return the decimals that show three digits of the least value, eight at most."""
+    least = min((v for v in values if v > 0), default=1.0)
+    return min(8, max(0, 2 - math.floor(math.log10(least))))
 
 
 def _style(step: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from lstm_tune.config import Config
 
 LEVEL = 0.95  # of the interval that a step within noise does not leave
+LEAST = 1e-3  # of the MSE before: a smaller change is noise whatever the seeds say
 UNIT = "validation MSE, scaled"
 START = "the article's LSTM"
 
@@ -92,9 +93,14 @@ class Step:
         """Mean change over the seeds; None for the first step."""
         return statistics.fmean(self.differences) if self.differences else None
 
+    @property
+    def _negligible(self) -> bool:
+        known = [v for v in self.before or () if v is not None]
+        return self.delta is not None and abs(self.delta) < LEAST * statistics.fmean(known)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what `explain.json` holds."""
-        noise = self.before is not None and within_noise(self.differences)
+        noise = self.before is not None and (within_noise(self.differences) or self._negligible)
         return {
             "name": self.name,
             "changes": {name: list(pair) for name, pair in self.changes.items()},
@@ -118,7 +124,10 @@ class Step:
         if not any(self.differences):
             return "Changes nothing: with every seed the forecast is as good as before."
         if noise:
-            return f"Within noise: {len(self.differences)} seeds do not tell it from no change."
+            why = (
+                "too small to count" if self._negligible else f"{len(self.differences)} seeds do not tell it from none"
+            )
+            return f"Within noise: {why}."
         return f"Takes off {part}." if self.delta < 0 else f"Adds {part}."
 
 
@@ -196,6 +205,7 @@ def rule(seeds: Sequence[int], folds: int, listed_from: str | None) -> str:
     text += (
         f"Every step was trained with seeds {every} and judged as the trials of the study are: "
         f"{'the validation rows' if folds == 1 else f'the mean over {folds} validation blocks'}. "
-        f"Within noise: the {LEVEL:.0%} interval of the change over the seeds (paired t) holds 0."
+        f"Within noise: the {LEVEL:.0%} interval of the change over the seeds (paired t) holds 0, "
+        f"or the change is below {LEAST:.1%}."
     )
     return text

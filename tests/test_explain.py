@@ -242,6 +242,7 @@ def test_a_step_says_what_it_did() -> None:
     assert says((0.4, 0.4, 0.4), 0.2, 0.2, 0.2) == "Takes off 50.0% of the MSE before."
     assert says((0.4, 0.4, 0.4), 0.5, 0.5, 0.5) == "Adds 25.0% of the MSE before."
     assert says((0.4, 0.4, 0.4), 0.3, 0.6, 0.4).startswith("Within noise: 3 seeds")
+    assert says((0.4, 0.4, 0.4), 0.4001, 0.4001, 0.4001) == "Within noise: too small to count."
     assert says((0.4, 0.4, 0.4), 0.4, 0.4, 0.4).startswith("Changes nothing")
     assert says((0.4, 0.4, 0.4), None, None, None) == "Training diverged with every seed."
 
