@@ -208,7 +208,8 @@ class _Book:
                 raise RunError("it holds something else than trainings")
             before = float(kept["seconds"])
         except (LstmTuneError, KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error).split(";")[0]
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split(";")[0]
+            reason = reason.removeprefix(f"{self.path} ")
             raise RunError(f"{self.path} cannot be taken up ({reason}); delete it to begin anew") from None
         if kept["basis"] == self.subject.basis:
             self.trainings, self._before = trainings, before
@@ -342,6 +343,13 @@ class _Trainings:
             self.asked.add(key)
             self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
 
+    def _mean_key(self, seed: int) -> str:
+        return _key([[config.params(), weight] for config, weight in self.subject.members], seed, _MEAN)
+
+    def means_left(self) -> int:
+        """Return for how many seeds the mean is still to be trained."""
+        return sum(self._mean_key(seed) not in self.book.trainings for seed in self.subject.seeds)
+
     def mean_values(self) -> Values:
         """Return the value of the members' weighted mean forecast with each seed; each is trained as a trial is.
 
@@ -349,10 +357,9 @@ class _Trainings:
             _OutOfTime: there was no time for all of them.
         """
         subject = self.subject
-        whole = [[config.params(), weight] for config, weight in subject.members]
         values: list[float | None] = []
         for seed in subject.seeds:
-            key = _key(whole, seed, _MEAN)
+            key = self._mean_key(seed)
             if key not in self.book.trainings:
                 began = time.monotonic()
                 self._keep(key, {"value": self._mean_value(seed)}, began)
@@ -508,7 +515,7 @@ class _Walk:
         """Return whether there is time to try every change before the rest of the way is gone, and the mean trained."""
         seeds = self.subject.seeds
         tries = sum(self.trainings.lacks(config, seeds[0]) for config in configs)
-        rest = (groups + self.members) * len(seeds) + len(seeds)
+        rest = groups * len(seeds) + self.members * self.trainings.means_left() + len(seeds)
         return not tries or self.trainings.seconds_for(tries + rest) <= self.trainings.seconds_left
 
     def _step(self, groups: Sequence[Group], name: str) -> None:
