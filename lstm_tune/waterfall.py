@@ -1,9 +1,10 @@
 """The waterfall: which changes lead from the article's LSTM to the tuned one, in what order, and which of them count.
 
-Pure functions of configurations and validation values; `explain` does the training. The order goes by stages, as a
-person would work: first what the network is shown of the series, then the network and its training, then the skip
-forecast, last the mean of several trials. The skip comes after what concerns the LSTM itself since a linear forecast
-beside a badly fed network stands in for the network, and would be credited with all that it can do alone.
+Pure functions of configurations and validation values; `explain` does the training. The order goes by stages, which are
+the way of the data through the model: what is done to the series, what is done to each window, the network and its
+training, the forecast beside it, last the mean of several trials. The skip comes after what concerns the LSTM itself
+since a linear forecast beside a badly fed network stands in for the network, and would be credited with all that it
+can do alone; a normalised window in the same way stands in for a log or a difference.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ STAGES: tuple[tuple[Group, ...], ...] = (
     (
         Group(name="log", parameters=("transform",)),
         Group(name="differencing", parameters=("difference",)),
+    ),
+    (
         Group(name="window normalisation", parameters=("window_norm",)),
         Group(name="outlier clipping", parameters=("outlier_clip",)),
     ),
@@ -193,9 +196,9 @@ def rule(seeds: Sequence[int], folds: int, listed_from: str | None) -> str:
     """
     every = ", ".join(map(str, seeds))
     text = (
-        "Order: first what the network is shown of the series, then the network and its training, then the skip "
-        "forecast, last the mean of several trials; within each of these the change that takes most off the "
-        f"validation MSE comes next (tried with seed {seeds[0]}). "
+        "Order: the way of the data through the model (what is done to the series, what is done to each window, the "
+        "network and its training, the skip forecast), last the mean of several trials; within each of these the "
+        f"change that takes most off the validation MSE comes next (tried with seed {seeds[0]}). "
     )
     if listed_from is not None:
         text += (
