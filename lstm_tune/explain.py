@@ -203,7 +203,7 @@ class _Book:
         try:
             kept = read_json(self.path, SCHEMA)
             trainings = kept["trainings"]
-            known = all(_is_training(t) for t in trainings.values())
+            known = all(_is_training(key, entry) for key, entry in trainings.items())
             if not known or not isinstance(kept["basis"], str):
                 raise RunError("it holds something else than trainings")
             before = float(kept["seconds"])
@@ -236,10 +236,14 @@ class _Book:
         }
 
 
-def _is_training(entry: Any) -> bool:
-    value = entry["value"]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return (number or value is None) and isinstance(entry["seconds"], (int, float))
+def _is_training(key: str, entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry of the file is what its key says."""
+    numbers = [entry["seconds"], *([] if entry["value"] is None else [entry["value"]])]
+    if entry["value"] is not None and key.startswith("trial:"):
+        numbers += [entry["best_epoch"], *entry["factors"]]
+    if entry["value"] is not None and key.startswith("test:"):
+        numbers += [entry["windows"], *entry["mse"]]
+    return all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
 
 
 # ---- training
@@ -265,7 +269,7 @@ class _Trainings:
 
     def seconds_for(self, trainings: int) -> float:
         """Return the time that so many trainings will take, going by those done."""
-        known = [t["seconds"] for t in self.book.trainings.values()]
+        known = [entry["seconds"] for key, entry in self.book.trainings.items() if key.startswith("trial:")]
         return trainings * statistics.fmean(known) / self.threads if known else 0.0
 
     def lacks(self, config: Config, seed: int) -> bool:

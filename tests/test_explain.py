@@ -339,6 +339,7 @@ def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: p
     "content",
     ["{", "[]", "{}", '{"schema": 1}', '{"schema": 2}', '{"schema": 1, "basis": "x", "seconds": 0, "trainings": [1]}',
      '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"a": {"value": "high", "seconds": 1}}}',
+     '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"trial:0:a": {"value": 1, "seconds": 1}}}',
      '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"a": 3}}'],
 )  # fmt: skip
 def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
