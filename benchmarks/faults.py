@@ -19,7 +19,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ epochs = 4
 patience = 4
 """
 SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
-LAUNCH = f"from lstm_tune import workers; workers.SILENCE = {SILENCE}; from lstm_tune.cli import main; main()"
+SETTINGS = f"workers.SILENCE = {SILENCE}; workers._STILLBORN = 20"  # it is we who kill workers that begin
+LAUNCH = f"from lstm_tune import workers; {SETTINGS}; from lstm_tune.cli import main; main()"
 WORKER_FAULTS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGSTOP)
+RESTARTS = 0.08  # of the faults, with --postgres: the server is restarted, or crashes
 FROZEN = 0.1  # of the faults; each costs SILENCE seconds of a worker
 
 Fault = Callable[[], None]
@@ -242,12 +245,27 @@ def show(reports: Mapping[str, Mapping[str, Any]]) -> None:
     print(json.dumps({"machine": hardware, "versions": software, "kept": all(map(kept, reports.values())), **reports}))
 
 
+def own_server() -> Any:
+    """Return a PostgreSQL server in a temporary folder, not yet started; the tests' own.
+
+    Raises:
+        SystemExit: there is none to be had.
+    """
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    import postgres
+
+    if missing := postgres.why_not():
+        raise SystemExit(f"--postgres: {missing}; on Debian: apt-get install postgresql")
+    return postgres.Server()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="A study under fire: trials asked for = trials ended.")
     parser.add_argument("--trials", type=int, default=200, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument("--seconds-between", type=float, default=1.0, metavar="S", help="from a fault to the next")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--postgres", action="store_true", help="in PostgreSQL, too, with restarts of the server")
     parser.add_argument("--limit", type=float, default=3600.0, metavar="S", help="seconds until it has failed")
     args = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -258,6 +276,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder=Path(folder), trials=args.trials, workers=args.workers, seconds_between=args.seconds_between
         )
         reports["journal"] = verdict(siege, besiege(siege, args.seed, args.limit))
+        if args.postgres:
+            with own_server() as server:
+                siege = replace(
+                    siege,
+                    folder=Path(folder) / "postgres",
+                    storage=server.url,
+                    others={f"PostgreSQL restart, {m}": partial(server.restart, m) for m in ("fast", "immediate")},
+                    others_share=RESTARTS,
+                )
+                reports["PostgreSQL"] = verdict(siege, besiege(siege, args.seed, args.limit))
     show(reports)
     return 0 if all(map(kept, reports.values())) else 1
 
