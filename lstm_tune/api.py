@@ -19,6 +19,7 @@ from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.interrupts import Stopped, held, watched
 from lstm_tune.loader import load_series
+from lstm_tune.notes import write_notes
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
@@ -230,6 +231,8 @@ def tune(
                     result.record["timing"] = record.timing_record(budget.seconds, study)
                     if folder is not None:
                         result.write(folder)
+                    if storage is not None:
+                        _annotate(result, objective.space, tell)
                 elif folder is not None:
                     write_trials(study, folder / TRIALS)
         except KeyboardInterrupt:
@@ -274,6 +277,14 @@ def _shareable(
     if workers > cores:
         tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
     return workers
+
+
+def _annotate(result: Result, space: Space, tell: Progress) -> None:
+    """Tell the dashboard what was found. The result stands; a dashboard without notes is no reason to fail."""
+    try:
+        write_notes(result, space.enqueued())
+    except Exception as error:
+        tell.note(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
 
 
 def _shown_storage(storage: str | BaseStorage | None) -> str | None:

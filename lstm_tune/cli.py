@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import re
-import shlex
 import sys
 import time as clock
 from pathlib import Path
@@ -109,6 +109,7 @@ def tune(
 
     from lstm_tune import api
     from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.names import shell
     from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
@@ -159,7 +160,8 @@ def tune(
         again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
         if out is None:
             again += ["--out", str(folder)]
-        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {shlex.join(again)} --resume")
+        words = " ".join(shell(a) for a in again)
+        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
         raise typer.Exit(getattr(stopped, "exit_status", 130)) from None
 
 
@@ -172,10 +174,14 @@ def predict(
     """Forecast what follows the last row of DATA."""
     from lstm_tune import api
     from lstm_tune.files import replacing
+    from lstm_tune.names import cell
 
     forecast = api.load(run).predict(data)
     if not any(forecast["series"]):
         forecast = forecast.drop(columns="series")
+    else:
+        forecast["series"] = forecast["series"].map(cell)
+    forecast = forecast.rename(columns=cell)
     if out is None:
         print(forecast.to_csv(index=False, float_format="%.7g"), end="")
         return
@@ -205,6 +211,26 @@ def evaluate(
         print(json.dumps(scores, allow_nan=False))
     else:
         show_scores(_console(), scores, model.spec.targets)
+
+
+@app.command()
+def dashboard(
+    study: Annotated[
+        str, typer.Argument(metavar="RUN|STORAGE_URL", help="The run folder, or an Optuna storage.", show_default=False)
+    ],
+    port: Annotated[int, typer.Option(metavar="N", help="Port; a free one near it where it is taken.")] = 8080,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Let the dashboard change and delete; else it only reads.")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="LSTM_TUNE_TOKEN", metavar="TOKEN", help="What visitors must give; none by default."),
+    ] = None,
+) -> None:
+    """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
+    from lstm_tune.dashboard import serve
+
+    serve(study, port=port, writable=writable, token=token, say=_say)
 
 
 @spaces_app.command("list")
@@ -281,6 +307,9 @@ def split_columns(values: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Run the command line; every error of ours is one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LstmTuneError as error:
@@ -289,7 +318,9 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    from lstm_tune.names import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool = False) -> Console:

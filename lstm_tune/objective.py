@@ -27,6 +27,7 @@ from lstm_tune.space import Space, load_space, space_from_mapping
 from lstm_tune.split import make_split
 from lstm_tune.task import Task, build_task
 from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory, seeded
+from lstm_tune.words import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ class Objective:
     def _value(self, trial: optuna.Trial) -> float:
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
+        trial.set_user_attr("model", in_words(config))
         twin = _find_twin(trial, config)
         if twin is not None:
             return _repeat(trial, twin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +18,21 @@ from lstm_tune.budget import Budget
 from lstm_tune.config import Config
 from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import StudyError
-from lstm_tune.evaluate import bootstrap_interval, score
+from lstm_tune.evaluate import Forecaster, bootstrap_interval, score
+from lstm_tune.evidence import Scores, TrialRecord
+from lstm_tune.findings import ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
 from lstm_tune.interrupts import held
 from lstm_tune.objective import Objective
 from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
+from lstm_tune.residuals import compare, decompose
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
+from lstm_tune.search_findings import Retrain, widenable
 from lstm_tune.series import SeriesSet
+from lstm_tune.space import Fixed
 from lstm_tune.split import Split
 from lstm_tune.study import (
     OptunaCallback,
@@ -40,6 +47,7 @@ from lstm_tune.study import (
 from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
+from lstm_tune.verdict import study_findings, verdict
 from lstm_tune.windows import Windows
 from lstm_tune.workers import Job, optimize
 
@@ -243,9 +251,11 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     fitted = fit_baselines(
         windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )
-    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
+    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    kept = stretches(len(positions), task.shape.horizon, series.n_channels * series.n_series)
+    recorder = Recorder(model.network, kept)
     # In evaluation mode already, so that threads can share the models.
-    networks = [model.network]
+    networks: list[Forecaster] = [recorder]
     if len(retrained.seeds) > 1:
         networks += [retrained.network(i) for i in range(len(retrained.seeds))]
     scores = side_by_side(
@@ -254,7 +264,41 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     total, alone = scores[0], scores[1:] or scores
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, run.seed))
-    return Result(
+    against = {
+        name: compare(total.window_error, s.window_error, max(2 * task.shape.horizon, 4))
+        for name, s in baselines.items()
+    }
+    forecasts = read_forecasts(recorder, kept, windows, positions, task)
+    parts_of = decompose(forecasts)
+    fit = fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale)
+    findings = ranked(
+        [
+            # What `diagnose` finds in the data comes first here.
+            *study_findings(
+                ended(study),
+                Scores(
+                    val=best.user_attrs["val_mse_scaled"],
+                    test=total.mse_scaled,
+                    fit=fit.model,
+                    val_baselines={name: task.baselines[name][1] for name in baselines},
+                    test_baselines={name: s.mse_scaled for name, s in baselines.items()},
+                    fit_baselines=fit.baselines,
+                    unexplained=parts_of["rest"] if parts_of["rest"] is not None else math.nan,
+                    noise=fit.noise,
+                    independent=task.independent_windows,
+                    skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in against.items()},
+                ),
+                forecasts,
+                Retrain(
+                    seeds=tuple(s.mse_scaled for s in alone),
+                    weights=tuple(member.weight for member, _ in retrained.models[0]),
+                ),
+                widenable(run.objective.space.edges(Config.from_params(best.user_attrs["config"])), task.limits),
+                [name for name, p in run.objective.space.parameters.items() if not isinstance(p, Fixed)],
+            ),
+        ]
+    )
+    result = Result(
         model=model,
         study=study,
         test=tested,
@@ -268,8 +312,22 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
             "retrain": record.retrain_record(retrained, alone, best, series.targets),
             "baselines": record.baselines_record(task, baselines, series.targets),
             "skill": record.skill_record(tested, baselines),
-            "findings": [],
+            "skill_ci95": record.interval_record(against),
+            "decomposition": parts_of,
+            "in_sample": record.in_sample_record(fit),
+            "findings": [finding.to_dict() for finding in findings],
         },
         windows=windows,
         test_positions=positions,
     )
+    result.record["verdict"] = verdict(result.record)
+    return result
+
+
+def ended(study: optuna.Study) -> list[TrialRecord]:
+    """Return the trials that have ended, as the findings read them."""
+    return [
+        TrialRecord(number=t.number, state=t.state.name, value=t.value, attrs=t.user_attrs)
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]

@@ -18,6 +18,9 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.evaluate import Score
+from lstm_tune.evidence import plain
+from lstm_tune.inspection import Fit
+from lstm_tune.residuals import Comparison
 from lstm_tune.result import TestScore, per_target, time_labels
 from lstm_tune.retrain import Member, Retrained
 from lstm_tune.series import SeriesSet
@@ -129,6 +132,21 @@ def skill_record(test: TestScore, baselines: dict[str, Score]) -> dict[str, floa
     return {
         name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
         for name, score in baselines.items()
+    }
+
+
+def interval_record(against: dict[str, Comparison]) -> dict[str, list[float] | None]:
+    """Return the 95% interval of the skill against each baseline; None where too few windows tell none."""
+    return {name: [1 - c.high, 1 - c.low] if math.isfinite(c.low) else None for name, c in against.items()}
+
+
+def in_sample_record(fit: Fit) -> dict[str, Any]:
+    """Return the scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
+    return {
+        "mse_scaled": plain(fit.model),
+        "baselines": {name: plain(mse) for name, mse in fit.baselines.items()},
+        "noise_estimate": plain(fit.noise),
+        "windows": fit.windows,
     }
 
 

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.csv
 from optuna.trial import FrozenTrial
 
-from lstm_tune.errors import UsageError
+from lstm_tune.errors import RunError, UsageError
 from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
+from lstm_tune.names import cell
 from lstm_tune.options import JOURNAL, RESULT
 from lstm_tune.timegrid import EvenTimes, Times, pieces
 from lstm_tune.windows import Positions, Windows
@@ -78,12 +79,23 @@ class Result:
         self.write(folder)
 
     def write(self, folder: Path) -> None:
-        """Write the files of `save` into a folder, over those that are there."""
+        """Write the files of `save` into a folder, over those that are there.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+            RunError: the disk is full or failed; no file is half written.
+        """
         make_folder(folder)
-        self.model.save(folder / "model")
-        write_trials(self.study, folder / TRIALS)
-        write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
-        write_json(folder / RESULT, self.record)
+        try:
+            self.model.save(folder / "model")
+            write_trials(self.study, folder / TRIALS)
+            write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
+            write_json(folder / RESULT, self.record)
+        except OSError as error:
+            raise RunError(
+                f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
+                f"make room and repeat the command with --resume: no trial is lost"
+            ) from None
 
 
 def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:
@@ -138,8 +150,12 @@ def trial_row(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def write_trials(study: optuna.Study, path: Path) -> None:
-    """Write every trial as one row of a CSV."""
-    rows = [trial_row(t) for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    """Write every trial as one row of a CSV, in which no text is a formula."""
+    rows = [
+        {name: cell(value) if isinstance(value, str) else value for name, value in trial_row(t).items()}
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]
     with replacing(path) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
@@ -148,14 +164,15 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
     """Write a row for each test window and step: time, series, step, actual, forecast.
 
     `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
-    there are several targets, or both. A value that was not observed is left empty.
+    there are several targets, or both; no spreadsheet takes it for a formula. A value that was not observed is left
+    empty.
     """
     data, horizon = windows.data, windows.horizon
     daily = whole_days(data.times)
     offsets = np.array(data.offsets)
     names = pa.array(
         [
-            " ".join(filter(None, (s, t if len(data.targets) > 1 else ""))) or t
+            cell(" ".join(filter(None, (s, t if len(data.targets) > 1 else ""))) or t)
             for t in data.targets
             for s in data.series
         ]

@@ -192,7 +192,7 @@ def create_study(
         study.set_user_attr(_SETTINGS, plain)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(["validation score"])
+            study.set_metric_names(["validation score (scaled MSE)"])
     else:
         kept = study.user_attrs.get(_SETTINGS)
         if kept is None:
