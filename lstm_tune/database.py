@@ -97,6 +97,7 @@ class Database(BaseStorage, BaseHeartbeat):
         sql.event.listen(self._rdb.engine, "handle_error", _recognise)
         self._backend = optuna.storages.get_storage(self._rdb)  # with Optuna's cache of ended trials
         self._up_since = time.monotonic()
+        self._rose()
 
     def _open(self, url: str, on_stale: OnStale | None, opening: float) -> RDBStorage:
         try:
@@ -122,6 +123,7 @@ class Database(BaseStorage, BaseHeartbeat):
             except Exception as error:
                 if not _worth_another_try(error) or time.monotonic() + pause > limit:
                     raise self._failure("cannot open", error) from None
+                self._fell()
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 

@@ -235,7 +235,7 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
 
 
 def series_name(series: str, target: str, targets: int) -> str:
-    """Return what forecast.csv calls a target of a series, where there are so many targets; harmless in a spreadsheet."""
+    """Return what forecast.csv calls a target of a series where there are so many, as a harmless cell of it."""
     return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
 
 

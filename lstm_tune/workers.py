@@ -141,7 +141,7 @@ def check_shareable(storage: str | BaseStorage | None, sampler: Any, pruner: Any
     remedy = "pass the path of a journal file or a PostgreSQL URL, or use one worker"
     url = storage if isinstance(storage, str) else storage.url if isinstance(storage, RDBStorage) else ""
     if url.startswith(("sqlite:", "sqlite+")):
-        raise UsageError(f"SQLite can hand one trial to two workers, so that no study is stored there; {remedy}")
+        raise UsageError(f"SQLite can hand one trial to two workers; {remedy}")
     if isinstance(storage, InMemoryStorage):
         raise UsageError(f"a storage in memory cannot be shared by several workers; {remedy}")
     for name, value in (("storage", storage), ("sampler", sampler), ("pruner", pruner)):

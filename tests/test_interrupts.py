@@ -172,6 +172,25 @@ def test_termination_skips_the_retrain(tmp_path: Path, workers: int) -> None:
     assert not stored(tmp_path).get_trials(states=(TrialState.RUNNING,))
 
 
+def test_second_ctrl_c_skips_the_retrain_and_the_resumed_study_does_it(tmp_path: Path) -> None:
+    class Twice(At):
+        def retrain(self, done: int, asked: int) -> None:
+            ctrl_c()
+
+    with pytest.raises(Stopped) as caught:
+        tune(out=tmp_path, progress=Twice("epoch", 8), workers=2)
+    assert caught.value.result is None  # the weights were in a worker
+    assert {p.name for p in tmp_path.iterdir()} == {"study.journal", "trials.csv"}
+    resumed = tune(out=tmp_path, resume=True, workers=2)
+    assert (spent(resumed.study), resumed.record["retrain"]["rows"]) == (6, "train+val")
+
+
+def test_ctrl_c_without_a_folder_still_hands_over_the_result() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tune(progress=At("epoch", 8))
+    assert caught.value.result.test.mse > 0
+
+
 def test_ctrl_c_before_any_trial_is_complete_leaves_no_result(tmp_path: Path) -> None:
     with pytest.raises(Stopped) as caught:
         tune(out=tmp_path, progress=At("epoch", 1))
