@@ -313,7 +313,7 @@ def main() -> None:
 def _say(text: str) -> None:
     from lstm_tune.names import printable
 
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(text, 4000), file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool = False) -> Console:
