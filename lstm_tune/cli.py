@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lstm_tune.evaluate import Score
     from lstm_tune.progress import Progress
 
+_LONGEST = 4000  # characters of an error: names may be of any length
 _STARTED = clock.monotonic()  # imports count towards --timeout
 
 app = typer.Typer(
@@ -306,14 +307,15 @@ def main() -> None:
     try:
         app()
     except LstmTuneError as error:
-        _say(f"lstm-tune: {' '.join(str(error).split())}")
+        line = " ".join(str(error).split())
+        _say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
 
 
 def _say(text: str) -> None:
     from lstm_tune.names import printable
 
-    print(printable(text, 4000), file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool = False) -> Console:
