@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lstm_tune.evaluate import Score
     from lstm_tune.progress import Progress
+    from lstm_tune.result import Result
 
 _LONGEST = 4000  # characters of an error: names may be of any length
 _STARTED = clock.monotonic()  # imports count towards --timeout
@@ -83,7 +84,8 @@ def tune(
     pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
     ] = None,
     retrain_seeds: Annotated[
         int,
@@ -112,12 +114,15 @@ def tune(
     from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
+    from lstm_tune.urls import mask_argument
 
     gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
     keep_freed_memory()
+    result: Result | None
+    stopped: KeyboardInterrupt | None = None
     try:
         result = api.tune(
             data,
@@ -146,17 +151,19 @@ def tune(
             resume=resume,
             progress=_progress(console, quiet=quiet or as_json),
         )
-    except KeyboardInterrupt:
-        again = [a for a in sys.argv[1:] if a != "--resume"]
+    except KeyboardInterrupt as error:
+        stopped, result = error, getattr(error, "result", None)
+    if result is not None and as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif result is not None and not quiet:
+        show_result(console, result.to_dict(), str(folder))
+    if stopped is not None:
+        again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
         if out is None:
             again += ["--out", str(folder)]
         words = " ".join(shell(a) for a in again)
         _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
-    elif not quiet:
-        show_result(console, result.to_dict(), str(folder))
+        raise typer.Exit(getattr(stopped, "exit_status", 130)) from None
 
 
 @app.command()
@@ -225,6 +232,48 @@ def dashboard(
     from lstm_tune.dashboard import serve
 
     serve(study, port=port, writable=writable, token=token, say=_say)
+
+
+@app.command()
+def report(run: Annotated[Path, _RUN]) -> None:
+    """Write report.html again, from the files of the run folder."""
+    from lstm_tune.report import write_report
+
+    print(write_report(run))
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, _RUN],
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each step; 3 at least.")] = 3,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="Limit: 90s, 10m, 1h30m; what is done by then is kept.")
+    ] = "10m",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Show the waterfall: which change took how much off the article's LSTM's MSE."""
+    seconds = parse_duration(timeout)
+    from lstm_tune import api
+    from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.explain_screen import show_waterfall, telling
+    from lstm_tune.names import shell
+
+    keep_freed_memory()
+    console = _console(stderr=as_json)
+    try:
+        with telling(console, quiet=as_json) as say:
+            left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED))
+            record = api.explain(run, data=data, seeds=seeds, timeout=left, say=say)
+    except KeyboardInterrupt:
+        _say(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    else:
+        show_waterfall(console, record)
 
 
 @spaces_app.command("list")

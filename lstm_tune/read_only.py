@@ -16,7 +16,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.errors import StudyError
-from lstm_tune.storage import mask_password
+from lstm_tune.urls import mask_password
 
 _POSTGRESQL = {"options": "-c default_transaction_read_only=on", "connect_timeout": 10}
 

@@ -258,7 +258,8 @@ def test_resumed_study_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     whole = tune(daily(wave()), n_trials=5, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         tune(daily(wave()), n_trials=5, out=tmp_path / "part", callbacks=[interrupt_after(2)])
-    assert not (tmp_path / "part" / "result.json").exists()
+    part = json.loads((tmp_path / "part" / "result.json").read_text())
+    assert (part["study"]["interrupted"], part["study"]["n_trials"]) == (True, 3)
     resumed = tune(daily(wave()), n_trials=5, out=tmp_path / "part", resume=True)
     assert [(t.params, t.value) for t in resumed.study.trials] == [(t.params, t.value) for t in whole.study.trials]
     assert resumed.test == whole.test

@@ -16,8 +16,16 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "urls",
     "findings",
     "names",
+    "wording",
+    "command",
+    "compact",
+    "interrupts",
+    "evidence",
+    "curves",
+    "residuals",
     "allocator",
     "processes",
     "files",
@@ -35,6 +43,8 @@ ORDER = [
     "parameter",
     "space_file",
     "space",
+    "search_findings",
+    "verdict",
     "split",
     "windows",
     "cell",
@@ -48,6 +58,8 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "journal",
+    "database",
     "storage",
     "read_only",
     "study",
@@ -58,22 +70,33 @@ ORDER = [
     "options",
     "guard",
     "dashboard",
+    "forecast_file",
+    "figures",
+    "report",
     "result",
+    "inspection",
+    "details",
     "record",
     "progress",
     "workers",
     "preload",
     "phases",
+    "waterfall",
+    "explain",
     "screen",
     "notes",
+    "explain_screen",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
 OPTUNA = {
+    "details",
     "notes",
     "objective",
+    "journal",
+    "database",
     "storage",
     "read_only",
     "dashboard",
@@ -161,7 +184,7 @@ def test_nothing_imports_pickle() -> None:
 
 @pytest.mark.parametrize("statement", ["import lstm_tune", "import lstm_tune.cli", "from lstm_tune import DataError"])
 def test_importing_loads_no_heavy_package(statement: str) -> None:
-    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow"
+    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow", "plotly", "jinja2"
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
