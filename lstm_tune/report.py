@@ -24,12 +24,7 @@ DETAILS = "report.json"
 _RESULT = "result.json"
 _EXPLAINED = "explain.json"
 LARGEST = 5_900_000  # bytes of the page
-_FORECAST_VALUES = (
-    70_000,
-    40_000,
-    20_000,
-    5_000,
-)  # of forecasts, and at most as many actual ones; less where too large
+_FORECAST_VALUES = (70_000, 40_000, 20_000, 5_000)  # that are tried, of forecasts; at most as many actual ones
 _SERIES = 100  # whose forecasts can be looked at
 _COUNTS = ("number", "best_epoch", "epochs", "weights")
 
