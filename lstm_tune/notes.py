@@ -96,8 +96,9 @@ def study_note(record: Mapping[str, Any]) -> str:
         f"## The test MSE of {what} is {number(shown)}",
         "",
         f"{data['horizon']} {'row' if data['horizon'] == 1 else 'rows'} ahead, over {test['windows']:,} windows from "
-        f"{rows['start']} to {rows['end']} that no trial has seen; 95% interval {number(low)} to {number(high)}. "
-        + _verdict(record["skill"]),
+        f"{rows['start']} to {rows['end']} that no trial has seen; 95% interval {number(low)} to {number(high)}.",
+        "",
+        markdown(record["verdict"], 1000),
         "",
         "| forecast | test MSE, scaled | the LSTM's error against it |",
         "| --- | ---: | ---: |",
@@ -127,18 +128,6 @@ def study_note(record: Mapping[str, Any]) -> str:
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(record['retrain']['rows'])} rows.",
     ]
     return "\n".join(lines)
-
-
-def _verdict(skill: Mapping[str, float | None]) -> str:
-    """Return how the LSTM stands against the best forecast that needs none."""
-    known = {name: value for name, value in skill.items() if value is not None}
-    if not known:
-        return ""
-    hardest = min(known, key=lambda name: known[name])
-    change = known[hardest]
-    if change > 0:
-        return f"That is {change:.1%} less than {BASELINES[hardest]}, the best forecast that needs no LSTM."
-    return f"That is {-change:.1%} **more** than {BASELINES[hardest]}: use that instead."
 
 
 def trial_notes(

@@ -100,11 +100,10 @@ def test_findings_stand_in_the_note_as_plain_text(result: Result) -> None:
     assert "<script>" not in note.replace("`'<script>alert(1)</script> # y'`", "")
 
 
-def test_verdict_says_when_a_simpler_forecast_is_better(result: Result) -> None:
-    better = study_note(result.record | {"skill": {"persistence": 0.5, "seasonal_naive": 0.4, "ridge": 0.1}})
-    worse = study_note(result.record | {"skill": {"persistence": 0.5, "seasonal_naive": None, "ridge": -0.25}})
-    assert "10.0% less than ridge regression" in better
-    assert "25.0% **more** than ridge regression: use that instead" in worse
+def test_note_of_the_study_begins_with_the_verdict(result: Result) -> None:
+    note = study_note(result.record | {"verdict": "Ridge is 25% better, <b>use</b> that."})
+    assert "Ridge is 25% better, &lt;b&gt;use&lt;/b&gt; that." in note
+    assert note.index("Ridge is") < note.index("| forecast |")
 
 
 def test_pruned_trial_tells_the_reason(study: optuna.Study) -> None:
