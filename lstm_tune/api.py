@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from optuna.storages import BaseStorage
 
 from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
-from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.command import tune_command
+from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
+from lstm_tune.explain import explain_run
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.interrupts import Stopped, held, watched
 from lstm_tune.loader import load_series
@@ -30,6 +32,7 @@ from lstm_tune.options import (
 )
 from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
+from lstm_tune.report import write_report
 from lstm_tune.result import TRIALS, Result, write_trials
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
@@ -134,6 +137,24 @@ def tune(
             exception's `result` is what would have been returned, or None where there was no model.
     """
     check_counts(n_trials, timeout, seed, retrain_seeds)
+    asked_for: dict[str, Any] = {
+        "target": target,
+        "time": time,
+        "id": id,
+        "horizon": horizon,
+        "past": past,
+        "future": future,
+    }
+    asked_for |= {
+        "future": future,
+        "calendar": calendar,
+        "split": split,
+        "folds": folds,
+        "space": space,
+        "trials": n_trials,
+    }
+    asked_for |= {"timeout": timeout, "seed": seed, "device": device, "sampler": sampler, "pruner": pruner}
+    asked_for |= {"study": study_name, "storage": _shown_storage(storage), "retrain_seeds": retrain_seeds}
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
@@ -225,12 +246,15 @@ def tune(
                     result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
                     result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
                     shown = _shown_storage(storage)
+                    command = tune_command(data, asked_for | {"workers": workers, "precision": precision})
                     result.record["study"] = record.study_record(study, shown, interrupted=interrupted)
+                    result.record["study"]["command"] = command
+                    result.record["settings"] = settings
                     result.record["env"] = record.env_record(device, threads, workers, precision, seed)
                     budget.seconds["total"] = clock.monotonic() - budget.began
                     result.record["timing"] = record.timing_record(budget.seconds, study)
                     if folder is not None:
-                        result.write(folder)
+                        result.write(folder, tell.note)
                     if storage is not None:
                         _annotate(result, objective.space, tell)
                 elif folder is not None:
@@ -254,6 +278,30 @@ def load(folder: str | Path) -> ForecastModel:
     if not folder.is_dir():
         raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+
+
+@_one_core_each()
+def explain(
+    run: str | Path,
+    *,
+    data: Any = None,
+    seeds: int = 3,
+    timeout: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Train what lies between the article's LSTM and the tuned one of a run, one change at a time.
+
+    See `explain_run`, which says what each argument means, what is returned and what is raised.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
+    waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
+    try:
+        write_report(folder)
+    except (LstmTuneError, OSError) as error:
+        say(f"the report was not written again: {error}")
+    return waterfall
 
 
 def _shareable(

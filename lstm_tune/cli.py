@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lstm_tune.progress import Progress
     from lstm_tune.result import Result
 
+_LONGEST = 4000  # characters of an error: names may be of any length
 _STARTED = clock.monotonic()  # imports count towards --timeout
 
 app = typer.Typer(
@@ -233,6 +234,48 @@ def dashboard(
     serve(study, port=port, writable=writable, token=token, say=_say)
 
 
+@app.command()
+def report(run: Annotated[Path, _RUN]) -> None:
+    """Write report.html again, from the files of the run folder."""
+    from lstm_tune.report import write_report
+
+    print(write_report(run))
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, _RUN],
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each step; 3 at least.")] = 3,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="Limit: 90s, 10m, 1h30m; what is done by then is kept.")
+    ] = "10m",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Show the waterfall: which change took how much off the article's LSTM's MSE."""
+    seconds = parse_duration(timeout)
+    from lstm_tune import api
+    from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.explain_screen import show_waterfall, telling
+    from lstm_tune.names import shell
+
+    keep_freed_memory()
+    console = _console(stderr=as_json)
+    try:
+        with telling(console, quiet=as_json) as say:
+            left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED))
+            record = api.explain(run, data=data, seeds=seeds, timeout=left, say=say)
+    except KeyboardInterrupt:
+        _say(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    else:
+        show_waterfall(console, record)
+
+
 @spaces_app.command("list")
 def spaces_list() -> None:
     """List the presets."""
@@ -313,7 +356,8 @@ def main() -> None:
     try:
         app()
     except LstmTuneError as error:
-        _say(f"lstm-tune: {' '.join(str(error).split())}")
+        line = " ".join(str(error).split())
+        _say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
 
 

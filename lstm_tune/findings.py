@@ -77,13 +77,3 @@ class Finding:
 def ranked(findings: Iterable[Finding], most: int | None = None) -> list[Finding]:
     """Return the findings, the gravest first, within a severity in the order given; at most so many."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:most]
-
-
-def number(value: float | None) -> str:
-    """Return a number in at most five significant digits, without an exponent where that stays short."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.4g}"
-    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
-    return f"{float(text):,.10g}"

@@ -20,11 +20,10 @@ from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.evaluate import forecast_all
-from lstm_tune.findings import number
 from lstm_tune.names import markdown, printable
 from lstm_tune.result import Result, time_labels
-from lstm_tune.screen import NAMES
 from lstm_tune.study import completed
+from lstm_tune.wording import BASELINES, number
 from lstm_tune.words import in_words
 
 SIGNATURE = "*Written by lstm-tune; a note without this line is left alone.*"
@@ -107,7 +106,7 @@ def study_note(record: Mapping[str, Any]) -> str:
     for name, baseline in record["baselines"].items():
         skill = record["skill"][name]
         against = "–" if skill is None else f"{-skill:+.1%}"
-        lines.append(f"| {NAMES[name]} | {number(baseline['test_mse_scaled'])} | {against} |")
+        lines.append(f"| {BASELINES[name]} | {number(baseline['test_mse_scaled'])} | {against} |")
     findings = record["findings"][:_FINDINGS]
     if findings:
         lines += ["", "### What was found", ""]
@@ -138,8 +137,8 @@ def _verdict(skill: Mapping[str, float | None]) -> str:
     hardest = min(known, key=lambda name: known[name])
     change = known[hardest]
     if change > 0:
-        return f"That is {change:.1%} less than {NAMES[hardest]}, the best forecast that needs no LSTM."
-    return f"That is {-change:.1%} **more** than {NAMES[hardest]}: use that instead."
+        return f"That is {change:.1%} less than {BASELINES[hardest]}, the best forecast that needs no LSTM."
+    return f"That is {-change:.1%} **more** than {BASELINES[hardest]}: use that instead."
 
 
 def trial_notes(

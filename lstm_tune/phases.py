@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time as clock
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune import record
+from lstm_tune import details, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
@@ -29,7 +30,7 @@ from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
 from lstm_tune.residuals import compare, decompose
 from lstm_tune.result import Result, test_score
-from lstm_tune.retrain import Member, Retrained, retrain
+from lstm_tune.retrain import Member, Retrained, retrain, retrain_samples
 from lstm_tune.search_findings import Retrain, widenable
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Fixed
@@ -74,9 +75,7 @@ class Run:
     @property
     def samples(self) -> int:
         """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
-        rows = (self.parts.train, self.parts.final.fit)
-        before, after = (len(self.everything.positions(r, 0, reach_back=False)) for r in rows)
-        return round(self.task.folds[0].samples * after / before)
+        return retrain_samples(self.everything, self.parts, self.task.folds[0].samples)
 
     def chosen(self) -> list[tuple[FrozenTrial, float]]:
         """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
@@ -319,6 +318,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         },
         windows=windows,
         test_positions=positions,
+        details=functools.partial(details.collect, study, series, parts, task.period),
     )
     result.record["verdict"] = verdict(result.record)
     return result

@@ -21,7 +21,7 @@ from lstm_tune.evaluate import Score
 from lstm_tune.evidence import plain
 from lstm_tune.inspection import Fit
 from lstm_tune.residuals import Comparison
-from lstm_tune.result import TestScore, per_target, time_labels
+from lstm_tune.result import TestScore, per_step, per_target, time_labels
 from lstm_tune.retrain import Member, Retrained
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Ranges, Split
@@ -115,13 +115,14 @@ def ensemble_record(members: Sequence[Member]) -> list[dict[str, Any]]:
 
 
 def baselines_record(task: Task, test: dict[str, Score], targets: tuple[str, ...]) -> dict[str, Any]:
-    """Put each baseline's validation and test MSE together."""
+    """Put each baseline's validation and test MSE together, the latter for each step, too."""
     return {
         name: {
             "val_mse": per_target(task.baselines[name][0], targets),
             "val_mse_scaled": task.baselines[name][1],
             "test_mse": per_target(score.mse, targets),
             "test_mse_scaled": score.mse_scaled,
+            "per_step_mse": per_step(score, task.scale.sd),
         }
         for name, score in test.items()
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,17 @@ import pyarrow as pa
 import pyarrow.csv
 from optuna.trial import FrozenTrial
 
-from lstm_tune.errors import RunError, UsageError
+from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.names import cell
 from lstm_tune.options import JOURNAL, RESULT
+from lstm_tune.report import DETAILS, write_report
 from lstm_tune.timegrid import EvenTimes, Times, pieces
 from lstm_tune.windows import Positions, Windows
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 TRIALS = "trials.csv"
@@ -62,13 +67,14 @@ class Result:
     record: dict[str, Any]
     windows: Windows  # of all rows, for forecast.csv
     test_positions: Positions
+    details: Callable[[], dict[str, Any]]  # gathers what report.json holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `result.json` holds."""
         return self.record
 
     def save(self, folder: str | Path) -> None:
-        """Write the run folder: model/, trials.csv, forecast.csv and, last, result.json.
+        """Write the run folder: model/, trials.csv, forecast.csv, report.json, report.html and, last, result.json.
 
         Raises:
             UsageError: the folder cannot be written to, or holds another study.
@@ -78,8 +84,12 @@ class Result:
             raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")
         self.write(folder)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, note: Callable[[str], None] = logger.warning) -> None:
         """Write the files of `save` into a folder, over those that are there.
+
+        Args:
+            folder: the run folder.
+            note: told in one sentence why there is no report; a result is worth more than its picture.
 
         Raises:
             UsageError: the folder cannot be written to.
@@ -90,12 +100,21 @@ class Result:
             self.model.save(folder / "model")
             write_trials(self.study, folder / TRIALS)
             write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
+            self._report(folder, note)
             write_json(folder / RESULT, self.record)
         except OSError as error:
             raise RunError(
                 f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
                 f"make room and repeat the command with --resume: no trial is lost"
             ) from None
+
+    def _report(self, folder: Path, note: Callable[[str], None]) -> None:
+        try:
+            write_json(folder / DETAILS, self.details())
+            write_report(folder, self.record)
+        except Exception as error:
+            reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
+            note(f"no report was written ({reason}); all else is there")
 
 
 def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:
@@ -114,20 +133,24 @@ def test_score(
         sd: standard deviations of the train rows.
         ci_scaled: interval of the scaled MSE.
     """
-    variance = np.array(sd) ** 2
-    steps = np.array(score.per_step_mse)
-    single = len(targets) == 1
-    unit = float(variance[0]) if single else 1.0
+    unit = sd[0] ** 2 if len(targets) == 1 else 1.0
     return TestScore(
         mse=per_target(score.mse, targets),
         rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
         mae=per_target(score.mae, targets),
         r2=per_target(score.r2, targets),
         mse_scaled=score.mse_scaled,
-        per_step_mse=(steps[0] if single else (steps / variance[:, None]).mean(0)).tolist(),
+        per_step_mse=per_step(score, sd),
         ci95=(ci_scaled[0] * unit, ci_scaled[1] * unit),
         windows=score.windows,
     )
+
+
+def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
+    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
+    steps = np.array(score.per_step_mse)
+    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
+    return mse
 
 
 def trial_row(trial: FrozenTrial) -> dict[str, Any]:
@@ -170,13 +193,7 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
     data, horizon = windows.data, windows.horizon
     daily = whole_days(data.times)
     offsets = np.array(data.offsets)
-    names = pa.array(
-        [
-            cell(" ".join(filter(None, (s, t if len(data.targets) > 1 else ""))) or t)
-            for t in data.targets
-            for s in data.series
-        ]
-    )
+    names = pa.array([series_name(s, t, data.n_channels) for t in data.targets for s in data.series])
     origin = np.array(data.origin)
     values, observed = data.values.numpy(), data.observed.numpy()
     steps = np.arange(horizon)
@@ -215,6 +232,11 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
                         schema=schema,
                     )
                 )
+
+
+def series_name(series: str, target: str, targets: int) -> str:
+    """Return what forecast.csv calls a target of a series where there are so many, as a harmless cell of it."""
+    return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
 
 
 def _digits(x: np.ndarray) -> np.ndarray:

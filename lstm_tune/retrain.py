@@ -12,7 +12,7 @@ from typing import Literal
 
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
-from lstm_tune.split import Ranges
+from lstm_tune.split import Ranges, Split
 from lstm_tune.train import Diverged, Trainer, is_out_of_memory, seeded, side_by_side
 from lstm_tune.windows import Windows
 
@@ -43,6 +43,18 @@ class Retrained:
         return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen]).eval()
 
 
+def retrain_samples(windows: Windows, parts: Split, samples: int) -> int:
+    """Return the training windows in an epoch of the retrain: the trials' times the growth of the rows.
+
+    Args:
+        windows: of all rows.
+        parts: of the rows.
+        samples: training windows in an epoch of a trial.
+    """
+    before, after = (len(windows.positions(r, 0, reach_back=False)) for r in (parts.train, parts.final.fit))
+    return round(samples * after / before)
+
+
 def retrain(
     windows: Windows,
     rows: Ranges,
@@ -69,7 +81,7 @@ def retrain(
         rows: train and validation rows.
         shape: of the data.
         members: what to train, what matters most first.
-        samples: training windows in an epoch: the trials' times the growth of the rows.
+        samples: training windows in an epoch, see `retrain_samples`.
         seeds: one set of models each.
         precision: "fp32" or "bf16": what the trials trained in.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;

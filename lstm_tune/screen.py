@@ -10,15 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_tune.findings import SHOWN, number
+from lstm_tune.findings import SHOWN
 from lstm_tune.names import printable, shell
-
-NAMES = {
-    "persistence": "persistence (last value)",
-    "seasonal_naive": "seasonal naive (last season)",
-    "ridge": "ridge regression",
-}
-
+from lstm_tune.wording import BASELINES, number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
 
@@ -52,7 +46,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            NAMES[name],
+            BASELINES[name],
             *own,
             number(baseline["test_mse_scaled"]),
             number(baseline["val_mse_scaled"]),
@@ -84,7 +78,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         console.print(
             Text("Written to ")
             + Text(printable(folder), style="bold")
-            + Text(": result.json, forecast.csv, trials.csv, model/")
+            + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
         )
         console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan"))
         if "***" not in str(study["storage"]):  # its password is not kept
@@ -147,6 +141,8 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     for column in columns:
         table.add_column(column, justify="right")
     for name, s in scores.items():
-        table.add_row("this model" if name == "model" else NAMES[name], *(number(s[key]) for key in columns.values()))
+        table.add_row(
+            "this model" if name == "model" else BASELINES[name], *(number(s[key]) for key in columns.values())
+        )
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")

@@ -8,9 +8,10 @@ from typing import Any
 
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
-from lstm_tune.findings import SEARCH_CODES, Finding, number, ranked
+from lstm_tune.findings import SEARCH_CODES, Finding, ranked
 from lstm_tune.residuals import forecast_findings, worse_than_baseline
 from lstm_tune.search_findings import Retrain, search_findings
+from lstm_tune.wording import number
 
 # What a finding says of the MSE, as part of a sentence: "…, because {cause}".
 _CAUSES = {

@@ -19,6 +19,9 @@ ORDER = [
     "urls",
     "findings",
     "names",
+    "wording",
+    "command",
+    "compact",
     "interrupts",
     "evidence",
     "curves",
@@ -67,21 +70,29 @@ ORDER = [
     "options",
     "guard",
     "dashboard",
+    "forecast_file",
+    "figures",
+    "report",
     "result",
     "inspection",
+    "details",
     "record",
     "progress",
     "workers",
     "preload",
     "phases",
+    "waterfall",
+    "explain",
     "screen",
     "notes",
+    "explain_screen",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
 OPTUNA = {
+    "details",
     "notes",
     "objective",
     "journal",
@@ -173,7 +184,7 @@ def test_nothing_imports_pickle() -> None:
 
 @pytest.mark.parametrize("statement", ["import lstm_tune", "import lstm_tune.cli", "from lstm_tune import DataError"])
 def test_importing_loads_no_heavy_package(statement: str) -> None:
-    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow"
+    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow", "plotly", "jinja2"
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
