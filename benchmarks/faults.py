@@ -140,7 +140,7 @@ def workers_of(supervisor: int) -> list[int]:
     return [worker for server in tree.get(supervisor, []) for worker in tree.get(server, [])]
 
 
-def strike(siege: Siege, process: subprocess.Popen[str], rng: random.Random, tally: Tally) -> None:
+def strike(siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally) -> None:
     """Let one fault happen."""
     workers, draw = workers_of(process.pid), rng.random()
     if not workers:
@@ -172,9 +172,8 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     (siege.folder / "space.toml").write_text(SPACE)
     began = time.monotonic()
     while True:
-        process = subprocess.Popen(
-            siege.command(resume=siege.begun()), stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in workers that are frozen
+            process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
         while process.poll() is None:
             try:
                 process.wait(rng.expovariate(1 / siege.seconds_between))
@@ -183,7 +182,7 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
             if time.monotonic() - began > limit:
                 process.kill()
                 tally.problems.append(f"not ended after {limit:.0f} s")
-        message = process.communicate()[1].strip()
+        message = (siege.folder / "errors.txt").read_text().strip()
         if process.returncode != -signal.SIGKILL or tally.problems:
             break
         tally.resumed += 1

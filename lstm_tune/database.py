@@ -144,7 +144,7 @@ class Database(BaseStorage, BaseHeartbeat):
         while True:
             try:
                 result = call()
-            except (Outage, StorageInternalError) as error:
+            except (Outage, StorageInternalError, sql.exc.SQLAlchemyError) as error:
                 if not _is_outage(error):
                     raise self._failure("an error of", error) from None
                 self._fell()
@@ -415,7 +415,11 @@ def _passes(error: sql.exc.StatementError) -> bool:
 
 
 def _is_outage(error: Exception) -> bool:
-    return isinstance(error, Outage) or isinstance(error.__cause__, sql.exc.TimeoutError)
+    if isinstance(error, Outage):
+        return True
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    # No connection is free, or one broke while it was given back.
+    return isinstance(cause, (sql.exc.TimeoutError, sql.exc.PendingRollbackError, sql.exc.ResourceClosedError))
 
 
 def _worth_another_try(error: Exception) -> bool:

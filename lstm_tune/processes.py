@@ -87,8 +87,9 @@ def context() -> BaseContext:
 def prepare() -> None:
     """Start the server, where there is none yet, and return at once."""
     if _FORKS:
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
+        resource_tracker.ensure_running()  # to start it lets Ctrl-C through again
         forkserver.set_forkserver_preload(_PRELOADED)
         with _undisturbed():
             forkserver.ensure_running()

@@ -244,3 +244,12 @@ def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
     assert result["study"]["interrupted"] is True
     assert result["study"]["states"]["RUNNING"] == 0
     assert result["retrain"]["rows"] == ("train+val" if everyone else "train")
+
+
+def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
+    process = start(tmp_path, "--workers", "2")
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err

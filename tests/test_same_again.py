@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from support import TINY, daily, wave
 
 import lstm_tune
+from lstm_tune import train
 from lstm_tune.interrupts import Stopped
 from lstm_tune.progress import Silent
 from lstm_tune.storage import open_storage
@@ -56,8 +57,11 @@ def untimed(result: dict[str, Any]) -> str:
     return json.dumps(result | {"timing": None, "study": study}, indent=2)
 
 
+pytestmark = pytest.mark.usefixtures("short_epochs")
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, short_epochs: None) -> Path:
     folder: Path = tmp_path_factory.mktemp("whole")
     tune(folder)
     return folder
@@ -110,8 +114,11 @@ SCRIPT = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+from lstm_tune import train
 from lstm_tune.progress import Silent
 from test_same_again import tune
+
+train.MIN_SAMPLES_PER_EPOCH = {samples}  # as in the tests' own process
 
 class Killed(Silent):
     def epoch(self, trial, stats):
@@ -123,7 +130,7 @@ tune(Path({folder!r}), progress=Killed())
 
 
 def test_killed_and_resumed_study_goes_on_as_the_uninterrupted_one(tmp_path: Path, whole: Path) -> None:
-    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), samples=train.MIN_SAMPLES_PER_EPOCH)
     killed = subprocess.run(
         [sys.executable, "-c", text], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, check=False
     )
