@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lstm_tune.progress import Progress
     from lstm_tune.result import Result
 
+_LONGEST = 4000  # characters of an error: names may be of any length
 _STARTED = clock.monotonic()  # imports count towards --timeout
 
 app = typer.Typer(
@@ -355,7 +356,8 @@ def main() -> None:
     try:
         app()
     except LstmTuneError as error:
-        _say(f"lstm-tune: {' '.join(str(error).split())}")
+        line = " ".join(str(error).split())
+        _say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
 
 

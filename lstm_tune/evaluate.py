@@ -19,6 +19,7 @@ from lstm_tune.split import Ranges
 from lstm_tune.windows import Batch, Positions, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
+_BLOCKS = 5000  # of the bootstrap, at most
 
 
 class Forecaster(Protocol):
@@ -170,14 +171,15 @@ def bootstrap_interval(
 
     Args:
         score: of the test windows, in the order of time.
-        block: windows in a block; at least the horizon.
+        block: windows in a block; at least the horizon. Longer where there would be more than 5,000 blocks.
         seed: of the draws.
         draws: bootstrap samples.
         level: of the interval.
     """
     error, count = score.window_error, score.window_count
     n = len(error)
-    block = max(1, min(block, n // 2 or 1))
+    # Longer blocks keep all dependence that shorter ones keep; of 5,000, more would only take more time.
+    block = max(1, min(max(block, n // _BLOCKS), n // 2 or 1))
     rng = np.random.default_rng(seed)
     # Sums over every circular block, then a bootstrap sample is a sum of a few of those.
     error_sums = _circular_block_sums(error, block)

@@ -23,8 +23,8 @@ Trial = Mapping[str, Any]
 
 SCORE = "validation score (scaled MSE)"
 _LINES = {"persistence": "dot", "seasonal_naive": "dash", "ridge": "dashdot"}
-_PARALLEL = 200  # trials that are drawn
-_DOTS = 400
+_PARALLEL = 120  # trials that are drawn
+_DOTS = 250
 _NEAR_LEVEL = 4.0  # of two values: from this ratio on their axis is logarithmic
 _SHADES = ("best fifth", "second", "middle", "fourth", "worst fifth")
 
@@ -313,6 +313,7 @@ def slices(trials: Sequence[Trial], parameters: Mapping[str, Mapping[str, Any]],
     figures = []
     for name, bounds in parameters.items():
         known = [t for t in done if t["params"].get(name) is not None]
+        winner = next((i for i, t in enumerate(known) if t["number"] == best), None)
         if not known:
             continue
         x: dict[str, Any] = {"title": name}
@@ -323,21 +324,20 @@ def slices(trials: Sequence[Trial], parameters: Mapping[str, Mapping[str, Any]],
             values = [t["params"][name] for t in known]
             if bounds.get("log"):
                 x |= {"type": "log"} | _log_ticks(min(values), max(values), most=5)
-        dots = {
+        dots: dict[str, Any] = {
             "type": "scatter",
             "mode": "markers",
             "x": values,
             "y": plain([t["value"] for t in known], 4),
-            "text": [f"trial {t['number']}" for t in known],
-            "marker": {
-                "color": ["@worse" if t["number"] == best else "@forecast" for t in known],
-                "size": [11 if t["number"] == best else 6 for t in known],
-                "symbol": ["star" if t["number"] == best else "circle" for t in known],
-                "opacity": 0.8,
-            },
-            "hovertemplate": "%{text}: %{x}, score %{y:.4g}<extra></extra>",
+            "customdata": [t["number"] for t in known],
+            "marker": {"color": "@forecast", "size": 6, "opacity": 0.8},
+            "hovertemplate": "trial %{customdata}: %{x}, score %{y:.4g}<extra></extra>",
         }
-        figures.append((name, _figure([dots], x=x, y=axis, height=240, legend=False)))
+        traces = [dots]
+        if winner is not None:
+            star = {key: [dots[key][winner]] for key in ("x", "y", "customdata")}
+            traces.append(dots | star | {"marker": {"color": "@worse", "size": 12, "symbol": "star"}})
+        figures.append((name, _figure(traces, x=x, y=axis, height=240, legend=False)))
     return figures
 
 

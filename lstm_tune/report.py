@@ -23,8 +23,9 @@ PAGE = "report.html"
 DETAILS = "report.json"
 _RESULT = "result.json"
 _EXPLAINED = "explain.json"
-_FORECAST_VALUES = 70_000  # of forecasts, and at most as many of actual values: the page stays below 6 MB
-_SERIES = 150  # whose forecasts can be looked at
+LARGEST = 5_900_000  # bytes of the page
+_FORECAST_VALUES = (70_000, 40_000, 20_000, 5_000)  # that are tried, of forecasts; at most as many actual ones
+_SERIES = 100  # whose forecasts can be looked at
 _COUNTS = ("number", "best_epoch", "epochs", "weights")
 
 
@@ -58,17 +59,6 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     """
     import jinja2
 
-    details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
-    explained = read_json(folder / _EXPLAINED, 1) if (folder / _EXPLAINED).exists() else None
-    try:
-        trials = read_trials(folder / "trials.csv")
-        windows, horizon = result["test"]["windows"], result["data"]["horizon"]
-        forecasts = read_forecast(folder / "forecast.csv", horizon, windows, _FORECAST_VALUES)
-        context = _context(folder, result, details, explained, trials, forecasts)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise RunError(
-            f"the records in {folder} do not fit together ({type(error).__name__}: {error}); run tune again"
-        ) from error
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -77,7 +67,23 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": number, "told": told}
-    return environment.get_template("report.html.j2").render(context)
+    template = environment.get_template("report.html.j2")
+    details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
+    explained = read_json(folder / _EXPLAINED, 1) if (folder / _EXPLAINED).exists() else None
+    try:
+        trials = read_trials(folder / "trials.csv")
+        windows, horizon = result["test"]["windows"], result["data"]["horizon"]
+        one = result["data"]["series"] * len(result["data"]["target"]) == 1
+        for most in _FORECAST_VALUES[0 if one else 1 :]:
+            forecasts = read_forecast(folder / "forecast.csv", horizon, windows, most)
+            page = template.render(_context(folder, result, details, explained, trials, forecasts))
+            if len(page.encode()) <= LARGEST:
+                break
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, jinja2.UndefinedError) as error:
+        raise RunError(
+            f"the records in {folder} do not fit together ({type(error).__name__}: {error}); run tune again"
+        ) from error
+    return page
 
 
 def plotly_source() -> str:

@@ -499,7 +499,9 @@ def edits(draw: st.DrawFn, value: Any) -> Any:
                 case "drop":
                     del at[key]
                 case "add" if isinstance(at, dict):
-                    at[draw(st.sampled_from(("new", "horizon", "x", "lookback")))] = draw(st.sampled_from(LEAVES))
+                    at[draw(st.sampled_from(("new", "horizon", "x", "lookback")))] = copy.deepcopy(
+                        draw(st.sampled_from(LEAVES))
+                    )
                 case "add":
                     at.append(copy.deepcopy(draw(st.sampled_from(LEAVES))))
             break

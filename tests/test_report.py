@@ -279,7 +279,7 @@ def test_few_windows_of_a_long_file_are_kept_evenly_and_some_of_each_series(tmp_
 
 def test_full_page_of_a_large_run_stays_below_its_limit() -> None:
     """100 series, 3,000 windows of 96 steps: what is kept of them, packed, leaves room for plotly.js."""
-    rng, kept = np.random.default_rng(0), report._FORECAST_VALUES // 96 // 100
+    rng, kept = np.random.default_rng(0), report._FORECAST_VALUES[1] // 96 // 100
     times = [[str(k * 400 + h) for h in range(96)] for k in range(kept)]
     values = rng.normal(size=(kept, 96))
     series = [
@@ -299,6 +299,15 @@ def test_full_page_of_a_large_run_stays_below_its_limit() -> None:
     ]
     size = len(json.dumps(figures.forecast_view(series, 96, 168)))
     assert size + len(report.plotly_source().encode()) < 5_750_000
+
+
+def test_page_that_would_be_too_large_shows_fewer_windows(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "LARGEST", 0)
+    monkeypatch.setattr(report, "_FORECAST_VALUES", (10**6, 30))
+    report.write_report(copy)
+    page = open_page(copy)
+    assert len(unpack(page.payload["forecast"]["series"][0]["starts"])) == 10
+    assert "Shown are 10 of" in page.text
 
 
 def test_autocorrelation_against_numpy_and_with_holes() -> None:
@@ -435,7 +444,7 @@ def test_command_repeats_what_was_asked_for(run: Path) -> None:
 def test_command_of_a_run_never_holds_a_password(tmp_path: Path, short_epochs: None) -> None:
     daily(wave()).to_csv(tmp_path / "d.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstm_tune.api.open_storage", lambda shared: optuna.storages.InMemoryStorage())
+        patch.setattr("lstm_tune.api.open_storage", lambda shared, **hooks: optuna.storages.InMemoryStorage())
         result = api.tune(tmp_path / "d.csv", space=TINY, n_trials=1, retrain_seeds=1, storage="mysql://u:secret@h/s")
     assert result.record["study"]["command"] is None  # the space is a mapping
     command = tune_command("d.csv", {"storage": api._shown_storage("mysql://u:secret@h/s")})
