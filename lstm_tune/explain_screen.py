@@ -53,10 +53,11 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
     console.print(table)
     changed = [step for step in steps[1:] if step["delta"] is not None and not step["within_noise"]]
     if changed:
-        best, total = min(changed, key=lambda step: step["delta"]), known[-1] - known[0]
-        if best["delta"] < 0 and total < 0:
-            off = f"{-best['delta']:.{digits}f} of the {-total:.{digits}f} that all steps take off together"
-            console.print(Text("Largest step: ") + Text(best["name"], style="bold") + Text(f", {off}."))
+        best = min(changed, key=lambda step: step["delta"])
+        if best["delta"] < 0:
+            whole = f"{known[0]:.{digits}f} to {known[-1]:.{digits}f}"
+            off = f", which takes off {-best['delta']:.{digits}f}; all steps: {whole}."
+            console.print(Text("Largest step: ") + Text(best["name"], style="bold") + Text(off))
     spread = f"mean ± standard deviation over {len(seeds)} seeds; scaled: 1.0 is what forecasting the mean costs"
     console.print(Text(f"Validation MSE: {spread}", style="dim"))
     console.print(Text(record["rule"], style="dim"))
