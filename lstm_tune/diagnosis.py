@@ -27,6 +27,7 @@ MOST_TRACKS = 20  # series (times target columns) that are looked at one by one,
 _CONCERNED = 0.25  # of the series, below which a symptom of some is one severity less grave
 _ALIKE = 10.0  # largest spread of a series over the smallest, from which one scale does not fit all
 _ARTICLE_UNITS = 50
+_FOLDS = 3  # as `tune` has them, so that its baselines are these
 _DAYS_A_YEAR = 365.25
 
 
@@ -113,14 +114,14 @@ def diagnose(
     facts = _facts(series, horizon)
     try:
         parts = make_split(series, split, horizon)
-        task = build_task(series, parts, horizon)
+        task = build_task(series, parts, horizon, folds=_FOLDS)
     except DataError as error:
         return _refused(error, facts)
     facts["split"] = {
         name: _part(series, ranges) for name, ranges in (("train", parts.train), ("val", parts.val), ("test", parts.test))
     }
     facts["period"] = task.period
-    facts["notes"] = [*series.notes, *parts.notes, *task.notes]
+    facts["notes"] = [*series.notes, *parts.notes]
     tracks = _tracks(series, parts, task)
     facts["series_looked_at"] = len(tracks)
     baselines = _baselines(series, parts, task)
@@ -417,6 +418,7 @@ def _tracks(series: SeriesSet, parts: Split, task: Task) -> list[Track]:
                 val=d - b,
                 horizon=task.shape.horizon,
                 period=task.period,
+                dated=series.freq is not None,
                 year=year if year and e - a >= 3 * year else None,
                 tracks=count,
             )
@@ -481,7 +483,8 @@ def _scale(
     variance = {name: sd**2 for name, sd in zip(targets, task.scale.sd, strict=True)}
     signals = [(t.signal, variance[t.target]) for t in tracks if t.signal is not None]
     floors = [s.floor / v for s, v in signals if v > 0]
-    floor = float(np.mean(floors)) if floors else None
+    # What ridge regression reached by its longer lookback on the validation rows can be reached.
+    floor = min(float(np.mean(floors)), *(b["val_mse_scaled"] for b in baselines.values())) if floors else None
     return {
         "unit_mse": _per_target(tuple(variance.values()), targets),
         "train_mean": _per_target(task.scale.mean, targets),
@@ -490,7 +493,7 @@ def _scale(
         "noise_floor_mse": floor * task.scale.sd[0] ** 2 if floor is not None and len(targets) == 1 else None,
         "noise_floor_method": next((s.method for s, _ in signals if s.trees), signals[0][0].method) if signals else None,
         "best_baseline": min(
-            (name for name in baselines if name != "train_mean"), key=lambda name: baselines[name]["val_mse_scaled"]
+            baselines, key=lambda name: float(baselines[name]["test_mse_scaled"])
         ),
     }
 
@@ -505,17 +508,23 @@ def _meaning(scale: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]
         f"rows that forecast costs {_number(mean['test_mse_scaled'])}."
     ]
     best = scale["best_baseline"]
-    words = {"persistence": "the last value", "seasonal_naive": "the last season", "ridge": "ridge regression"}
+    words = {
+        "persistence": "the last value",
+        "seasonal_naive": "the last season",
+        "ridge": "ridge regression",
+        "train_mean": "the mean of the train rows",
+    }
     value = baselines[best]["test_mse_scaled"]
     sentences.append(
-        f"The best forecast without an LSTM (by validation) is {words[best]}: {_number(value)} on the test rows. "
-        f"An LSTM above that is not worth its training."
+        f"The best forecast without an LSTM is {words[best]}: {_number(value)} scaled on the test rows. An LSTM above "
+        f"that is not worth its training."
     )
     floor = scale["noise_floor_scaled"]
     if floor is not None:
+        quieter = " (the test rows are quieter)" if value < 0.9 * floor else ""
         sentences.append(
-            f"Noise floor, an estimate: about {_number(floor)} over train and validation rows. Below it there is "
-            f"hardly anything to gain from the series' own past."
+            f"Noise floor, an estimate from train and validation rows: about {_number(floor)} scaled{quieter}. Little "
+            f"below it can be had from the series' own past."
         )
     return tuple(sentences)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,11 +30,14 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
     show_findings(console, findings)
     if diagnosis["baselines"]:
         _show_scores(console, diagnosis["baselines"])
+    lines = Table.grid(padding=(0, 1, 0, 0))
     for sentence in diagnosis["meaning"]:
-        console.print(Padding(Text.assemble(("· ", "dim"), sentence), (0, 0)))
+        lines.add_row(Text("·", style="dim"), sentence)
     method = diagnosis["scale"].get("noise_floor_method")
     if method:
-        console.print(Text(f"  The floor is estimated by {method}.", style="dim"))
+        lines.add_row("", Text(f"Method of the estimate: {method}.", style="dim"))
+    if diagnosis["meaning"]:
+        console.print(lines)
 
 
 def show_findings(console: Console, findings: Sequence[Mapping[str, Any]], most: int = MOST_FINDINGS) -> None:

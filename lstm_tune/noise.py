@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-METHOD = "cross-validated one-step and horizon forecasts by ridge regression on past values"
+METHOD = "the least cross-validated MSE of ridge regressions on past values, or of a forecast below on validation rows"
 METHOD_TREES = METHOD + ", and by boosted trees where that explains little"
 
 _NEWEST = 6_000  # rows that are fitted to, at most

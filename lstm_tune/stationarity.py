@@ -41,7 +41,7 @@ class Level:
     @property
     def trends(self) -> bool:
         """Whether a straight line explains more than chance would."""
-        return self.trend_p < 0.001 and self.trend_share > 0.25
+        return (self.trend_p < 0.001 and self.trend_share > 0.25) or (self.wanders and self.trend_share > 0.8)
 
 
 def without_season(x: Floats, period: int | None) -> Floats:

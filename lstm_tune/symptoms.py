@@ -54,7 +54,8 @@ class Track:
     val: int  # rows; the rest are test rows
     horizon: int
     period: int | None = None
-    year: float | None = None  # rows a year, where the time stamps tell and a season of a year may be there
+    dated: bool = False  # whether there are regular time stamps
+    year: float | None = None  # rows a year, where the time stamps tell and there are three years of them
     tracks: int = 1  # that are looked at: the more, the less one of them may be due to chance
 
     @property
@@ -116,18 +117,19 @@ def non_stationary_level(track: Track) -> Symptom | None:
     if level.trends:
         grave = level.trend_share > 0.5
         line = f"A straight trend explains {level.trend_share:.0%} of the variance over train and validation rows"
-        says = f"{line}, so the level that a model learns is past when it forecasts."
+        says = f"{line}, so what a model learned of levels is out of date when it forecasts."
         evidence["slope_per_row"] = _short(level.slope)
         return Symptom(
             severity="high" if grave else "warn", weight=level.trend_share, evidence=evidence, says=says, advice=advice
         )
     grave = level.slow_share > 0.5 and level.kpss_p <= 0.02
-    says = (
-        f"The level wanders and does not return to a mean (ADF p = {level.adf_p:.2g}, KPSS p "
-        f"{'≤' if level.kpss_p <= 0.01 else '='} {level.kpss_p:.2g}), so a model that learns levels is off later."
-    )
     return Symptom(
-        severity="high" if grave else "warn", weight=level.slow_share, evidence=evidence, says=says, advice=advice
+        severity="high" if grave else "warn",
+        weight=level.slow_share,
+        evidence=evidence,
+        says="The level wanders and does not return to a mean (ADF and KPSS agree), so what a model learned of levels "
+        "is out of date when it forecasts.",
+        advice=advice,
     )
 
 
@@ -194,7 +196,7 @@ def train_test_shift(track: Track) -> Symptom | None:
         }
         limit = _P_SHIFT / track.tracks
         size = abs(mean.effect)
-        if size >= 0.5 and (mean.p < limit or track.moves):
+        if size >= (1 if track.moves else 0.5) and (mean.p < limit or track.moves):
             way = "higher" if mean.effect > 0 else "lower"
             found.append(
                 Symptom(
@@ -334,7 +336,12 @@ def outliers(track: Track) -> Symptom | None:
     spread = 1.4826 * float(np.median(np.abs(rest)))
     if spread <= 1e-6 * float(np.std(y)):  # most values equal their neighbours: `constant_series` tells that
         return None
-    far = np.abs(rest) > _SPIKE * spread
+    # A sharp peak of a smooth cycle is far from the median around it, too, but is reached without a jump.
+    steps = np.abs(np.diff(y, prepend=y[0]))
+    jump = steps > _SPIKE * max(1.4826 * float(np.median(steps)), spread)
+    reach = _NEIGHBOURS // 2
+    jumps = np.convolve(jump, np.ones(2 * reach + 1), mode="same") > 0.5
+    far = (np.abs(rest) > _SPIKE * spread) & jumps
     count, share = int(far.sum()), float(far.mean())
     total = float(rest @ rest)
     if not count or share > 0.1:
@@ -357,7 +364,7 @@ def outliers(track: Track) -> Symptom | None:
         weight=of_variance,
         evidence=evidence,
         says=f"{count:,} of {len(y):,} values ({_percent(share)}) stand more than {_SPIKE:.0f} robust standard "
-        f"deviations off their neighbours and make {of_variance:.0%} of the variance.",
+        f"deviations off their neighbours and carry {carried:.0%} of the squared distance between neighbours.",
         advice="outlier_clip = 5 and loss = huber or mae; correct them where they are errors of measurement",
     )
 
@@ -446,32 +453,31 @@ def constant_series(track: Track) -> Symptom | None:
 
 def seasonality(track: Track) -> Symptom | None:
     """Find how strong the season is."""
-    x = track.values[track.development][-_NEWEST:]
-    found: list[Symptom] = []
-    if track.period:
-        strength = stationarity.season_strength(x, track.period)
-        if strength >= 0.3:
-            covers = "" if track.period <= ARTICLE_LOOKBACK else ", more than the usual lookback of 20 rows sees"
-            found.append(
-                Symptom(
-                    severity="info",
-                    weight=strength,
-                    evidence={"period": track.period, "strength": _short(strength)},
-                    says=f"A season of {track.period} rows is there (strength {strength:.2f} of 1){covers}.",
-                    advice=f"lookback of {track.period} or more, difference = seasonal or skip = seasonal; --calendar",
-                )
-            )
-    elif track.year and (share := stationarity.year_share(x, track.year)) >= 0.15:
-        found.append(
-            Symptom(
-                severity="info",
-                weight=share,
-                evidence={"period": round(track.year, 2), "strength": _short(share)},
-                says=f"A season of a year explains {share:.0%} of the variance, and no lookback reaches that far.",
-                advice="--calendar",
-            )
-        )
-    return gravest(found)
+    x = track.values[track.development]
+    evidence: dict[str, Any] = {}
+    says, advice = [], []
+    period = track.period
+    strength = stationarity.season_strength(x[-_NEWEST:], period) if period else 0.0
+    if period and strength >= 0.3:
+        evidence |= {"period": period, "strength": _short(strength)}
+        beyond = ", more than the usual lookback of 20 rows sees" if period > ARTICLE_LOOKBACK else ""
+        says.append(f"A season of {period} rows is there (strength {strength:.2f} of 1){beyond}")
+        advice.append(f"lookback of {period} or more, difference = seasonal or skip = seasonal")
+    yearly = stationarity.year_share(x, track.year) if track.year else 0.0
+    if track.year and yearly >= 0.15 and not (evidence and abs(track.period - track.year) < 2):
+        evidence |= {"rows_a_year": _short(track.year), "year_share": _short(yearly)}
+        says.append(f"{'a' if says else 'A'} season of a year explains {yearly:.0%} of the variance")
+    if not evidence:
+        return None
+    if track.dated:
+        advice.append("--calendar")
+    return Symptom(
+        severity="info",
+        weight=max(strength, yearly),
+        evidence=evidence,
+        says=f"{', and '.join(says)}.",
+        advice="; ".join(advice),
+    )
 
 
 def low_signal(track: Track) -> Symptom | None:
