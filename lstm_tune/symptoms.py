@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,7 +92,12 @@ class Track:
     def signal(self) -> Signal | None:
         """How much of train and validation rows their past explains."""
         rows = self.development
-        return estimate_signal(self.values[rows], self.observed[rows], self.horizon, self.period)
+        return estimate_signal(without_outliers(self.values[rows]), self.observed[rows], self.horizon, self.period)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the season leaves anything that a test could look at."""
+        return float(np.var(self.seen(self.seasonless, "train"))) > 1e-6 * float(np.var(self.seen(self.values, "train")))
 
     def seen(self, x: Floats, part: str) -> Floats:
         """Return the rows of x (n,) in a part in which a value was observed."""
@@ -150,7 +155,7 @@ def trend_beyond_training_range(track: Track) -> Symptom | None:
                 continue
             up = 1 if side == "above" else -1
             shift = dependence.compare_means(track.seen(track.seasonless, "train"), track.seen(track.seasonless, name))
-            certain = shift.p < 0.01 / track.tracks and shift.effect * up > 0
+            certain = shift.p < 0.01 / track.tracks and shift.effect * up > 0 and track.varies
             if not (certain or track.moves or (share >= 0.5 and beyond.sum() >= 10)):
                 continue
             far = float(np.max((rows - high) * up if up > 0 else (low - rows)))
@@ -179,23 +184,27 @@ def trend_beyond_training_range(track: Track) -> Symptom | None:
 def train_test_shift(track: Track) -> Symptom | None:
     """Find test or validation rows that differ from the train rows by more than a stationary series' rows would."""
     found: list[Symptom] = []
-    train = track.seen(track.seasonless, "train")
+    if not track.varies:
+        return None
+    train = without_outliers(track.seen(track.seasonless, "train"))
     season = track.period or 0
+    # The season does not make two parts differ, but it is part of what the MSE is scaled by.
+    relative = float(np.std(train)) / float(np.std(track.seen(track.values, "train")))
     for name in ("test", "validation"):
-        rows = track.seen(track.seasonless, name)
-        if min(len(train), len(rows)) < 8 or np.var(train) == 0:
+        rows = without_outliers(track.seen(track.seasonless, name))
+        if min(len(train), len(rows)) < 8:
             continue
         mean = dependence.compare_means(train, rows, season)
         variance = dependence.compare_variances(train, rows, season)
         evidence = {
             "part": name,
-            "mean_shift_in_sd": _short(mean.effect),
+            "mean_shift_in_sd": _short(mean.effect * relative),
             "mean_p": _short(mean.p),
             "variance_ratio": _short(variance.effect),
             "variance_p": _short(variance.p),
         }
         limit = _P_SHIFT / track.tracks
-        size = abs(mean.effect)
+        size = abs(mean.effect) * relative
         if size >= (1 if track.moves else 0.5) and (mean.p < limit or track.moves):
             way = "higher" if mean.effect > 0 else "lower"
             found.append(
@@ -325,7 +334,14 @@ def _multiplicative(track: Track) -> list[Symptom]:
 
 
 def outliers(track: Track) -> Symptom | None:
-    """Find single values far from their neighbours that carry the squared error."""
+    """Find single values far from their neighbours that carry the squared error, unless logarithms tame them."""
+    found = _spikes(track)
+    if found and float(track.values.min()) > 0 and not _spikes(replace(track, values=np.log(track.values))):
+        return None  # a long tail: `scale_unfit` tells that
+    return found
+
+
+def _spikes(track: Track) -> Symptom | None:
     import pandas as pd
 
     y = track.seasonless[track.observed][-_CHEAP:]
@@ -493,12 +509,12 @@ def low_signal(track: Track) -> Symptom | None:
         "method": signal.method,
     }
     white = signal.white > 0.05 / track.tracks
-    if signal.explained < 0.1:
+    if signal.explained < 0.12:
         grave = white and signal.explained < 0.05
         none = "Nothing of the variance can" if signal.explained < 0.005 else f"Only {signal.explained:.0%} of the variance can"
         noise = ": it looks like white noise" if grave else ""
         return Symptom(
-            severity="high" if grave else "warn",
+            severity="high" if grave else "warn" if signal.explained < 0.06 else "info",
             weight=1 - signal.explained,
             evidence=evidence,
             says=f"{none} be forecast from the series' own past (estimate){noise}; no model gets a scaled MSE much "
@@ -528,6 +544,15 @@ PER_TRACK = {
     "scale_unfit": scale_unfit,
     "seasonality": seasonality,
 }
+
+
+def without_outliers(x: Floats) -> Floats:
+    """Return x (n,) with what lies more than six interquartile ranges outside the quartiles cut off."""
+    if len(x) < 8:
+        return x
+    low, high = np.quantile(x, [0.25, 0.75])
+    reach = 6 * (high - low)
+    return np.clip(x, low - reach, high + reach) if reach > 0 else x
 
 
 def gravest(found: Sequence[Symptom]) -> Symptom | None:
