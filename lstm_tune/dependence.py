@@ -2,7 +2,8 @@
 
 Neighbouring rows tell much the same, so 1,000 rows of a slow series hold the evidence of a few dozen independent ones.
 Each test takes the variance of a mean from the spectral density at frequency zero of an autoregression fitted to the
-rows (Berk 1974; Andrews and Monahan 1992), its sum of coefficients corrected for the bias of short series (Kendall 1954).
+rows (Berk 1974; Andrews and Monahan 1992), its sum of coefficients corrected for the bias of short series (Kendall
+1954).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Comparison:
 
 
 def long_run_ratio(x: Floats, means: int = 1, season: int = 0) -> float:
-    """Return the rows of x (n,) that tell as much as one independent row: n times the variance of their mean over theirs.
+    """Return how many rows of x (n,) tell as much as one independent row: n var(mean) / var.
 
     Args:
         x: rows of mean 0.
@@ -84,7 +85,7 @@ def compare_variances(a: Floats, b: Floats, season: int = 0) -> Comparison:
 
 
 def compare_distributions(a: Floats, b: Floats, season: int = 0) -> Comparison:
-    """Compare the distributions of a (n,) and b (m,) by the largest gap of their cumulative shares (Kolmogorov-Smirnov)."""
+    """Compare the distributions of a (n,) and b (m,) by the largest gap of their cumulative shares (KS)."""
     from scipy.stats import kstwo
 
     if min(len(a), len(b)) < _FEWEST:

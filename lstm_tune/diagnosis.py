@@ -25,6 +25,8 @@ from lstm_tune.windows import Batch, Windows
 
 MOST_TRACKS = 20  # series (times target columns) that are looked at one by one, evenly spaced
 _CONCERNED = 0.25  # of the series, below which a symptom of some is one severity less grave
+_CHANCE = 0.1  # … and below which a test may be wrong by chance
+_TESTED = ("non_stationary_level", "trend_beyond_training_range", "train_test_shift", "low_signal")
 _ALIKE = 10.0  # largest spread of a series over the smallest, from which one scale does not fit all
 _ARTICLE_UNITS = 50
 _FOLDS = 3  # as `tune` has them, so that its baselines are these
@@ -118,7 +120,8 @@ def diagnose(
     except DataError as error:
         return _refused(error, facts)
     facts["split"] = {
-        name: _part(series, ranges) for name, ranges in (("train", parts.train), ("val", parts.val), ("test", parts.test))
+        name: _part(series, ranges)
+        for name, ranges in (("train", parts.train), ("val", parts.val), ("test", parts.test))
     }
     facts["period"] = task.period
     facts["notes"] = [*series.notes, *parts.notes]
@@ -192,6 +195,8 @@ def _worst(code: str, found: Sequence[tuple[Track, Symptom]], tracks: Sequence[T
     severity = worst.severity
     if alike < _CONCERNED * len(tracks):
         severity = _milder(severity)
+    if alike < _CHANCE * len(tracks) and code in _TESTED:
+        severity = _milder(severity)
     name = f"{track.target!r}" if not track.series else f"series {track.series!r}"
     if track.series and len({t.target for t in tracks}) > 1:
         name += f", {track.target!r}"
@@ -242,8 +247,8 @@ def irregular_time(series: SeriesSet) -> Symptom | None:
             severity="high" if spread > 0.5 else "warn",
             weight=spread,
             evidence=evidence,
-            says=f"The time steps are uneven (standard deviation {spread:.0%} of their mean), but a lookback counts rows: "
-            f"the same row back means another time each time.",
+            says=f"The time steps are uneven (standard deviation {spread:.0%} of their mean), but a lookback counts "
+            f"rows: so many rows back is another time each time.",
             advice="average or interpolate the rows to an even time step first",
         )
     share = (off + doubled + late) / rows
@@ -294,7 +299,7 @@ def too_little_data(parts: Split, task: Task) -> Symptom | None:
     }
     few = train * channels
     grave = few < 60 or judged < 3 or longest / horizon < 6
-    if not grave and few >= 100 and judged >= 12 and longest / horizon >= 20:
+    if not grave and few >= 100 and judged >= 8 and longest / horizon >= 20:
         return None
     rows = f"{train:,} train rows" if channels == 1 else f"{train:,} train rows of {channels} columns"
     if few < 100:
@@ -324,8 +329,8 @@ def scales_differ(tracks: Sequence[Track]) -> Symptom | None:
                     severity="high" if ratio > 100 else "warn",
                     weight=ratio,
                     evidence={"target": target, "largest_sd": max(spreads), "smallest_sd": min(spreads)},
-                    says=f"The series of {target!r} differ {ratio:,.0f} times in spread and share one scale, so the MSE "
-                    f"is that of the large ones and the small ones look constant.",
+                    says=f"The series of {target!r} differ {ratio:,.0f} times in spread and share one scale, so the "
+                    f"MSE is that of the large ones and the small ones look constant.",
                     advice="window_norm = standard, or scale each series by its own size first",
                 )
             )
@@ -337,8 +342,8 @@ def scales_differ(tracks: Sequence[Track]) -> Symptom | None:
                 severity="info",
                 weight=max(spreads) / min(spreads),
                 evidence={"largest_sd": max(spreads), "smallest_sd": min(spreads)},
-                says=f"The columns differ {max(spreads) / min(spreads):,.0f} times in spread, so their MSEs in own units "
-                f"cannot be compared or averaged.",
+                says=f"The columns differ {max(spreads) / min(spreads):,.0f} times in spread, so their MSEs in own "
+                f"units cannot be compared or averaged.",
                 advice="read scaled MSEs; lstm-tune scales each column by itself",
             )
         )
@@ -491,10 +496,10 @@ def _scale(
         "train_sd": _per_target(task.scale.sd, targets),
         "noise_floor_scaled": floor,
         "noise_floor_mse": floor * task.scale.sd[0] ** 2 if floor is not None and len(targets) == 1 else None,
-        "noise_floor_method": next((s.method for s, _ in signals if s.trees), signals[0][0].method) if signals else None,
-        "best_baseline": min(
-            baselines, key=lambda name: float(baselines[name]["test_mse_scaled"])
-        ),
+        "noise_floor_method": next((s.method for s, _ in signals if s.neighbours), signals[0][0].method)
+        if signals
+        else None,
+        "best_baseline": min(baselines, key=lambda name: float(baselines[name]["test_mse_scaled"])),
     }
 
 

@@ -77,15 +77,15 @@ def _show_data(console: Console, data: Mapping[str, Any]) -> None:
     if parts:
         names = {"train": "train", "val": "validation", "test": "test"}
         said = "; ".join(
-            f"{names[k]} {p['rows']:,} ({p['start']} to {p['end']})"
-            if data["freq"]
-            else f"{names[k]} {p['rows']:,}"
+            f"{names[k]} {p['rows']:,} ({p['start']} to {p['end']})" if data["freq"] else f"{names[k]} {p['rows']:,}"
             for k, p in parts.items()
         )
         console.print(Text(said, style="dim"))
     looked = data.get("series_looked_at", 1)
     if looked < data["series"] * len(targets):
-        console.print(Text(f"{looked} of {data['series'] * len(targets)} series were looked at one by one", style="dim"))
+        console.print(
+            Text(f"{looked} of {data['series'] * len(targets)} series were looked at one by one", style="dim")
+        )
 
 
 def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 METHOD = "the least cross-validated MSE of ridge regressions on past values, or of a forecast below on validation rows"
-METHOD_TREES = METHOD + ", and by boosted trees where that explains little"
+METHOD_NEIGHBOURS = METHOD + ", and of what followed the most similar past (nearest neighbours)"
 
 _NEWEST = 6_000  # rows that are fitted to, at most
 _LAGS = 32
 _BLOCKS = 5
-_TREE_BLOCKS = 3
+_NEIGHBOUR_LAGS = (1, 2, 4)  # values in a row that are compared (Sugihara and May 1990)
 _FEWEST = 30
 _LITTLE = 0.3  # explained share below which a nonlinear look is worth its time
 _ALPHAS = (1e-4, 1e-2, 0.1, 1.0, 10.0)  # times the rows
@@ -33,7 +34,7 @@ class Signal:
     first_step: float  # explained share of the variance one row ahead
     white: float  # p value of "no correlation with the past at all" (Ljung and Box 1978); small: there is some
     white_changes: float  # the same of the changes from row to row
-    trees: bool  # whether the nonlinear look was taken
+    neighbours: bool  # whether the nonlinear look was taken
     rows: int
 
     @property
@@ -49,7 +50,7 @@ class Signal:
     @property
     def method(self) -> str:
         """How the floor was estimated."""
-        return METHOD_TREES if self.trees else METHOD
+        return METHOD_NEIGHBOURS if self.neighbours else METHOD
 
 
 def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None) -> Signal | None:
@@ -68,7 +69,7 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
     if not lags or variance <= 0:
         return None
     floors, lasts = [], []
-    first_step, trees = 0.0, False
+    first_step, neighbours = 0.0, False
     steps = sorted({1, (horizon + 1) // 2, horizon})
     scale = variance**0.5
     z = (x - x.mean()) / scale
@@ -79,8 +80,8 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
         power = float(np.var(target))
         error = _cross_validated(past, target, step)
         if step == 1 and power > 0 and 1 - error / power < _LITTLE:
-            trees = True
-            error = min(error, _tree_error(past, target, step))
+            neighbours = True
+            error = min(error, _neighbour_error(past, target, step))
         if step == 1:
             first_step = max(0.0, 1 - error / power) if power > 0 else 0.0
         lasts.append(float(np.mean((target - last) ** 2)))
@@ -94,7 +95,7 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
         first_step=first_step,
         white=_whiteness(z, observed, period),
         white_changes=_whiteness(np.diff(z), observed[1:] & observed[:-1], period),
-        trees=trees,
+        neighbours=neighbours,
         rows=n,
     )
 
@@ -121,7 +122,7 @@ def _folds(n: int, blocks: int, gap: int) -> list[tuple[Bools, slice]]:
     """Cut n consecutive pairs into blocks to score, each with the pairs to fit on: all but those near the block."""
     edges = np.linspace(0, n, blocks + 1).astype(int)
     folds = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         fit = np.ones(n, dtype=np.bool_)
         fit[max(0, a - gap) : b + gap] = False
         folds.append((fit, slice(a, b)))
@@ -148,18 +149,21 @@ def _cross_validated(past: Floats, target: Floats, gap: int) -> float:
     return float(errors.min()) / len(target)
 
 
-def _tree_error(past: Floats, target: Floats, gap: int) -> float:
-    """Return the MSE of gradient-boosted trees on blocks that they were not fitted to."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
+def _neighbour_error(past: Floats, target: Floats, gap: int) -> float:
+    """Return the MSE of the mean of what followed the most similar past values, on blocks that were left out."""
+    from scipy.spatial import KDTree
 
-    total = 0.0
-    for fit, scored in _folds(len(target), _TREE_BLOCKS, gap):
-        trees = HistGradientBoostingRegressor(
-            max_iter=60, max_leaf_nodes=15, min_samples_leaf=10, learning_rate=0.1, early_stopping=False, random_state=0
-        )
-        trees.fit(past[fit][:, :12], target[fit])
-        total += float(((target[scored] - trees.predict(past[scored][:, :12])) ** 2).sum())
-    return total / len(target)
+    errors = []
+    for k in _NEIGHBOUR_LAGS:
+        near, total = past[:, :k], 0.0
+        for fit, scored in _folds(len(target), _BLOCKS, gap):
+            count = max(5, int(fit.sum() ** 0.5 / 2))
+            if fit.sum() <= count:
+                return float(np.var(target))
+            _, which = KDTree(near[fit]).query(near[scored], k=count)
+            total += float(((target[scored] - target[fit][which].mean(axis=1)) ** 2).sum())
+        errors.append(total / len(target))
+    return min(errors)
 
 
 def _whiteness(z: Floats, observed: Bools, period: int | None) -> float:

@@ -27,7 +27,6 @@ class Level:
 
     adf_p: float  # small: the level returns to a mean (Dickey and Fuller 1979; Said and Dickey 1984)
     kpss_p: float  # small: it does not (Kwiatkowski et al. 1992); tabulated from .01 to .1
-    trend_adf_p: float  # as the first, around a straight line
     slow_share: float  # of the variance that ten equal stretches' means hold
     trend_share: float  # of the variance that a straight line explains
     trend_p: float
@@ -35,8 +34,10 @@ class Level:
 
     @property
     def wanders(self) -> bool:
-        """Whether both tests say that the level does not return."""
-        return self.adf_p > 0.1 and self.kpss_p <= 0.05 and self.slow_share > 0.3
+        """Whether both tests say that the level does not return; the slower it is, the less they must be certain."""
+        certain = self.adf_p > 0.1 and self.kpss_p <= 0.05
+        likely = self.adf_p > 0.05 and self.kpss_p < 0.1
+        return (certain and self.slow_share > 0.3) or (likely and self.slow_share > 0.5)
 
     @property
     def trends(self) -> bool:
@@ -119,26 +120,23 @@ def examine_level(x: Floats, period: int | None) -> Level | None:
     slope, share, p = dependence.trend(y)
     steps = np.array([s.mean() for s in np.array_split(y, 10)])
     if share > 1 - 1e-9:  # nothing is left around the line that could be tested
-        return Level(adf_p=1.0, kpss_p=0.01, trend_adf_p=0.0, slow_share=1.0, trend_share=share, trend_p=p, slope=slope)
+        rise = slope * spread * len(y) / len(x)
+        return Level(adf_p=1.0, kpss_p=0.01, slow_share=1.0, trend_share=share, trend_p=p, slope=rise)
     lags = min(_MAX_LAG, int(12 * (len(y) / 100) ** 0.25), len(y) // 4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InterpolationWarning)
         warnings.simplefilter("ignore", FutureWarning)  # of what they will return; the p value stays second
         warnings.simplefilter("ignore", RuntimeWarning)  # of a series without noise, whose tests divide by it
         adf = adfuller(y, maxlag=lags, regression="c", autolag="AIC")[1]
-        trend_adf = adfuller(y, maxlag=lags, regression="ct", autolag="AIC")[1]
         kpss_p = kpss(y, regression="c", nlags="auto")[1]
     return Level(
         adf_p=_finite(adf),
         kpss_p=_finite(kpss_p),
-        trend_adf_p=_finite(trend_adf),
         slow_share=float(np.var(steps)),
         trend_share=share,
         trend_p=p,
         slope=slope * spread * len(y) / len(x),
     )
-
-
 
 
 def _finite(p: float) -> float:

@@ -97,7 +97,9 @@ class Track:
     @property
     def varies(self) -> bool:
         """Whether the season leaves anything that a test could look at."""
-        return float(np.var(self.seen(self.seasonless, "train"))) > 1e-6 * float(np.var(self.seen(self.values, "train")))
+        return float(np.var(self.seen(self.seasonless, "train"))) > 1e-6 * float(
+            np.var(self.seen(self.values, "train"))
+        )
 
     def seen(self, x: Floats, part: str) -> Floats:
         """Return the rows of x (n,) in a part in which a value was observed."""
@@ -127,7 +129,7 @@ def non_stationary_level(track: Track) -> Symptom | None:
         return Symptom(
             severity="high" if grave else "warn", weight=level.trend_share, evidence=evidence, says=says, advice=advice
         )
-    grave = level.slow_share > 0.5 and level.kpss_p <= 0.02
+    grave = level.slow_share > 0.5 and level.kpss_p <= 0.02 and level.adf_p > 0.1
     return Symptom(
         severity="high" if grave else "warn",
         weight=level.slow_share,
@@ -175,7 +177,7 @@ def trend_beyond_training_range(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"{share:.0%} of the {name} values lie {side} the {edge} train value, where a network that "
                     f"saw levels has learned nothing.",
-                    advice="difference = first or window_norm = last, and skip = linear; or train on later rows (--split)",
+                    advice="difference = first or window_norm = last, with skip = linear; later train rows (--split)",
                 )
             )
     return gravest(found)
@@ -240,7 +242,7 @@ def train_test_shift(track: Track) -> Symptom | None:
                         evidence=evidence | {"ks_distance": _short(shape.effect), "ks_p": _short(shape.p)},
                         says=f"The {name} values are distributed otherwise than the train values "
                         f"(Kolmogorov-Smirnov distance {shape.effect:.2f}).",
-                        advice="another --split, --folds 3, or covariates (--past, --future) that tell the periods apart",
+                        advice="another --split, --folds 3, or covariates (--past, --future) that explain the change",
                     )
                 )
     return gravest(found)
@@ -264,7 +266,7 @@ def scale_unfit(track: Track) -> Symptom | None:
                 evidence={"mean": _short(mean), "sd": _short(sd), "mean_over_sd": _short(offset)},
                 says=f"The values lie {offset:.2g} of their standard deviations from 0, so single precision keeps "
                 f"little or nothing of what varies.",
-                advice="lstm-tune subtracts the offset by itself; for any other tool subtract the mean in double precision",
+                advice="lstm-tune subtracts the offset by itself; elsewhere subtract the mean in double precision",
             )
         )
     elif not 1e-3 <= sd <= 1e4 or offset > 100:
@@ -393,13 +395,20 @@ def missing_values(track: Track) -> Symptom | None:
         return None
     longest = _longest_run(gone)
     test = float(gone[track.parts["test"]].mean()) if len(gone[track.parts["test"]]) else 0.0
-    severity: Severity = "high" if share >= 0.2 else "warn" if share >= 0.03 or longest >= max(100, len(gone) // 50) else "info"
+    severity: Severity = (
+        "high" if share >= 0.2 else "warn" if share >= 0.03 or longest >= max(100, len(gone) // 50) else "info"
+    )
     block = longest >= 0.5 * gone.sum() and longest > 5
     where = f", {longest:,} of them in one gap" if block else f", at most {longest:,} in a row" if longest > 1 else ""
     return Symptom(
         severity=severity,
         weight=share,
-        evidence={"missing": int(gone.sum()), "share": _short(share), "longest_gap": longest, "share_of_test": _short(test)},
+        evidence={
+            "missing": int(gone.sum()),
+            "share": _short(share),
+            "longest_gap": longest,
+            "share_of_test": _short(test),
+        },
         says=f"{int(gone.sum()):,} of {len(gone):,} values are missing ({_percent(share)}{where}); they are filled "
         f"with the value before them, and a window that holds them is part invention.",
         advice="no filled value is ever scored; a --split whose train rows begin after the gap leaves it out"
@@ -439,7 +448,11 @@ def constant_series(track: Track) -> Symptom | None:
                 advice="another --split, or rows in which the series varies",
             )
     if share >= 0.9 or repeats >= 0.95:
-        said = f"{share:.0%} of the values are {mode:.4g}" if share >= 0.9 else f"{repeats:.0%} of the values repeat the one before"
+        said = (
+            f"{share:.0%} of the values are {mode:.4g}"
+            if share >= 0.9
+            else f"{repeats:.0%} of the values repeat the one before"
+        )
         return Symptom(
             severity="high",
             weight=max(share, repeats),
@@ -448,7 +461,11 @@ def constant_series(track: Track) -> Symptom | None:
             advice="a coarser time step or another target; a model of when it changes is another task",
         )
     if share >= 0.6 or repeats >= 0.75:
-        said = f"{share:.0%} of the values are {mode:.4g}" if share >= 0.6 else f"{repeats:.0%} of the values repeat the one before"
+        said = (
+            f"{share:.0%} of the values are {mode:.4g}"
+            if share >= 0.6
+            else f"{repeats:.0%} of the values repeat the one before"
+        )
         return Symptom(
             severity="warn",
             weight=max(share, repeats),
@@ -480,7 +497,7 @@ def seasonality(track: Track) -> Symptom | None:
         says.append(f"A season of {period} rows is there (strength {strength:.2f} of 1){beyond}")
         advice.append(f"lookback of {period} or more, difference = seasonal or skip = seasonal")
     yearly = stationarity.year_share(x, track.year) if track.year else 0.0
-    if track.year and yearly >= 0.15 and not (evidence and abs(track.period - track.year) < 2):
+    if track.year and yearly >= 0.15 and not (period and evidence and abs(period - track.year) < 2):
         evidence |= {"rows_a_year": _short(track.year), "year_share": _short(yearly)}
         says.append(f"{'a' if says else 'A'} season of a year explains {yearly:.0%} of the variance")
     if not evidence:
@@ -511,7 +528,11 @@ def low_signal(track: Track) -> Symptom | None:
     white = signal.white > 0.05 / track.tracks
     if signal.explained < 0.12:
         grave = white and signal.explained < 0.05
-        none = "Nothing of the variance can" if signal.explained < 0.005 else f"Only {signal.explained:.0%} of the variance can"
+        none = (
+            "Nothing of the variance can"
+            if signal.explained < 0.005
+            else f"Only {signal.explained:.0%} of the variance can"
+        )
         noise = ": it looks like white noise" if grave else ""
         return Symptom(
             severity="high" if grave else "warn" if signal.explained < 0.06 else "info",
@@ -519,15 +540,15 @@ def low_signal(track: Track) -> Symptom | None:
             evidence=evidence,
             says=f"{none} be forecast from the series' own past (estimate){noise}; no model gets a scaled MSE much "
             f"below {max(0.0, 1 - signal.explained):.2g}.",
-            advice="covariates that know more (--past, --future, --calendar) or a coarser time step; tuning cannot help",
+            advice="covariates that know more (--past, --future, --calendar), a coarser time step; no tuning helps",
         )
     if signal.beyond_last < 0.01 and signal.white_changes > 0.01:
         return Symptom(
             severity="warn",
             weight=0.5,
             evidence=evidence | {"ljung_box_p_of_changes": _short(signal.white_changes)},
-            says="The changes from row to row look like noise, so no forecast from the past alone is likely to beat the "
-            "last value (estimate).",
+            says="The changes from row to row look like noise, so no forecast from the past alone is likely to beat "
+            "the last value (estimate).",
             advice="judge by skill over persistence; covariates that know more (--past, --future) or another target",
         )
     return None
