@@ -19,6 +19,7 @@ from lstm_tune.loader import load_series
 from lstm_tune.readers import Data
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Split, make_split
+from lstm_tune.stationarity import YEARS
 from lstm_tune.symptoms import PER_TRACK, Symptom, Track, gravest
 from lstm_tune.task import Task, build_task
 from lstm_tune.windows import Batch, Windows
@@ -200,7 +201,8 @@ def _worst(code: str, found: Sequence[tuple[Track, Symptom]], tracks: Sequence[T
     name = f"{track.target!r}" if not track.series else f"series {track.series!r}"
     if track.series and len({t.target for t in tracks}) > 1:
         name += f", {track.target!r}"
-    of = f"{len(found)} of {len(tracks)} series" if len(found) > 1 else f"it alone of {len(tracks)} series"
+    kind = "series" if any(t.series for t in tracks) else "columns"
+    of = f"{len(found)} of {len(tracks)} {kind}" if len(found) > 1 else f"it alone of {len(tracks)} {kind}"
     return Finding(
         code=code,
         severity=severity,
@@ -208,8 +210,8 @@ def _worst(code: str, found: Sequence[tuple[Track, Symptom]], tracks: Sequence[T
             **worst.evidence,
             "target": track.target,
             "series": track.series,
-            "series_concerned": len(found),
-            "series_looked_at": len(tracks),
+            f"{kind}_concerned": len(found),
+            f"{kind}_looked_at": len(tracks),
         },
         says=f"{name[0].upper()}{name[1:]} ({of}): {worst.says}",
         advice=worst.advice,
@@ -424,7 +426,7 @@ def _tracks(series: SeriesSet, parts: Split, task: Task) -> list[Track]:
                 horizon=task.shape.horizon,
                 period=task.period,
                 dated=series.freq is not None,
-                year=year if year and e - a >= 3 * year else None,
+                year=year if year and e - a >= YEARS * year else None,
                 tracks=count,
             )
         )

@@ -29,7 +29,7 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
         console.print(Text("Nothing is wrong with these data.", style="bold green"))
     show_findings(console, findings)
     if diagnosis["baselines"]:
-        _show_scores(console, diagnosis["baselines"])
+        _show_scores(console, diagnosis["baselines"], diagnosis["data"]["period"])
     lines = Table.grid(padding=(0, 1, 0, 0))
     for sentence in diagnosis["meaning"]:
         lines.add_row(Text("·", style="dim"), sentence)
@@ -88,7 +88,7 @@ def _show_data(console: Console, data: Mapping[str, Any]) -> None:
         )
 
 
-def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]]) -> None:
+def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], period: int | None) -> None:
     single = not isinstance(next(iter(baselines.values()))["test_mse"], Mapping)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("forecast without an LSTM")
@@ -96,7 +96,10 @@ def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]]) -
         table.add_column(column, justify="right")
     for name, scores in baselines.items():
         own = [_number(scores["test_mse"])] if single else []
-        table.add_row(_NAMES[name], *own, _number(scores["test_mse_scaled"]), _number(scores["val_mse_scaled"]))
+        label = (
+            "the last season (none found: the last value)" if name == "seasonal_naive" and not period else _NAMES[name]
+        )
+        table.add_row(label, *own, _number(scores["test_mse_scaled"]), _number(scores["val_mse_scaled"]))
     console.print(table)
 
 

@@ -17,7 +17,7 @@ _CYCLES = 100  # with so many, the means over whole seasons are tested
 _FEWEST = 20
 _MAX_LAG = 24
 _HARMONICS = 4
-_YEARS = 3  # fewer years tell a season of a year from a drift no better than chance
+YEARS = 2.5  # fewer years tell a season of a year from a drift no better than chance
 _YEAR_HARMONICS = 2
 
 
@@ -63,8 +63,8 @@ def without_season(x: Floats, period: int | None) -> Floats:
 
 
 def without_year(x: Floats, year: float) -> Floats:
-    """Return x (n,) minus a smooth season of a year, `year` rows long, where there are three years of it."""
-    if len(x) < _YEARS * year:
+    """Return x (n,) minus a smooth season of a year, `year` rows long, where there are two and a half of it."""
+    if len(x) < YEARS * year:
         return x
     return x - _harmonics(_around_line(x), year, _YEAR_HARMONICS)
 
@@ -73,7 +73,7 @@ def year_share(x: Floats, year: float) -> float:
     """Return the share of the variance of x (n,) around a straight line that a smooth season of a year explains."""
     around = _around_line(x)
     total = float(np.var(around))
-    if len(x) < _YEARS * year or total == 0:
+    if len(x) < YEARS * year or total == 0:
         return 0.0
     return max(0.0, 1 - float(np.var(around - _harmonics(around, year, _YEAR_HARMONICS))) / total)
 
