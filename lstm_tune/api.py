@@ -15,9 +15,12 @@ from optuna.storages import BaseStorage
 
 from lstm_tune import phases, processes, record
 from lstm_tune.budget import Budget
+from lstm_tune.command import tune_command
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.forecaster import ForecastModel
+from lstm_tune.interrupts import Stopped, held, watched
 from lstm_tune.loader import load_series
+from lstm_tune.notes import write_notes
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, resolve_space
 from lstm_tune.options import (
     JOURNAL,
@@ -28,12 +31,13 @@ from lstm_tune.options import (
 )
 from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
-from lstm_tune.result import Result
+from lstm_tune.result import TRIALS, Result, write_trials
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
-from lstm_tune.storage import mask_password, open_storage, temporary_journal
-from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler
+from lstm_tune.storage import check_storage, open_storage, temporary_journal
+from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler, requeue_stale
 from lstm_tune.task import build_task
+from lstm_tune.urls import mask_password
 from lstm_tune.windows import Windows
 from lstm_tune.workers import check_shareable
 
@@ -112,8 +116,8 @@ def tune(
         pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
         callbacks: Optuna callbacks, called in this process after every trial.
         study_name: by default made from the data's name.
-        storage: Optuna storage or its URL; by default a journal file in `out`, or memory (with several workers: a
-            temporary file).
+        storage: Optuna storage, its URL, or the path of a journal file (.journal or .log); by default a journal file
+            in `out`, or memory (with several workers: a temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
@@ -126,8 +130,29 @@ def tune(
         DataError: the data cannot be used.
         UsageError: an argument is wrong.
         StudyError: the study could not be carried out.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM, ended it. The trials that had ended are kept; the best so far was
+            retrained if the time allowed it (a second Ctrl-C, or SIGTERM, skips that), and `out` was written. The
+            exception's `result` is what would have been returned, or None where there was no model.
     """
     check_counts(n_trials, timeout, seed, retrain_seeds)
+    asked_for: dict[str, Any] = {
+        "target": target,
+        "time": time,
+        "id": id,
+        "horizon": horizon,
+        "past": past,
+        "future": future,
+    }
+    asked_for |= {
+        "future": future,
+        "calendar": calendar,
+        "split": split,
+        "folds": folds,
+        "space": space,
+        "trials": n_trials,
+    }
+    asked_for |= {"timeout": timeout, "seed": seed, "device": device, "sampler": sampler, "pruner": pruner}
+    asked_for |= {"study": study_name, "storage": _shown_storage(storage), "retrain_seeds": retrain_seeds}
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
@@ -135,6 +160,7 @@ def tune(
     tell = progress or Silent()
     device = pick_device(device)
     check_precision(precision, device)
+    check_storage(storage)
     cores = processes.available_cores()
     threads = cores if device == "cpu" else 1
     asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
@@ -169,7 +195,8 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
-    opened, name = open_storage(shared), study_name or run_name(series.path, series.targets, horizon)
+    opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
+    name = study_name or run_name(series.path, series.targets, horizon)
     if precision == "auto":  # a study that goes on keeps the precision that it began with
         precision = kept_precision(opened, name) or pick_precision(task, objective.space)
         if precision == "bf16" and not has_bf16(device):
@@ -198,24 +225,43 @@ def tune(
     )
     budget.threads = threads
     budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / objective.threads)
-    try:
-        with budget.phase("study"):
-            phases.search(run, shared, workers, n_trials, patience, callbacks)
-        best = phases.winner(study)
-        with budget.phase("retrain"):
-            retrained, rows = phases.train_again(run, best)
-        with budget.phase("test"):
-            result = phases.test(run, retrained, best)
-            result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
-            result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
-    finally:
-        tell.end()
-    result.record["study"] = record.study_record(study, _shown_storage(storage))
-    result.record["env"] = record.env_record(device, threads, workers, precision, seed)
-    budget.seconds["total"] = clock.monotonic() - budget.began
-    result.record["timing"] = record.timing_record(budget.seconds, study)
-    if folder is not None:
-        result.write(folder)
+    result, interrupted = None, False
+    with watched() as seen:
+        try:
+            with budget.phase("study"):
+                ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
+            if not ended:
+                tell.note("stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that")
+            best = phases.winner(study, needed=ended)
+            with budget.phase("retrain"):
+                trained = best and phases.train_again(run, best, skip=seen.in_haste)
+            with held():
+                if best and trained:
+                    retrained, rows = trained
+                    interrupted = not ended or retrained.interrupted
+                    with budget.phase("test"):
+                        result = phases.test(run, retrained, best)
+                    result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
+                    result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
+                    shown = _shown_storage(storage)
+                    command = tune_command(data, asked_for | {"workers": workers, "precision": precision})
+                    result.record["study"] = record.study_record(study, shown, interrupted=interrupted)
+                    result.record["study"]["command"] = command
+                    result.record["env"] = record.env_record(device, threads, workers, precision, seed)
+                    budget.seconds["total"] = clock.monotonic() - budget.began
+                    result.record["timing"] = record.timing_record(budget.seconds, study)
+                    if folder is not None:
+                        result.write(folder, tell.note)
+                    if storage is not None:
+                        _annotate(result, objective.space, tell)
+                elif folder is not None:
+                    write_trials(study, folder / TRIALS)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            tell.end()
+    if result is None or interrupted:
+        raise Stopped(result, seen.exit_status)
     return result
 
 
@@ -252,6 +298,14 @@ def _shareable(
     if workers > cores:
         tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
     return workers
+
+
+def _annotate(result: Result, space: Space, tell: Progress) -> None:
+    """Tell the dashboard what was found. The result stands; a dashboard without notes is no reason to fail."""
+    try:
+        write_notes(result, space.enqueued())
+    except Exception as error:
+        tell.note(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
 
 
 def _shown_storage(storage: str | BaseStorage | None) -> str | None:

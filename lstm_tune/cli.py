@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import re
-import shlex
 import sys
 import time as clock
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lstm_tune.evaluate import Score
     from lstm_tune.progress import Progress
+    from lstm_tune.result import Result
 
 _STARTED = clock.monotonic()  # imports count towards --timeout
 
@@ -82,7 +83,8 @@ def tune(
     pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; default: a journal in the folder.")
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
     ] = None,
     retrain_seeds: Annotated[
         int,
@@ -107,15 +109,19 @@ def tune(
 
     from lstm_tune import api
     from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.names import shell
     from lstm_tune.options import default_folder, run_name
     from lstm_tune.screen import show_result
     from lstm_tune.split import parse_split
+    from lstm_tune.urls import mask_argument
 
     gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
     keep_freed_memory()
+    result: Result | None
+    stopped: KeyboardInterrupt | None = None
     try:
         result = api.tune(
             data,
@@ -144,16 +150,19 @@ def tune(
             resume=resume,
             progress=_progress(console, quiet=quiet or as_json),
         )
-    except KeyboardInterrupt:
-        again = [a for a in sys.argv[1:] if a != "--resume"]
+    except KeyboardInterrupt as error:
+        stopped, result = error, getattr(error, "result", None)
+    if result is not None and as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif result is not None and not quiet:
+        show_result(console, result.to_dict(), str(folder))
+    if stopped is not None:
+        again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
         if out is None:
             again += ["--out", str(folder)]
-        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {shlex.join(again)} --resume")
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
-    elif not quiet:
-        show_result(console, result.to_dict(), str(folder))
+        words = " ".join(shell(a) for a in again)
+        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
+        raise typer.Exit(getattr(stopped, "exit_status", 130)) from None
 
 
 @app.command()
@@ -193,10 +202,14 @@ def predict(
     """Forecast what follows the last row of DATA."""
     from lstm_tune import api
     from lstm_tune.files import replacing
+    from lstm_tune.names import cell
 
     forecast = api.load(run).predict(data)
     if not any(forecast["series"]):
         forecast = forecast.drop(columns="series")
+    else:
+        forecast["series"] = forecast["series"].map(cell)
+    forecast = forecast.rename(columns=cell)
     if out is None:
         print(forecast.to_csv(index=False, float_format="%.7g"), end="")
         return
@@ -226,6 +239,34 @@ def evaluate(
         print(json.dumps(scores, allow_nan=False))
     else:
         show_scores(_console(), scores, model.spec.targets)
+
+
+@app.command()
+def dashboard(
+    study: Annotated[
+        str, typer.Argument(metavar="RUN|STORAGE_URL", help="The run folder, or an Optuna storage.", show_default=False)
+    ],
+    port: Annotated[int, typer.Option(metavar="N", help="Port; a free one near it where it is taken.")] = 8080,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Let the dashboard change and delete; else it only reads.")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="LSTM_TUNE_TOKEN", metavar="TOKEN", help="What visitors must give; none by default."),
+    ] = None,
+) -> None:
+    """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
+    from lstm_tune.dashboard import serve
+
+    serve(study, port=port, writable=writable, token=token, say=_say)
+
+
+@app.command()
+def report(run: Annotated[Path, _RUN]) -> None:
+    """Write report.html again, from the files of the run folder."""
+    from lstm_tune.report import write_report
+
+    print(write_report(run))
 
 
 @spaces_app.command("list")
@@ -302,6 +343,9 @@ def split_columns(values: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Run the command line; every error of ours is one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LstmTuneError as error:
@@ -310,7 +354,9 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    from lstm_tune.names import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.names import printable
+
 MOST_FINDINGS = 7
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 _NAMES = {
@@ -32,7 +34,7 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
         _show_scores(console, diagnosis["baselines"], diagnosis["data"]["period"])
     lines = Table.grid(padding=(0, 1, 0, 0))
     for sentence in diagnosis["meaning"]:
-        lines.add_row(Text("·", style="dim"), sentence)
+        lines.add_row(Text("·", style="dim"), Text(sentence))
     method = diagnosis["scale"].get("noise_floor_method")
     if method:
         lines.add_row("", Text(f"Method of the estimate: {method}.", style="dim"))
@@ -50,8 +52,8 @@ def show_findings(console: Console, findings: Sequence[Mapping[str, Any]], most:
     for finding in findings[:most]:
         style = _STYLES[finding["severity"]]
         table.add_row(Text(finding["severity"].upper(), style=style), Text(finding["code"], style="bold"))
-        table.add_row("", Text(finding["says"]))
-        table.add_row("", Text.assemble(("→ ", style), finding["advice"]))
+        table.add_row("", Text(printable(finding["says"])))
+        table.add_row("", Text.assemble(("→ ", style), printable(finding["advice"])))
         numbers = _evidence(finding["evidence"])
         if numbers:
             table.add_row("", Text(numbers, style="dim"))
@@ -66,14 +68,14 @@ def _show_data(console: Console, data: Mapping[str, Any]) -> None:
     targets = data.get("target")
     if not targets:
         return
-    what = targets[0] if len(targets) == 1 else f"{len(targets)} columns"
+    what = printable(targets[0]) if len(targets) == 1 else f"{len(targets)} columns"
     many = f", {data['series']} series" if data["series"] > 1 else ""
     parts = data.get("split")
     rows = f"{data['rows']:,} rows{many}"
     if data["freq"]:
         rows += f", every {data['freq']}"
     ahead = "1 row ahead" if data["horizon"] == 1 else f"{data['horizon']} rows ahead"
-    console.print(Text.assemble((f"{what}, {ahead}", "bold"), (f"  {data['path']}: {rows}", "dim")))
+    console.print(Text.assemble((f"{what}, {ahead}", "bold"), (f"  {printable(data['path'])}: {rows}", "dim")))
     if parts:
         names = {"train": "train", "val": "validation", "test": "test"}
         said = "; ".join(

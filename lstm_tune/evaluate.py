@@ -105,11 +105,12 @@ def score(
     count, squares, absolute, z_sum, z_squares = totals.cpu()
     n = count.sum(1)
     mse = squares.sum(1) / n
+    finite = torch.finfo(torch.float64)
     variance = z_squares.sum(1) / n - (z_sum.sum(1) / n) ** 2
     return Score(
         mse=tuple(mse.tolist()),
         mae=tuple((absolute.sum(1) / n).tolist()),
-        r2=tuple((1 - mse / variance.clamp_min(torch.finfo(torch.float64).tiny)).tolist()),
+        r2=tuple((1 - mse / variance.clamp_min(finite.tiny)).clamp_min(finite.min).tolist()),  # of constant targets
         mse_scaled=float((mse / sd.cpu() ** 2).mean()),
         per_step_mse=tuple(tuple(row) for row in (squares / count).tolist()),
         window_error=errors,

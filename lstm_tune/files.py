@@ -12,6 +12,9 @@ from typing import Any
 
 from lstm_tune.errors import RunError, UsageError
 
+_LARGEST_JSON = 2**28  # bytes
+_REMEDY = "restore it from a copy, or run tune again"
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,8 +28,19 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
+        _settle(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _settle(folder: Path) -> None:
+    """Wait until the disk knows the names in a folder, where the system can say so."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:
@@ -38,7 +52,8 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # Half a character, as a path that is not UTF-8 has, becomes an escape that JSON reads.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -50,21 +65,42 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
     """Read a JSON object of the given schema.
 
     Raises:
-        RunError: missing, unreadable, not such an object, or of another schema.
+        RunError: missing, unreadable, too large, not such an object, or of another schema.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > _LARGEST_JSON:
+            raise RunError(f"{path} is damaged: {size:,} bytes, and no more than {_LARGEST_JSON:,} are read; {_REMEDY}")
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(f"{path} is missing; is {path.parent} a run folder of lstm-tune?") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged or cannot be read ({error}); restore it or run tune again") from None
+        raise RunError(f"{path} is missing; name a run folder of lstm-tune, or {_REMEDY}") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from None
+    return parse_json(content, path, schema)
+
+
+def parse_json(content: bytes, path: Path, schema: int) -> dict[str, Any]:
+    """Return the JSON object of the given schema that a file at `path` holds.
+
+    Raises:
+        RunError: not such an object, or of another schema.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); {_REMEDY}") from None
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it must hold a JSON object; restore it or run tune again")
+        raise RunError(f"{path} is damaged: it must hold a JSON object; {_REMEDY}")
     if value.get("schema") != schema:
         raise RunError(
-            f"{path} has schema {value.get('schema')!r}, but this version reads schema {schema}; run tune again"
+            f"{path} has schema {str(value.get('schema'))[:40]!r}, but this version reads schema {schema}; "
+            f"run tune again"
         )
     return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def make_folder(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Severity = Literal["info", "warn", "high"]
 SEVERITIES: tuple[Severity, ...] = ("high", "warn", "info")  # the gravest first
+SHOWN = 7  # findings at most, where people read them
 
 DATA_CODES = (
     "non_stationary_level",

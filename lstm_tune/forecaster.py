@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lstm_tune.baselines import Persistence, SeasonalNaive
 from lstm_tune.calendar import calendar_features
 from lstm_tune.config import Config
-from lstm_tune.errors import DataError, RunError, UsageError
+from lstm_tune.errors import DataError, LstmTuneError, RunError
 from lstm_tune.evaluate import Forecaster, Score, TargetScale, forecast_all, score
-from lstm_tune.files import make_folder, read_json, replacing, write_json
 from lstm_tune.loader import load_series, split_known_future
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
+from lstm_tune.model_files import CONFIG, read_config, read_weights, write_model
 from lstm_tune.series import SeriesSet
 from lstm_tune.windows import Windows
 
-SCHEMA = 1
-WEIGHTS = "weights.safetensors"
-CONFIG = "config.json"
-_MAX_MEMBERS = 1000
+_MOST_MEMBERS = 1000
+_LARGEST = 10**7  # rows, columns or steps that a saved model may name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,28 +189,16 @@ class ForecastModel:
         return {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
 
     def save(self, folder: str | Path) -> None:
-        """Write `weights.safetensors` and `config.json` into a folder, each whole or not at all."""
-        folder = Path(folder)
-        make_folder(folder)
-        tensors = {
-            name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.network.state_dict().items()
-        }
-        with replacing(folder / WEIGHTS) as beside:
-            save_file(tensors, beside)
-            digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+        """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
         members = [m for m in self.network.members if isinstance(m, LSTMForecaster)]
-        write_json(
-            folder / CONFIG,
-            {
-                "schema": SCHEMA,
-                "weights_sha256": digest,
-                "members": [m.config.params() for m in members],
-                "weights": list(self.network.weights),
-                "shape": dataclasses.asdict(self.shape),
-                "data": dataclasses.asdict(self.spec),
-                "scale": dataclasses.asdict(self.scale),
-            },
-        )
+        config = {
+            "members": [m.config.params() for m in members],
+            "weights": list(self.network.weights),
+            "shape": dataclasses.asdict(self.shape),
+            "data": dataclasses.asdict(self.spec),
+            "scale": dataclasses.asdict(self.scale),
+        }
+        write_model(Path(folder), config, self.network.state_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> ForecastModel:
@@ -224,48 +208,89 @@ class ForecastModel:
             RunError: a file is missing, damaged, of another schema, or does not belong to the other.
         """
         folder = Path(folder)
-        raw = read_json(folder / CONFIG, SCHEMA)
-        weights = folder / WEIGHTS
+        raw = read_config(folder)
         try:
-            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        except OSError as error:
-            raise RunError(f"{weights} cannot be read ({error.strerror}); restore it or run tune again") from None
-        if digest != raw.get("weights_sha256"):
-            raise RunError(f"{weights} is damaged or not the one that {CONFIG} describes; restore it or run tune again")
-        try:
-            shape = Shape(**raw["shape"])
-            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
-            spec = DataSpec(**fields)
-            scale = TargetScale(**{k: tuple(v) for k, v in raw["scale"].items()})
-            configs = [Config.from_params(p) for p in raw["members"]]
-            if not 1 <= len(configs) <= _MAX_MEMBERS:
-                raise ValueError(f"{len(configs)} members")
-            tensors = load_file(weights)
-            shares = [float(w) for w in raw["weights"]]
-            if len(shares) != len(configs) or not all(0 < w <= 1 for w in shares):
-                raise ValueError("the weights of the members do not fit them")
-            network = _build(configs, shares, shape, tensors)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, UsageError, SafetensorError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            shape = _read_shape(raw["shape"])
+            spec = _read_spec(raw["data"], shape)
+            scale = TargetScale(
+                mean=_numbers(raw["scale"]["mean"], shape.channels), sd=_numbers(raw["scale"]["sd"], shape.channels)
+            )
+            configs = [_read_config(params) for params in _bounded(raw["members"], _MOST_MEMBERS, "members")]
+            shares = _numbers(raw["weights"], len(configs))
+            if not all(0 < w <= 1 for w in shares):
+                raise ValueError("the weights of the members must be above 0 and at most 1")
+            network = _outline(configs, shares, shape)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError, LstmTuneError) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
-        return cls(network, shape, spec, scale)
+        tensors = read_weights(folder, {name: tuple(t.shape) for name, t in network.state_dict().items()})
+        # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
+        network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
+        return cls(network.eval(), shape, spec, scale)
 
 
-def _build(
-    configs: Sequence[Config], shares: Sequence[float], shape: Shape, tensors: dict[str, Tensor]
-) -> MeanForecaster:
-    """Build the ensemble around the loaded tensors; sizes are compared before memory is taken."""
+def _outline(configs: Sequence[Config], shares: Sequence[float], shape: Shape) -> MeanForecaster:
+    """Return the ensemble without memory for its weights: shapes alone."""
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        network = MeanForecaster([LSTMForecaster(c, shape) for c in configs], shares)
-    expected = network.state_dict()
-    if expected.keys() != tensors.keys():
-        raise ValueError("the weights do not fit the configuration")
-    for name, tensor in expected.items():
-        if tensor.shape != tensors[name].shape or tensors[name].dtype != torch.float32:
-            raise ValueError(f"weight {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}")
-    # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
-    network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-    return network.eval()
+        return MeanForecaster([LSTMForecaster(c, shape) for c in configs], shares)
+
+
+def _read_shape(raw: Mapping[str, Any]) -> Shape:
+    shape = Shape(**raw)
+    for name, value in dataclasses.asdict(shape).items():
+        least = 0 if name in ("past", "future") else 1
+        if type(value) is not int or not least <= value <= _LARGEST:
+            raise ValueError(f"shape: {name} must be a whole number from {least} to {_LARGEST:,}, but is {value!r}")
+    return shape
+
+
+def _read_config(params: Mapping[str, Any]) -> Config:
+    config = Config.from_params(params)
+    for name in ("lookback", "patch"):  # the rules of a search leave them to the data
+        if getattr(config, name) > _LARGEST:
+            raise ValueError(f"{name} must be at most {_LARGEST:,}, but is {getattr(config, name)}")
+    return config
+
+
+def _read_spec(raw: Mapping[str, Any], shape: Shape) -> DataSpec:
+    names = {key: _bounded(raw[key], _LARGEST, key, least=0) for key in ("targets", "past", "future")}
+    words = [raw[key] for key in ("time", "id", "freq") if raw[key] is not None]
+    if not all(isinstance(word, str) for word in (*words, *(name for key in names for name in names[key]))):
+        raise ValueError("data: the names of columns must be text")
+    if type(raw["calendar"]) is not bool:
+        raise ValueError("data: calendar must be true or false")
+    own = calendar_features(np.zeros(1, dtype="datetime64[ns]"), raw["freq"])[1] if raw["calendar"] else ()
+    counted = (shape.channels, shape.past, shape.future - len(own))
+    if counted != tuple(len(names[key]) for key in names):
+        raise ValueError("data: the columns do not fit the shape")
+    spec = DataSpec(
+        targets=tuple(names["targets"]),
+        past=tuple(names["past"]),
+        future=tuple(names["future"]),
+        calendar=raw["calendar"],
+        time=raw["time"],
+        id=raw["id"],
+        freq=raw["freq"],
+        origin=_numbers(raw["origin"], shape.channels),
+    )
+    if raw.keys() != dataclasses.asdict(spec).keys():
+        raise ValueError("data: it names something unknown")
+    return spec
+
+
+def _bounded(values: Any, most: int, name: str, least: int = 1) -> list[Any]:
+    if not isinstance(values, list) or not least <= len(values) <= most:
+        raise ValueError(f"{name} must be a list of {least} to {most:,}")
+    return values
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...]:
+    """Return a list of finite numbers as a tuple."""
+    if not isinstance(values, list) or len(values) != count:
+        raise ValueError(f"a list must hold {count} numbers")
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        raise ValueError("a list must hold finite numbers")
+    return tuple(float(v) for v in values)
 
 
 def _has_column(data: Any, name: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -25,10 +26,12 @@ from lstm_tune.series import SeriesSet
 from lstm_tune.space import Space, load_space, space_from_mapping
 from lstm_tune.split import make_split
 from lstm_tune.task import Task, build_task
-from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, seeded
+from lstm_tune.train import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory, seeded
+from lstm_tune.words import in_words
 
 logger = logging.getLogger(__name__)
 
+_OWN = {"run", "repeats"}  # user attributes that say whose a trial is and why it was begun, not how it ended
 ARTICLE_SPLIT = (0.7, 0.1, 0.2)
 
 
@@ -97,6 +100,7 @@ class Objective:
         self.deadline = deadline
         self.threads = threads
         self.best: Trained | None = None  # of this process
+        self._trainers: Sequence[Trainer] = ()
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Train what the trial suggests and return its value.
@@ -108,8 +112,22 @@ class Objective:
         """
         if trial.study.directions != [StudyDirection.MINIMIZE]:
             raise UsageError("the study must have the one direction 'minimize': the objective is an error")
+        try:
+            return self._value(trial)
+        except KeyboardInterrupt:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("interrupted", True)  # a resumed study tries it again
+            raise
+
+    @property
+    def steps(self) -> int:
+        """Training steps that the trial at hand has done: while they grow, it is alive."""
+        return sum(trainer.steps for trainer in self._trainers)
+
+    def _value(self, trial: optuna.Trial) -> float:
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
+        trial.set_user_attr("model", in_words(config))
         twin = _find_twin(trial, config)
         if twin is not None:
             return _repeat(trial, twin)
@@ -117,14 +135,12 @@ class Objective:
             trained, result = self._train(trial, config)
         except Diverged as error:
             raise _pruned(trial, f"diverged: {error}") from None
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _pruned(trial, f"out of memory: {str(error).splitlines()[0]}") from None
         except optuna.TrialPruned:
             raise
-        except KeyboardInterrupt:
-            trial.set_user_attr("interrupted", True)  # a resumed study tries it again
-            raise
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise _pruned(trial, f"out of memory: {reason}") from None
             trial.set_user_attr("traceback", traceback.format_exc())
             raise
         self._record(trial, trained, result)
@@ -144,7 +160,7 @@ class Objective:
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
             for i, trainer in enumerate(trainers):
-                results.append(self._fit(trial.number, [trainer], i, config, deadline, lambda stats: None))
+                results.append(self._fit(trial, [trainer], i, config, deadline, lambda stats: None))
                 trial.report(results[-1].best_val, step=i)
                 if i + 1 < len(trainers) and trial.should_prune():
                     raise _pruned(trial, f"the pruner stopped it after fold {i + 1} of {len(trainers)}")
@@ -159,13 +175,13 @@ class Objective:
                     trial.set_user_attr("history", _history(history))
                     raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
 
-            result = self._fit(trial.number, trainers, 0, config, deadline, report)
+            result = self._fit(trial, trainers, 0, config, deadline, report)
         models = tuple(t.result for t in trainers)
         return Trained(number=trial.number, value=result.best_val, models=models), result
 
     def _fit(
         self,
-        number: int,
+        trial: optuna.Trial,
         trainers: Sequence[Trainer],
         first_fold: int,
         config: Config,
@@ -173,6 +189,7 @@ class Objective:
         report: Callable[[EpochStats], None],
     ) -> TrainResult:
         task = self.task
+        self._trainers = trainers
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
@@ -180,18 +197,22 @@ class Objective:
             return task.value(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:
-            self.on_epoch(number, stats)
+            self.on_epoch(trial.number, stats)
             report(stats)
 
-        return fit(
-            trainers,
-            validate,
-            epochs=config.epochs,
-            patience=config.patience,
-            on_epoch=on_epoch,
-            deadline=deadline,
-            threads=self.threads,
-        )
+        try:
+            return fit(
+                trainers,
+                validate,
+                epochs=config.epochs,
+                patience=config.patience,
+                on_epoch=on_epoch,
+                deadline=deadline,
+                threads=self.threads,
+            )
+        finally:
+            self._trainers = ()
+            _note_memory(trial, trainers)
 
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
@@ -235,6 +256,13 @@ def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: st
     return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)
 
 
+def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
+    """Note on the trial where memory sufficed for half a batch alone."""
+    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.halved]
+    if halves:
+        trial.set_user_attr("micro_batch", max(halves))
+
+
 def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
     trial.set_user_attr("pruned_because", reason)
     return optuna.TrialPruned(reason)
@@ -267,7 +295,8 @@ def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
 def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
     """End a trial as its twin ended, without training again."""
     for name, value in twin.user_attrs.items():
-        trial.set_user_attr(name, value)
+        if name not in _OWN:
+            trial.set_user_attr(name, value)
     trial.set_user_attr("same_as_trial", twin.number)
     for step, value in twin.intermediate_values.items():
         trial.report(value, step)

@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.files import make_folder
 
@@ -40,6 +38,8 @@ def pick_device(device: str) -> str:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
+    import torch  # what else is here, the dashboard needs without waiting for it
+
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
     if device == "auto":

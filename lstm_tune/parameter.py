@@ -148,8 +148,13 @@ class Range:
         return list(unique(self._at(index / (points - 1)) for index in range(points)))
 
     def edge(self, value: Value) -> Edge | None:
-        """Return the bound that `value` lies on, or so near to that the difference means nothing."""
+        """Return the bound that `value` lies on, or so near to that the difference means nothing.
+
+        Of whole numbers, two alone are a switch, and have no ends.
+        """
         assert not isinstance(value, str)
+        if isinstance(self.low, int) and self.high - self.low < 2 * (self.step or 1):
+            return None
         if self.log:
             position = math.log(value / self.low) / math.log(self.high / self.low)
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +13,43 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune import record
+from lstm_tune import details, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
+from lstm_tune.diagnosis import data_findings
 from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import StudyError
-from lstm_tune.evaluate import bootstrap_interval, score
+from lstm_tune.evaluate import Forecaster, bootstrap_interval, score
+from lstm_tune.evidence import Scores, TrialRecord
+from lstm_tune.findings import ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
+from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
+from lstm_tune.interrupts import held
 from lstm_tune.objective import Objective
+from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
+from lstm_tune.residuals import compare, decompose
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain
+from lstm_tune.search_findings import Retrain, widenable
 from lstm_tune.series import SeriesSet
+from lstm_tune.space import Fixed
 from lstm_tune.split import Split
 from lstm_tune.study import (
     OptunaCallback,
     candidates,
     completed,
+    drop_own,
     enqueue_known,
     gained_nothing,
     spent,
     stop_after_failures,
 )
+from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
+from lstm_tune.verdict import study_findings, verdict
 from lstm_tune.windows import Windows
 from lstm_tune.workers import Job, optimize
 
@@ -82,7 +97,7 @@ def search(
     n_trials: int | None,
     patience: int | None,
     callbacks: Sequence[OptunaCallback],
-) -> None:
+) -> bool:
     """Run what is left of the study's budget, in this process or in several workers.
 
     Args:
@@ -92,6 +107,9 @@ def search(
         n_trials: of the whole study, those that it holds already counted in; None: until time is up.
         patience: trials without a gain after which the study ends; None: it goes on.
         callbacks: called in this process after every trial.
+
+    Returns:
+        Whether it ended by itself; False: Ctrl-C ended it, and its running trials were dropped.
 
     Raises:
         StudyError: ten trials in a row failed, or the workers cannot work.
@@ -118,6 +136,9 @@ def search(
         )
         return True
 
+    def taken(number: int) -> None:
+        tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
+
     done = spent(study)
     if not study.get_trials(deepcopy=False):
         enqueue_known(study, objective.space)
@@ -125,39 +146,46 @@ def search(
     remaining = None if n_trials is None else max(0, n_trials - done)
     tell.begin(n_trials, done, budget.left())
     if remaining == 0 or no_longer_helps():
-        return
+        return True
     every = [after_trial, stop_after_failures, *callbacks]
-    if workers > 1:
-        assert storage is not None
-        job = Job(
-            storage=storage,
-            study=study.study_name,
-            sampler=study.sampler,
-            pruner=study.pruner,
-            task=run.task,
-            space=objective.space,
-            seed=run.seed,
-            precision=objective.precision,
-            threads=objective.threads,
-            verbosity=optuna.logging.get_verbosity(),
-        )
-        optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
-    else:
-        study.optimize(objective, n_trials=remaining, callbacks=every, catch=(Exception,))
+    try:
+        if workers > 1:
+            assert storage is not None
+            job = Job(
+                storage=storage,
+                study=study.study_name,
+                sampler=study.sampler,
+                pruner=study.pruner,
+                task=run.task,
+                space=objective.space,
+                seed=run.seed,
+                precision=objective.precision,
+                threads=objective.threads,
+                verbosity=optuna.logging.get_verbosity(),
+                run=this_run(),
+            )
+            optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
+        else:
+            run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt), held():
+            drop_own(study, this_run())
+        return False
+    return True
 
 
-def winner(study: optuna.Study) -> FrozenTrial:
-    """Return the completed trial of the least value.
+def winner(study: optuna.Study, *, needed: bool = True) -> FrozenTrial | None:
+    """Return the completed trial of the least value, or None where there is none.
 
     Raises:
-        StudyError: there is none; says why.
+        StudyError: there is none, and it is needed; says why.
     """
     ranked = completed(study)
-    if not ranked:
-        reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
-        reason = next((r for r in reversed(reasons) if r), "none was begun")
-        raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
-    return ranked[0]
+    if ranked or not needed:
+        return ranked[0] if ranked else None
+    reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
+    reason = next((r for r in reversed(reasons) if r), "none was begun")
+    raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
 
 
 def _member(trial: FrozenTrial, weight: float) -> Member:
@@ -168,36 +196,52 @@ def _member(trial: FrozenTrial, weight: float) -> Member:
         epochs=attrs["best_epoch"],
         factors=tuple(attrs["factors"]),
         weight=weight,
+        halved="micro_batch" in attrs,
     )
 
 
-def train_again(run: Run, best: FrozenTrial) -> tuple[Retrained, str]:
+def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Retrained, str] | None:
     """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
 
+    Args:
+        run: the study, which has ended.
+        best: its winner.
+        skip: whether nothing is to be trained. Ctrl-C meanwhile skips what is left.
+
     Returns:
-        The models, and the rows that they were trained on: "train+val" or "train".
+        The models, and the rows that they were trained on: "train+val" or "train". None: it was skipped, and the
+        winner's own weights were in another process.
     """
     objective, seed = run.objective, run.seed
     own = objective.best if objective.best is not None and objective.best.number == best.number else None
-    retrained = retrain(
-        run.everything,
-        run.parts.final.fit,
-        run.task.shape,
-        [_member(trial, weight) for trial, weight in run.chosen()],
-        samples=run.samples,
-        seeds=range(seed, seed + run.retrain_seeds),
-        precision=objective.precision,
-        deadline=run.budget.retrain_end,
-        at_least_one=own is None,
-        threads=run.budget.threads,
-        on_model=run.tell.retrain,
-    )
+    retrained = Retrained(seeds=(), models=(), interrupted=skip)
+    if not skip:
+        retrained = retrain(
+            run.everything,
+            run.parts.final.fit,
+            run.task.shape,
+            [_member(trial, weight) for trial, weight in run.chosen()],
+            samples=run.samples,
+            seeds=range(seed, seed + run.retrain_seeds),
+            precision=objective.precision,
+            deadline=run.budget.retrain_end,
+            at_least_one=own is None,
+            threads=run.budget.threads,
+            on_model=run.tell.retrain,
+        )
     if retrained.seeds:
         return retrained, "train+val"
     if own is None:
-        raise StudyError(f"retraining trial {best.number} diverged with every seed; pass another --seed or --space")
-    run.tell.note("no time for the retrain: the model is the best trial's own, trained on the train rows alone")
-    return Retrained(seeds=(seed,), models=(((_member(best, 1.0), own.models[0]),),)), "train"
+        if retrained.interrupted:
+            return None
+        raise StudyError(
+            f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
+            f"pass another --seed or --space"
+        )
+    reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
+    run.tell.note(f"{reason}: the model is the best trial's own, trained on the train rows alone")
+    models = (((_member(best, 1.0), own.models[0]),),)
+    return Retrained(seeds=(seed,), models=models, interrupted=retrained.interrupted), "train"
 
 
 def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
@@ -209,9 +253,11 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     fitted = fit_baselines(
         windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )
-    baselines = {name: score(f, windows, positions, task.scale, each=False) for name, f in fitted.items()}
+    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    kept = stretches(len(positions), task.shape.horizon, series.n_channels * series.n_series)
+    recorder = Recorder(model.network, kept)
     # In evaluation mode already, so that threads can share the models.
-    networks = [model.network]
+    networks: list[Forecaster] = [recorder]
     if len(retrained.seeds) > 1:
         networks += [retrained.network(i) for i in range(len(retrained.seeds))]
     scores = side_by_side(
@@ -220,7 +266,41 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     total, alone = scores[0], scores[1:] or scores
     block = max(task.shape.horizon, task.shape.period)
     tested = test_score(total, series.targets, task.scale.sd, bootstrap_interval(total, block, run.seed))
-    return Result(
+    against = {
+        name: compare(total.window_error, s.window_error, max(2 * task.shape.horizon, 4))
+        for name, s in baselines.items()
+    }
+    forecasts = read_forecasts(recorder, kept, windows, positions, task)
+    parts_of = decompose(forecasts)
+    fit = fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale)
+    findings = ranked(
+        [
+            *data_findings(series, parts, task),
+            *study_findings(
+                ended(study),
+                Scores(
+                    val=best.user_attrs["val_mse_scaled"],
+                    test=total.mse_scaled,
+                    fit=fit.model,
+                    val_baselines={name: task.baselines[name][1] for name in baselines},
+                    test_baselines={name: s.mse_scaled for name, s in baselines.items()},
+                    fit_baselines=fit.baselines,
+                    unexplained=parts_of["rest"] if parts_of["rest"] is not None else math.nan,
+                    noise=fit.noise,
+                    independent=task.independent_windows,
+                    skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in against.items()},
+                ),
+                forecasts,
+                Retrain(
+                    seeds=tuple(s.mse_scaled for s in alone),
+                    weights=tuple(member.weight for member, _ in retrained.models[0]),
+                ),
+                widenable(run.objective.space.edges(Config.from_params(best.user_attrs["config"])), task.limits),
+                [name for name, p in run.objective.space.parameters.items() if not isinstance(p, Fixed)],
+            ),
+        ]
+    )
+    result = Result(
         model=model,
         study=study,
         test=tested,
@@ -234,8 +314,23 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
             "retrain": record.retrain_record(retrained, alone, best, series.targets),
             "baselines": record.baselines_record(task, baselines, series.targets),
             "skill": record.skill_record(tested, baselines),
-            "findings": [],
+            "skill_ci95": record.interval_record(against),
+            "decomposition": parts_of,
+            "in_sample": record.in_sample_record(fit),
+            "findings": [finding.to_dict() for finding in findings],
         },
         windows=windows,
         test_positions=positions,
+        details=functools.partial(details.collect, study, series, parts, task.period),
     )
+    result.record["verdict"] = verdict(result.record)
+    return result
+
+
+def ended(study: optuna.Study) -> list[TrialRecord]:
+    """Return the trials that have ended, as the findings read them."""
+    return [
+        TrialRecord(number=t.number, state=t.state.name, value=t.value, attrs=t.user_attrs)
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]

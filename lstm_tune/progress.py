@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.names import printable
 from lstm_tune.train import EpochStats
 
 
@@ -101,7 +102,7 @@ class PlainProgress:
         self._tally = _Tally()
 
     def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def note(self, text: str) -> None:
         """Print the sentence."""
@@ -147,7 +148,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """Print the sentence above the display."""
-        self._console.print(Text("· " + text, style="dim"))
+        self._console.print(Text("· " + printable(text), style="dim"))
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Begin the display."""
@@ -225,9 +226,9 @@ def describe_trial(trial: FrozenTrial) -> str:
         cut = ", cut short by the time limit" if attrs.get("stopped") == "time" else ""
         return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}{cut}"
     if trial.state is TrialState.PRUNED:
-        return f"pruned: {attrs.get('pruned_because', 'by the pruner')}"
+        return printable(f"pruned: {attrs.get('pruned_because', 'by the pruner')}")
     cause = str(attrs.get("traceback", "")).strip().splitlines()
-    return "failed: " + (cause[-1] if cause else "interrupted")
+    return printable("failed: " + (cause[-1] if cause else "interrupted"))
 
 
 def _counted(n: int, noun: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import torch
 
 from lstm_tune.columns import MISSING_WORDS
@@ -96,15 +98,25 @@ def read_file(path: str) -> Source:
         if ending.removesuffix(".gz") in TEXT_ENDINGS:
             return _read_text(file, path)
         if ending in (".parquet", ".pq"):
-            return Source(frame=pd.read_parquet(file), path=path)
+            return Source(frame=_sound(pyarrow.parquet.read_table(file)), path=path)
         if ending in (".feather", ".arrow"):
-            return Source(frame=pd.read_feather(file), path=path)
+            return Source(frame=_sound(pyarrow.feather.read_table(file, memory_map=False)), path=path)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} is empty; give at least two rows below a line of column names") from error
     except _READ_ERRORS as error:
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as {ending.removeprefix('.')}: {detail}; repair the file") from error
     raise DataError(f"{path} ends in {ending!r}; known: {', '.join(TEXT_ENDINGS + BINARY_ENDINGS)}, and .csv.gz")
+
+
+def _sound(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame, once what its columns say of their own memory is true: else a process may crash."""
+    table.validate(full=True)
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except Exception as error:  # what pandas notes in the file of its columns may be anything
+        raise ValueError(f"its columns are not what it says they are ({type(error).__name__}: {error})") from error
+    return frame
 
 
 def _read_text(file: Path, path: str) -> Source:

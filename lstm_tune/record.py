@@ -18,7 +18,10 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.evaluate import Score
-from lstm_tune.result import TestScore, per_target, time_labels
+from lstm_tune.evidence import plain
+from lstm_tune.inspection import Fit
+from lstm_tune.residuals import Comparison
+from lstm_tune.result import TestScore, per_step, per_target, time_labels
 from lstm_tune.retrain import Member, Retrained
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Ranges, Split
@@ -73,8 +76,8 @@ def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
-    """Describe the study: name, storage without its password, and how its trials ended."""
+def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool) -> dict[str, Any]:
+    """Describe the study: name, storage without its password, how its trials ended, whether the user ended it."""
     states = Counter(t.state for t in study.get_trials(deepcopy=False))
     names = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     return {
@@ -83,6 +86,7 @@ def study_record(study: optuna.Study, storage: str | None) -> dict[str, Any]:
         "direction": "minimize",
         "n_trials": sum(states[s] for s in names),
         "states": {s.name: states[s] for s in names},
+        "interrupted": interrupted,
     }
 
 
@@ -111,13 +115,14 @@ def ensemble_record(members: Sequence[Member]) -> list[dict[str, Any]]:
 
 
 def baselines_record(task: Task, test: dict[str, Score], targets: tuple[str, ...]) -> dict[str, Any]:
-    """Put each baseline's validation and test MSE together."""
+    """Put each baseline's validation and test MSE together, the latter for each step, too."""
     return {
         name: {
             "val_mse": per_target(task.baselines[name][0], targets),
             "val_mse_scaled": task.baselines[name][1],
             "test_mse": per_target(score.mse, targets),
             "test_mse_scaled": score.mse_scaled,
+            "per_step_mse": per_step(score, task.scale.sd),
         }
         for name, score in test.items()
     }
@@ -128,6 +133,21 @@ def skill_record(test: TestScore, baselines: dict[str, Score]) -> dict[str, floa
     return {
         name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
         for name, score in baselines.items()
+    }
+
+
+def interval_record(against: dict[str, Comparison]) -> dict[str, list[float] | None]:
+    """Return the 95% interval of the skill against each baseline; None where too few windows tell none."""
+    return {name: [1 - c.high, 1 - c.low] if math.isfinite(c.low) else None for name, c in against.items()}
+
+
+def in_sample_record(fit: Fit) -> dict[str, Any]:
+    """Return the scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
+    return {
+        "mse_scaled": plain(fit.model),
+        "baselines": {name: plain(mse) for name, mse in fit.baselines.items()},
+        "noise_estimate": plain(fit.noise),
+        "windows": fit.windows,
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,20 @@ import pyarrow as pa
 import pyarrow.csv
 from optuna.trial import FrozenTrial
 
-from lstm_tune.errors import UsageError
+from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluate import Score, forecast_all
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
+from lstm_tune.names import cell
 from lstm_tune.options import JOURNAL, RESULT
+from lstm_tune.report import DETAILS, write_report
 from lstm_tune.timegrid import EvenTimes, Times, pieces
 from lstm_tune.windows import Positions, Windows
 
+logger = logging.getLogger(__name__)
+
 SCHEMA = 1
+TRIALS = "trials.csv"
 _CHUNK_WINDOWS = 20_000
 Number = float | dict[str, float]
 
@@ -60,13 +67,14 @@ class Result:
     record: dict[str, Any]
     windows: Windows  # of all rows, for forecast.csv
     test_positions: Positions
+    details: Callable[[], dict[str, Any]]  # gathers what report.json holds
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `result.json` holds."""
         return self.record
 
     def save(self, folder: str | Path) -> None:
-        """Write the run folder: model/, trials.csv, forecast.csv and, last, result.json.
+        """Write the run folder: model/, trials.csv, forecast.csv, report.json, report.html and, last, result.json.
 
         Raises:
             UsageError: the folder cannot be written to, or holds another study.
@@ -76,13 +84,37 @@ class Result:
             raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")
         self.write(folder)
 
-    def write(self, folder: Path) -> None:
-        """Write the files of `save` into a folder, over those that are there."""
+    def write(self, folder: Path, note: Callable[[str], None] = logger.warning) -> None:
+        """Write the files of `save` into a folder, over those that are there.
+
+        Args:
+            folder: the run folder.
+            note: told in one sentence why there is no report; a result is worth more than its picture.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+            RunError: the disk is full or failed; no file is half written.
+        """
         make_folder(folder)
-        self.model.save(folder / "model")
-        write_trials(self.study, folder / "trials.csv")
-        write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
-        write_json(folder / RESULT, self.record)
+        try:
+            self.model.save(folder / "model")
+            write_trials(self.study, folder / TRIALS)
+            write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
+            self._report(folder, note)
+            write_json(folder / RESULT, self.record)
+        except OSError as error:
+            raise RunError(
+                f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
+                f"make room and repeat the command with --resume: no trial is lost"
+            ) from None
+
+    def _report(self, folder: Path, note: Callable[[str], None]) -> None:
+        try:
+            write_json(folder / DETAILS, self.details())
+            write_report(folder, self.record)
+        except Exception as error:
+            reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
+            note(f"no report was written ({reason}); all else is there")
 
 
 def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:
@@ -101,20 +133,24 @@ def test_score(
         sd: standard deviations of the train rows.
         ci_scaled: interval of the scaled MSE.
     """
-    variance = np.array(sd) ** 2
-    steps = np.array(score.per_step_mse)
-    single = len(targets) == 1
-    unit = float(variance[0]) if single else 1.0
+    unit = sd[0] ** 2 if len(targets) == 1 else 1.0
     return TestScore(
         mse=per_target(score.mse, targets),
         rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
         mae=per_target(score.mae, targets),
         r2=per_target(score.r2, targets),
         mse_scaled=score.mse_scaled,
-        per_step_mse=(steps[0] if single else (steps / variance[:, None]).mean(0)).tolist(),
+        per_step_mse=per_step(score, sd),
         ci95=(ci_scaled[0] * unit, ci_scaled[1] * unit),
         windows=score.windows,
     )
+
+
+def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
+    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
+    steps = np.array(score.per_step_mse)
+    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
+    return mse
 
 
 def trial_row(trial: FrozenTrial) -> dict[str, Any]:
@@ -137,8 +173,12 @@ def trial_row(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def write_trials(study: optuna.Study, path: Path) -> None:
-    """Write every trial as one row of a CSV."""
-    rows = [trial_row(t) for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    """Write every trial as one row of a CSV, in which no text is a formula."""
+    rows = [
+        {name: cell(value) if isinstance(value, str) else value for name, value in trial_row(t).items()}
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]
     with replacing(path) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
@@ -147,18 +187,13 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
     """Write a row for each test window and step: time, series, step, actual, forecast.
 
     `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
-    there are several targets, or both. A value that was not observed is left empty.
+    there are several targets, or both; no spreadsheet takes it for a formula. A value that was not observed is left
+    empty.
     """
     data, horizon = windows.data, windows.horizon
     daily = whole_days(data.times)
     offsets = np.array(data.offsets)
-    names = pa.array(
-        [
-            " ".join(filter(None, (s, t if len(data.targets) > 1 else ""))) or t
-            for t in data.targets
-            for s in data.series
-        ]
-    )
+    names = pa.array([series_name(s, t, data.n_channels) for t in data.targets for s in data.series])
     origin = np.array(data.origin)
     values, observed = data.values.numpy(), data.observed.numpy()
     steps = np.arange(horizon)
@@ -197,6 +232,11 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
                         schema=schema,
                     )
                 )
+
+
+def series_name(series: str, target: str, targets: int) -> str:
+    """Return what forecast.csv calls a target of a series, where there are so many targets; harmless in a spreadsheet."""
+    return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
 
 
 def _digits(x: np.ndarray) -> np.ndarray:

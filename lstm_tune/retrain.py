@@ -13,7 +13,7 @@ from typing import Literal
 from lstm_tune.config import Config
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
 from lstm_tune.split import Ranges
-from lstm_tune.train import Diverged, Trainer, seeded, side_by_side
+from lstm_tune.train import Diverged, Trainer, is_out_of_memory, seeded, side_by_side
 from lstm_tune.windows import Windows
 
 
@@ -26,6 +26,7 @@ class Member:
     epochs: int  # the trial's best epoch
     factors: tuple[float, ...]  # of the plateau schedule, epoch by epoch, as the trial found them
     weight: float
+    halved: bool = False  # whether memory sufficed for half a batch alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,6 +35,7 @@ class Retrained:
 
     seeds: tuple[int, ...]
     models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
+    interrupted: bool = False  # whether Ctrl-C ended it
 
     def network(self, seed: int | None = None) -> MeanForecaster:
         """Return the weighted mean of all models, or of one seed's (its place in `seeds`), ready to forecast."""
@@ -59,7 +61,8 @@ def retrain(
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
-    Nothing is validated, so nothing stops early. What diverges is left out.
+    Nothing is validated, so nothing stops early. What diverges, or finds no memory for half a batch, is left out.
+    Ctrl-C ends it as the deadline does.
 
     Args:
         windows: of all rows; only `rows` are trained on.
@@ -80,40 +83,44 @@ def retrain(
     fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
     ended: Counter[int] = Counter()  # members of a seed that time allowed
-    slowest = 0.0
-    on_model(0, len(jobs))
-    for first in range(0, len(jobs), threads):
-        began = time.monotonic()
-        limit = math.inf if at_least_one and not first else deadline
-        if began + slowest > limit:
-            break
-        some = jobs[first : first + threads]
-        trainers = [
-            _trainer(windows, rows, shape, member.config, samples, seed, precision, fitted) for seed, member in some
-        ]
-        how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
-        for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
-            ended[seed] += end != "time"
-            if end == "done":
-                done[seed].append((member, trainer.result.eval()))
-        slowest = max(slowest, time.monotonic() - began)
-        on_model(first + len(some), len(jobs))
-        if "time" in how:
-            break
+    slowest, interrupted = 0.0, False
+    try:
+        on_model(0, len(jobs))
+        for first in range(0, len(jobs), threads):
+            began = time.monotonic()
+            limit = math.inf if at_least_one and not first else deadline
+            if began + slowest > limit:
+                break
+            some = jobs[first : first + threads]
+            trainers = [
+                _trainer(windows, rows, shape, member, samples, seed, precision, fitted) for seed, member in some
+            ]
+            how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
+            for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
+                ended[seed] += end != "time"
+                if end == "done":
+                    done[seed].append((member, trainer.result.eval()))
+            slowest = max(slowest, time.monotonic() - began)
+            on_model(first + len(some), len(jobs))
+            if "time" in how:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
-    return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept))
+    return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
 
 
 def _trainer(
     windows: Windows,
     rows: Ranges,
     shape: Shape,
-    config: Config,
+    member: Member,
     samples: int,
     seed: int,
     precision: str,
     fitted: dict[Config, LSTMForecaster],
 ) -> Trainer:
+    config = member.config
     with seeded(seed, windows.device):
         model = LSTMForecaster(config, shape)
     model.to(windows.device)
@@ -123,12 +130,14 @@ def _trainer(
         model.fit_statistics(windows, rows)
         fitted[config] = model
     positions = windows.positions(rows, model.context, reach_back=False)
-    return Trainer(model, windows, positions, config, samples, seed, precision)
+    trainer = Trainer(model, windows, positions, config, samples, seed, precision)
+    trainer.halved = member.halved
+    return trainer
 
 
 def _run(
     trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int
-) -> Literal["done", "diverged", "time"]:
+) -> Literal["done", "diverged", "memory", "time"]:
     """Train one model; return how it ended."""
     factors = members[i].factors
     for epoch in range(members[i].epochs):
@@ -136,6 +145,10 @@ def _run(
             loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
         except Diverged:
             return "diverged"
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return "memory"
         if loss is None:
             return "time"
     return "done"

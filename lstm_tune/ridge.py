@@ -91,9 +91,8 @@ def fit_ridge(blocks: Iterable[Moments]) -> tuple[Tensor, Tensor]:
             for i, (weight, bias) in enumerate(_solve(whole - left_out, _ALPHAS)):
                 errors[i] += _squared_error(left_out, weight, bias)
         least = int(errors.argmin())
-        # Of a series without noise, rounding can leave a sum of squares below 0.
-        tried.append((max(0.0, float(errors[least])), k, _ALPHAS[least]))
-    limit = _TIE * min(error for error, _, _ in tried)
+        tried.append((float(errors[least]), k, _ALPHAS[least]))
+    limit = _TIE * max(0.0, min(error for error, _, _ in tried))  # one of a perfect fit may be rounded below 0
     _, k, alpha = next(t for t in tried if t[0] <= limit)
     ((weight, bias),) = _solve(total.newest(k), (alpha,))
     padded = torch.nn.functional.pad(weight.T.float(), (length - k, 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,21 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_NAMES = {
-    "persistence": "persistence (last value)",
-    "seasonal_naive": "seasonal naive (last season)",
-    "ridge": "ridge regression",
-}
+from lstm_tune.findings import SHOWN
+from lstm_tune.names import printable, shell
+from lstm_tune.wording import BASELINES, number
 
-
-def number(value: float | None) -> str:
-    """Return a number in at most five significant digits, without an exponent where that stays short."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.4g}"
-    text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
-    return f"{float(text):,.10g}"
+_STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
@@ -34,7 +23,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     targets = data["target"]
     single = len(targets) == 1
     console.print()
-    what = targets[0] if single else f"{len(targets)} columns"
+    what = printable(targets[0], 60) if single else f"{len(targets)} columns"
     ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
     rows = data["split"]["test"]
     console.print(
@@ -57,7 +46,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            _NAMES[name],
+            BASELINES[name],
             *own,
             number(baseline["test_mse_scaled"]),
             number(baseline["val_mse_scaled"]),
@@ -83,17 +72,38 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
+    show_findings(console, record)
     if folder is not None:
         console.print()
         console.print(
-            Text("Written to ") + Text(folder, style="bold") + Text(": result.json, forecast.csv, trials.csv, model/")
+            Text("Written to ")
+            + Text(printable(folder), style="bold")
+            + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
         )
-        console.print(
-            Text("Next: ") + Text(f"lstm-tune predict {_quoted(folder)} {_quoted(data['path'])}", style="cyan")
-        )
-        journal = Path(folder) / "study.journal"
-        if study["storage"] == str(journal.resolve()):
-            console.print(Text("      ") + Text(f"optuna-dashboard {_quoted(str(journal))}", style="cyan"))
+        console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan"))
+        if "***" not in str(study["storage"]):  # its password is not kept
+            console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
+
+
+def show_findings(console: Console, record: Mapping[str, Any]) -> None:
+    """Print the verdict, and the gravest findings: severity and code, what is the matter, what to do."""
+    console.print()
+    console.print(Text("Verdict  ", style="bold") + Text(printable(record.get("verdict", ""))))
+    findings = record["findings"]
+    if not findings:
+        return
+    console.print()
+    console.print(Text("Findings", style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for finding in findings[:SHOWN]:
+        text = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
+        table.add_row(Text(finding["severity"], style=_STYLES[finding["severity"]]), text)
+        table.add_row("", Text(printable(finding["advice"]), style="dim"))
+    console.print(table)
+    if len(findings) > SHOWN:
+        console.print(Text(f"and {len(findings) - SHOWN} more in result.json", style="dim"))
 
 
 def _trained(record: Mapping[str, Any]) -> str:
@@ -131,10 +141,8 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     for column in columns:
         table.add_column(column, justify="right")
     for name, s in scores.items():
-        table.add_row("this model" if name == "model" else _NAMES[name], *(number(s[key]) for key in columns.values()))
+        table.add_row(
+            "this model" if name == "model" else BASELINES[name], *(number(s[key]) for key in columns.values())
+        )
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
-
-
-def _quoted(path: str) -> str:
-    return f"'{path}'" if any(c in path for c in " '\"$&;()") else path

@@ -28,6 +28,8 @@ from lstm_tune.parameter import (
 
 RANGE_KEYS = ("low", "high", "log", "step")
 TABLE_KEYS = (*RANGE_KEYS, "choices", "when")
+_LARGEST = 2**20  # bytes of a file
+_MOST_DOTS = 1000  # in a line: the time of tomllib grows with the square of the parts of a name
 SHOWN = 60  # characters of a faulty value that an error repeats
 
 
@@ -51,7 +53,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise SpaceError(f"{path}: a directory; name a .toml file in it")
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = path.read_bytes()
+        if len(content) > _LARGEST or max((line.count(b".") for line in content.splitlines()), default=0) > _MOST_DOTS:
+            raise SpaceError(f"{path}: too large or too deeply nested for a search space; name another file")
+        return tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise SpaceError(f"{path}: no such file") from None
     except OSError as error:
@@ -286,7 +291,10 @@ def _suggestion(word: object, known: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())  # one line, whatever it is
+    try:
+        text = " ".join(repr(value).split())  # one line, whatever it is
+    except RecursionError:
+        text = "a table in a table in a table …"
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 

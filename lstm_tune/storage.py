@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import TrialState
 
-from lstm_tune.errors import StudyError
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.journal import JournalFile
+from lstm_tune.urls import is_url, mask_password
+
+JOURNAL_SUFFIXES = (".journal", ".log")
 
 
-class JournalFile(JournalFileBackend):
-    """Optuna's journal file, which waits for the disk only where a trial has ended.
+def journal_storage(path: Path, note: Callable[[str], None] = lambda text: None) -> JournalStorage:
+    """Open (or begin) a journal file. The path is made absolute: every process must mean the same file.
 
-    A trial writes a hundred lines, and to wait after each takes longer than a short trial. A process that is killed
-    loses none of them; a machine that loses power loses what its running trials had written.
+    Raises:
+        StudyError: it cannot be opened, is damaged, or is no journal.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._open_lock = JournalFileOpenLock(str(path))
-        super().__init__(str(path), lock_obj=self._open_lock)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append one line for each record."""
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._open_lock.acquire()
-        try:
-            with open(self._path, "ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                if any(TrialState(log["state"]).is_finished() for log in logs if "state" in log):
-                    os.fsync(file.fileno())
-        finally:
-            self._open_lock.release()
-
-
-def journal_storage(path: Path) -> JournalStorage:
-    """Open (or begin) a journal file. The path is made absolute: every process must mean the same file."""
-    return JournalStorage(JournalFile(path.resolve()))
+    file = JournalFile(path.resolve())
+    try:
+        storage = JournalStorage(file)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StudyError(
+            f"the study file {str(path)!r} is damaged: its records do not fit together ({reason}); "
+            f"restore it from a copy, or pass another --storage or --out"
+        ) from None
+    if file.torn:
+        note(f"the study file ended within a record, whose {file.torn} bytes were cut off; all before is intact")
+    return storage
 
 
 def temporary_journal() -> JournalStorage:
@@ -57,8 +46,35 @@ def temporary_journal() -> JournalStorage:
     return storage
 
 
-def open_storage(storage: str | Path | BaseStorage | None) -> BaseStorage:
+def check_storage(storage: str | BaseStorage | None) -> None:
+    """Refuse what names neither a database nor a journal: a word that was meant for something else.
+
+    Raises:
+        UsageError: says what is taken.
+    """
+    if not isinstance(storage, str) or is_url(storage):
+        return
+    if not storage.endswith(JOURNAL_SUFFIXES) and not Path(storage).is_file():
+        raise UsageError(
+            f"storage must be a URL such as postgresql://user@host/name, or a journal file whose name ends with "
+            f"{' or '.join(JOURNAL_SUFFIXES)}, but is {storage!r}"
+        )
+
+
+def open_storage(
+    storage: str | Path | BaseStorage | None,
+    *,
+    on_stale: Callable[[optuna.Study, optuna.trial.FrozenTrial], None] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    opening: float | None = None,
+) -> BaseStorage:
     """Return the storage behind a URL, a journal file's path, or None (in memory).
+
+    Args:
+        storage: to open.
+        on_stale: called where a trial without heartbeats was failed; databases alone have heartbeats.
+        note: told what was repaired, and of outages.
+        opening: seconds that the database may be away before it is open; None: a few.
 
     Raises:
         StudyError: it cannot be opened.
@@ -67,26 +83,11 @@ def open_storage(storage: str | Path | BaseStorage | None) -> BaseStorage:
         return storage
     if storage is None:
         return optuna.storages.InMemoryStorage()
-    if isinstance(storage, Path) or "://" not in storage:
-        try:
-            return journal_storage(Path(storage))
-        except OSError as error:
-            raise StudyError(f"cannot open the study file {str(storage)!r}: {error.strerror or error}") from None
+    if isinstance(storage, Path) or not is_url(storage):
+        return journal_storage(Path(storage), note)
     try:
-        return optuna.storages.RDBStorage(storage)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudyError(f"cannot open the storage {mask_password(storage)!r}: {reason}") from None
-
-
-def mask_password(url: str) -> str:
-    """Return a storage URL that can be shown: the password is ***."""
-    if "://" not in url:
-        return url
-    from sqlalchemy.engine import make_url  # a path needs none of it
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+        from lstm_tune import database  # SQLAlchemy takes a while, and a journal needs none of it
+    except ImportError as error:
+        raise StudyError(f"cannot open the storage {mask_password(storage)!r}: {error}") from None
+    wait = database.OPENING if opening is None else opening
+    return database.Database(storage, on_stale=on_stale, note=note, opening=wait)

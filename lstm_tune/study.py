@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -18,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
 from lstm_tune.ensemble import Candidate
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import LstmTuneError, StudyError, UsageError
+from lstm_tune.processes import is_alive, this_run
 from lstm_tune.space import Space
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
@@ -28,16 +31,25 @@ _SETTINGS = "lstm_tune"
 _BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
 _FAILURES_IN_A_ROW = 10
 _REPEATS = 2  # times that a configuration is tried again after its process died
+RUN = "run"  # the user attribute that says which process has a trial, or the study
 _GAIN = 0.01  # of the best value: what counts as one
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
 
+class OwnStudy(optuna.Study):
+    """An ordinary study, which marks the trials that it begins with the process that has them."""
+
+    def _pop_waiting_trial_id(self) -> int:
+        return begin_trial(self, this_run())._trial_id
+
+
 class PerTrialSampler(BaseSampler):
     """A sampler whose random numbers depend on the seed and the trial's number alone.
 
-    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. So a study that
-    was interrupted and resumed suggests what the uninterrupted one would have.
+    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. Trials that were
+    done again do not count in the number. So a study that was interrupted and resumed suggests what the uninterrupted
+    one would have.
 
     Several workers, each with such a sampler, draw different numbers, too.
 
@@ -53,7 +65,9 @@ class PerTrialSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the trial's own sampler."""
-        self._sampler = self._make(seed=(self._seed * 1_000_003 + trial.number) % 2**32)
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        number = trial.number - sum(_is_owed(before, t) for t in before)
+        self._sampler = self._make(seed=(self._seed * 1_000_003 + number) % 2**32)
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -171,20 +185,14 @@ def create_study(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
             f"repeat the first command with --resume, or use another --out"
         )
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        sampler=sampler,
-        pruner=pruner,
-        direction="minimize",
-        load_if_exists=True,
-    )
+    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    study = OwnStudy(name, storage, sampler, pruner)
     plain = json.loads(json.dumps(settings))
     if not exists:
         study.set_user_attr(_SETTINGS, plain)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(["validation score"])
+            study.set_metric_names(["validation score (scaled MSE)"])
     else:
         kept = study.user_attrs.get(_SETTINGS)
         if kept is None:
@@ -196,7 +204,11 @@ def create_study(
                     f"study {name!r} was made with another {key} ({_short(kept.get(key))}, now {_short(value)}); "
                     f"repeat the first command with --resume, or use another --study or --out"
                 )
+        if is_alive(owner := study.user_attrs.get(RUN)):
+            process = str(owner).split("/")[1]
+            raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
         _take_up(study)
+    study.set_user_attr(RUN, this_run())
     return study
 
 
@@ -207,42 +219,168 @@ def _short(value: Any) -> str:
 
 def _take_up(study: optuna.Study) -> None:
     """Fail the trials that an interruption left running, and queue them, and those it ended, again."""
-    again = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        again.append(trial)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        if trial.user_attrs.get("interrupted"):
-            again.append(trial)
-    queued = {
-        t.user_attrs.get("repeats") for t in study.get_trials(deepcopy=False) if t.user_attrs.get("repeats") is not None
-    }
-    for trial in again:
-        if trial.number not in queued:
+        if not is_alive(trial.user_attrs.get(RUN)):
+            fail_lost(study, trial, "its process ended")
+    trials = study.get_trials(deepcopy=False)
+    queued = {t.user_attrs.get("repeats") for t in trials}
+    for trial in trials:
+        if _is_owed(trials, trial) and trial.number not in queued:
             _queue_again(study, trial)
 
 
-def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> bool:
+def begin_trial(study: optuna.Study, run: str) -> FrozenTrial:
+    """Begin a trial for somebody: one from the queue, what was lost first, or a new one.
+
+    Args:
+        study: of the trial.
+        run: whose trial it is; see `this_run`.
+    """
+    storage = study._storage
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    for trial in sorted(waiting, key=lambda t: ("repeats" not in t.user_attrs, t.number)):
+        with contextlib.suppress(UpdateFinishedTrialError):
+            if storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
+                trial_id = trial._trial_id
+                break
+    else:
+        trial_id = storage.create_new_trial(study._study_id)
+    storage.set_trial_user_attr(trial_id, RUN, run)
+    return storage.get_trial(trial_id)
+
+
+def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> Literal["ended", "queued", "given up"]:
     """Fail a running trial whose process is gone, and queue its configuration again.
 
     Args:
         study: of the trial.
-        trial: that is RUNNING in the storage.
+        trial: that was RUNNING in the storage when it was last looked at.
         cause: in a few words.
 
     Returns:
-        Whether it is in the queue: a configuration that was lost three times is given up.
+        "ended": the process had ended the trial before; "given up": the configuration was lost three times.
     """
-    study._storage.set_trial_user_attr(trial._trial_id, "traceback", cause)
-    study.tell(trial.number, state=TrialState.FAIL)
+    storage = study._storage
+    # Whoever ends a trial first has ended it; all others are refused.
+    with contextlib.suppress(UpdateFinishedTrialError):
+        storage.set_trial_user_attr(trial._trial_id, "lost", cause)  # so that a resumed study, too, tries it again
+        storage.set_trial_user_attr(trial._trial_id, "traceback", cause)
+        storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
     trials = study.get_trials(deepcopy=False)
-    losses, before = 1, trial.user_attrs.get("repeats")
-    while before is not None:
-        losses, before = losses + 1, trials[before].user_attrs.get("repeats")
-    if losses > _REPEATS:
+    trial = trials[trial.number]
+    if was_requeued(study, trial.number):
+        return "queued"
+    if _is_owed(trials, trial):
+        _queue_again(study, trial)
+        return "queued"
+    return "given up" if trial.state is TrialState.FAIL and "lost" in trial.user_attrs else "ended"
+
+
+def drop(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Fail a trial that the user has interrupted; a resumed study tries it again."""
+    with contextlib.suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
+        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+
+
+def drop_own(study: optuna.Study, run: str) -> None:
+    """Fail what an interruption left running of a run's trials."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(RUN) == run:
+            drop(study, trial)
+
+
+def _is_owed(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:
+    """Return whether a trial must be done again: it was interrupted, or lost with its process, at most twice."""
+    if trial.state is not TrialState.FAIL:
+        return False
+    attrs = trial.user_attrs
+    return bool(attrs.get("interrupted")) or ("lost" in attrs and _losses(trials, trial) <= _REPEATS)
+
+
+def _losses(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
+    """Return how often a trial's configuration was lost with its process."""
+    losses = 0
+    while True:
+        losses += not trial.user_attrs.get("interrupted")
+        before = trial.user_attrs.get("repeats")
+        if before is None:
+            return losses
+        trial = trials[before]
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Queue the configuration of a trial that was lost, and return whether: not where it was lost three times."""
+    if _losses(study.get_trials(deepcopy=False), trial) > _REPEATS:
         return False
     _queue_again(study, trial)
     return True
+
+
+def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue the configuration of a trial that was failed for want of heartbeats."""
+    requeue(study, trial)
+
+
+def was_requeued(study: optuna.Study, number: int) -> bool:
+    """Return whether a trial's configuration was queued again."""
+    return any(t.user_attrs.get("repeats") == number for t in study.get_trials(deepcopy=False))
+
+
+def optimize(
+    study: optuna.Study,
+    objective: Callable[[optuna.Trial], float],
+    *,
+    n_trials: int | None,
+    callbacks: Sequence[OptunaCallback],
+    on_taken: Callable[[int], None],
+) -> None:
+    """Do what `study.optimize` does, and outlive what it does not: a trial that is taken away, a storage that fails.
+
+    A trial is taken away where another process has failed it, for want of heartbeats or as a left-over. Nothing of it
+    is stored then, it does not count, and the next one begins.
+
+    Args:
+        study: to go on with.
+        objective: of a trial.
+        n_trials: to be ended; None: until the study is stopped.
+        callbacks: called after every trial.
+        on_taken: called with the number of a trial that was taken away.
+
+    Raises:
+        StudyError: the storage fails; the cause, not what Optuna makes of it.
+    """
+    begun, ended, last_ended = -1, 0, -1
+
+    def begin(trial: optuna.Trial) -> float:
+        nonlocal begun
+        begun = trial.number
+        return objective(trial)
+
+    def count(study: optuna.Study, trial: FrozenTrial) -> None:
+        nonlocal ended, last_ended
+        ended, last_ended = ended + 1, trial.number
+
+    while n_trials is None or ended < n_trials:
+        left = None if n_trials is None else n_trials - ended
+        try:
+            study.optimize(begin, n_trials=left, callbacks=[count, *callbacks], catch=(Exception,))
+        except Exception as error:
+            if (cause := _own_error(error)) is not None:
+                raise cause from None
+            if begun == last_ended or not study.get_trials(deepcopy=False)[begun].state.is_finished():
+                raise
+            on_taken(begun)
+            last_ended = begun
+        else:
+            return
+
+
+def _own_error(error: BaseException | None) -> LstmTuneError | None:
+    """Return the error of ours behind an error: Optuna fails an assertion where a trial's end cannot be stored."""
+    while error is not None and not isinstance(error, LstmTuneError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -259,9 +397,7 @@ def spent(study: optuna.Study) -> int:
 def _used_up(study: optuna.Study) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False)
     repeated = {t.user_attrs.get("repeats") for t in trials}
-    return [
-        t for t in trials if t.state.is_finished() and t.number not in repeated and not t.user_attrs.get("interrupted")
-    ]
+    return [t for t in trials if t.state.is_finished() and t.number not in repeated and not _is_owed(trials, t)]
 
 
 def enqueue_known(study: optuna.Study, space: Space) -> None:
@@ -276,12 +412,12 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
     Raises:
         StudyError: with the cause.
     """
-    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-    last = ended[-_FAILURES_IN_A_ROW:]
+    last = _used_up(study)[-_FAILURES_IN_A_ROW:]
     if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
         cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
         raise StudyError(
-            f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}"
+            f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}; "
+            f"what was finished is kept: put this right and repeat the command with --resume"
         )
 
 

@@ -35,12 +35,20 @@ MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
 _SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
 _EXPLODED = 1e4  # times the variance of the train rows, or the untrained forecast's MSE: training has failed
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "CUDA out of memory", "ALLOC_FAILED")
 _CHECK_EVERY = 16  # steps between looks at the loss and the clock
 _LEAST_WORK = 2**24  # multiplications of the LSTM in a step, forward: bf16 saves a fifth from there, and little below
 
 
 class Diverged(Exception):
     """Training failed by itself: the text is the reason."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out: of the device, of torch's on the CPU, or of Python's."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,8 @@ class Trainer:
         model: that is trained.
         result: that is validated and kept: the model itself, or its twin with the moving average of the weights
             (`config.weight_average`; Polyak and Juditsky 1992).
+        halved: whether a step's gradients are added up from two halves of its batch, for want of memory; it becomes
+            true where memory runs out.
 
     Args:
         model: statistics fitted; its parameters are trained in place.
@@ -157,9 +167,15 @@ class Trainer:
         set_training_precision(model, self.precision)
         seed_dropout(model, torch.Generator(windows.device).manual_seed(seed))
         self._looks = windows.device.type == "cpu"  # a look at a number waits for an accelerator: at the epoch's end
+        self.halved = False
         self._queue = torch.empty(0, dtype=torch.int64)
         self._steps_planned = config.epochs * math.ceil(samples / self.batch_size)
         self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """Training steps so far."""
+        return self._steps
 
     def _next(self, count: int) -> Tensor:
         """Return the next `count` positions of an endless sequence of permutations; of very many windows, draws."""
@@ -183,6 +199,7 @@ class Trainer:
 
         Raises:
             Diverged: the loss is not finite.
+            Exception: memory ran out even for half a batch; see `is_out_of_memory`.
         """
         config = self.config
         epoch = self._next(self.samples)
@@ -193,8 +210,7 @@ class Trainer:
             lr *= schedule_factor(config.schedule, self._steps / self._steps_planned)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            loss = self._loss(self.windows.gather(chunk, self.model.context))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._in_halves(chunk) if self.halved else self._backward(chunk)
             if config.gradient_clip:
                 _clip(self._gradients, config.gradient_clip)
             self.optimizer.step()
@@ -217,6 +233,36 @@ class Trainer:
         if not math.isfinite(mean):
             raise Diverged(f"the training loss became {mean:g} by step {self._steps}")
         return mean
+
+    def _backward(self, chunk: Tensor) -> Tensor:
+        """Add a step's gradients and return its loss; where memory runs out, in halves from now on."""
+        try:
+            return self._whole(chunk)
+        except Exception as error:
+            if len(chunk) == 1 or not is_out_of_memory(error):
+                raise
+        self.halved = True  # only here is the memory of the failed attempt free again
+        torch._foreach_zero_(self._gradients)
+        return self._in_halves(chunk)
+
+    def _whole(self, chunk: Tensor) -> Tensor:
+        loss = self._loss(self.windows.gather(chunk, self.model.context))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _in_halves(self, chunk: Tensor) -> Tensor:
+        """Do a step half by half: the same loss and gradients as of the whole batch, in half of the memory."""
+        observed = self.windows.observed(chunk).sum() if self.windows.holes else None
+        total = torch.zeros((), device=self.windows.device)
+        for half in torch.split(chunk, -(-len(chunk) // 2)):
+            batch = self.windows.gather(half, self.model.context)
+            if observed is None or batch.observed is None:
+                part = self._loss(batch) * (len(half) / len(chunk))
+            else:
+                part = self._loss(batch) * (batch.observed.sum() / observed)
+            part.backward()  # type: ignore[no-untyped-call]
+            total += part.detach()
+        return total
 
     def _loss(self, batch: Batch) -> Tensor:
         """Return the mean loss over the batch's observed targets."""

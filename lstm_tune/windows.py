@@ -153,6 +153,12 @@ class Windows:
             channel=channel,
         )
 
+    def observed(self, positions: Tensor) -> Tensor:
+        """Return which targets of the windows at `positions` (B,) were observed: (B, H) bool."""
+        if self._observed is None:
+            return torch.ones((len(positions), self.horizon), dtype=torch.bool, device=self.device)
+        return self._observed.unfold(0, self.horizon, 1).index_select(0, positions)
+
     def batches(self, positions: Positions | Tensor, context: int, size: int) -> Iterator[Batch]:
         """Yield the windows at `positions` in order, at most `size` at a time."""
         for start in range(0, len(positions), size):

@@ -16,11 +16,21 @@ PACKAGE = Path(lstm_tune.__file__).parent
 # A module imports only from those before it. New modules take their place here.
 ORDER = [
     "errors",
+    "urls",
     "findings",
+    "names",
+    "wording",
+    "command",
+    "compact",
+    "interrupts",
+    "evidence",
+    "curves",
+    "residuals",
     "allocator",
     "processes",
     "files",
     "config",
+    "words",
     "timegrid",
     "timecolumn",
     "columns",
@@ -33,6 +43,8 @@ ORDER = [
     "parameter",
     "space_file",
     "space",
+    "search_findings",
+    "verdict",
     "split",
     "windows",
     "cell",
@@ -52,28 +64,68 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "journal",
+    "database",
     "storage",
+    "read_only",
     "study",
     "budget",
     "retrain",
+    "model_files",
     "forecaster",
     "options",
+    "guard",
+    "dashboard",
+    "forecast_file",
+    "figures",
+    "report",
     "result",
+    "inspection",
+    "details",
     "record",
     "progress",
     "workers",
     "preload",
     "phases",
     "screen",
+    "notes",
     "api",
     "cli",
     "__init__",
     "__main__",
 ]
-OPTUNA = {"objective", "storage", "study", "budget", "result", "record", "progress", "workers", "phases", "api", "cli"}
+OPTUNA = {
+    "details",
+    "notes",
+    "objective",
+    "journal",
+    "database",
+    "storage",
+    "read_only",
+    "dashboard",
+    "study",
+    "budget",
+    "result",
+    "record",
+    "progress",
+    "workers",
+    "phases",
+    "api",
+    "cli",
+}
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
-    *("parameter", "space_file", "space", "screen", "cli", "__init__"),
-    *("dependence", "stationarity", "noise", "symptoms", "diagnosis_screen"),
+    "parameter",
+    "space_file",
+    "space",
+    "guard",
+    "screen",
+    "cli",
+    "__init__",
+    "dependence",
+    "stationarity",
+    "noise",
+    "symptoms",
+    "diagnosis_screen",
 }
 
 
@@ -140,7 +192,7 @@ def test_nothing_imports_pickle() -> None:
 
 @pytest.mark.parametrize("statement", ["import lstm_tune", "import lstm_tune.cli", "from lstm_tune import DataError"])
 def test_importing_loads_no_heavy_package(statement: str) -> None:
-    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow"
+    heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow", "plotly", "jinja2"
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

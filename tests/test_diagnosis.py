@@ -290,7 +290,7 @@ def test_baselines_are_those_of_tune(tmp_path: Path) -> None:
         y, target="y", horizon=2, space={"hidden_units": 2, "epochs": 1, "lookback": 4}, n_trials=1, retrain_seeds=1
     )
     for name, scores in result.record["baselines"].items():
-        assert diagnosis.baselines[name] == pytest.approx(scores, rel=1e-6), name
+        assert diagnosis.baselines[name] == pytest.approx({k: scores[k] for k in diagnosis.baselines[name]}, rel=1e-6)
 
 
 def test_train_mean_costs_the_variance_around_it() -> None:
@@ -301,6 +301,15 @@ def test_train_mean_costs_the_variance_around_it() -> None:
     assert scores["test_mse"] == pytest.approx(np.mean((test - train.mean()) ** 2), rel=1e-4)
     assert diagnosis.scale["unit_mse"] == pytest.approx(np.var(train), rel=1e-4)
     assert scores["test_mse_scaled"] == pytest.approx(scores["test_mse"] / np.var(train), rel=1e-4)
+
+
+def test_result_of_a_study_holds_the_findings_of_the_data() -> None:
+    y = daily(0.05 * np.arange(160) + season(7, 160, 1.0) + 0.1 * rng().normal(size=160))
+    space = {"hidden_units": 2, "epochs": 1, "lookback": 4}
+    record = lstm_tune.tune(y, target="y", space=space, n_trials=1, retrain_seeds=1).record
+    data = [f for f in record["findings"] if f["code"] in DATA_CODES]
+    assert data == [f.to_dict() for f in diagnose(y, target="y").findings]
+    assert {"non_stationary_level", "seasonality"} <= {f["code"] for f in data}
 
 
 def test_findings_of_a_study_are_those_of_diagnose() -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import resource
+import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +79,7 @@ def test_loaded_model_forecasts_the_same_to_the_bit(tmp_path: Path, params: tupl
         assert torch.equal(loaded.network.state_dict()[name], tensor), name
     assert not loaded.network.training
     loaded.save(tmp_path / "again")
-    for file in ("weights.safetensors", "config.json"):
+    for file in ("weights.safetensors", "config.json", "manifest.json"):
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
@@ -85,33 +89,53 @@ def test_loading_draws_no_random_number(saved: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_folder_holds_two_files_and_no_pickle(saved: Path) -> None:
-    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "weights.safetensors"]
+def test_folder_holds_weights_configuration_and_manifest_and_no_pickle(saved: Path) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "manifest.json", "weights.safetensors"]
+    manifest = json.loads((saved / "manifest.json").read_text())
+    assert manifest["schema"] == 1
+    for name in ("config.json", "weights.safetensors"):
+        content = (saved / name).read_bytes()
+        assert manifest["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     assert json.loads((saved / "config.json").read_text())["schema"] == 1
     assert not (saved / "weights.safetensors").read_bytes().startswith((b"PK", b"\x80"))
 
 
-def flip(path: Path) -> None:
+def flip(path: Path, byte: int = -1) -> None:
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[byte] ^= 1
     path.write_bytes(content)
 
 
-def edited(**changes: Any) -> Callable[[Path], None]:
+def sealed(folder: Path) -> None:
+    """Write the manifest anew, so that the files' own checks are what refuses them."""
+    names = [p.name for p in folder.iterdir() if p.name != "manifest.json" and p.is_file()]
+    contents = {name: (folder / name).read_bytes() for name in names}
+    files = {n: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()}
+    (folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
+
+
+def edited(file: str = "config.json", **changes: Any) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
-        content = json.loads((folder / "config.json").read_text())
-        content.update(changes)
-        (folder / "config.json").write_text(json.dumps(content))
+        content = json.loads((folder / file).read_text())
+        for key, value in changes.items():
+            content[key] = content[key] | value if isinstance(value, dict) and value else value
+        (folder / file).write_text(json.dumps(content))
+        if file == "config.json":
+            sealed(folder)
 
     return edit
 
 
-def cut(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:100]) and None
+def cut(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:100])
 
 
-def without(name: str) -> Callable[[Path], None]:
+def without(name: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / name).unlink()
+
+
+def renamed(old: str, new: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / old).rename(folder / new)
 
 
 def with_other_weights(folder: Path) -> None:
@@ -119,38 +143,122 @@ def with_other_weights(folder: Path) -> None:
     (folder / "weights.safetensors").write_bytes((folder / "other" / "weights.safetensors").read_bytes())
 
 
-DAMAGES: dict[str, Callable[[Path], Any]] = {
-    "no config": without("config.json"),
-    "no weights": without("weights.safetensors"),
-    "cut config": cut("config.json"),
-    "cut weights": cut("weights.safetensors"),
-    "one bit of the weights": lambda folder: flip(folder / "weights.safetensors"),
-    "other weights": with_other_weights,
-    "binary config": lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00"),
-    "list": lambda folder: (folder / "config.json").write_text("[]"),
-    "schema": edited(schema=2),
-    "no members": edited(members=[]),
-    "too many members": edited(members=[{}] * 1001),
-    "unknown parameter": edited(members=[{"magic": 1}] * 2),
-    "wrong parameter": edited(members=[{"lookback": -1}] * 2),
-    "other sizes": edited(members=[TINY | {"hidden_units": 4000}] * 2),
-    "other shape": edited(shape={"horizon": 4}),
-    "shape of another kind": edited(shape={"width": 4}),
-    "shape in words": edited(shape={"horizon": "three"}),
-    "negative shape": edited(shape={"horizon": -3}),
-    "no data": edited(data=None),
-    "data of another kind": edited(data={"x": 1}),
-    "no scale": edited(scale={}),
+def grown(name: str) -> Callable[[Path], None]:
+    """A file that claims a terabyte and takes no room."""
+
+    def grow(folder: Path) -> None:
+        with (folder / name).open("r+b") as file:
+            file.truncate(2**40)
+
+    return grow
+
+
+def with_head(head: Any) -> Callable[[Path], None]:
+    """Weights with another head, and a manifest that vouches for them."""
+
+    def write(folder: Path) -> None:
+        text = json.dumps(head).encode()
+        (folder / "weights.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+        sealed(folder)
+
+    return write
+
+
+def with_other_type(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"', 1))
+    sealed(folder)
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "no config": ("config.json is missing", without("config.json")),
+    "no weights": ("weights.safetensors is missing", without("weights.safetensors")),
+    "no manifest": ("manifest.json is missing", without("manifest.json")),
+    "cut config": ("config.json is damaged: it has 100 bytes", cut("config.json")),
+    "cut weights": ("weights.safetensors is damaged", cut("weights.safetensors")),
+    "cut manifest": ("manifest.json is damaged", cut("manifest.json")),
+    "one bit of the weights": ("its SHA-256", lambda folder: flip(folder / "weights.safetensors")),
+    "one bit of the config": ("its SHA-256", lambda folder: flip(folder / "config.json", 30)),
+    "one bit of the manifest": ("manifest.json", lambda folder: flip(folder / "manifest.json", 60)),
+    "renamed weights": ("weights.safetensors is missing", renamed("weights.safetensors", "model.safetensors")),
+    "config in the place of the weights": (
+        "weights.safetensors is damaged",
+        lambda folder: shutil.copy(folder / "config.json", folder / "weights.safetensors"),
+    ),
+    "other weights": ("weights.safetensors", with_other_weights),
+    "binary config": ("config.json is damaged", lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\0")),
+    "weights of a terabyte": ("weights.safetensors is damaged", grown("weights.safetensors")),
+    "config of a terabyte": ("config.json is damaged", grown("config.json")),
+    "manifest of a terabyte": ("manifest.json is damaged", grown("manifest.json")),
+    "manifest of another schema": ("schema '2'", edited("manifest.json", schema=2)),
+    "manifest without files": ("says nothing of config.json", edited("manifest.json", files=[])),
+    "schema": ("schema '2'", edited(schema=2)),
+    "no members": ("members", edited(members=[])),
+    "too many members": ("members", edited(members=[{}] * 1001)),
+    "unknown parameter": ("unknown parameter 'magic'", edited(members=[{"magic": 1}] * 2)),
+    "wrong parameter": ("lookback must be", edited(members=[{"lookback": -1}] * 2)),
+    "far too many units": ("hidden_units must be", edited(members=[TINY | {"hidden_units": 10**9}] * 2)),
+    "far too long a lookback": ("lookback must be at most", edited(members=[TINY | {"lookback": 10**15}] * 2)),
+    "a linear skip of a terabyte": (
+        "weight members.0.skip_weight has not",
+        edited(members=[TINY | {"lookback": 10**7, "skip": "linear"}] * 2, shape={"horizon": 10**5}),
+    ),
+    "other sizes": ("has not the shape", edited(members=[TINY | {"hidden_units": 4000}] * 2)),
+    "other shape": ("has not the shape", edited(shape={"horizon": 4})),
+    "shape of another kind": ("width", edited(shape={"width": 4})),
+    "shape in words": ("horizon must be a whole number", edited(shape={"horizon": "three"})),
+    "negative shape": ("horizon must be a whole number", edited(shape={"horizon": -3})),
+    "huge shape": ("channels must be a whole number", edited(shape={"channels": 10**18})),
+    "more channels": ("finite numbers|hold 9 numbers|do not fit", edited(shape={"channels": 9})),
+    "no data": ("config.json is damaged", edited(data=None)),
+    "data of another kind": ("something unknown", edited(data={"x": 1})),
+    "columns in numbers": ("must be text", edited(data={"targets": [1]})),
+    "a frequency that is none": ("unknown frequency", edited(data={"calendar": True, "freq": "fortnight"})),
+    "an origin of two columns": ("must hold 1 numbers", edited(data={"origin": [0.0, 1.0]})),
+    "no scale": ("config.json is damaged", edited(scale={})),
+    "an endless scale": ("Infinity is no JSON", edited(scale={"sd": [float("inf")]})),
+    "weights in words": ("finite numbers", edited(weights=["1", "1"])),
+    "nested without end": (
+        "config.json is damaged",
+        lambda folder: ((folder / "config.json").write_text("[" * 100_000), sealed(folder)),
+    ),
+    "a head that names no weight": ("holds other weights", with_head({})),
+    "a head that is a list": ("is damaged", with_head([1])),
+    "weights of another type": ("has not the shape", with_other_type),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
-def test_damaged_model_is_refused_with_one_line(saved: Path, damage: Callable[[Path], Any]) -> None:
+@pytest.mark.parametrize(("says", "damage"), DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_model_is_refused_with_one_line(saved: Path, says: str, damage: Callable[[Path], Any]) -> None:
     damage(saved)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match=says) as caught:
         ForecastModel.load(saved)
     assert "\n" not in str(caught.value)
     assert str(saved) in str(caught.value)
+    assert "run tune again" in str(caught.value)
+
+
+def test_no_memory_is_taken_for_a_model_that_is_refused(saved: Path) -> None:
+    edited(members=[TINY | {"hidden_units": 4096, "layers": 8}] * 2, shape={"horizon": 10**7})(saved)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RunError, match="holds other weights"):
+        ForecastModel.load(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; the weights would take 330 GB
+
+
+def test_save_that_fails_leaves_the_model_that_was_there(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {p.name: p.read_bytes() for p in saved.iterdir()}
+    full = OSError(28, "No space left on device")
+
+    def write(path: Path, content: bytes) -> int:
+        if path.name.startswith(".manifest"):
+            raise full
+        return len(content)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left"):
+        model_of(series_of(daily(wave())), {"hidden_units": 5}).save(saved)
+    assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
 
 
 # ---- predict

@@ -374,3 +374,67 @@ def test_accelerator_is_asked_for_the_loss_once_an_epoch(monkeypatch: pytest.Mon
     monkeypatch.setattr(train.math, "isfinite", lambda x: asked.append(x) or finite(x))
     trainer.run_epoch()
     assert len(asked) == 1
+
+
+# ---- memory
+
+
+def gradients_of(trainer: Trainer, chunk: torch.Tensor, *, halved: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    trainer.model.train()
+    loss = trainer._in_halves(chunk) if halved else trainer._backward(chunk)
+    return loss.detach(), torch.cat([g.flatten() for g in trainer._gradients])
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+@pytest.mark.parametrize("y", [wave(), with_holes(wave(), every=5)], ids=["whole", "holes"])
+@pytest.mark.parametrize("count", [2, 7, 64])
+def test_halves_of_a_batch_add_up_to_the_step_of_the_whole(loss: str, y: np.ndarray, count: int) -> None:
+    one, two = trainer_of(y, loss=loss), trainer_of(y, loss=loss)
+    chunk = one.positions[torch.arange(count)]
+    whole, added = gradients_of(one, chunk, halved=False), gradients_of(two, chunk, halved=True)
+    torch.testing.assert_close(added, whole, rtol=1e-4, atol=1e-6)
+    assert whole[1].abs().max() > 0
+
+
+class Full:
+    """Stands in for `Trainer._loss`: memory suffices for so many windows."""
+
+    def __init__(self, trainer: Trainer, most: int, error: Exception) -> None:
+        self.loss, self.most, self.error = trainer._loss, most, error
+
+    def __call__(self, batch: Any) -> torch.Tensor:
+        if len(batch.target) > self.most:
+            raise self.error
+        return self.loss(batch)
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: type(e).__name__)
+def test_lack_of_memory_halves_the_batch_and_nothing_else(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, short = trainer_of(batch_size=32), trainer_of(batch_size=32)
+    monkeypatch.setattr(short, "_loss", Full(short, 16, error))
+    losses = [(trainer.run_epoch(), trainer.run_epoch()) for trainer in (usual, short)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    torch.testing.assert_close(weights(short), weights(usual), rtol=1e-3, atol=1e-5)
+    assert (usual.halved, short.halved, short.steps) == (False, True, usual.steps)
+
+
+def test_memory_that_does_not_suffice_for_half_a_batch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of(batch_size=32)
+    monkeypatch.setattr(trainer, "_loss", Full(trainer, 15, MemoryError("none left")))
+    with pytest.raises(MemoryError, match="none left"):
+        trainer.run_epoch()
+
+
+def test_other_errors_do_not_halve_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of(batch_size=32)
+    monkeypatch.setattr(trainer, "_loss", Full(trainer, 16, RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        trainer.run_epoch()
+    assert not trainer.halved

@@ -193,7 +193,7 @@ def test_lost_trial_from_the_queue_keeps_what_it_had_not_taken_up() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"a": 1, "b": 2})
     study.ask().suggest_int("a", 0, 9)
-    assert fail_lost(study, study.trials[0], "gone")
+    assert fail_lost(study, study.trials[0], "gone") == "queued"
     assert study.ask({"b": optuna.distributions.IntDistribution(0, 9)}).params == {"b": 2}
     assert study.trials[0].user_attrs["traceback"] == "gone"
 
@@ -288,7 +288,7 @@ def test_script_without_a_main_guard_is_run_once(tmp_path: Path, how: str) -> No
 
 def test_temporary_journal_goes_with_its_storage() -> None:
     storage = temporary_journal()
-    folder = Path(storage._backend._file_path).parent  # type: ignore[attr-defined]
+    folder = Path(storage._backend.path).parent  # type: ignore[attr-defined]
     assert [p.name for p in folder.iterdir()] == ["study.journal"]
     del storage
     gc.collect()

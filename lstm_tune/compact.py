@@ -1,0 +1,95 @@
+"""Long arrays in little text: what the report embeds."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def pack(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
+    """Return numbers (n,) as plotly.js reads them: little-endian bytes in base64; a missing value is NaN.
+
+    Args:
+        values: the numbers.
+        dtype: "f4", which holds the seven digits of forecast.csv, or "i4".
+    """
+    array = np.ascontiguousarray(values, dtype=f"<{dtype}")
+    return {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
+
+
+def unpack(packed: dict[str, str]) -> NDArray[Any]:
+    """Return the numbers (n,) that `pack` was given."""
+    return np.frombuffer(base64.b64decode(packed["bdata"]), dtype=f"<{packed['dtype']}")
+
+
+def plain(values: ArrayLike, digits: int = 6) -> list[float | None]:
+    """Return numbers (n,) as JSON holds them: in so many significant digits, null for what is not finite."""
+    return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64).tolist()]
+
+
+def encode_times(labels: NDArray[np.str_] | list[str]) -> dict[str, Any]:
+    """Return time labels (n,) as runs of equal steps.
+
+    Args:
+        labels: ISO dates or times, or row numbers.
+
+    Returns:
+        dated: whether the numbers are milliseconds since 1970, and not rows. start: the first number.
+        steps: [step, count] for each run of equal steps.
+    """
+    names = np.asarray(labels)
+    dated = not all(_is_whole(str(name)) for name in (names[0], names[-1])) if len(names) else False
+    numbers = names.astype("datetime64[ms]").astype(np.int64) if dated else names.astype(np.int64)
+    steps = np.diff(numbers)
+    edges = np.flatnonzero(np.diff(steps)) + 1
+    firsts = np.concatenate([[0], edges]) if len(steps) else np.array([], dtype=int)
+    counts = np.diff(np.append(firsts, len(steps)))
+    runs = [[int(steps[i]), int(n)] for i, n in zip(firsts.astype(int), counts, strict=True)]
+    return {"dated": dated, "start": int(numbers[0]) if len(numbers) else 0, "steps": runs}
+
+
+def decode_times(encoded: dict[str, Any]) -> NDArray[np.int64]:
+    """Return the numbers (n,) behind encoded times: milliseconds since 1970, or rows."""
+    steps = [np.full(count, step) for step, count in encoded["steps"]]
+    return np.cumsum(np.concatenate([[encoded["start"]], *steps])).astype(np.int64)
+
+
+def _is_whole(text: str) -> bool:
+    return text.lstrip("-").isdigit()
+
+
+def envelope(values: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw a long line (n,) in at most `most` points: the least and the greatest value of each stretch.
+
+    Stretches are equally long, and their two points stand at their start and their middle: such times take no room.
+
+    Returns:
+        Rows and values; all of them where they are few. Missing values are left out of a stretch; where there is
+        nothing else, its points are NaN.
+    """
+    n = len(values)
+    if n <= most:
+        return np.arange(n), values
+    size = -(-n // max(1, most // 2))
+    rows: list[int] = []
+    line: list[float] = []
+    for a in range(0, n, size):
+        piece = values[a : a + size]
+        both = (math.nan, math.nan)
+        if not np.isnan(piece).all():
+            low, high = int(np.nanargmin(piece)), int(np.nanargmax(piece))
+            both = (piece[min(low, high)], piece[max(low, high)])
+        rows += [a, min(a + size // 2, n - 1)] if len(piece) > 1 else [a]
+        line += both[: len(piece)]
+    return np.array(rows), np.array(line)
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most `most` evenly spaced indices of `count`, the first and the last among them."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, max(1, most)).round().astype(np.int64))

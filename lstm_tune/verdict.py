@@ -1,0 +1,156 @@
+"""What a study found, in at most three sentences; and all its findings together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lstm_tune.curves import training_findings
+from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
+from lstm_tune.findings import SEARCH_CODES, Finding, ranked
+from lstm_tune.residuals import forecast_findings, worse_than_baseline
+from lstm_tune.search_findings import Retrain, search_findings
+from lstm_tune.wording import number
+
+# What a finding says of the MSE, as part of a sentence: "…, because {cause}".
+_CAUSES = {
+    "non_stationary_level": "the level of the series wanders",
+    "trend_beyond_training_range": "the trend leads out of the range that was trained on",
+    "train_test_shift": "the test rows differ from the rows that were trained on",
+    "scale_unfit": "the scale of the values does not suit a network",
+    "outliers": "the data hold outliers",
+    "missing_values": "values are missing",
+    "irregular_time": "the time steps are irregular",
+    "constant_series": "the series hardly moves",
+    "too_little_data": "there are few rows to learn from",
+    "seasonality": "there is a season to take into account",
+    "low_signal": "the past values tell little about the next ones",
+    "underfit": "the model does not even fit the rows it was trained on",
+    "overfit": "the model learns its training rows by heart",
+    "learning_rate_too_high": "the learning rate is too high",
+    "learning_rate_too_low": "the learning rate is too low",
+    "too_few_epochs": "training ended too early",
+    "batch_size": "the batch size does not suit the data",
+    "diverged_trials": "many trials diverged",
+    "copies_last_value": "the forecast only follows the last value",
+    "predicts_the_mean": "the forecast is nearly the mean",
+    "missed_seasonality": "a season is left in the errors",
+    "outliers_dominate": "a few rows carry the error",
+    "biased": "the forecasts are off to one side",
+    "validation_overfit": "the winner suits the validation rows alone",
+}
+_LIKE_NOISE = 1.25  # times the noise estimate
+_NO_FAULT = {"seasonality"}  # to know, not to mend
+
+
+def study_findings(
+    trials: Sequence[TrialRecord],
+    scores: Scores,
+    tested: Forecasts,
+    retrain: Retrain,
+    edges: Sequence[tuple[str, str, float]],
+    searched: Sequence[str],
+) -> list[Finding]:
+    """Return what trials, forecasts and search say, the gravest first.
+
+    Args:
+        trials: all that have ended, in the order of their numbers.
+        scores: of the model and the baselines.
+        tested: the test forecasts.
+        retrain: what each seed scored.
+        edges: of the space that the winner lies on.
+        searched: parameters that the space leaves open.
+    """
+    return ranked(
+        [
+            *filter(None, [worse_than_baseline(scores)]),
+            *training_findings(trials, scores),
+            *forecast_findings(tested, scores),
+            *search_findings(trials, scores, retrain, edges, searched),
+        ]
+    )
+
+
+def verdict(record: Mapping[str, Any]) -> str:
+    """Return what `result.json` says, in at most three sentences of plain words.
+
+    The first one compares the test MSE with that of the best forecast that needs no LSTM, the second one names the main
+    causes of what is left of it, the third one says what to do.
+
+    Args:
+        record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` where it is there.
+    """
+    findings = record["findings"]
+    causes = [f for f in findings if f["code"] in _CAUSES and f["severity"] != "info" and f["code"] not in _NO_FAULT]
+    return " ".join([_comparison(record), _because(causes, record), _next(causes, findings)]).strip()
+
+
+def _comparison(record: Mapping[str, Any]) -> str:
+    """Say how the model does beside the best baseline, and how sure that is."""
+    test, baselines = record["test"], record["baselines"]
+    single = not isinstance(test["mse"], Mapping)
+    own = test["mse"] if single else test["mse_scaled"]
+    what = f"The {'' if single else 'scaled '}test MSE of {number(own)}"
+    name = min(baselines, key=lambda n: baselines[n]["test_mse_scaled"], default=None)
+    skill = None if name is None else record["skill"].get(name)
+    if name is None:
+        return f"{what} has no baseline to compare with."
+    if skill is None:
+        return f"{what} is above that of {BASELINE_NAMES.get(name, name)}, which makes no error at all."
+    other = baselines[name]["test_mse" if single else "test_mse_scaled"]
+    against = f"that of {BASELINE_NAMES.get(name, name)} ({number(other)}), the best forecast without an LSTM"
+    if abs(skill) < 0.005:
+        return f"{what} is level with {against}."
+    size = (
+        f"{skill:.0%} below"
+        if skill > 0
+        else f"{-skill:.0%} above"
+        if skill > -1
+        else f"{1 - skill:.1f} times"
+        if skill > -99
+        else "over 100 times"
+    )
+    low, high = _interval(record, name)
+    if math.isnan(low):
+        sure = "on too few windows to tell whether by chance"
+    elif low > 0 or high < 0:
+        sure = "by more than chance explains"
+    else:
+        sure = "though that may be chance"
+    return f"{what} is {size} {against}, {sure}."
+
+
+def _interval(record: Mapping[str, Any], name: str) -> tuple[float, float]:
+    low, high = (record.get("skill_ci95") or {}).get(name) or (None, None)
+    return (math.nan, math.nan) if low is None or high is None else (low, high)
+
+
+def _because(causes: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+    grave = [f for f in causes if f["severity"] == "high"] or list(causes)
+    if not grave:
+        beaten = any(f["code"] == "worse_than_baseline" for f in record["findings"])
+        if beaten:
+            return "Nothing else looks wrong in data, training or forecasts."
+        fit, noise = (record.get("in_sample", {}).get(key) for key in ("mse_scaled", "noise_estimate"))
+        noisy = fit is not None and noise is not None and fit <= _LIKE_NOISE * noise
+        rest = ": what is left is about as much as similar windows differ by" if noisy else ""
+        return f"Nothing looks wrong in data, training or forecasts{rest}."
+    named = [_CAUSES[f["code"]] for f in grave[:3]]
+    return f"What keeps it up: {_joined(named)}."
+
+
+def _next(causes: Sequence[Mapping[str, Any]], findings: Iterable[Mapping[str, Any]]) -> str:
+    worse = [f for f in findings if f["code"] == "worse_than_baseline"]
+    search = [f for f in findings if f["code"] in SEARCH_CODES and f["code"] in ("more_trials", "stop_now")]
+    chosen = next(iter([*causes, *worse, *search]), None)
+    return "" if chosen is None else f"Next: {_first_sentence(chosen['advice'])}"
+
+
+def _first_sentence(text: str) -> str:
+    sentence = text.split(". ")[0].rstrip(".")
+    return f"{sentence[:1].lower()}{sentence[1:]}."
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])}, and {parts[-1]}"

@@ -1,0 +1,124 @@
+"""A PostgreSQL server of one's own: in a temporary folder, on a free port, by a user without rights."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+USER, PASSWORD = "tuner", "s3cr@t/word"
+QUOTED = "s3cr%40t%2Fword"
+
+
+def binaries() -> Path | None:
+    """The folder of the server's programs, where there is one."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
+
+
+def why_not() -> str | None:
+    """What is missing; None: nothing."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        return f"psycopg: {error}"
+    if binaries() is None:
+        return "no PostgreSQL server is installed"
+    if os.getuid() == 0 and _servant() is None:
+        return "PostgreSQL refuses root, and there is no other user"
+    return None
+
+
+def _servant() -> pwd.struct_passwd | None:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
+
+
+class Server:
+    """Runs from `with` to its end; asks for a password over TCP."""
+
+    def __enter__(self) -> Server:
+        folder = binaries()
+        assert folder is not None
+        self._programs = folder
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        servant = _servant() if os.getuid() == 0 else None
+        self._as = {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []} if servant else {}
+        if servant:
+            os.chown(self.folder, servant.pw_uid, servant.pw_gid)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD, encoding="utf-8")
+        secret.chmod(0o644)
+        try:
+            self._run(
+                *("initdb", "-D", str(self.folder / "data"), "-U", USER, "--pwfile", str(secret), "--no-sync"),
+                *("--auth-host=scram-sha-256", "--auth-local=trust", "--encoding=UTF8", "--locale=C"),
+            )
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{USER}:{QUOTED}@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        # Without fsync: what a crash of the server alone (not of the machine) leaves is complete all the same.
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
+        self._ctl("start", "-o", options, "-l", str(self.folder / "log"))
+
+    def stop(self, mode: str = "fast") -> None:
+        """End the server: "fast" ends all connections, "immediate" is a crash."""
+        self._ctl("stop", "-m", mode, check=False)
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        """Run a statement as the server's own user."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _ctl(self, *arguments: str, check: bool = True) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *arguments, check=check)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        said = self.folder / f"{program}.txt"
+        with open(said, "wb") as out:
+            code = subprocess.run(
+                [str(self._programs / program), *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                **self._as,  # type: ignore[call-overload]
+            ).returncode
+        if check and code:
+            log = self.folder / "log"
+            raise RuntimeError(f"{program}: {said.read_text()} {log.read_text() if log.exists() else ''}")

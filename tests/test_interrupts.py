@@ -1,0 +1,227 @@
+"""Ctrl-C and SIGTERM: what is kept, what is written, and how the command ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from support import TINY, daily, wave
+
+import lstm_tune
+from lstm_tune.interrupts import Stopped, held, watched
+from lstm_tune.progress import Silent
+from lstm_tune.storage import open_storage
+from lstm_tune.study import spent
+from lstm_tune.train import EpochStats
+
+FILES = {"result.json", "trials.csv", "forecast.csv", "model", "study.journal"}
+SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
+
+
+def ctrl_c(signum: int = signal.SIGINT) -> None:
+    os.kill(os.getpid(), signum)
+
+
+def tune(**options: Any) -> Any:
+    given = {"target": "y", "space": SPACE, "n_trials": 6, "folds": 1, "sampler": "random", "pruner": "none"}
+    return lstm_tune.tune(daily(wave(200)), **(given | options))
+
+
+def stored(folder: Path) -> Any:
+    import optuna
+
+    return optuna.load_study(study_name=None, storage=open_storage(folder / "study.journal"))
+
+
+# ---- the signals
+
+
+def hold(signals: int, done: list[str]) -> None:
+    with held():
+        with held():
+            for _ in range(signals):
+                ctrl_c()
+        done.append("to the end")
+
+
+def test_signals_interrupt_at_once_and_inside_held_at_its_end() -> None:
+    done: list[str] = []
+    with watched() as seen:
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+        with pytest.raises(KeyboardInterrupt):
+            hold(1, done)
+        assert done == ["to the end"]
+        assert (seen.times, seen.in_haste, seen.exit_status) == (2, True, 130)
+
+
+def test_fourth_signal_waits_for_nothing() -> None:
+    done: list[str] = []
+    with watched() as seen, pytest.raises(KeyboardInterrupt):
+        hold(4, done)
+    assert (seen.times, done) == (4, [])
+
+
+def test_termination_is_an_interruption_in_haste() -> None:
+    with watched() as seen, pytest.raises(KeyboardInterrupt):
+        ctrl_c(signal.SIGTERM)
+    assert (seen.in_haste, seen.exit_status) == (True, 143)
+
+
+def test_handlers_are_put_back_and_those_of_others_left_alone() -> None:
+    def own(*args: Any) -> None:
+        """Do nothing."""
+
+    usual = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with watched():
+            assert signal.getsignal(signal.SIGTERM) is own
+            assert signal.getsignal(signal.SIGINT) is not usual
+        assert signal.getsignal(signal.SIGINT) is usual
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_watching_in_another_thread_changes_nothing() -> None:
+    found = []
+
+    def watch() -> None:
+        with watched() as seen:
+            found.append(seen.times)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert found == [0]
+
+
+# ---- from Python
+
+
+class At(Silent):
+    """Sends a signal at the nth of an event."""
+
+    def __init__(self, event: str, *at: int, signum: int = signal.SIGINT) -> None:
+        self.event, self.at, self.signum, self.count = event, at, signum, 0
+        self.notes: list[str] = []
+
+    def hit(self, event: str) -> None:
+        if event == self.event:
+            self.count += 1
+            if self.count in self.at:
+                ctrl_c(self.signum)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        self.hit("epoch")
+
+    def retrain(self, done: int, asked: int) -> None:
+        self.hit("retrain")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_keeps_the_trials_retrains_the_best_and_writes_everything(tmp_path: Path, workers: int) -> None:
+    at = At("epoch", 8)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tune(out=tmp_path, progress=at, workers=workers, retrain_seeds=2)
+    assert isinstance(caught.value, Stopped)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert {p.name for p in tmp_path.iterdir()} == FILES
+    assert result["study"]["interrupted"] is True
+    assert result["study"]["states"]["RUNNING"] == 0
+    assert result["study"]["states"]["COMPLETE"] < 6
+    assert (result["retrain"]["rows"], len(result["retrain"]["seeds"])) == ("train+val", 2)
+    assert caught.value.result.test.mse == result["test"]["mse"]
+    assert "the best so far is retrained" in at.notes[-1]
+    resumed = tune(out=tmp_path, resume=True, workers=workers)
+    assert spent(resumed.study) == 6
+    assert resumed.record["study"]["interrupted"] is False
+
+
+def test_ctrl_c_in_the_retrain_skips_the_rest_of_it(tmp_path: Path) -> None:
+    with pytest.raises(Stopped) as caught:
+        tune(out=tmp_path, n_trials=2, progress=At("retrain", 1))
+    assert caught.value.result.record["retrain"]["rows"] == "train"
+    assert {p.name for p in tmp_path.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_termination_skips_the_retrain(tmp_path: Path, workers: int) -> None:
+    at = At("epoch", 8, signum=signal.SIGTERM)
+    with pytest.raises(Stopped) as caught:
+        tune(out=tmp_path, progress=at, workers=workers)
+    assert caught.value.exit_status == 143
+    if workers == 1:  # the weights of the best trial are at hand
+        assert caught.value.result.record["retrain"]["rows"] == "train"
+        assert {p.name for p in tmp_path.iterdir()} == FILES
+    else:
+        assert caught.value.result is None
+        assert {p.name for p in tmp_path.iterdir()} == {"study.journal", "trials.csv"}
+    assert not stored(tmp_path).get_trials(states=(TrialState.RUNNING,))
+
+
+def test_ctrl_c_before_any_trial_is_complete_leaves_no_result(tmp_path: Path) -> None:
+    with pytest.raises(Stopped) as caught:
+        tune(out=tmp_path, progress=At("epoch", 1))
+    assert caught.value.result is None
+    study = stored(tmp_path)
+    assert [t.state for t in study.trials if t.state is not TrialState.WAITING] == [TrialState.FAIL]
+    assert spent(study) == 0
+
+
+# ---- the command
+
+
+def start(folder: Path, *options: str, epochs: int = 3) -> subprocess.Popen[str]:
+    daily(wave(200)).to_csv(folder / "data.csv", index=False)
+    space = f"lookback = {{ low = 4, high = 40 }}\nepochs = {epochs}\npatience = {epochs}\nhidden_units = 4\n"
+    (folder / "space.toml").write_text(space)
+    command = [sys.executable, "-m", "lstm_tune", "tune", "data.csv", "--space", "space.toml", "--target", "y"]
+    return subprocess.Popen(
+        [*command, "--trials", "500", "--folds", "1", "--retrain-seeds", "1", "--quiet", "--out", "run", *options],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C goes to all processes of the terminal
+    )
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, completed: int) -> None:
+    """Wait until so many trials are complete."""
+    journal = folder / "run" / "study.journal"
+    while process.poll() is None and not (journal.exists() and journal.read_text().count('"best_epoch"') > completed):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("signum", "everyone", "status"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)], ids=["ctrl-c", "term"]
+)
+def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
+    tmp_path: Path, signum: int, everyone: bool, status: int
+) -> None:
+    process = start(tmp_path, "--workers", "2" if everyone else "1")
+    wait_for(process, tmp_path, 3)
+    (os.killpg if everyone else os.kill)(process.pid, signum)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (status, ""), err
+    assert err.count("\n") == 1
+    assert err.rstrip().endswith("--resume")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["study"]["interrupted"] is True
+    assert result["study"]["states"]["RUNNING"] == 0
+    assert result["retrain"]["rows"] == ("train+val" if everyone else "train")

@@ -1,0 +1,101 @@
+"""What names a storage, and what of it is shown."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from lstm_tune import api, cli
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.storage import check_storage, open_storage
+from lstm_tune.urls import mask_argument, mask_password, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql+psycopg://me:secret@host:5432/db?x=1", "postgresql+psycopg://me:***@host:5432/db?x=1"),
+        ("postgresql://me:se%40cr%2Fet@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:s/e:c@r@e?t@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
+        ("postgresql://me@host/db?password=secret", "postgresql://me@host/db?password=***"),
+        ("postgresql:///db?user=a&sslpassword=secret&z=1", "postgresql:///db?user=a&sslpassword=***&z=1"),
+        ("mysql://me@host/db?PASSWD=secret", "mysql://me@host/db?PASSWD=***"),
+        ("postgresql://me:secret@host/db?password=other", "postgresql://me:***@host/db?password=***"),
+        ("postgresql://me:sec\nret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:///study.db", "sqlite:///study.db"),
+        ("runs/a:b@c/study.journal", "runs/a:b@c/study.journal"),
+    ],
+)
+def test_passwords_of_urls_are_masked(url: str, shown: str) -> None:
+    assert mask_password(url) == shown
+    assert mask_argument(url) == shown
+    assert mask_argument(f"--storage={url}") == f"--storage={shown}"
+    text = without_secrets(f"cannot open {url}: no", url)
+    assert text == f"cannot open {shown}: no"
+    assert "secret" not in text
+
+
+def test_passwords_are_taken_out_of_errors_in_every_form() -> None:
+    url = "postgresql://me:s%40crit@host/db?password=t%2Bo+p"
+    said = "no: s%40crit, s@crit, t%2Bo+p, t+o p"
+    assert without_secrets(said, url) == "no: ***, ***, ***, ***"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:s3crit@host:port/db", "s3crit://x:s3crit@", "nothing://me:s3crit@host/db", "://me:s3crit@h"],
+)
+def test_an_unusable_url_is_one_line_without_its_password(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), pytest.raises(StudyError, match="cannot open the storage") as raised:
+        open_storage(url)
+    assert "\n" not in str(raised.value)
+    assert "s3crit@" not in str(raised.value) + caplog.text
+
+
+def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("lstm_tune.database.find_spec", lambda name: None)
+    with pytest.raises(StudyError, match=r'driver of postgresql is missing; pip install "lstm-tune\[postgres\]"$'):
+        open_storage("postgresql://me:pw@localhost/db")
+
+
+@pytest.mark.parametrize("word", ["postgres", "study", "study.db", "redis", ""])
+def test_a_word_that_is_neither_url_nor_journal_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match=r"storage must be a URL such as .* or a journal file .* but is"):
+        check_storage(word)
+    with pytest.raises(UsageError, match="storage must be a URL"):
+        api.tune([1.0, 2.0], storage=word)
+
+
+def test_journals_urls_and_files_that_are_there_are_taken(tmp_path: Path) -> None:
+    there = tmp_path / "study"
+    there.touch()
+    for storage in ("a.journal", "a.log", str(there), "sqlite:///x.db", None, optuna.storages.InMemoryStorage()):
+        check_storage(storage)
+
+
+@pytest.mark.parametrize("form", [["--storage", "{}"], ["--storage={}"]])
+def test_the_line_to_resume_shows_no_password(
+    form: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "tune", stopped)
+    option = [part.format("postgresql://me:s3crit@host/db") for part in form]
+    monkeypatch.setattr(sys, "argv", ["lstm-tune", "tune", "example:nile", *option])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert ended.value.code == 130
+    assert "s3crit" not in said.out + said.err
+    assert "postgresql://me:***@host/db" in said.err
