@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_tune.api import load, tune
     from lstm_tune.config import Config
-    from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
+    from lstm_tune.diagnosis import diagnose
+    from lstm_tune.errors import DataError, LstmTuneError, RunError, StudyError, UsageError
     from lstm_tune.forecaster import ForecastModel
     from lstm_tune.objective import Objective
     from lstm_tune.result import Result
@@ -21,9 +22,9 @@ __all__ = [
     "Objective",
     "Result",
     "RunError",
-    "SpaceError",
     "StudyError",
     "UsageError",
+    "diagnose",
     "load",
     "tune",
 ]
@@ -31,16 +32,18 @@ __all__ = [
 _HOMES = {
     "tune": "api",
     "load": "api",
+    "diagnose": "diagnosis",
     "Config": "config",
     "ForecastModel": "forecaster",
     "Objective": "objective",
     "Result": "result",
+    "SpaceError": "errors",  # a UsageError: the public names are twelve
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `import lstm_tune` loads no torch."""
-    if name not in __all__:
+    if name not in __all__ and name not in _HOMES:
         raise AttributeError(f"module 'lstm_tune' has no attribute {name!r}")
     return getattr(import_module(f"lstm_tune.{_HOMES.get(name, 'errors')}"), name)
 

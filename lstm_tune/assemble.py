@@ -195,15 +195,20 @@ def _check_columns(columns: Sequence[Floats], roles: Roles) -> None:
         if np.isnan(low):
             raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
         if len(values) < 2:
-            raise DataError(f"column {name!r} has 1 row; at least 2 are needed")
+            raise DataError(f"column {name!r} has 1 row; at least 2 are needed", code="too_little_data")
         if name in roles.targets and low == high:
             count = len(values) - int(np.isnan(values).sum())
-            raise DataError(f"column {name!r} is {low:g} in all {count} values; choose a target that varies")
+            raise DataError(
+                f"column {name!r} is {low:g} in all {count} values; choose a target that varies", code="constant_series"
+            )
 
 
 def _check_resolved(values: NDArray[np.float32], there: Bools, name: str) -> None:
     if values.min(where=there, initial=np.inf) == values.max(where=there, initial=-np.inf):
-        raise DataError(f"column {name!r} varies less than float32 can hold; rescale it, such as to smaller units")
+        raise DataError(
+            f"column {name!r} varies less than float32 can hold; rescale it, such as to smaller units",
+            code="scale_unfit",
+        )
 
 
 def _sort(rows: Rows, repairs: Repairs) -> Rows:
@@ -250,7 +255,8 @@ def _drop_duplicates(rows: Rows, roles: Roles, time_name: str, repairs: Repairs)
         remedy = "drop them" if roles.id else "drop them or pass --id"
         raise DataError(
             f"column {time_name!r} has {clashes} duplicate time stamps (first {stamp}) "
-            f"with different values of {name!r}; {remedy}"
+            f"with different values of {name!r}; {remedy}",
+            code="irregular_time",
         )
     said = f" ({clashes:,} of them with other values: the first was kept)" if clashes else ""
     repairs.count("duplicates", len(again), "{n} rows that repeat a time stamp were dropped" + said)
@@ -334,7 +340,8 @@ def _to_float32(values: Floats, name: str, into: NDArray[np.float32], origin: fl
             largest = max(float(centred.max()), -float(centred.min()))
             if largest > float(np.finfo(np.float32).max):
                 raise DataError(
-                    f"column {name!r} reaches {largest:.3g}, above what float32 holds (3.4e+38); rescale it"
+                    f"column {name!r} reaches {largest:.3g}, above what float32 holds (3.4e+38); rescale it",
+                    code="scale_unfit",
                 )
             into[a:b] = centred
 

@@ -167,6 +167,34 @@ def tune(
 
 
 @app.command()
+def diagnose(
+    data: Annotated[str, _DATA],
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="COL", help="Column to forecast; may be repeated.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COL", help="Time column; found where it is obvious.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")
+    ] = None,
+    horizon: Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")] = 1,
+    split: Annotated[
+        str, typer.Option(metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
+    ] = "0.7,0.1,0.2",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Say what in the data makes an LSTM's MSE high, in seconds, without training one."""
+    from lstm_tune.diagnosis import diagnose as look
+    from lstm_tune.diagnosis_screen import show_diagnosis
+    from lstm_tune.split import parse_split
+
+    found = look(data, target=target or None, horizon=horizon, time=time, id=id, split=parse_split(split)).to_dict()
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, allow_nan=False))
+    else:
+        show_diagnosis(_console(), found)
+
+
+@app.command()
 def predict(
     run: Annotated[Path, _RUN],
     data: Annotated[str, _DATA],

@@ -28,9 +28,17 @@ class SpaceError(UsageError):
 
 
 class DataError(LstmTuneError):
-    """The data cannot be used as they are."""
+    """The data cannot be used as they are.
+
+    Attributes:
+        code: of the finding that this is, where `diagnose` can tell it instead.
+    """
 
     exit_status = 2
+
+    def __init__(self, *args: object, code: str | None = None) -> None:
+        super().__init__(*args)
+        self.code = code
 
 
 class RunError(LstmTuneError):

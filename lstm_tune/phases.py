@@ -17,6 +17,7 @@ from lstm_tune import details, record
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
+from lstm_tune.diagnosis import data_findings
 from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import StudyError
 from lstm_tune.evaluate import Forecaster, bootstrap_interval, score
@@ -272,7 +273,7 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     fit = fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale)
     findings = ranked(
         [
-            # What `diagnose` finds in the data comes first here.
+            *data_findings(series, parts, task),
             *study_findings(
                 ended(study),
                 Scores(

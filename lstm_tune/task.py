@@ -116,7 +116,8 @@ def build_task(
         if not len(positions):
             raise DataError(
                 f"the rows to validate on hold no window of {horizon} observed targets; "
-                f"use more rows, a shorter --horizon or another --split"
+                f"use more rows, a shorter --horizon or another --split",
+                code="too_little_data",
             )
         trainable = windows.positions(segment.fit, 0, reach_back=False)
         samples = samples_per_epoch(len(trainable), epoch_samples)
@@ -160,7 +161,8 @@ def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, peri
     if shortest < reserve + 2:
         raise DataError(
             f"{shortest} rows to train on are too few for a horizon of {horizon}; "
-            f"use more rows, a shorter --horizon or another --split"
+            f"use more rows, a shorter --horizon or another --split",
+            code="too_little_data",
         )
     max_lookback = max(1, (shortest - reserve) // 2)
     positive = not any(data.origin) and all(

@@ -55,6 +55,12 @@ ORDER = [
     "baselines",
     "train",
     "task",
+    "dependence",
+    "stationarity",
+    "noise",
+    "symptoms",
+    "diagnosis",
+    "diagnosis_screen",
     "objective",
     "precision",
     "ensemble",
@@ -118,6 +124,11 @@ TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
     "screen",
     "cli",
     "__init__",
+    "dependence",
+    "stationarity",
+    "noise",
+    "symptoms",
+    "diagnosis_screen",
 }
 
 
@@ -199,9 +210,9 @@ def test_public_names_are_pinned() -> None:
         "Objective",
         "Result",
         "RunError",
-        "SpaceError",
         "StudyError",
         "UsageError",
+        "diagnose",
         "load",
         "tune",
     ]

@@ -20,6 +20,12 @@ def windows(y: np.ndarray, lookback: int, horizon: int) -> tuple[torch.Tensor, t
     return torch.from_numpy(x), torch.from_numpy(target)
 
 
+def test_line_without_noise_is_fitted() -> None:
+    x, y = windows(0.01 * np.arange(700), 233, 1)
+    weight, bias = fit_ridge([moments(x[p], y[p]) for p in torch.tensor_split(torch.arange(len(x)), 5)])
+    assert (x.float() @ weight.T + bias).numpy() == pytest.approx(y.numpy(), abs=1e-3)
+
+
 @pytest.mark.parametrize("alpha", [1e-5, 1e-2, 1.0, 100.0])
 @pytest.mark.parametrize("blocks", [1, 5])
 def test_coefficients_agree_with_scikit_learn(monkeypatch: pytest.MonkeyPatch, alpha: float, blocks: int) -> None:

@@ -1,0 +1,118 @@
+"""Findings and scores as `diagnose` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lstm_tune.names import printable
+
+MOST_FINDINGS = 7
+_STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
+_NAMES = {
+    "persistence": "the last value (persistence)",
+    "seasonal_naive": "the last season (seasonal naive)",
+    "ridge": "ridge regression",
+    "train_mean": "the mean of the train rows",
+}
+
+
+def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
+    """Print what `diagnose` found: the data in a line, the findings, the scores without an LSTM, what an MSE means."""
+    console.print()
+    _show_data(console, diagnosis["data"])
+    findings = diagnosis["findings"]
+    if diagnosis["healthy"]:
+        console.print(Text("Nothing is wrong with these data.", style="bold green"))
+    show_findings(console, findings)
+    if diagnosis["baselines"]:
+        _show_scores(console, diagnosis["baselines"], diagnosis["data"]["period"])
+    lines = Table.grid(padding=(0, 1, 0, 0))
+    for sentence in diagnosis["meaning"]:
+        lines.add_row(Text("·", style="dim"), Text(sentence))
+    method = diagnosis["scale"].get("noise_floor_method")
+    if method:
+        lines.add_row("", Text(f"Method of the estimate: {method}.", style="dim"))
+    if diagnosis["meaning"]:
+        console.print(lines)
+
+
+def show_findings(console: Console, findings: Sequence[Mapping[str, Any]], most: int = MOST_FINDINGS) -> None:
+    """Print findings, each with its severity and code, what it says, what to do, and the numbers behind it."""
+    if not findings:
+        return
+    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings[:most]:
+        style = _STYLES[finding["severity"]]
+        table.add_row(Text(finding["severity"].upper(), style=style), Text(finding["code"], style="bold"))
+        table.add_row("", Text(printable(finding["says"])))
+        table.add_row("", Text.assemble(("→ ", style), printable(finding["advice"])))
+        numbers = _evidence(finding["evidence"])
+        if numbers:
+            table.add_row("", Text(numbers, style="dim"))
+        table.add_row("", "")
+    console.print()
+    console.print(table)
+    if len(findings) > most:
+        console.print(Text(f"and {len(findings) - most} more, less grave: --json shows all", style="dim"))
+
+
+def _show_data(console: Console, data: Mapping[str, Any]) -> None:
+    targets = data.get("target")
+    if not targets:
+        return
+    what = printable(targets[0]) if len(targets) == 1 else f"{len(targets)} columns"
+    many = f", {data['series']} series" if data["series"] > 1 else ""
+    parts = data.get("split")
+    rows = f"{data['rows']:,} rows{many}"
+    if data["freq"]:
+        rows += f", every {data['freq']}"
+    ahead = "1 row ahead" if data["horizon"] == 1 else f"{data['horizon']} rows ahead"
+    console.print(Text.assemble((f"{what}, {ahead}", "bold"), (f"  {printable(data['path'])}: {rows}", "dim")))
+    if parts:
+        names = {"train": "train", "val": "validation", "test": "test"}
+        said = "; ".join(
+            f"{names[k]} {p['rows']:,} ({p['start']} to {p['end']})" if data["freq"] else f"{names[k]} {p['rows']:,}"
+            for k, p in parts.items()
+        )
+        console.print(Text(said, style="dim"))
+    looked = data.get("series_looked_at", 1)
+    if looked < data["series"] * len(targets):
+        console.print(
+            Text(f"{looked} of {data['series'] * len(targets)} series were looked at one by one", style="dim")
+        )
+
+
+def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], period: int | None) -> None:
+    single = not isinstance(next(iter(baselines.values()))["test_mse"], Mapping)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("forecast without an LSTM")
+    for column in (["test MSE"] if single else []) + ["scaled", "validation, scaled"]:
+        table.add_column(column, justify="right")
+    for name, scores in baselines.items():
+        own = [_number(scores["test_mse"])] if single else []
+        label = (
+            "the last season (none found: the last value)" if name == "seasonal_naive" and not period else _NAMES[name]
+        )
+        table.add_row(label, *own, _number(scores["test_mse_scaled"]), _number(scores["val_mse_scaled"]))
+    console.print(table)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    shown = {k: v for k, v in evidence.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return "  ".join(f"{k} {_number(v)}" for k, v in shown.items())
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.3g}"
+    return f"{float(f'{value:.4g}'):,.10g}"
