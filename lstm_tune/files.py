@@ -93,7 +93,7 @@ def parse_json(content: bytes, path: Path, schema: int) -> dict[str, Any]:
         raise RunError(f"{path} is damaged: it must hold a JSON object; {_REMEDY}")
     if value.get("schema") != schema:
         raise RunError(
-            f"{path} has schema {str(value.get('schema'))[:40]!r}, but this version reads schema {schema}; "
+            f"{path} has schema {json.dumps(value.get('schema'))[:40]}, but this version reads schema {schema}; "
             f"run tune again"
         )
     return value

@@ -16,9 +16,9 @@ def _one_thread() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def short_epochs() -> Iterator[None]:
-    """Epochs of 128 windows instead of 2,048."""
+    """Epochs of 128 windows instead of 2,048, in the modules that ask for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "MIN_SAMPLES_PER_EPOCH", 128)
         yield

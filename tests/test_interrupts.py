@@ -23,7 +23,7 @@ from lstm_tune.storage import open_storage
 from lstm_tune.study import spent
 from lstm_tune.train import EpochStats
 
-FILES = {"result.json", "trials.csv", "forecast.csv", "model", "study.journal"}
+FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}
 SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
 
 
