@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from lstm_tune.config import Config
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
 from lstm_tune.findings import SEARCH_CODES, Finding, ranked
@@ -70,6 +72,38 @@ def study_findings(
             *search_findings(trials, scores, retrain, edges, searched),
         ]
     )
+
+
+def in_view_of(finding: Finding, config: Config) -> Finding:
+    """Return a finding of the data as it stands once a model was chosen: what the model sees to is no fault any more.
+
+    Args:
+        finding: of the data.
+        config: of the best trial.
+    """
+    met = _met(finding, config)
+    if met is None:
+        return finding
+    advice = f"Nothing to do: the best trial has {met}."
+    return replace(finding, severity="info", advice=advice)
+
+
+def _met(finding: Finding, config: Config) -> str | None:
+    """Return the parameter by which a configuration meets a finding of the data, with its value; None: by none."""
+    match finding.code:
+        case "non_stationary_level" | "trend_beyond_training_range" | "train_test_shift":
+            names = [name for name in ("difference", "window_norm") if getattr(config, name) != "none"]
+        case "seasonality" if config.lookback >= finding.evidence.get("period", math.inf):
+            names = ["lookback"]
+        case "seasonality":
+            names = [name for name in ("difference", "skip") if getattr(config, name) == "seasonal"]
+        case "outliers":
+            names = ["outlier_clip"] if config.outlier_clip else ["loss"] if config.loss in ("mae", "huber") else []
+        case "scale_unfit":
+            names = ["transform"] if config.transform != "none" else []
+        case _:
+            names = []
+    return f"{names[0]} = {getattr(config, names[0])}" if names else None
 
 
 def verdict(record: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,10 +16,11 @@ from rich.console import Console
 from support import wave
 
 import lstm_tune
+from lstm_tune.config import ARTICLE
 from lstm_tune.findings import CODES, SHOWN, Finding
 from lstm_tune.inspection import Recorder, noise_estimate, stretches
 from lstm_tune.screen import show_result
-from lstm_tune.verdict import verdict
+from lstm_tune.verdict import in_view_of, verdict
 
 PLAIN: dict[str, Any] = {
     "lookback": 12,
@@ -297,7 +299,7 @@ def test_verdict_and_findings_close_the_output(width: int) -> None:
     record = found("season", learning_rate=1e-6)
     text = shown(record, width)
     flat = " ".join(text.split())
-    assert flat.index("Best parameters") < flat.index("Verdict") < flat.index("Findings") < flat.index("Written to")
+    assert flat.index("Best parameters") < flat.index("Verdict") < flat.index("Written to")
     assert record["verdict"] in flat
     for finding in record["findings"][:SHOWN]:
         assert finding["code"] in flat
@@ -309,7 +311,7 @@ def test_no_more_than_seven_findings_are_shown() -> None:
     record["findings"] = record["findings"][:1] * 9
     text = shown(record, 120)
     assert text.count(record["findings"][0]["code"]) == SHOWN
-    assert "and 2 more in result.json" in text
+    assert "and 2 more, less grave, in result.json" in text
 
 
 def test_colours_are_off_where_they_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,3 +327,31 @@ def test_names_in_square_brackets_are_shown_as_they_are() -> None:
     record = copy.deepcopy(found("season"))
     record["findings"][0]["says"] = "Column [bold]x[/bold] is odd."
     assert "[bold]x[/bold]" in shown(record, 120)
+
+
+SHIFT = Finding(
+    code="train_test_shift", severity="high", evidence={"mean_shift_in_sd": 2.0}, says="It moved.", advice="Differ."
+)
+SEASON = Finding(code="seasonality", severity="info", evidence={"period": 24}, says="Daily.", advice="Look back.")
+
+
+@pytest.mark.parametrize(
+    ("finding", "params", "met"),
+    [
+        (SHIFT, {}, None),
+        (SHIFT, {"window_norm": "last"}, "window_norm = last"),
+        (SHIFT, {"difference": "first"}, "difference = first"),
+        (SEASON, {"lookback": 23}, None),
+        (SEASON, {"lookback": 24}, "lookback = 24"),
+        (SEASON, {"lookback": 8, "skip": "seasonal"}, "skip = seasonal"),
+    ],
+)
+def test_what_the_best_trial_sees_to_is_no_fault_of_the_data_any_more(
+    finding: Finding, params: dict[str, Any], met: str | None
+) -> None:
+    seen = in_view_of(finding, replace(ARTICLE, **params))
+    if met is None:
+        assert seen == finding
+    else:
+        assert (seen.code, seen.severity, seen.says) == (finding.code, "info", finding.says)
+        assert seen.advice == f"Nothing to do: the best trial has {met}."
