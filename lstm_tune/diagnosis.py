@@ -312,7 +312,7 @@ def too_little_data(parts: Split, task: Task) -> Symptom | None:
             f"At {horizon} row{'s' if horizon > 1 else ''} ahead {rows} hold {train / horizon:.0f} windows that do not "
             f"overlap and the validation rows {judged:.0f}, so the choice among trials is partly luck."
         )
-        advice = "--folds 3 or more, a larger validation part (--split), a shorter --horizon"
+        advice = "more --folds, a larger validation part (--split), a shorter --horizon"
     return Symptom(
         severity="high" if grave else "warn", weight=1 / max(1, few), evidence=evidence, says=says, advice=advice
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-METHOD = "the least cross-validated MSE of ridge regressions on past values, or of a forecast below on validation rows"
+METHOD = "the least cross-validated MSE of ridge regressions on past values, or of a baseline on validation rows"
 METHOD_NEIGHBOURS = METHOD + ", and of what followed the most similar past (nearest neighbours)"
 
 _NEWEST = 6_000  # rows that are fitted to, at most

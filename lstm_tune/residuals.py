@@ -366,8 +366,8 @@ def outliers_dominate(tested: Forecasts) -> Finding | None:
         evidence={"rows": few, "of_rows": len(error), "share": plain(share, 3), "worst": named},
         says=f"{share:.0%} of the squared error comes from {'one' if few == 1 else few} of {len(error):,} test rows "
         f"({'' if few == len(named) else 'among them '}{', '.join(named)}).",
-        advice="Look at these rows: leave empty what is an error in the data, give what was known beforehand (such as "
-        "holidays) as --future, and search loss = huber and outlier_clip = 5.",
+        advice="Look at the worst rows: leave empty what is an error in the data, give what was known beforehand (such "
+        "as holidays) as --future, and search loss = huber and outlier_clip = 5.",
     )
 
 

@@ -91,7 +91,8 @@ def winner_within_seed_noise(trials: Sequence[TrialRecord], retrain: Retrain) ->
         evidence={"winner": best.number, "as_good": numbers[:10], "count": len(rivals), "seed_sd": plain(noise, 3)},
         says=f"Trial {best.number} won by chance as much as by merit: {named} {'is' if len(rivals) == 1 else 'are'} as "
         f"good ({how}).",
-        advice="Average several trials: --retrain-seeds 3; a higher --folds tells them better apart."
+        advice="Average several trials (--retrain-seeds 3, and a --timeout that leaves time for it); a higher --folds "
+        "tells them better apart."
         if alone
         else "Read little into the winner's exact parameters; the saved model averages the best trials.",
     )
@@ -147,7 +148,7 @@ def validation_overfit(scores: Scores) -> Finding | None:
         },
         says=f"The test MSE is {ratio:.1f} times the winner's validation MSE, that of the baselines at most "
         f"{max(harder):.1f} times theirs: the winner fits the validation rows too well.",
-        advice="Judge trials on more blocks (--folds 3 or more) or more validation rows (--split).",
+        advice="Judge trials on more blocks (--folds) or more validation rows (--split).",
     )
 
 
@@ -171,7 +172,7 @@ def space_edge(trials: Sequence[TrialRecord], edges: Sequence[tuple[str, str, fl
             "better_near_bound": {name: plain(pull, 3) for name, pull in pulls.items() if math.isfinite(pull)},
         },
         says=f"The best value of {_counted(len(edges), 'parameter')} lies on a bound of the search space: {listed}.",
-        advice=f"Let the space reach further: {wider} (in a copy of what lstm-tune spaces show default prints).",
+        advice=f"Let the space reach further: {wider} (lstm-tune spaces show NAME prints a space to copy and change).",
     )
 
 

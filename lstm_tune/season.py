@@ -22,6 +22,7 @@ _CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
 _MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
 _MIN_CYCLES = 3
 _CLEAR = 0.6  # of the clearest peak
+_FAR = 2.0  # interquartile ranges
 _TIE = 1.5  # a longer period must be clearly better than a shorter one
 
 
@@ -68,7 +69,7 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     max_lag = min(shortest // _MIN_CYCLES, 10_000)
     if max_lag < 3:
         return None
-    acf = np.median([_autocorrelation(np.diff(_clip(p)), max_lag) for p in pieces], axis=0)
+    acf = np.median([_autocorrelation(_tame(np.diff(_clip(p))), max_lag) for p in pieces], axis=0)
     # What the autocorrelation of differenced noise scatters by; the largest of many lags scatters further.
     scatter = 1.25 / np.sqrt(shortest - np.arange(max_lag + 1))
     threshold = np.maximum(0.1, scatter * (1.5 + np.sqrt(2 * np.log(max_lag))))
@@ -93,6 +94,16 @@ def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(x, low, high)
 
 
+def _tame(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut steps more than two interquartile ranges outside the quartiles, so that a few spikes cannot hide a season.
+
+    Of normal steps that is beyond 3.4 standard deviations. Spikes that recur stay, if lower.
+    """
+    low, high = np.quantile(steps, [0.25, 0.75])
+    reach = _FAR * (high - low)
+    return np.clip(steps, low - reach, high + reach) if reach > 0 else steps
+
+
 def _autocorrelation(x: NDArray[np.float64], max_lag: int) -> NDArray[np.float64]:
     """Autocorrelation of x (n,) at lags 0..max_lag, by fast Fourier transform."""
     x = x - x.mean()
@@ -109,4 +120,4 @@ def _autocorrelation(x: NDArray[np.float64], max_lag: int) -> NDArray[np.float64
 
 def _seasonal_cost(x: NDArray[np.float64], m: int) -> float:
     scale = np.var(np.diff(x)) or 1.0
-    return float(np.mean((x[m:] - x[:-m]) ** 2) / scale)
+    return float(np.mean(_tame(x[m:] - x[:-m]) ** 2) / scale)

@@ -217,7 +217,7 @@ def train_test_shift(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"The {name} rows lie {size:.2g} standard deviations {way} than the train rows on average, "
                     f"so a forecast near the train mean is off by {size**2:.2g} in scaled MSE alone.",
-                    advice="window_norm = last or difference = first; --folds 3 judges on earlier periods, too",
+                    advice="window_norm = last or difference = first; later train rows (--split)",
                 )
             )
         ratio = max(variance.effect, 1 / max(variance.effect, 1e-9))
@@ -243,7 +243,7 @@ def train_test_shift(track: Track) -> Symptom | None:
                         evidence=evidence | {"ks_distance": _short(shape.effect), "ks_p": _short(shape.p)},
                         says=f"The {name} values are distributed otherwise than the train values "
                         f"(Kolmogorov-Smirnov distance {shape.effect:.2f}).",
-                        advice="another --split, --folds 3, or covariates (--past, --future) that explain the change",
+                        advice="another --split, or covariates (--past, --future) that explain the change",
                     )
                 )
     return gravest(found)
@@ -433,7 +433,7 @@ def missing_values(track: Track) -> Symptom | None:
         f"with the value before them, and a window that holds them is part invention.",
         advice="no filled value is ever scored; a --split whose train rows begin after the gap leaves it out"
         if block
-        else "fill them with what you know of the series, or take a coarser time step; no filled value is ever scored",
+        else "fill the gaps by what you know of the series, or take a coarser time step; none of them is ever scored",
     )
 
 

@@ -7,20 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lstm_tune.config import Config
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
-from lstm_tune.findings import SEARCH_CODES, Finding, ranked
+from lstm_tune.findings import DATA_CODES, SEARCH_CODES, SEVERITIES, Finding, ranked
 from lstm_tune.residuals import forecast_findings, worse_than_baseline
 from lstm_tune.search_findings import Retrain, search_findings
 from lstm_tune.wording import number
 
-# What a finding says of the MSE, as part of a sentence: "…, because {cause}".
+# What a finding says of the MSE, as part of a sentence: "What keeps it up: {cause}."; `_cause` knows some more closely.
 _CAUSES = {
     "non_stationary_level": "the level of the series wanders",
     "trend_beyond_training_range": "the trend leads out of the range that was trained on",
     "train_test_shift": "the test rows differ from the rows that were trained on",
-    "scale_unfit": "the scale of the values does not suit a network",
+    "scale_unfit": "the size of the values does not suit a network",
     "outliers": "the data hold outliers",
     "missing_values": "values are missing",
     "irregular_time": "the time steps are irregular",
@@ -44,6 +43,7 @@ _CAUSES = {
 }
 _LIKE_NOISE = 1.25  # times the noise estimate
 _NO_FAULT = {"seasonality"}  # to know, not to mend
+_LEVEL = 0.5  # standard deviations by which the mean moves, from which a shift is one of the level
 
 
 def study_findings(
@@ -74,38 +74,6 @@ def study_findings(
     )
 
 
-def in_view_of(finding: Finding, config: Config) -> Finding:
-    """Return a finding of the data as it stands once a model was chosen: what the model sees to is no fault any more.
-
-    Args:
-        finding: of the data.
-        config: of the best trial.
-    """
-    met = _met(finding, config)
-    if met is None:
-        return finding
-    advice = f"Nothing to do: the best trial has {met}."
-    return replace(finding, severity="info", advice=advice)
-
-
-def _met(finding: Finding, config: Config) -> str | None:
-    """Return the parameter by which a configuration meets a finding of the data, with its value; None: by none."""
-    match finding.code:
-        case "non_stationary_level" | "trend_beyond_training_range" | "train_test_shift":
-            names = [name for name in ("difference", "window_norm") if getattr(config, name) != "none"]
-        case "seasonality" if config.lookback >= finding.evidence.get("period", math.inf):
-            names = ["lookback"]
-        case "seasonality":
-            names = [name for name in ("difference", "skip") if getattr(config, name) == "seasonal"]
-        case "outliers":
-            names = ["outlier_clip"] if config.outlier_clip else ["loss"] if config.loss in ("mae", "huber") else []
-        case "scale_unfit":
-            names = ["transform"] if config.transform != "none" else []
-        case _:
-            names = []
-    return f"{names[0]} = {getattr(config, names[0])}" if names else None
-
-
 def verdict(record: Mapping[str, Any]) -> str:
     """Return what `result.json` says, in at most three sentences of plain words.
 
@@ -113,11 +81,78 @@ def verdict(record: Mapping[str, Any]) -> str:
     causes of what is left of it, the third one says what to do.
 
     Args:
-        record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` where it is there.
+        record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` and the parameters
+            of `best` where they are there.
     """
     findings = record["findings"]
-    causes = [f for f in findings if f["code"] in _CAUSES and f["severity"] != "info" and f["code"] not in _NO_FAULT]
-    return " ".join([_comparison(record), _because(causes, record), _next(causes, findings)]).strip()
+    params = (record.get("best") or {}).get("params") or {}
+    known = [f for f in findings if f["code"] in _CAUSES and f["code"] not in _NO_FAULT]
+    grave = [f for f in known if f["severity"] != "info" or "seen_to_by" in f["evidence"]]
+    causes = [f for f in grave if not seen_to(f, params)]
+    # Forecasts and training show what does keep the error up; data, what may.
+    causes.sort(key=lambda f: (SEVERITIES.index(f["severity"]), f["code"] in DATA_CODES))
+    settled = {_cause(f): seen_to(f, params) for f in grave if seen_to(f, params)}
+    return " ".join([_comparison(record), _because(causes, settled, record), _next(causes, findings)]).strip()
+
+
+def seen_to(finding: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Return the setting of the tuned model that answers what the data show, such as "window_norm = last"; "" of none.
+
+    Args:
+        finding: as in `result.json`.
+        params: of the best trial.
+    """
+    code, evidence = finding["code"], finding["evidence"]
+    shift = code == "train_test_shift" and "ks_distance" not in evidence
+    moved = shift and abs(evidence.get("mean_shift_in_sd", 0.0)) >= _LEVEL
+    answers: dict[str, Sequence[Any]] = {}
+    if code in ("non_stationary_level", "trend_beyond_training_range") or moved:
+        answers = {"window_norm": ("last", "standard"), "difference": ("first", "seasonal")}
+    elif shift:
+        answers = {"window_norm": ("standard",), "transform": ("log",)}
+    elif code == "scale_unfit" and ("skewness" in evidence or "spread_grows_by_level_to_the" in evidence):
+        answers = {"transform": ("log",)}
+    elif code == "seasonality":
+        if params.get("lookback", 0) >= evidence.get("period", math.inf):
+            return f"lookback = {params['lookback']}"
+        answers = {"difference": ("seasonal",), "skip": ("seasonal",)}
+    elif code == "outliers":
+        if params.get("outlier_clip"):
+            return f"outlier_clip = {params['outlier_clip']}"
+        answers = {"loss": ("mae", "huber")}
+    return next((f"{name} = {params[name]}" for name, values in answers.items() if params.get(name) in values), "")
+
+
+def answered(findings: Iterable[Finding], params: Mapping[str, Any]) -> list[Finding]:
+    """Return findings on the data as they concern the tuned model: what its settings see to is good to know, no more.
+
+    Args:
+        findings: on the data.
+        params: of the best trial.
+    """
+    told = []
+    for finding in findings:
+        setting = seen_to(finding.to_dict(), params)
+        if setting:
+            evidence = {**finding.evidence, "seen_to_by": setting}
+            advice = f"Nothing: {setting} of the tuned model sees to it."
+            finding = replace(finding, severity="info", evidence=evidence, advice=advice)
+        told.append(finding)
+    return told
+
+
+def _cause(finding: Mapping[str, Any]) -> str:
+    """Return what the finding says of the MSE, as part of a sentence."""
+    code, evidence = finding["code"], finding["evidence"]
+    if code == "non_stationary_level" and "slope_per_row" in evidence:
+        return "the level follows a trend"
+    if code == "train_test_shift" and evidence.get("part") == "validation":
+        return "the validation rows differ from the rows that were trained on"
+    if code == "scale_unfit" and "skewness" in evidence:
+        return "the values have a long tail"
+    if code == "scale_unfit" and "spread_grows_by_level_to_the" in evidence:
+        return "the spread grows with the level"
+    return _CAUSES[code]
 
 
 def _comparison(record: Mapping[str, Any]) -> str:
@@ -160,17 +195,20 @@ def _interval(record: Mapping[str, Any], name: str) -> tuple[float, float]:
     return (math.nan, math.nan) if low is None or high is None else (low, high)
 
 
-def _because(causes: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+def _because(causes: Sequence[Mapping[str, Any]], settled: Mapping[str, str], record: Mapping[str, Any]) -> str:
     grave = [f for f in causes if f["severity"] == "high"] or list(causes)
     if not grave:
         beaten = any(f["code"] == "worse_than_baseline" for f in record["findings"])
-        if beaten:
-            return "Nothing else looks wrong in data, training or forecasts."
         fit, noise = (record.get("in_sample", {}).get(key) for key in ("mse_scaled", "noise_estimate"))
-        noisy = fit is not None and noise is not None and fit <= _LIKE_NOISE * noise
+        noisy = not beaten and fit is not None and noise is not None and fit <= _LIKE_NOISE * noise
         rest = ": what is left is about as much as similar windows differ by" if noisy else ""
-        return f"Nothing looks wrong in data, training or forecasts{rest}."
-    named = [_CAUSES[f["code"]] for f in grave[:3]]
+        if settled:
+            settings = list(dict.fromkeys(settled.values()))
+            sees = "sees" if len(settings) == 1 else "see"
+            known = f"{_joined(list(settled)[:3])}, which {_joined(settings)} of the model {sees} to"
+            return f"In the data {known}; nothing else looks wrong{rest}."
+        return f"Nothing {'else ' if beaten else ''}looks wrong in data, training or forecasts{rest}."
+    named = [_cause(f) for f in grave[:3]]
     return f"What keeps it up: {_joined(named)}."
 
 
@@ -187,4 +225,6 @@ def _first_sentence(text: str) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])}, and {parts[-1]}"
+    if len(parts) < 3:
+        return " and ".join(parts)
+    return f"{', '.join(parts[:-1])}, and {parts[-1]}"

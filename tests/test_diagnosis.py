@@ -96,6 +96,7 @@ RAISED: list[tuple[str, str, Callable[[], Any]]] = [
     ("scale_unfit", "info", lambda: 1e-9 * ar()),
     ("outliers", "high", lambda: ar() + 15.0 * (rng(3).random(N) < 0.01)),
     ("outliers", "high", lambda: put(ar(), 250, 1000.0)),
+    ("outliers", "high", lambda: put(season(24, height=10.0) + 0.5 * ar(), [70, 333, 540], -60.0)),
     ("missing_values", "high", lambda: daily(np.where(rng(4).random(N) < 0.3, np.nan, ar()))),
     ("missing_values", "high", lambda: daily(put(ar(), slice(150, 300), np.nan))),
     ("missing_values", "high", lambda: daily(ar())[rng(5).random(N) > 0.25]),

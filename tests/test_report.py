@@ -137,7 +137,8 @@ def test_names_of_the_data_cannot_leave_their_place(run: Path, shops: Path) -> N
 
 
 def test_findings_are_shown_as_text_the_gravest_first(copy: Path) -> None:
-    finding = {"code": "outliers", "severity": "info", "evidence": {"share": 0.25}, "says": HOSTILE, "advice": "Clip."}
+    finding = {"code": "outliers", "severity": "info", "says": HOSTILE, "advice": "Clip."}
+    finding |= {"evidence": {"share": 0.25, "near_bound": {}, "seed_sd": None}}
     grave = finding | {"code": "overfit", "severity": "high", "says": "It learned noise."}
     edit(copy / "result.json", findings=[finding, grave], verdict="Good. Better. Best.")
     report.write_report(copy)
@@ -146,6 +147,7 @@ def test_findings_are_shown_as_text_the_gravest_first(copy: Path) -> None:
     assert page.handlers == []
     assert page.text.index("It learned noise.") < page.text.index(HOSTILE)
     assert "share: 0.25" in page.text
+    assert not {"near bound", "seed sd"} & set(re.findall(r"near bound|seed sd", page.text))  # nothing to tell
     assert page.text.index("Good. Better. Best.") < page.text.index("persistence")
 
 
@@ -353,12 +355,14 @@ def test_waterfall_shows_where_explain_has_run(copy: Path) -> None:
     step |= {"within_noise": False, "says": "The start."}
     end = {"mse": 2.0, "mse_scaled": 0.25}
     explained = {"schema": 1, "rule": "By size.", "seeds": [0, 1], "unit": "validation MSE, scaled", "finished": True}
-    explained |= {"seconds": 1.0, "steps": [step], "test": {"start": end | {"mse_scaled": 0.75}, "end": end}}
+    worse = step | {"name": "wider", "val_mse_scaled": 1.3, "delta": 0.25, "says": "Adds."}
+    explained |= {"seconds": 1.0, "steps": [step, worse], "test": {"start": end | {"mse_scaled": 0.75}, "end": end}}
     assert "lstm-tune explain" in report.render(copy, json.loads((copy / "result.json").read_text()))
     (copy / "explain.json").write_text(json.dumps(explained))
     report.write_report(copy)
     page = open_page(copy)
     assert "waterfall" in page.payload["figures"]
+    assert "+0.25" in page.text
     assert re.search(r"scaled MSE of 0\.75, and the end of this waterfall\s+0\.25", page.text)
 
 

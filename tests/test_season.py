@@ -35,6 +35,12 @@ def test_calendar_suggests_periods(freq: str | None, periods: tuple[int, ...]) -
     assert calendar_periods(freq) == periods
 
 
+def test_a_few_spikes_do_not_hide_a_season() -> None:
+    y = 10 * wave(630, period=24, noise=0.05)
+    y[[70, 75, 333]] += 60.0
+    assert period_of(y, "h") == 24
+
+
 @pytest.mark.parametrize(
     ("period", "freq", "rows"), [(24, "h", 500), (7, "D", 300), (12, "MS", 240), (48, "30min", 700), (11, "YS", 200)]
 )
