@@ -26,9 +26,13 @@ class ReadOnlyJournal(BaseJournalBackend):
 
     Args:
         path: of a file that is there.
+
+    Attributes:
+        damaged: the number, from 1, of a line that is ended and yet cannot be read; None: there was none.
     """
 
     def __init__(self, path: Path) -> None:
+        self.damaged: int | None = None
         self._path = path
         self._begins = [0]  # the byte at which each line begins
 
@@ -42,6 +46,7 @@ class ReadOnlyJournal(BaseJournalBackend):
                 try:
                     record = json.loads(line)
                 except ValueError:
+                    self.damaged = number + 1
                     return
                 if number + 1 == len(self._begins):
                     self._begins.append(self._begins[number] + len(line))
@@ -128,15 +133,24 @@ def open_read_only(source: str | Path) -> ReadOnlyStorage:
     """Open a journal file or what a storage URL names, to look at it alone.
 
     Raises:
-        StudyError: it cannot be opened, or is not there.
+        StudyError: it cannot be opened, is damaged, or is not there.
     """
     if isinstance(source, Path):
         try:
-            return ReadOnlyStorage(JournalStorage(ReadOnlyJournal(source.resolve(strict=True))))
+            journal = ReadOnlyJournal(source.resolve(strict=True))
+            storage = ReadOnlyStorage(JournalStorage(journal))
         except OSError as error:
             raise StudyError(f"cannot open the study file {str(source)!r}: {error.strerror or error}") from None
         except Exception as error:  # records that are none, in a file that is no journal
             raise StudyError(f"{str(source)!r} is no journal of a study ({type(error).__name__})") from None
+        if journal.damaged == 1:
+            raise StudyError(f"{str(source)!r} is no journal of a study; name a run folder, or another file")
+        if journal.damaged:  # or else the trials after it would be missing without a word
+            raise StudyError(
+                f"the study file {str(source)!r} is damaged: line {journal.damaged} is no record; "
+                f"restore it from a copy, or keep the lines before (head -n {journal.damaged - 1})"
+            )
+        return storage
     try:
         return ReadOnlyStorage(_read_only_database(source))
     except StudyError:

@@ -378,3 +378,18 @@ def test_command_prints_its_address_serves_and_ends_at_ctrl_c(run: Path) -> None
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(("line", "says"), [(1, "is no journal of a study"), (3, "line 3 is no record")])
+def test_journal_with_a_line_that_is_no_record_is_refused_not_shown_in_part(
+    tmp_path: Path, line: int, says: str
+) -> None:
+    path = tmp_path / "study.journal"
+    study = optuna.create_study(storage=open_storage(path))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line - 1] = b"garb{led\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(StudyError, match=says):
+        open_read_only(path)
+    assert path.read_bytes() == b"".join(lines)
