@@ -38,7 +38,7 @@ from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.files import write_json
 
 HERE = Path(__file__).resolve().parent
-DEFAULT_DATA = HERE.parent.parent / "shared" / "data"  # ../shared/data, seen from the checkout
+DEFAULT_DATA = Path("data")
 PUBLISHED = HERE / "published.csv"
 HORIZONS = (96, 192, 336, 720)
 ETT_SPLIT = (8640, 2880, 2880)
@@ -385,7 +385,7 @@ def show(console: Console, rows: Sequence[Row], found: Mapping[str, Any]) -> Non
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Test error of lstm_tune.tune beside published figures.")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="default: ../shared/data")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="default: ./data")
     parser.add_argument("--only", metavar="NAMES", help="cells, by name or its beginning, with commas between")
     parser.add_argument("--seeds", default="0", metavar="S,S,…", help="one study for each; default 0")
     parser.add_argument("--trials", type=int, metavar="N", help="trials of each study")

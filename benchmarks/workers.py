@@ -66,7 +66,7 @@ def study_seconds(data: Path, *, workers: int, cores: int, trials: int, epochs: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Trials per hour of several workers beside one.")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="holds ETTh1.csv")
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="of ETTh1.csv; default: data")
     parser.add_argument("--trials", type=int, default=16, metavar="N")
     parser.add_argument("--epochs", type=int, default=4, metavar="N")
     parser.add_argument("--folds", type=int, default=3, metavar="K")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,15 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.names import printable
+from lstm_tune.screen import show_findings
+from lstm_tune.wording import BASELINES, number
 
-MOST_FINDINGS = 7
-_STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
-_NAMES = {
-    "persistence": "the last value (persistence)",
-    "seasonal_naive": "the last season (seasonal naive)",
-    "ridge": "ridge regression",
-    "train_mean": "the mean of the train rows",
-}
+_NAMES = BASELINES | {"train_mean": "mean of the train rows"}
 
 
 def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
@@ -29,7 +24,8 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
     findings = diagnosis["findings"]
     if diagnosis["healthy"]:
         console.print(Text("Nothing is wrong with these data.", style="bold green"))
-    show_findings(console, findings)
+    if findings:
+        show_findings(console, findings, rest="--json", evidence=True)
     if diagnosis["baselines"]:
         _show_scores(console, diagnosis["baselines"], diagnosis["data"]["period"])
     lines = Table.grid(padding=(0, 1, 0, 0))
@@ -40,28 +36,6 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
         lines.add_row("", Text(f"Method of the estimate: {method}.", style="dim"))
     if diagnosis["meaning"]:
         console.print(lines)
-
-
-def show_findings(console: Console, findings: Sequence[Mapping[str, Any]], most: int = MOST_FINDINGS) -> None:
-    """Print findings, each with its severity and code, what it says, what to do, and the numbers behind it."""
-    if not findings:
-        return
-    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for finding in findings[:most]:
-        style = _STYLES[finding["severity"]]
-        table.add_row(Text(finding["severity"].upper(), style=style), Text(finding["code"], style="bold"))
-        table.add_row("", Text(printable(finding["says"])))
-        table.add_row("", Text.assemble(("→ ", style), printable(finding["advice"])))
-        numbers = _evidence(finding["evidence"])
-        if numbers:
-            table.add_row("", Text(numbers, style="dim"))
-        table.add_row("", "")
-    console.print()
-    console.print(table)
-    if len(findings) > most:
-        console.print(Text(f"and {len(findings) - most} more, less grave: --json shows all", style="dim"))
 
 
 def _show_data(console: Console, data: Mapping[str, Any]) -> None:
@@ -97,22 +71,9 @@ def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], p
     for column in (["test MSE"] if single else []) + ["scaled", "validation, scaled"]:
         table.add_column(column, justify="right")
     for name, scores in baselines.items():
-        own = [_number(scores["test_mse"])] if single else []
+        own = [number(scores["test_mse"])] if single else []
         label = (
-            "the last season (none found: the last value)" if name == "seasonal_naive" and not period else _NAMES[name]
+            "seasonal naive (no season found: last value)" if name == "seasonal_naive" and not period else _NAMES[name]
         )
-        table.add_row(label, *own, _number(scores["test_mse_scaled"]), _number(scores["val_mse_scaled"]))
+        table.add_row(label, *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"]))
     console.print(table)
-
-
-def _evidence(evidence: Mapping[str, Any]) -> str:
-    shown = {k: v for k, v in evidence.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return "  ".join(f"{k} {_number(v)}" for k, v in shown.items())
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.3g}"
-    return f"{float(f'{value:.4g}'):,.10g}"

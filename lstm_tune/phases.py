@@ -21,8 +21,8 @@ from lstm_tune.diagnosis import data_findings
 from lstm_tune.ensemble import MEMBERS, weigh
 from lstm_tune.errors import StudyError
 from lstm_tune.evaluate import Forecaster, bootstrap_interval, score
-from lstm_tune.evidence import Scores, TrialRecord
-from lstm_tune.findings import ranked
+from lstm_tune.evidence import Forecasts, Scores, TrialRecord
+from lstm_tune.findings import Finding, ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
 from lstm_tune.interrupts import held
@@ -49,7 +49,7 @@ from lstm_tune.study import (
 from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
-from lstm_tune.verdict import study_findings, verdict
+from lstm_tune.verdict import in_view_of, study_findings, verdict
 from lstm_tune.windows import Windows
 from lstm_tune.workers import Job, optimize
 
@@ -271,33 +271,23 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     forecasts = read_forecasts(recorder, kept, windows, positions, task)
     parts_of = decompose(forecasts)
     fit = fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale)
-    findings = ranked(
-        [
-            *data_findings(series, parts, task),
-            *study_findings(
-                ended(study),
-                Scores(
-                    val=best.user_attrs["val_mse_scaled"],
-                    test=total.mse_scaled,
-                    fit=fit.model,
-                    val_baselines={name: task.baselines[name][1] for name in baselines},
-                    test_baselines={name: s.mse_scaled for name, s in baselines.items()},
-                    fit_baselines=fit.baselines,
-                    unexplained=parts_of["rest"] if parts_of["rest"] is not None else math.nan,
-                    noise=fit.noise,
-                    independent=task.independent_windows,
-                    skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in against.items()},
-                ),
-                forecasts,
-                Retrain(
-                    seeds=tuple(s.mse_scaled for s in alone),
-                    weights=tuple(member.weight for member, _ in retrained.models[0]),
-                ),
-                widenable(run.objective.space.edges(Config.from_params(best.user_attrs["config"])), task.limits),
-                [name for name, p in run.objective.space.parameters.items() if not isinstance(p, Fixed)],
-            ),
-        ]
+    scored = Scores(
+        val=best.user_attrs["val_mse_scaled"],
+        test=total.mse_scaled,
+        fit=fit.model,
+        val_baselines={name: task.baselines[name][1] for name in baselines},
+        test_baselines={name: s.mse_scaled for name, s in baselines.items()},
+        fit_baselines=fit.baselines,
+        unexplained=parts_of["rest"] if parts_of["rest"] is not None else math.nan,
+        noise=fit.noise,
+        independent=task.independent_windows,
+        skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in against.items()},
     )
+    seeds = Retrain(
+        seeds=tuple(s.mse_scaled for s in alone),
+        weights=tuple(member.weight for member, _ in retrained.models[0]),
+    )
+    findings = _findings(run, best, scored, forecasts, seeds)
     result = Result(
         model=model,
         study=study,
@@ -323,6 +313,15 @@ def test(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
     )
     result.record["verdict"] = verdict(result.record)
     return result
+
+
+def _findings(run: Run, best: FrozenTrial, scores: Scores, forecasts: Forecasts, seeds: Retrain) -> list[Finding]:
+    """Return what data, trials, forecasts and search say of the MSE, the gravest first."""
+    space, config = run.objective.space, Config.from_params(best.user_attrs["config"])
+    edges = widenable(space.edges(config), run.task.limits)
+    searched = [name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)]
+    of_data = [in_view_of(finding, config) for finding in data_findings(run.series, run.parts, run.task)]
+    return ranked([*of_data, *study_findings(ended(run.study), scores, forecasts, seeds, edges, searched)])
 
 
 def ended(study: optuna.Study) -> list[TrialRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,7 +14,7 @@ from lstm_tune.findings import SHOWN
 from lstm_tune.names import printable, shell
 from lstm_tune.wording import BASELINES, number
 
-_STYLES = {"high": "bold red", "warn": "yellow", "info": "dim"}
+_STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
@@ -72,7 +72,10 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
-    show_findings(console, record)
+    console.print()
+    console.print(Text("Verdict  ", style="bold") + Text(printable(record["verdict"])))
+    if record["findings"]:
+        show_findings(console, record["findings"], rest="result.json")
     if folder is not None:
         console.print()
         console.print(
@@ -85,25 +88,37 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
             console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
 
 
-def show_findings(console: Console, record: Mapping[str, Any]) -> None:
-    """Print the verdict, and the gravest findings: severity and code, what is the matter, what to do."""
-    console.print()
-    console.print(Text("Verdict  ", style="bold") + Text(printable(record.get("verdict", ""))))
-    findings = record["findings"]
-    if not findings:
-        return
-    console.print()
-    console.print(Text("Findings", style="bold"))
-    table = Table.grid(padding=(0, 2))
+def show_findings(
+    console: Console, findings: Sequence[Mapping[str, Any]], *, rest: str, evidence: bool = False
+) -> None:
+    """Print the gravest findings: severity and code, what is the matter, what to do.
+
+    Args:
+        console: to print to.
+        findings: the gravest first.
+        rest: where those stand that are not shown.
+        evidence: whether the numbers behind each are shown, too.
+    """
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for finding in findings[:SHOWN]:
-        text = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
-        table.add_row(Text(finding["severity"], style=_STYLES[finding["severity"]]), text)
-        table.add_row("", Text(printable(finding["advice"]), style="dim"))
+        style = _STYLES[finding["severity"]]
+        says = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
+        table.add_row(Text(finding["severity"].upper(), style=style), says)
+        table.add_row("", Text.assemble(("→ ", style), printable(finding["advice"])))
+        numbers = _numbers(finding["evidence"]) if evidence else ""
+        if numbers:
+            table.add_row("", Text(numbers, style="dim"))
+    console.print()
     console.print(table)
     if len(findings) > SHOWN:
-        console.print(Text(f"and {len(findings) - SHOWN} more in result.json", style="dim"))
+        console.print(Text(f"and {len(findings) - SHOWN} more, less grave, in {rest}", style="dim"))
+
+
+def _numbers(evidence: Mapping[str, Any]) -> str:
+    shown = {k: v for k, v in evidence.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return "  ".join(f"{k} {number(v)}" for k, v in shown.items())
 
 
 def _trained(record: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,6 @@ ORDER = [
     "noise",
     "symptoms",
     "diagnosis",
-    "diagnosis_screen",
     "objective",
     "precision",
     "ensemble",
@@ -90,6 +90,7 @@ ORDER = [
     "waterfall",
     "explain",
     "screen",
+    "diagnosis_screen",
     "notes",
     "explain_screen",
     "api",
@@ -132,6 +133,7 @@ TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
 }
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     return {p.stem: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.glob("*.py"))}
 
