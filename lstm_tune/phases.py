@@ -49,7 +49,7 @@ from lstm_tune.study import (
 from lstm_tune.study import optimize as run_trials
 from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
-from lstm_tune.verdict import in_view_of, study_findings, verdict
+from lstm_tune.verdict import answered, study_findings, verdict
 from lstm_tune.windows import Windows
 from lstm_tune.workers import Job, optimize
 
@@ -320,7 +320,7 @@ def _findings(run: Run, best: FrozenTrial, scores: Scores, forecasts: Forecasts,
     space, config = run.objective.space, Config.from_params(best.user_attrs["config"])
     edges = widenable(space.edges(config), run.task.limits)
     searched = [name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)]
-    of_data = [in_view_of(finding, config) for finding in data_findings(run.series, run.parts, run.task)]
+    of_data = answered(data_findings(run.series, run.parts, run.task), config.params())
     return ranked([*of_data, *study_findings(ended(run.study), scores, forecasts, seeds, edges, searched)])
 
 

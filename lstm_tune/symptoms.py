@@ -29,6 +29,23 @@ _CHEAP = 200_000  # rows that cheap ones do
 _P_SHIFT = 1e-3  # of chance, divided by the number of series
 _SPIKE = 6.0  # robust standard deviations from its neighbours that make a value an outlier
 _NEIGHBOURS = 7  # rows of the running median
+# Severity, least share of one value, least share of repeated values, what follows, what to do.
+_MONOTONY: tuple[tuple[Severity, float, float, str, str], ...] = (
+    (
+        "high",
+        0.9,
+        0.95,
+        "there is hardly anything to learn, and the last value is hard to beat",
+        "a coarser time step or another target; a model of when it changes is another task",
+    ),
+    (
+        "warn",
+        0.6,
+        0.75,
+        "the few others decide the MSE and the best forecast looks flat",
+        "sums over a coarser time step; covariates (--past, --future) that tell when it changes",
+    ),
+)
 _CYCLES = 5  # seasons in a part, from which its own mean can be taken
 
 
@@ -467,32 +484,16 @@ def constant_series(track: Track) -> Symptom | None:
                 says=f"All {len(part):,} {name} values are {part[0]:.6g}, so a score there tells nothing of skill.",
                 advice="another --split, or rows in which the series varies",
             )
-    if share >= 0.9 or repeats >= 0.95:
-        said = (
-            f"{share:.0%} of the values are {mode:.4g}"
-            if share >= 0.9
-            else f"{repeats:.0%} of the values repeat the one before"
-        )
-        return Symptom(
-            severity="high",
-            weight=max(share, repeats),
-            evidence=evidence,
-            says=f"{said}, so there is hardly anything to learn, and the last value is hard to beat.",
-            advice="a coarser time step or another target; a model of when it changes is another task",
-        )
-    if share >= 0.6 or repeats >= 0.75:
-        said = (
-            f"{share:.0%} of the values are {mode:.4g}"
-            if share >= 0.6
-            else f"{repeats:.0%} of the values repeat the one before"
-        )
-        return Symptom(
-            severity="warn",
-            weight=max(share, repeats),
-            evidence=evidence,
-            says=f"{said}, so the few others decide the MSE and the best forecast looks flat.",
-            advice="sums over a coarser time step; covariates (--past, --future) that tell when it changes",
-        )
+    for severity, common, unchanged, effect, advice in _MONOTONY:
+        if share >= common or repeats >= unchanged:
+            what = f"are {mode:.4g}" if share >= common else "repeat the one before"
+            return Symptom(
+                severity=severity,
+                weight=max(share, repeats),
+                evidence=evidence,
+                says=f"{share if share >= common else repeats:.0%} of the values {what}, so {effect}.",
+                advice=advice,
+            )
     if run >= max(50, len(x) // 10):
         return Symptom(
             severity="warn",

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lstm_tune.config import Config
 from lstm_tune.curves import training_findings
 from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
 from lstm_tune.findings import DATA_CODES, SEARCH_CODES, SEVERITIES, Finding, ranked
@@ -75,42 +74,6 @@ def study_findings(
     )
 
 
-def in_view_of(finding: Finding, config: Config) -> Finding:
-    """Return a finding of the data as it stands once a model was chosen: what the model sees to is no fault any more.
-
-    Args:
-        finding: of the data.
-        config: of the best trial.
-    """
-    met = _met(finding, config)
-    if met is None:
-        return finding
-    advice = f"Nothing to do: the best trial has {met}."
-    return replace(finding, severity="info", advice=advice, evidence={**finding.evidence, "met_by": met})
-
-
-def _met(finding: Finding, config: Config) -> str | None:
-    """Return the parameter by which a configuration meets a finding of the data, with its value; None: by none."""
-    match finding.code:
-        case "train_test_shift" if "ks_distance" in finding.evidence:
-            names = []
-        case "train_test_shift" if abs(finding.evidence.get("mean_shift_in_sd", math.inf)) < _LEVEL:  # of the variance
-            names = ["window_norm"] if config.window_norm == "standard" else []
-        case "non_stationary_level" | "trend_beyond_training_range" | "train_test_shift":
-            names = [name for name in ("difference", "window_norm") if getattr(config, name) != "none"]
-        case "seasonality" if config.lookback >= finding.evidence.get("period", math.inf):
-            names = ["lookback"]
-        case "seasonality":
-            names = [name for name in ("difference", "skip") if getattr(config, name) == "seasonal"]
-        case "outliers":
-            names = ["outlier_clip"] if config.outlier_clip else ["loss"] if config.loss in ("mae", "huber") else []
-        case "scale_unfit" if {"skewness", "spread_grows_by_level_to_the"} & set(finding.evidence):
-            names = ["transform"] if config.transform != "none" else []
-        case _:
-            names = []
-    return f"{names[0]} = {getattr(config, names[0])}" if names else None
-
-
 def verdict(record: Mapping[str, Any]) -> str:
     """Return what `result.json` says, in at most three sentences of plain words.
 
@@ -118,15 +81,64 @@ def verdict(record: Mapping[str, Any]) -> str:
     causes of what is left of it, the third one says what to do.
 
     Args:
-        record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` where it is there.
+        record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` and the parameters
+            of `best` where they are there.
     """
     findings = record["findings"]
-    faults = [f for f in findings if f["code"] in _CAUSES and f["code"] not in _NO_FAULT]
-    causes = [f for f in faults if f["severity"] != "info"]
+    params = (record.get("best") or {}).get("params") or {}
+    known = [f for f in findings if f["code"] in _CAUSES and f["code"] not in _NO_FAULT]
+    grave = [f for f in known if f["severity"] != "info" or "seen_to_by" in f["evidence"]]
+    causes = [f for f in grave if not seen_to(f, params)]
     # Forecasts and training show what does keep the error up; data, what may.
     causes.sort(key=lambda f: (SEVERITIES.index(f["severity"]), f["code"] in DATA_CODES))
-    settled = {_cause(f): f["evidence"]["met_by"] for f in faults if "met_by" in f["evidence"]}
+    settled = {_cause(f): seen_to(f, params) for f in grave if seen_to(f, params)}
     return " ".join([_comparison(record), _because(causes, settled, record), _next(causes, findings)]).strip()
+
+
+def seen_to(finding: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Return the setting of the tuned model that answers what the data show, such as "window_norm = last"; "" of none.
+
+    Args:
+        finding: as in `result.json`.
+        params: of the best trial.
+    """
+    code, evidence = finding["code"], finding["evidence"]
+    shift = code == "train_test_shift" and "ks_distance" not in evidence
+    moved = shift and abs(evidence.get("mean_shift_in_sd", 0.0)) >= _LEVEL
+    answers: dict[str, Sequence[Any]] = {}
+    if code in ("non_stationary_level", "trend_beyond_training_range") or moved:
+        answers = {"window_norm": ("last", "standard"), "difference": ("first", "seasonal")}
+    elif shift:
+        answers = {"window_norm": ("standard",), "transform": ("log",)}
+    elif code == "scale_unfit" and ("skewness" in evidence or "spread_grows_by_level_to_the" in evidence):
+        answers = {"transform": ("log",)}
+    elif code == "seasonality":
+        if params.get("lookback", 0) >= evidence.get("period", math.inf):
+            return f"lookback = {params['lookback']}"
+        answers = {"difference": ("seasonal",), "skip": ("seasonal",)}
+    elif code == "outliers":
+        if params.get("outlier_clip"):
+            return f"outlier_clip = {params['outlier_clip']}"
+        answers = {"loss": ("mae", "huber")}
+    return next((f"{name} = {params[name]}" for name, values in answers.items() if params.get(name) in values), "")
+
+
+def answered(findings: Iterable[Finding], params: Mapping[str, Any]) -> list[Finding]:
+    """Return findings on the data as they concern the tuned model: what its settings see to is good to know, no more.
+
+    Args:
+        findings: on the data.
+        params: of the best trial.
+    """
+    told = []
+    for finding in findings:
+        setting = seen_to(finding.to_dict(), params)
+        if setting:
+            evidence = {**finding.evidence, "seen_to_by": setting}
+            advice = f"Nothing: {setting} of the tuned model sees to it."
+            finding = replace(finding, severity="info", evidence=evidence, advice=advice)
+        told.append(finding)
+    return told
 
 
 def _cause(finding: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import optuna
 import pytest
 import torch
 
-from lstm_tune import train
+from lstm_tune import cli, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +24,23 @@ def short_epochs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "MIN_SAMPLES_PER_EPOCH", 128)
         yield
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process; return (status, stdout, stderr)."""
+
+    def call(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lstm-tune", *args])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status: Any = 0
+        except SystemExit as error:
+            status = error.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call

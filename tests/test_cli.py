@@ -31,24 +31,13 @@ patience = 1
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Any) -> Any:
     """Run the command line in this process, in an empty folder; return (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "space.toml").write_text(SPACE)
     daily(wave()).to_csv(tmp_path / "data.csv", index=False)
 
-    def call(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lstm-tune", *args])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status: Any = 0
-        except SystemExit as error:
-            status = error.code or 0
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return command_line
 
 
 TUNE = ("--space", "space.toml", "--trials", "2", "--retrain-seeds", "1", "--horizon", "2", "--target", "y")

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from support import daily, wave
 
-from lstm_tune import cli
 from lstm_tune.names import cell, markdown, printable, shell
 from lstm_tune.options import clean_name, run_name
 from lstm_tune.progress import LiveProgress, PlainProgress
@@ -133,25 +131,14 @@ SERIES = tuple(name for name in NASTY if len(name) < 100)
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command_line: Any) -> Any:
     """Run the command line in this process, two folders deep; return (status, stdout, stderr)."""
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     Path("space.toml").write_text(SPACE)
 
-    def call(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lstm-tune", *args])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status: Any = 0
-        except SystemExit as error:
-            status = error.code or 0
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return command_line
 
 
 TUNE = ("--space", "space.toml", "--trials", "1", "--retrain-seeds", "1", "--folds", "1")

@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import re
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,11 +15,10 @@ from rich.console import Console
 from support import wave
 
 import lstm_tune
-from lstm_tune.config import ARTICLE
 from lstm_tune.findings import CODES, SHOWN, Finding, Severity
 from lstm_tune.inspection import Recorder, noise_estimate, stretches
 from lstm_tune.screen import show_result
-from lstm_tune.verdict import in_view_of, verdict
+from lstm_tune.verdict import answered, seen_to, verdict
 
 PLAIN: dict[str, Any] = {
     "lookback": 12,
@@ -231,11 +229,37 @@ def on_data(code: str, severity: Severity = "high", **evidence: Any) -> Finding:
     return Finding(code=code, severity=severity, evidence=evidence, says="So it is.", advice="difference = first")
 
 
-def test_verdict_does_not_advise_what_the_model_does_already() -> None:
+SEEN_TO: list[tuple[Finding, dict[str, Any], str]] = [
+    (on_data("non_stationary_level"), {"window_norm": "last"}, "window_norm = last"),
+    (on_data("trend_beyond_training_range"), {"difference": "first"}, "difference = first"),
+    (on_data("train_test_shift", mean_shift_in_sd=-1.2), {"window_norm": "standard"}, "window_norm = standard"),
+    (on_data("train_test_shift", mean_shift_in_sd=0.1, variance_ratio=4.0), {"window_norm": "last"}, ""),
+    (on_data("train_test_shift", mean_shift_in_sd=0.1, variance_ratio=4.0), {"transform": "log"}, "transform = log"),
+    (on_data("train_test_shift", mean_shift_in_sd=0.6, ks_distance=0.3), {"window_norm": "last"}, ""),
+    (on_data("scale_unfit", skewness=3.0), {"transform": "log"}, "transform = log"),
+    (on_data("scale_unfit", mean_over_sd=1e5), {"transform": "log"}, ""),
+    (on_data("non_stationary_level"), {"window_norm": "none", "difference": "none"}, ""),
+    (on_data("missing_values"), {"window_norm": "last"}, ""),
+]
+
+
+@pytest.mark.parametrize(("finding", "params", "setting"), SEEN_TO)
+def test_what_the_tuned_model_sees_to_is_good_to_know_and_no_more(
+    finding: Finding, params: dict[str, Any], setting: str
+) -> None:
+    assert seen_to(finding.to_dict(), params) == setting
+    [told] = answered([finding], params)
+    assert told.severity == ("info" if setting else "high")
+    assert (setting in told.advice) if setting else (told == finding)
+
+
+@pytest.mark.parametrize("lowered", [False, True])
+def test_verdict_does_not_advise_what_the_model_does_already(lowered: bool) -> None:
     record = copy.deepcopy(found("season", **HEALTHY))
+    record["best"]["params"]["window_norm"] = "last"
     data = [on_data("non_stationary_level", slope_per_row=0.1), on_data("train_test_shift", mean_shift_in_sd=2.0)]
-    met = [in_view_of(finding, replace(ARTICLE, window_norm="last")).to_dict() for finding in data]
-    record["findings"] = met + record["findings"]
+    data = answered(data, record["best"]["params"]) if lowered else data
+    record["findings"] = [f.to_dict() for f in data] + record["findings"]
     text = verdict(record)
     assert "the level follows a trend and the test rows differ" in text
     assert "which window_norm = last of the model sees to; nothing else looks wrong" in text
@@ -354,38 +378,25 @@ def test_names_in_square_brackets_are_shown_as_they_are() -> None:
     assert "[bold]x[/bold]" in shown(record, 120)
 
 
-SHIFT = Finding(
-    code="train_test_shift", severity="high", evidence={"mean_shift_in_sd": 2.0}, says="It moved.", advice="Differ."
-)
-WIDER = replace(SHIFT, evidence={"mean_shift_in_sd": 0.1, "variance_ratio": 4.0})
-OTHER = replace(SHIFT, evidence={"mean_shift_in_sd": 0.6, "ks_distance": 0.3})
-TAIL = replace(SHIFT, code="scale_unfit", evidence={"skewness": 3.0})
-FAR = replace(SHIFT, code="scale_unfit", evidence={"mean_over_sd": 1e5})
 SEASON = Finding(code="seasonality", severity="info", evidence={"period": 24}, says="Daily.", advice="Look back.")
+SPIKES = Finding(code="outliers", severity="warn", evidence={}, says="Spikes.", advice="Clip.")
 
 
 @pytest.mark.parametrize(
-    ("finding", "params", "met"),
+    ("finding", "params", "setting"),
     [
-        (SHIFT, {}, None),
-        (SHIFT, {"window_norm": "last"}, "window_norm = last"),
-        (SHIFT, {"difference": "first"}, "difference = first"),
-        (WIDER, {"difference": "first", "window_norm": "last"}, None),
-        (WIDER, {"window_norm": "standard"}, "window_norm = standard"),
-        (OTHER, {"window_norm": "standard"}, None),
-        (TAIL, {"transform": "log"}, "transform = log"),
-        (FAR, {"transform": "log"}, None),
-        (SEASON, {"lookback": 23}, None),
+        (SEASON, {"lookback": 23}, ""),
         (SEASON, {"lookback": 24}, "lookback = 24"),
         (SEASON, {"lookback": 8, "skip": "seasonal"}, "skip = seasonal"),
+        (SPIKES, {"loss": "mse", "outlier_clip": 0.0}, ""),
+        (SPIKES, {"loss": "huber", "outlier_clip": 0.0}, "loss = huber"),
+        (SPIKES, {"loss": "mse", "outlier_clip": 5.0}, "outlier_clip = 5.0"),
     ],
 )
-def test_what_the_best_trial_sees_to_is_no_fault_of_the_data_any_more(
-    finding: Finding, params: dict[str, Any], met: str | None
+def test_seasons_and_outliers_that_the_best_trial_sees_to_need_nothing(
+    finding: Finding, params: dict[str, Any], setting: str
 ) -> None:
-    seen = in_view_of(finding, replace(ARTICLE, **params))
-    if met is None:
-        assert seen == finding
-    else:
-        assert (seen.code, seen.severity, seen.says) == (finding.code, "info", finding.says)
-        assert seen.advice == f"Nothing to do: the best trial has {met}."
+    seen = answered([finding], params)[0]
+    assert seen_to(finding.to_dict(), params) == setting
+    assert (seen == finding) == (not setting)
+    assert seen.severity == ("info" if setting else finding.severity)
