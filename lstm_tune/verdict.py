@@ -135,7 +135,7 @@ def answered(findings: Iterable[Finding], params: Mapping[str, Any]) -> list[Fin
         setting = seen_to(finding.to_dict(), params)
         if setting:
             evidence = {**finding.evidence, "seen_to_by": setting}
-            advice = f"Nothing: {setting} of the tuned model sees to it."
+            advice = f"Nothing: the tuned model meets it with {setting}."
             finding = replace(finding, severity="info", evidence=evidence, advice=advice)
         told.append(finding)
     return told
@@ -204,9 +204,9 @@ def _because(causes: Sequence[Mapping[str, Any]], settled: Mapping[str, str], re
         rest = ": what is left is about as much as similar windows differ by" if noisy else ""
         if settled:
             settings = list(dict.fromkeys(settled.values()))
-            sees = "sees" if len(settings) == 1 else "see"
-            known = f"{_joined(list(settled)[:3])}, which {_joined(settings)} of the model {sees} to"
-            return f"In the data {known}; nothing else looks wrong{rest}."
+            known = _joined(list(settled)[:3])
+            meets = f"which the model meets with {_joined(settings)}"
+            return f"{known[:1].upper()}{known[1:]}, {meets}; nothing else looks wrong{rest}."
         return f"Nothing {'else ' if beaten else ''}looks wrong in data, training or forecasts{rest}."
     named = [_cause(f) for f in grave[:3]]
     return f"What keeps it up: {_joined(named)}."

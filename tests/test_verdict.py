@@ -261,8 +261,8 @@ def test_verdict_does_not_advise_what_the_model_does_already(lowered: bool) -> N
     data = answered(data, record["best"]["params"]) if lowered else data
     record["findings"] = [f.to_dict() for f in data] + record["findings"]
     text = verdict(record)
-    assert "the level follows a trend and the test rows differ" in text
-    assert "which window_norm = last of the model sees to; nothing else looks wrong" in text
+    assert "The level follows a trend and the test rows differ" in text
+    assert "which the model meets with window_norm = last; nothing else looks wrong" in text
     assert "What keeps it up" not in text
     assert "difference = first" not in text
 
