@@ -101,22 +101,25 @@ def tune(
     """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
     seconds = None if timeout is None else parse_duration(timeout)
     number = parse_workers(workers, repeatable=seed is not None)
-    from lstm_tune import processes
+    from lstm_tune.interrupts import leaving
 
-    if processes.pick_workers(number, cores=processes.available_cores(), device=device, n_trials=trials) > 1:
-        processes.prepare()  # it imports torch while we do
-    gc.disable()  # collecting garbage takes a quarter of the time of these imports
-    import optuna
+    with leaving():
+        from lstm_tune import processes
 
-    from lstm_tune import api
-    from lstm_tune.allocator import keep_freed_memory
-    from lstm_tune.names import shell
-    from lstm_tune.options import default_folder, run_name
-    from lstm_tune.screen import show_result
-    from lstm_tune.split import parse_split
-    from lstm_tune.urls import mask_argument
+        if processes.pick_workers(number, cores=processes.available_cores(), device=device, n_trials=trials) > 1:
+            processes.prepare()  # it imports torch while we do
+        gc.disable()  # collecting garbage takes a quarter of the time of these imports
+        import optuna
 
-    gc.enable()
+        from lstm_tune import api
+        from lstm_tune.allocator import keep_freed_memory
+        from lstm_tune.names import shell
+        from lstm_tune.options import default_folder, run_name
+        from lstm_tune.screen import show_result
+        from lstm_tune.split import parse_split
+        from lstm_tune.urls import mask_argument
+
+        gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     console = _console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from support import TINY, daily, wave
 
 import lstm_tune
-from lstm_tune.interrupts import Stopped, held, watched
+from lstm_tune.interrupts import Stopped, held, leaving, watched
 from lstm_tune.progress import Silent
 from lstm_tune.storage import open_storage
 from lstm_tune.study import spent
@@ -253,3 +253,25 @@ def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_process_while_nothing_has_begun() -> None:
+    code = """
+import os, signal
+from lstm_tune.interrupts import leaving
+with leaving():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        pass
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped; nothing had begun\n")
+
+
+def test_ctrl_c_is_as_usual_again_once_something_can_begin() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with leaving():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
