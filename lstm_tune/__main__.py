@@ -1,5 +1,14 @@
-"""`python -m lstm_tune` is `lstm-tune`."""
+"""`lstm-tune`, and `python -m lstm_tune`."""
 
-from lstm_tune.cli import main
+from lstm_tune.interrupts import leaving
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    with leaving():
+        from lstm_tune.cli import main as command_line
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
