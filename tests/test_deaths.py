@@ -30,7 +30,7 @@ from lstm_tune.storage import open_storage
 from lstm_tune.study import RUN, OwnStudy, begin_trial, create_study, drop_own, fail_lost, spent
 from lstm_tune.train import EpochStats
 
-LONG: dict[str, Any] = TINY | {"epochs": 30, "patience": 30, "lookback": {"low": 4, "high": 40}}
+LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
 
 
 def tune(**options: Any) -> Any:
@@ -61,12 +61,16 @@ def fresh_study(storage: Any = None, **options: Any) -> OwnStudy:
 
 
 class Once(Silent):
-    """Does something to a worker at the first epoch that any trial reports."""
+    """Does something to the worker that reports the first epoch of any trial: it is in the midst of a long trial."""
 
     def __init__(self, act: Callable[[int], None]) -> None:
         self.act: Callable[[int], None] | None = act
         self.notes: list[str] = []
         self.ended: list[int] = []
+        self.worker: dict[int, int] = {}  # of a trial, from 1
+
+    def begun(self, trial: int, worker: int) -> None:
+        self.worker[trial] = worker
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -74,7 +78,8 @@ class Once(Silent):
     def epoch(self, trial: int, stats: EpochStats) -> None:
         act, self.act = self.act, None
         if act is not None:
-            act(multiprocessing.active_children()[0].pid or 0)
+            crew = sorted(multiprocessing.active_children(), key=lambda p: int(p.name.rpartition("-")[2]))
+            act(crew[self.worker[trial] - 1].pid or 0)
 
     def trial(self, trial: FrozenTrial) -> None:
         self.ended.append(trial.number)
