@@ -415,7 +415,7 @@ def _progress(console: Console, *, quiet: bool) -> Progress:
 
 
 def _score_record(score: Score, targets: tuple[str, ...]) -> dict[str, Any]:
-    from lstm_tune.result import per_target
+    from lstm_tune.evaluate import per_target
 
     return {
         "mse": per_target(score.mse, targets),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.errors import DataError
-from lstm_tune.evaluate import Forecaster, TargetScale, score
+from lstm_tune.evaluate import Forecaster, TargetScale, per_target, score
 from lstm_tune.findings import SEVERITIES, Finding, Severity, ranked
 from lstm_tune.loader import load_series
 from lstm_tune.readers import Data
@@ -471,16 +471,12 @@ def _baselines(series: SeriesSet, parts: Split, task: Task) -> dict[str, dict[st
         tested = score(forecaster, windows, positions, scale, each=False)
         mse, scaled = validation[name]
         result[name] = {
-            "val_mse": _per_target(mse, series.targets),
+            "val_mse": per_target(mse, series.targets),
             "val_mse_scaled": scaled,
-            "test_mse": _per_target(tested.mse, series.targets),
+            "test_mse": per_target(tested.mse, series.targets),
             "test_mse_scaled": tested.mse_scaled,
         }
     return result
-
-
-def _per_target(values: Sequence[float], targets: Sequence[str]) -> float | dict[str, float]:
-    return values[0] if len(targets) == 1 else dict(zip(targets, values, strict=True))
 
 
 def _scale(
@@ -493,9 +489,9 @@ def _scale(
     # What ridge regression reached by its longer lookback on the validation rows can be reached.
     floor = min(float(np.mean(floors)), *(b["val_mse_scaled"] for b in baselines.values())) if floors else None
     return {
-        "unit_mse": _per_target(tuple(variance.values()), targets),
-        "train_mean": _per_target(task.scale.mean, targets),
-        "train_sd": _per_target(task.scale.sd, targets),
+        "unit_mse": per_target(tuple(variance.values()), targets),
+        "train_mean": per_target(task.scale.mean, targets),
+        "train_sd": per_target(task.scale.sd, targets),
         "noise_floor_scaled": floor,
         "noise_floor_mse": floor * task.scale.sd[0] ** 2 if floor is not None and len(targets) == 1 else None,
         "noise_floor_method": next((s.method for s, _ in signals if s.neighbours), signals[0][0].method)

@@ -5,7 +5,7 @@ Letters: n windows, H horizon, C channels (target columns).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from lstm_tune.windows import Batch, Positions, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
 _BLOCKS = 5000  # of the bootstrap, at most
+
+Number = float | dict[str, float]  # of the one target, or by the names of several
 
 
 class Forecaster(Protocol):
@@ -200,3 +202,8 @@ def _circular_block_sums(x: NDArray[np.float64], block: int) -> NDArray[np.float
     np.cumsum(running, out=running)
     sums: NDArray[np.float64] = running[block:] - running[:-block]
     return sums
+
+
+def per_target(values: Sequence[float], targets: Sequence[str]) -> Number:
+    """Return the one number of a single target, or {target: number}."""
+    return values[0] if len(values) == 1 else dict(zip(targets, values, strict=True))

@@ -23,13 +23,12 @@ import torch
 from lstm_tune import processes, record, waterfall
 from lstm_tune.config import ARTICLE, Config
 from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
-from lstm_tune.evaluate import quick_mse_scaled, score
+from lstm_tune.evaluate import per_target, quick_mse_scaled, score
 from lstm_tune.files import read_json, write_json
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.model import LSTMForecaster, MeanForecaster
 from lstm_tune.objective import make_trainer
 from lstm_tune.options import RESULT, pick_device
-from lstm_tune.result import per_target
 from lstm_tune.retrain import Member, retrain, retrain_samples
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Limits

@@ -17,11 +17,11 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from lstm_tune.evaluate import Score
+from lstm_tune.evaluate import Score, per_target
 from lstm_tune.evidence import plain
 from lstm_tune.inspection import Fit
 from lstm_tune.residuals import Comparison
-from lstm_tune.result import TestScore, per_step, per_target, time_labels
+from lstm_tune.result import TestScore, per_step, time_labels
 from lstm_tune.retrain import Member, Retrained
 from lstm_tune.series import SeriesSet
 from lstm_tune.split import Ranges, Split

@@ -17,7 +17,7 @@ import pyarrow.csv
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
-from lstm_tune.evaluate import Score, forecast_all
+from lstm_tune.evaluate import Number, Score, forecast_all, per_target
 from lstm_tune.files import make_folder, replacing, write_json
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.names import cell
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 TRIALS = "trials.csv"
 _CHUNK_WINDOWS = 20_000
-Number = float | dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,11 +114,6 @@ class Result:
         except Exception as error:
             reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
             note(f"no report was written ({reason}); all else is there")
-
-
-def per_target(values: tuple[float, ...], targets: tuple[str, ...]) -> Number:
-    """Return the one number of a single target, or {target: number}."""
-    return values[0] if len(values) == 1 else dict(zip(targets, values, strict=True))
 
 
 def test_score(
