@@ -140,11 +140,20 @@ def workers_of(supervisor: int) -> list[int]:
     return [worker for server in tree.get(supervisor, []) for worker in tree.get(server, [])]
 
 
-def strike(siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally) -> None:
+def awaited_workers(process: subprocess.Popen[bytes], until: float) -> list[int]:
+    """Return the supervisor's workers as soon as it has any; none if it ends, or time runs out, first."""
+    while process.poll() is None and time.monotonic() < until:
+        if workers := workers_of(process.pid):
+            return workers
+        time.sleep(0.01)
+    return []
+
+
+def strike(
+    siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally, workers: Sequence[int]
+) -> None:
     """Let one fault happen."""
-    workers, draw = workers_of(process.pid), rng.random()
-    if not workers:
-        return  # it has just begun
+    draw = rng.random()
     if draw < siege.supervisor_share:
         for trial in siege.ended():
             tally.seen[trial.number] = (trial.state, trial.value)
@@ -171,6 +180,7 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     siege.folder.mkdir(parents=True, exist_ok=True)
     (siege.folder / "space.toml").write_text(SPACE)
     began = time.monotonic()
+    until = began + limit
     while True:
         with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in workers that are frozen
             process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
@@ -178,8 +188,10 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
             try:
                 process.wait(rng.expovariate(1 / siege.seconds_between))
             except subprocess.TimeoutExpired:
-                strike(siege, process, rng, tally)
-            if time.monotonic() - began > limit:
+                # A fault that falls due while the study starts waits for the workers: short studies have faults, too.
+                if workers := awaited_workers(process, until):
+                    strike(siege, process, rng, tally, workers)
+            if time.monotonic() > until:
                 process.kill()
                 tally.problems.append(f"not ended after {limit:.0f} s")
         message = (siege.folder / "errors.txt").read_text().strip()
