@@ -32,12 +32,15 @@ from lstm_tune.options import (
 )
 from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
+from lstm_tune.pruners import make_pruner
 from lstm_tune.report import write_report
+from lstm_tune.requeue import requeue_stale
 from lstm_tune.result import TRIALS, Result, write_trials
+from lstm_tune.samplers import make_sampler
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
 from lstm_tune.storage import check_storage, open_storage, temporary_journal
-from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler, requeue_stale
+from lstm_tune.study import OptunaCallback, create_study, kept_precision
 from lstm_tune.task import build_task
 from lstm_tune.urls import mask_password
 from lstm_tune.windows import Windows

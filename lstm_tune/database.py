@@ -24,11 +24,11 @@ import sqlalchemy as sql
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_tune.errors import StudyError
+from lstm_tune.internals import BaseHeartbeat, id_of_trial
 from lstm_tune.urls import mask_password, without_secrets
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ class Database(BaseStorage, BaseHeartbeat):
         def again() -> int:
             for trial in reversed(self._backend.get_all_trials(study_id, deepcopy=False)):
                 if trial.system_attrs.get(_TOKEN) == token:
-                    return trial._trial_id
+                    return id_of_trial(trial)
             return create()
 
         return self._patiently(create, again)

@@ -26,9 +26,11 @@ from lstm_tune.findings import Finding, ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
 from lstm_tune.interrupts import held
+from lstm_tune.messages import Job
 from lstm_tune.objective import Objective
 from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
+from lstm_tune.requeue import drop_own, spent
 from lstm_tune.residuals import compare, decompose
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain, retrain_samples
@@ -40,10 +42,8 @@ from lstm_tune.study import (
     OptunaCallback,
     candidates,
     completed,
-    drop_own,
     enqueue_known,
     gained_nothing,
-    spent,
     stop_after_failures,
 )
 from lstm_tune.study import optimize as run_trials
@@ -51,7 +51,7 @@ from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
 from lstm_tune.verdict import answered, study_findings, verdict
 from lstm_tune.windows import Windows
-from lstm_tune.workers import Job, optimize
+from lstm_tune.workers import optimize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -9,9 +9,9 @@ gc.disable()
 
 import torch._dynamo  # noqa: E402  # torch imports it when the first optimizer is made, in a second
 
-from lstm_tune import workers  # noqa: E402
+from lstm_tune import pruners, samplers, worker  # noqa: E402
 
-__all__ = ["torch", "workers"]
+__all__ = ["pruners", "samplers", "torch", "worker"]
 
 gc.freeze()
 gc.enable()

@@ -20,8 +20,8 @@ from lstm_tune import database
 from lstm_tune.database import Database, Outage
 from lstm_tune.errors import StudyError
 from lstm_tune.progress import Silent
+from lstm_tune.requeue import fail_lost, requeue_stale
 from lstm_tune.storage import open_storage
-from lstm_tune.study import fail_lost, requeue_stale
 from lstm_tune.train import EpochStats
 
 SPACE: dict[str, Any] = TINY | {"epochs": 2, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}

@@ -22,12 +22,13 @@ from optuna.trial import FrozenTrial, TrialState
 from support import TINY, daily, task_of, wave
 
 import lstm_tune
-from lstm_tune import objective, workers
+from lstm_tune import objective, supervisor
 from lstm_tune.errors import StudyError
 from lstm_tune.processes import is_alive, this_run
 from lstm_tune.progress import Silent
+from lstm_tune.requeue import RUN, begin_trial, drop_own, fail_lost, spent
 from lstm_tune.storage import open_storage
-from lstm_tune.study import RUN, OwnStudy, begin_trial, create_study, drop_own, fail_lost, spent
+from lstm_tune.study import OwnStudy, create_study
 from lstm_tune.train import EpochStats
 
 LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
@@ -101,17 +102,17 @@ def test_worker_that_a_signal_ends_is_replaced_and_its_trial_done_again(tmp_path
 
 
 def test_frozen_worker_is_killed_and_its_trial_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "SILENCE", 4.0)
+    monkeypatch.setattr(supervisor, "SILENCE", 4.0)
     once = Once(lambda pid: os.kill(pid, signal.SIGSTOP))
     tune(out=tmp_path, progress=once)
     check_exact(stored(tmp_path), 4)
     assert [note for note in once.notes if "no sign of life" in note and note.endswith("it is tried again")]
 
 
-def supervisor(monkeypatch: pytest.MonkeyPatch, longest: float, clock: Callable[[], float]) -> Any:
-    monkeypatch.setattr(workers, "time", SimpleNamespace(monotonic=clock))
+def supervisor_at(monkeypatch: pytest.MonkeyPatch, longest: float, clock: Callable[[], float]) -> Any:
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=clock))
     given: dict[str, Any] = {"study": None, "job": None, "deadline": lambda: 0.0}
-    return workers._Supervisor(**given, left=0, callbacks=(), tell=Silent(), longest=longest, looked=0.0)
+    return supervisor.Supervisor(**given, left=0, callbacks=(), tell=Silent(), longest=longest, looked=0.0)
 
 
 @pytest.mark.parametrize(
@@ -120,16 +121,16 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, longest: float, clock: Callable[
 def test_patience_grows_with_the_longest_silence_and_at_the_start(
     monkeypatch: pytest.MonkeyPatch, longest: float, ready: bool, limit: float
 ) -> None:
-    boss = supervisor(monkeypatch, longest, lambda: 0.0)
-    worker = workers._Worker(number=1, process=None, link=None, ready=ready)  # type: ignore[arg-type]
+    boss = supervisor_at(monkeypatch, longest, lambda: 0.0)
+    worker = supervisor._Worker(number=1, process=None, link=None, ready=ready)  # type: ignore[arg-type]
     assert boss._patience(worker) == limit
 
 
 def test_suspended_supervisor_takes_nobody_for_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([7200.0, 7200.0, 7201.0, 7201.0])
-    boss = supervisor(monkeypatch, 0, lambda: next(times))
-    monkeypatch.setattr(workers, "wait", lambda links, timeout: [])
-    worker = workers._Worker(number=1, process=None, link="link", ready=True)  # type: ignore[arg-type]
+    boss = supervisor_at(monkeypatch, 0, lambda: next(times))
+    monkeypatch.setattr(supervisor, "wait", lambda links, timeout: [])
+    worker = supervisor._Worker(number=1, process=None, link="link", ready=True)  # type: ignore[arg-type]
     boss.crew["link"] = worker
     boss.listen()
     boss.listen()

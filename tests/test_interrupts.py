@@ -19,8 +19,8 @@ from support import TINY, daily, wave
 import lstm_tune
 from lstm_tune.interrupts import Stopped, held, leaving, watched
 from lstm_tune.progress import Silent
+from lstm_tune.requeue import spent
 from lstm_tune.storage import open_storage
-from lstm_tune.study import spent
 from lstm_tune.train import EpochStats
 
 FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}

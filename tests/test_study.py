@@ -13,6 +13,9 @@ from support import TINY, task_of, wave
 
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.objective import Objective
+from lstm_tune.pruners import PRUNERS, make_pruner
+from lstm_tune.requeue import spent
+from lstm_tune.samplers import SAMPLERS, make_sampler
 from lstm_tune.space import space_from_mapping
 from lstm_tune.storage import (
     journal_storage,
@@ -20,15 +23,10 @@ from lstm_tune.storage import (
     open_storage,
 )
 from lstm_tune.study import (
-    PRUNERS,
-    SAMPLERS,
     completed,
     create_study,
     enqueue_known,
     gained_nothing,
-    make_pruner,
-    make_sampler,
-    spent,
     stop_after_failures,
 )
 

@@ -27,9 +27,10 @@ from lstm_tune.cli import parse_workers
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.processes import pick_workers
 from lstm_tune.progress import LiveProgress, Silent
+from lstm_tune.requeue import fail_lost, spent
+from lstm_tune.samplers import SAMPLERS, make_sampler
 from lstm_tune.space import space_from_mapping
 from lstm_tune.storage import open_storage, temporary_journal
-from lstm_tune.study import SAMPLERS, fail_lost, make_sampler, spent
 from lstm_tune.train import EpochStats
 from lstm_tune.workers import check_shareable, share
 
