@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import postgres
 import pytest
+import studies
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
-from support import TINY, daily, wave
+from studies import Watching
+from support import TINY
 
-import lstm_tune
 from lstm_tune import database
 from lstm_tune.database import Database, Outage
 from lstm_tune.errors import StudyError
-from lstm_tune.progress import Silent
 from lstm_tune.requeue import fail_lost, requeue_stale
 from lstm_tune.storage import open_storage
-from lstm_tune.train import EpochStats
 
 SPACE: dict[str, Any] = TINY | {"epochs": 2, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
+tune = partial(studies.tune, space=SPACE, n_trials=6, pruner="median")
 needs_postgres = pytest.mark.skipif(postgres.why_not() is not None, reason=str(postgres.why_not()))
 
 
@@ -41,24 +42,6 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database
     assert isinstance(storage, Database)
     yield storage
     storage._rdb.engine.dispose()
-
-
-class Watching(Silent):
-    def __init__(self, at_epoch: Callable[[int], None] = lambda trial: None) -> None:
-        self.notes: list[str] = []
-        self.at_epoch = at_epoch
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def epoch(self, trial: int, stats: EpochStats) -> None:
-        if stats.epoch == 0:
-            self.at_epoch(trial)
-
-
-def tune(**options: Any) -> Any:
-    given = {"target": "y", "space": SPACE, "n_trials": 6, "retrain_seeds": 1, "folds": 1, "sampler": "random"}
-    return lstm_tune.tune(daily(wave(200)), **(given | options))
 
 
 def one(trial: optuna.Trial) -> float:

@@ -9,37 +9,28 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import studies
 from optuna.trial import TrialState
-from support import TINY, daily, wave
+from studies import start_command, stored, wait_for
+from support import TINY
 
-import lstm_tune
 from lstm_tune.interrupts import Stopped, held, leaving, watched
 from lstm_tune.progress import Silent
 from lstm_tune.requeue import spent
-from lstm_tune.storage import open_storage
 from lstm_tune.train import EpochStats
 
 FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}
 SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
+tune = partial(studies.tune, space=SPACE, n_trials=6, retrain_seeds=3)
 
 
 def ctrl_c(signum: int = signal.SIGINT) -> None:
     os.kill(os.getpid(), signum)
-
-
-def tune(**options: Any) -> Any:
-    given = {"target": "y", "space": SPACE, "n_trials": 6, "folds": 1, "sampler": "random", "pruner": "none"}
-    return lstm_tune.tune(daily(wave(200)), **(given | options))
-
-
-def stored(folder: Path) -> Any:
-    import optuna
-
-    return optuna.load_study(study_name=None, storage=open_storage(folder / "study.journal"))
 
 
 # ---- the signals
@@ -203,37 +194,14 @@ def test_ctrl_c_before_any_trial_is_complete_leaves_no_result(tmp_path: Path) ->
 # ---- the command
 
 
-def start(folder: Path, *options: str, epochs: int = 3) -> subprocess.Popen[str]:
-    daily(wave(200)).to_csv(folder / "data.csv", index=False)
-    space = f"lookback = {{ low = 4, high = 40 }}\nepochs = {epochs}\npatience = {epochs}\nhidden_units = 4\n"
-    (folder / "space.toml").write_text(space)
-    command = [sys.executable, "-m", "lstm_tune", "tune", "data.csv", "--space", "space.toml", "--target", "y"]
-    return subprocess.Popen(
-        [*command, "--trials", "500", "--folds", "1", "--retrain-seeds", "1", "--quiet", "--out", "run", *options],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C goes to all processes of the terminal
-    )
-
-
-def wait_for(process: subprocess.Popen[str], folder: Path, completed: int) -> None:
-    """Wait until so many trials are complete."""
-    journal = folder / "run" / "study.journal"
-    while process.poll() is None and not (journal.exists() and journal.read_text().count('"best_epoch"') > completed):
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("signum", "everyone", "status"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)], ids=["ctrl-c", "term"]
 )
 def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
     tmp_path: Path, signum: int, everyone: bool, status: int
 ) -> None:
-    process = start(tmp_path, "--workers", "2" if everyone else "1")
-    wait_for(process, tmp_path, 3)
+    process = start_command(tmp_path, "--trials", "500", "--workers", "2" if everyone else "1")
+    wait_for(process, tmp_path, '"best_epoch"', 4)
     (os.killpg if everyone else os.kill)(process.pid, signum)
     out, err = process.communicate()
     assert (process.returncode, out) == (status, ""), err
@@ -247,7 +215,7 @@ def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
 
 
 def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
-    process = start(tmp_path, "--workers", "2")
+    process = start_command(tmp_path, "--trials", "500", "--workers", "2")
     time.sleep(1.0)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate()

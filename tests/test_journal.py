@@ -19,6 +19,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.trial import TrialState
+from studies import study_of, tried, value_of
 from support import TINY, daily, wave
 
 import lstm_tune
@@ -352,3 +353,25 @@ def _children() -> list[int]:
     import multiprocessing
 
     return [child.pid for child in multiprocessing.active_children() if child.pid]
+
+
+# ---- the file as a storage
+
+
+def test_journal_means_one_file_whatever_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study_of(storage=journal_storage(Path("study.journal")))
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    again = journal_storage(Path("../study.journal"))
+    assert optuna.get_all_study_names(again) == ["s"]
+
+
+def test_journal_waits_for_the_disk_once_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    study = study_of(storage=journal_storage(tmp_path / "study.journal"))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    study.optimize(value_of, n_trials=3)
+    assert len(synced) == 3
+    again = study_of(storage=journal_storage(tmp_path / "study.journal"), resume=True)
+    assert tried(again) == tried(study)

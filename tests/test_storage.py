@@ -99,3 +99,12 @@ def test_the_line_to_resume_shows_no_password(
     assert ended.value.code == 130
     assert "s3crit" not in said.out + said.err
     assert "postgresql://me:***@host/db" in said.err
+
+
+def test_storage_that_cannot_be_opened_is_refused_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as caught:
+        open_storage("nosuch://me:secret@host/db")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StudyError, match="cannot open the study file"):
+        open_storage(tmp_path / "nothing" / "study.journal")
