@@ -7,6 +7,7 @@ there is no fork (Windows) each child imports the package by itself.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import platform
@@ -24,6 +25,7 @@ _PRELOADED = ["lstm_tune.preload"]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 MOST_WORKERS = 64
 _TRIALS_EACH = 4  # at least: the search learns little from trials that run at the same time
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -102,6 +104,30 @@ def start(work: Callable[..., None], *args: Any) -> BaseProcess:
     with _undisturbed():
         process.start()
     return cast(BaseProcess, process)
+
+
+def be_woken_by_the_end_of_the_parent() -> None:
+    """Have this process go on, should it be frozen, when the process that started it ends (Linux).
+
+    What is frozen cannot see that its parent is gone, and would stay for ever. The signal does nothing to others.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # a system library without it
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
+
+
+def let_the_server_end() -> None:
+    """In a child: do not keep the server alive, which else ends after its last child, and so never wakes a frozen one.
+
+    A child that is to start children of its own would need the server.
+    """
+    if _FORKS:
+        from multiprocessing import forkserver
+
+        server: Any = forkserver._forkserver  # there is no public way
+        alive, server._forkserver_alive_fd = getattr(server, "_forkserver_alive_fd", None), None
+        if alive is not None:
+            os.close(alive)
 
 
 @contextlib.contextmanager

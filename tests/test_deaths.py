@@ -8,8 +8,9 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import optuna
 import pytest
 import studies
 from optuna.trial import TrialState
-from studies import Watching, begun_by, lives, start_command, stored, wait_for
+from studies import Watching, begun_by, lives, start_command, states, stored, wait_for
 from support import TINY
 
 from lstm_tune import supervisor
@@ -119,7 +120,17 @@ def left_over() -> Iterator[list[int]]:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds processes in /proc")
+def wait_for_the_end_of(pids: Sequence[int]) -> None:
+    limit = time.monotonic() + 60
+    while any(map(lives, pids)) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if lives(pid)]
+
+
+in_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds processes in /proc")
+
+
+@in_proc
 def test_supervisor_killed_and_resumed_at_once_ends_with_the_same_budget(tmp_path: Path, left_over: list[int]) -> None:
     options = ("--trials", "12", "--workers", "2")
     process = start_command(tmp_path, *options, epochs=10)
@@ -135,10 +146,27 @@ def test_supervisor_killed_and_resumed_at_once_ends_with_the_same_budget(tmp_pat
     check_exact(study, 12)
     assert {n: (study.trials[n].state, study.trials[n].value) for n in before} == before
     assert json.loads((tmp_path / "run" / "result.json").read_text())["study"]["states"]["RUNNING"] == 0
-    limit = time.monotonic() + 20
-    while any(map(lives, left_over)) and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert not [pid for pid in left_over if lives(pid)]
+    wait_for_the_end_of(left_over)
+
+
+@in_proc
+@pytest.mark.parametrize("server", [False, True], ids=["workers", "workers-and-server"])
+def test_frozen_workers_whose_supervisor_was_killed_end_and_drop_their_trials(
+    tmp_path: Path, left_over: list[int], server: bool
+) -> None:
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # a pipe would stay open in the frozen
+    process = start_command(tmp_path, "--trials", "4", "--workers", "2", epochs=100_000, **options)
+    wait_for(process, tmp_path, '"step":0,', 2)  # each has a trial
+    left_over += begun_by(process.pid)
+    parents = [pid for pid in left_over if begun_by(pid)]
+    workers = [pid for parent in parents for pid in begun_by(parent)]
+    assert (len(parents), len(workers)) == (1, 2)
+    for pid in [*workers, *(parents if server else [])]:
+        os.kill(pid, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    wait_for_the_end_of(left_over)
+    assert states(stored(tmp_path / "run"))["FAIL"] == 2
 
 
 def test_native_crash_ends_a_process_by_a_signal() -> None:
