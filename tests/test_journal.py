@@ -239,6 +239,19 @@ def test_garbage_in_the_middle_is_one_line_that_names_the_line(tmp_path: Path) -
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("bad", [b"\x93\x01\xfe\x07", b"no end", b"\x93\n\x01", b"garbage\n{"])
+def test_garbage_after_a_good_journal_is_refused_by_its_line_and_nothing_is_cut(tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "study.journal"
+    study_in(path)
+    file, whole = JournalFile(path), path.read_bytes()
+    path.write_bytes(whole + bad)
+    good = whole.count(b"\n")
+    for touch in (lambda: journal_storage(path), lambda: file.append_logs([RECORD])):
+        with pytest.raises(StudyError, match=rf"line {good + 1} is no record; restore it .* \(head -n {good}\)$"):
+            touch()
+    assert path.read_bytes() == whole + bad
+
+
 def test_records_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_text('{"op_code":0,"worker_id":"w"}\n', encoding="utf-8")
