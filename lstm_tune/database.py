@@ -120,6 +120,11 @@ class Database(BaseStorage, BaseHeartbeat):
                 raise StudyError(
                     f"cannot open the storage {mask_password(url)!r}: the Python driver of {kind} is missing; {remedy}"
                 ) from None
+            except sql.exc.NoSuchModuleError:
+                raise StudyError(
+                    f"cannot open the storage {mask_password(url)!r}: there is no database {address.drivername!r}; "
+                    f"use postgresql://user@host/name, sqlite:///FILE, or a journal file (.journal or .log)"
+                ) from None
             except Exception as error:
                 if not _worth_another_try(error) or time.monotonic() + pause > limit:
                     raise self._failure("cannot open", error) from None

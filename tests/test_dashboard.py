@@ -362,7 +362,6 @@ def test_command_prints_its_address_serves_and_ends_at_ctrl_c(run: Path) -> None
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "LSTM_TUNE_TOKEN": "from-the-environment"},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr is not None
         lines = [process.stderr.readline() for _ in range(3)]
