@@ -27,6 +27,7 @@ from lstm_tune.options import (
     JOURNAL,
     check_counts,
     claim_folder,
+    nothing_left_of,
     pick_device,
     run_name,
 )
@@ -95,6 +96,7 @@ def tune(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    began: float | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the time there is, and score it once on rows that no trial has seen.
 
@@ -127,6 +129,7 @@ def tune(
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
         progress: told what happens.
+        began: when `timeout` began to run, on the clock of `time.monotonic`; by default now.
 
     Returns:
         The result: model, test score, study.
@@ -149,7 +152,6 @@ def tune(
         "future": future,
     }
     asked_for |= {
-        "future": future,
         "calendar": calendar,
         "split": split,
         "folds": folds,
@@ -161,6 +163,8 @@ def tune(
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
+    if timeout is not None and began is not None:
+        timeout = max(1.0, timeout - (clock.monotonic() - began))
     budget = Budget(timeout=timeout, seeds=retrain_seeds)
     tell = progress or Silent()
     device = pick_device(device)
@@ -183,13 +187,8 @@ def tune(
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
-    folder = None if out is None else claim_folder(Path(out), resume)
     if pruner == "wilcoxon" and len(task.folds) == 1:
         tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
-    alone = False
-    if storage is None and folder is not None:
-        storage, alone = str((folder / JOURNAL).resolve()), True
-    shared = temporary_journal() if storage is None and workers > 1 else storage
     settings = {
         "schema": record.SCHEMA,
         "data": series.fingerprint(),
@@ -200,23 +199,33 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
-    opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
-    name = study_name or run_name(series.path, series.targets, horizon)
-    if precision == "auto":  # a study that goes on keeps the precision that it began with
-        precision = kept_precision(opened, name) or pick_precision(task, objective.space)
-        if precision == "bf16" and not has_bf16(device):
-            raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
-    objective.precision = settings["precision"] = precision
-    study = create_study(
-        opened,
-        name,
-        settings,
-        sampler=make_sampler(sampler, seed, objective.space),
-        # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
-        pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
-        resume=resume,
-        alone=alone,
-    )
+    folder = None if out is None else Path(out)
+    with nothing_left_of(folder):
+        if folder is not None:
+            claim_folder(folder, resume)
+        alone = False
+        if storage is None and folder is not None:
+            storage, alone = str((folder / JOURNAL).resolve()), True
+        shared = temporary_journal() if storage is None and workers > 1 else storage
+        opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
+        name = study_name or run_name(series.path, series.targets, horizon)
+        if precision == "auto":  # a study that goes on keeps the precision that it began with
+            precision = kept_precision(opened, name) or pick_precision(task, objective.space)
+            if precision == "bf16" and not has_bf16(device):
+                raise StudyError(
+                    f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun"
+                )
+        objective.precision = settings["precision"] = precision
+        study = create_study(
+            opened,
+            name,
+            settings,
+            sampler=make_sampler(sampler, seed, objective.space),
+            # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
+            pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
+            resume=resume,
+            alone=alone,
+        )
     run = phases.Run(
         series=series,
         parts=parts,

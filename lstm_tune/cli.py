@@ -140,7 +140,7 @@ def tune(
             folds=folds,
             space=space,
             n_trials=trials,
-            timeout=seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED)),
+            timeout=seconds,
             workers=number,
             seed=seed or 0,
             precision=precision,
@@ -153,6 +153,7 @@ def tune(
             out=folder,
             resume=resume,
             progress=_progress(console, quiet=quiet or as_json),
+            began=_STARTED,
         )
     except KeyboardInterrupt as error:
         stopped, result = error, getattr(error, "result", None)

@@ -337,8 +337,8 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
 
 
 @needs_postgres
-def test_what_the_server_refuses_is_said_at_once_and_without_the_password(
-    server: postgres.Server, monkeypatch: pytest.MonkeyPatch
+def test_what_the_server_refuses_is_said_at_once_without_the_password_and_leaves_nothing(
+    server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database.time, "sleep", lambda seconds: pytest.fail("it waits"))
     wrong = server.url.replace(postgres.QUOTED, "wr0ng")
@@ -349,6 +349,9 @@ def test_what_the_server_refuses_is_said_at_once_and_without_the_password(
         assert not {"wr0ng", postgres.PASSWORD, postgres.QUOTED} & set(str(raised.value).split())
         assert "wr0ng" not in str(raised.value)
         assert postgres.QUOTED not in str(raised.value)
+    with pytest.raises(StudyError, match="password authentication failed"):
+        tune(storage=wrong, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 @needs_postgres
