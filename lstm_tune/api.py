@@ -242,14 +242,16 @@ def tune(
     result, interrupted = None, False
     with watched() as seen:
         try:
-            with budget.phase("study"):
-                ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
-            if not ended:
-                tell.note("stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that")
-            best = phases.winner(study, needed=ended)
-            with budget.phase("retrain"):
-                trained = best and phases.train_again(run, best, skip=seen.in_haste)
-            with held():
+            with held():  # search and retrain can be interrupted, what lies between and after them cannot
+                with budget.phase("study"):
+                    ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
+                if not ended:
+                    tell.note(
+                        "stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that"
+                    )
+                best = phases.winner(study, needed=ended)
+                with budget.phase("retrain"):
+                    trained = best and phases.train_again(run, best, skip=seen.in_haste)
                 if best and trained:
                     retrained, rows = trained
                     interrupted = not ended or retrained.interrupted

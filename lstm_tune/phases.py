@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import time as clock
@@ -25,7 +24,7 @@ from lstm_tune.evidence import Forecasts, Scores, TrialRecord
 from lstm_tune.findings import Finding, ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
-from lstm_tune.interrupts import held
+from lstm_tune.interrupts import interruptible
 from lstm_tune.messages import Job
 from lstm_tune.objective import Objective
 from lstm_tune.processes import this_run
@@ -147,27 +146,29 @@ def search(
         return True
     every = [after_trial, stop_after_failures, *callbacks]
     try:
-        if workers > 1:
-            assert storage is not None
-            job = Job(
-                storage=storage,
-                study=study.study_name,
-                sampler=study.sampler,
-                pruner=study.pruner,
-                task=run.task,
-                space=objective.space,
-                seed=run.seed,
-                precision=objective.precision,
-                threads=objective.threads,
-                verbosity=optuna.logging.get_verbosity(),
-                run=this_run(),
-            )
-            optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
-        else:
-            run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+        with interruptible():
+            if workers > 1:
+                assert storage is not None
+                job = Job(
+                    storage=storage,
+                    study=study.study_name,
+                    sampler=study.sampler,
+                    pruner=study.pruner,
+                    task=run.task,
+                    space=objective.space,
+                    seed=run.seed,
+                    precision=objective.precision,
+                    threads=objective.threads,
+                    verbosity=optuna.logging.get_verbosity(),
+                    run=this_run(),
+                )
+                optimize(
+                    study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell
+                )
+            else:
+                run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
     except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt), held():
-            drop_own(study, this_run())
+        drop_own(study, this_run())
         return False
     return True
 

@@ -21,6 +21,15 @@ def _surroundings() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A command that was stopped ignores further signals: the process is about to end, but for tests."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.fixture(scope="module")
 def short_epochs() -> Iterator[None]:
     """Epochs of 128 windows instead of 2,048, in the modules that ask for them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ from optuna.trial import TrialState
 from studies import start_command, stored, wait_for
 from support import TINY
 
-from lstm_tune.interrupts import Stopped, held, leaving, watched
+from lstm_tune import interrupts
+from lstm_tune.interrupts import Stopped, held, interruptible, leaving, watched
 from lstm_tune.progress import Silent
 from lstm_tune.requeue import spent
 from lstm_tune.train import EpochStats
@@ -50,16 +52,64 @@ def test_signals_interrupt_at_once_and_inside_held_at_its_end() -> None:
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
         with pytest.raises(KeyboardInterrupt):
-            hold(1, done)
+            hold(5, done)
         assert done == ["to the end"]
-        assert (seen.times, seen.in_haste, seen.exit_status) == (2, True, 130)
+        assert (seen.times, seen.in_haste, seen.exit_status) == (6, True, 130)
 
 
-def test_fourth_signal_waits_for_nothing() -> None:
+def test_fourth_signal_waits_for_nothing_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_PATIENCE", -1.0)
     done: list[str] = []
     with watched() as seen, pytest.raises(KeyboardInterrupt):
         hold(4, done)
     assert (seen.times, done) == (4, [])
+
+
+def test_signals_right_after_one_that_interrupted_only_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 0.2, 1.9, 2.1, 2.2])
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: next(now))
+    with watched() as seen:
+        for interrupts_too in (True, False, False, True, False):
+            with pytest.raises(KeyboardInterrupt) if interrupts_too else contextlib.nullcontext():
+                ctrl_c()
+        assert seen.times == 5
+
+
+def test_inside_held_only_what_is_interruptible_is_interrupted() -> None:
+    done: list[str] = []
+    with watched(), held():
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            ctrl_c()
+        ctrl_c()
+        done.append("held again")
+        with pytest.raises(KeyboardInterrupt), interruptible():  # one waits
+            done.append("not reached")
+        with pytest.raises(KeyboardInterrupt), interruptible():  # and the next comes at once
+            ctrl_c()
+    assert done == ["held again"]
+
+
+def test_error_inside_held_is_not_hidden_by_a_signal() -> None:
+    def fail() -> None:
+        ctrl_c()
+        raise ZeroDivisionError
+
+    with watched() as seen:
+        with pytest.raises(ZeroDivisionError), held():
+            fail()
+        with held():
+            pass
+        assert seen.times == 1
+
+
+def test_watching_inside_watching_counts_for_both_and_begins_anew() -> None:
+    with watched() as outer:
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+        with watched() as inner, pytest.raises(KeyboardInterrupt), interruptible():
+            ctrl_c()
+        assert inner is outer
+        assert (outer.times, signal.getsignal(signal.SIGINT)) == (1, outer.handle)
 
 
 def test_termination_is_an_interruption_in_haste() -> None:
@@ -212,6 +262,23 @@ def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
     assert result["study"]["interrupted"] is True
     assert result["study"]["states"]["RUNNING"] == 0
     assert result["retrain"]["rows"] == ("train+val" if everyone else "train")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_that_is_held_down_ends_the_command_in_order(tmp_path: Path, workers: str) -> None:
+    process = start_command(tmp_path, "--trials", "500", "--workers", workers)
+    wait_for(process, tmp_path, '"best_epoch"', 4)
+    while process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.03)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, ""), err
+    assert err.count("\n") == 1
+    assert err.rstrip().endswith("--resume")
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"study.journal", "trials.csv"}
+    assert not stored(tmp_path / "run").get_trials(states=(TrialState.RUNNING,))
+    if workers == "1":  # the weights of the best trial are at hand
+        assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
 
 
 def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
