@@ -10,10 +10,10 @@ gc.disable()
 import torch._dynamo  # noqa: E402  # torch imports it when the first optimizer is made, in a second
 
 from lstm_tune import pruners, samplers, worker  # noqa: E402
-from lstm_tune.processes import be_woken_by_the_end_of_the_parent  # noqa: E402
+from lstm_tune.processes import end_with_starter  # noqa: E402
 
 __all__ = ["pruners", "samplers", "torch", "worker"]
 
-be_woken_by_the_end_of_the_parent()
+end_with_starter()
 gc.freeze()
 gc.enable()

@@ -106,28 +106,30 @@ def start(work: Callable[..., None], *args: Any) -> BaseProcess:
     return cast(BaseProcess, process)
 
 
-def be_woken_by_the_end_of_the_parent() -> None:
-    """Have this process go on, should it be frozen, when the process that started it ends (Linux).
+def end_with_starter() -> None:
+    """In the server: end when the process that started it ends, and wake its frozen children for that (Linux).
 
-    What is frozen cannot see that its parent is gone, and would stay for ever. The signal does nothing to others.
+    What is frozen cannot see that its parent is gone, and would stay for ever. So the kernel is told to send SIGCONT,
+    which does nothing to others: from the starter's end to the server, and from the server's to its children.
     """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # a system library without it
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
+    if sys.platform != "linux":
+        return
+    prctl, starter = ctypes.CDLL(None).prctl, os.getppid()
 
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
-def let_the_server_end() -> None:
-    """In a child: do not keep the server alive, which else ends after its last child, and so never wakes a frozen one.
+    def look(signum: int, frame: object) -> None:
+        if os.getppid() != starter:  # or else a thread of it has ended, or somebody else has sent it
+            os._exit(0)
 
-    A child that is to start children of its own would need the server.
-    """
-    if _FORKS:
-        from multiprocessing import forkserver
+    def ask_in_child() -> None:
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)
+        ask()
 
-        server: Any = forkserver._forkserver  # there is no public way
-        alive, server._forkserver_alive_fd = getattr(server, "_forkserver_alive_fd", None), None
-        if alive is not None:
-            os.close(alive)
+    signal.signal(signal.SIGCONT, look)
+    os.register_at_fork(after_in_child=ask_in_child)
+    ask()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """A worker: a process that does the trials which its supervisor gives out to it, one by one.
 
 It begins no trial by itself, and ends soon after its supervisor: the trial that it has is dropped. Where it is frozen
-meanwhile, the kernel wakes it for that: the supervisor's end is that of the server which forked the worker.
+meanwhile, the kernel wakes it for that, see `processes.end_with_starter`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import time
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 
 import optuna
 import torch
 from optuna.storages import BaseStorage
 
-from lstm_tune import processes
 from lstm_tune.allocator import keep_freed_memory
 from lstm_tune.messages import Alive, Broken, Ended, Epoch, Job, Ready, Taken
 from lstm_tune.objective import Objective
@@ -35,10 +33,6 @@ _OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
 
 def work(job: Job, link: Connection) -> None:
     """Be a worker: do trials until none is left."""
-    processes.let_the_server_end()
-    processes.be_woken_by_the_end_of_the_parent()
-    if not _supervisor().is_alive():
-        return  # it was gone before, and nothing would wake us
     try:
         signal.signal(signal.SIGINT, _interrupt_once)
         if hasattr(signal, "pthread_sigmask"):
@@ -49,12 +43,6 @@ def work(job: Job, link: Connection) -> None:
     except Exception as error:
         with contextlib.suppress(OSError):
             link.send(Broken(" ".join(str(error).split()) or type(error).__name__))
-
-
-def _supervisor() -> BaseProcess:
-    supervisor = parent_process()
-    assert supervisor is not None
-    return supervisor
 
 
 def _interrupt_once(signum: int, frame: object) -> None:
@@ -113,9 +101,11 @@ def _watch(objective: Objective, storage: BaseStorage, say: Callable[[object], N
     """Tell the supervisor as long as the trial advances; end this process soon after the supervisor's."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is the main thread's
+    supervisor = parent_process()
+    assert supervisor is not None
     before = 0, 0
     with contextlib.suppress(KeyboardInterrupt):  # nobody listens any more
-        while not wait([_supervisor().sentinel], timeout=_BEAT):
+        while not wait([supervisor.sentinel], timeout=_BEAT):
             if (signs := (objective.steps, getattr(storage, "attempts", 0))) != before:
                 before = signs
                 say(Alive())
