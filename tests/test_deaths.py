@@ -28,6 +28,7 @@ from lstm_tune.progress import Silent
 from lstm_tune.requeue import spent
 
 LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
+NO_PIPES: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # workers hold them open
 tune = partial(studies.tune, space=LONG, workers=2, n_trials=4)
 
 
@@ -73,6 +74,7 @@ def test_worker_that_a_signal_ends_is_replaced_and_its_trial_done_again(tmp_path
 
 def test_frozen_worker_is_killed_and_its_trial_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "SILENCE", 4.0)
+    monkeypatch.setattr(supervisor, "_START", 100)  # however long the imports take
     watching = once(lambda pid: os.kill(pid, signal.SIGSTOP))
     tune(out=tmp_path, progress=watching)
     check_exact(stored(tmp_path), 4)
@@ -121,7 +123,7 @@ def left_over() -> Iterator[list[int]]:
 
 
 def wait_for_the_end_of(pids: Sequence[int]) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while any(map(lives, pids)) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not [pid for pid in pids if lives(pid)]
@@ -133,11 +135,11 @@ in_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds proc
 @in_proc
 def test_supervisor_killed_and_resumed_at_once_ends_with_the_same_budget(tmp_path: Path, left_over: list[int]) -> None:
     options = ("--trials", "12", "--workers", "2")
-    process = start_command(tmp_path, *options, epochs=10)
+    process = start_command(tmp_path, *options, epochs=10, **NO_PIPES)
     wait_for(process, tmp_path, '"best_epoch"', 4)
     left_over += begun_by(process.pid)
     process.kill()
-    process.communicate()
+    process.wait()
     before = {t.number: (t.state, t.value) for t in stored(tmp_path / "run").trials if t.state.is_finished()}
     resumed = start_command(tmp_path, *options, "--resume")  # its workers may still live
     assert resumed.communicate()[1] == ""
@@ -154,8 +156,7 @@ def test_supervisor_killed_and_resumed_at_once_ends_with_the_same_budget(tmp_pat
 def test_frozen_workers_whose_supervisor_was_killed_end_and_drop_their_trials(
     tmp_path: Path, left_over: list[int], server: bool
 ) -> None:
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # a pipe would stay open in the frozen
-    process = start_command(tmp_path, "--trials", "4", "--workers", "2", epochs=100_000, **options)
+    process = start_command(tmp_path, "--trials", "4", "--workers", "2", epochs=100_000, **NO_PIPES)
     wait_for(process, tmp_path, '"step":0,', 2)  # each has a trial
     left_over += begun_by(process.pid)
     parents = [pid for pid in left_over if begun_by(pid)]
