@@ -137,9 +137,8 @@ def watched() -> Iterator[Seen]:
 
 
 def ignore() -> None:
-    """Ignore Ctrl-C and SIGTERM from now on: this process has nothing left to do but to say how it ended."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
+    """Ignore Ctrl-C from now on: this process has nothing left to do but to say how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

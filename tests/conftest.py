@@ -23,11 +23,10 @@ def _surroundings() -> None:
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """A command that was stopped ignores further signals: the process is about to end, but for tests."""
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    """A command that was stopped ignores Ctrl-C from then on: the process is about to end, but for tests."""
+    before = signal.getsignal(signal.SIGINT)
     yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
