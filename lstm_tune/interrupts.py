@@ -14,7 +14,7 @@ from typing import Any
 
 _BURST = 2.0  # seconds for which a signal after one that interrupted only counts: Ctrl-C is often pressed repeatedly
 _INSISTS = 4  # this signal waits for nothing any more …
-_PATIENCE = 5.0  # … if the first came so many seconds before
+_PATIENCE = 30.0  # … if the first came so many seconds before: to end the workers may take ten
 _seen: Seen | None = None  # of the `watched` that we are in
 _held = 0  # depth of `held`
 _waiting = False  # whether a signal came meanwhile
