@@ -30,8 +30,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lstm_tune.record import versions
+from lstm_tune.requeue import spent
 from lstm_tune.storage import open_storage
-from lstm_tune.study import spent
 
 SPACE = """
 lookback = { low = 4, high = 24 }
@@ -42,8 +42,8 @@ epochs = 4
 patience = 4
 """
 SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
-SETTINGS = f"workers.SILENCE = {SILENCE}; workers._STILLBORN = 20"  # it is we who kill workers that begin
-LAUNCH = f"from lstm_tune import workers; {SETTINGS}; from lstm_tune.cli import main; main()"
+SETTINGS = f"supervisor.SILENCE = {SILENCE}; supervisor._STILLBORN = 20"  # it is we who kill workers that begin
+LAUNCH = f"from lstm_tune import supervisor; {SETTINGS}; from lstm_tune.cli import main; main()"
 WORKER_FAULTS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGSTOP)
 RESTARTS = 0.08  # of the faults, with --postgres: the server is restarted, or crashes
 FROZEN = 0.1  # of the faults; each costs SILENCE seconds of a worker
@@ -199,8 +199,7 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
             break
         tally.resumed += 1
     tally.seconds = time.monotonic() - began
-    for pid in filter(is_stopped, tally.stopped):  # whose supervisor was killed before it noticed
-        os.kill(pid, signal.SIGKILL)
+    tally.problems += [f"process {pid} is frozen still" for pid in tally.stopped if is_stopped(pid)]
     if process.returncode and not tally.problems:
         tally.problems.append(f"exit status {process.returncode}: {message[-300:]}")
     return tally

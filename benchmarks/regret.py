@@ -35,8 +35,9 @@ from lstm_tune.model import LSTMForecaster, MeanForecaster
 from lstm_tune.objective import ARTICLE_SPLIT, Objective, Trained
 from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
+from lstm_tune.samplers import make_sampler
 from lstm_tune.split import make_split
-from lstm_tune.study import candidates, completed, enqueue_known, make_sampler
+from lstm_tune.study import candidates, completed, enqueue_known
 from lstm_tune.task import build_task
 from lstm_tune.windows import Windows
 

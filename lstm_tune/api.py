@@ -27,17 +27,21 @@ from lstm_tune.options import (
     JOURNAL,
     check_counts,
     claim_folder,
+    nothing_left_of,
     pick_device,
     run_name,
 )
 from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
+from lstm_tune.pruners import make_pruner
 from lstm_tune.report import write_report
+from lstm_tune.requeue import requeue_stale
 from lstm_tune.result import TRIALS, Result, write_trials
+from lstm_tune.samplers import make_sampler
 from lstm_tune.space import Space
 from lstm_tune.split import make_split
 from lstm_tune.storage import check_storage, open_storage, temporary_journal
-from lstm_tune.study import OptunaCallback, create_study, kept_precision, make_pruner, make_sampler, requeue_stale
+from lstm_tune.study import OptunaCallback, create_study, kept_precision
 from lstm_tune.task import build_task
 from lstm_tune.urls import mask_password
 from lstm_tune.windows import Windows
@@ -92,6 +96,7 @@ def tune(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    began: float | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the time there is, and score it once on rows that no trial has seen.
 
@@ -124,6 +129,7 @@ def tune(
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
         progress: told what happens.
+        began: when `timeout` began to run, on the clock of `time.monotonic`; by default now.
 
     Returns:
         The result: model, test score, study.
@@ -146,7 +152,6 @@ def tune(
         "future": future,
     }
     asked_for |= {
-        "future": future,
         "calendar": calendar,
         "split": split,
         "folds": folds,
@@ -158,6 +163,8 @@ def tune(
     patience = None
     if n_trials is None and timeout is None:
         n_trials, timeout, patience = DEFAULT_TRIALS, DEFAULT_TIMEOUT, DEFAULT_PATIENCE
+    if timeout is not None and began is not None:
+        timeout = max(1.0, timeout - (clock.monotonic() - began))
     budget = Budget(timeout=timeout, seeds=retrain_seeds)
     tell = progress or Silent()
     device = pick_device(device)
@@ -180,13 +187,8 @@ def tune(
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
         tell.note(note)
 
-    folder = None if out is None else claim_folder(Path(out), resume)
     if pruner == "wilcoxon" and len(task.folds) == 1:
         tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
-    alone = False
-    if storage is None and folder is not None:
-        storage, alone = str((folder / JOURNAL).resolve()), True
-    shared = temporary_journal() if storage is None and workers > 1 else storage
     settings = {
         "schema": record.SCHEMA,
         "data": series.fingerprint(),
@@ -197,23 +199,33 @@ def tune(
         "space": objective.space.to_dict(),
         "seed": seed,
     }
-    opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
-    name = study_name or run_name(series.path, series.targets, horizon)
-    if precision == "auto":  # a study that goes on keeps the precision that it began with
-        precision = kept_precision(opened, name) or pick_precision(task, objective.space)
-        if precision == "bf16" and not has_bf16(device):
-            raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
-    objective.precision = settings["precision"] = precision
-    study = create_study(
-        opened,
-        name,
-        settings,
-        sampler=make_sampler(sampler, seed, objective.space),
-        # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
-        pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
-        resume=resume,
-        alone=alone,
-    )
+    folder = None if out is None else Path(out)
+    with nothing_left_of(folder):
+        if folder is not None:
+            claim_folder(folder, resume)
+        alone = False
+        if storage is None and folder is not None:
+            storage, alone = str((folder / JOURNAL).resolve()), True
+        shared = temporary_journal() if storage is None and workers > 1 else storage
+        opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
+        name = study_name or run_name(series.path, series.targets, horizon)
+        if precision == "auto":  # a study that goes on keeps the precision that it began with
+            precision = kept_precision(opened, name) or pick_precision(task, objective.space)
+            if precision == "bf16" and not has_bf16(device):
+                raise StudyError(
+                    f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun"
+                )
+        objective.precision = settings["precision"] = precision
+        study = create_study(
+            opened,
+            name,
+            settings,
+            sampler=make_sampler(sampler, seed, objective.space),
+            # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
+            pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, len(objective.space.enqueued()))),
+            resume=resume,
+            alone=alone,
+        )
     run = phases.Run(
         series=series,
         parts=parts,
@@ -230,14 +242,16 @@ def tune(
     result, interrupted = None, False
     with watched() as seen:
         try:
-            with budget.phase("study"):
-                ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
-            if not ended:
-                tell.note("stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that")
-            best = phases.winner(study, needed=ended)
-            with budget.phase("retrain"):
-                trained = best and phases.train_again(run, best, skip=seen.in_haste)
-            with held():
+            with held():  # search and retrain can be interrupted, what lies between and after them cannot
+                with budget.phase("study"):
+                    ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
+                if not ended:
+                    tell.note(
+                        "stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that"
+                    )
+                best = phases.winner(study, needed=ended)
+                with budget.phase("retrain"):
+                    trained = best and phases.train_again(run, best, skip=seen.in_haste)
                 if best and trained:
                     retrained, rows = trained
                     interrupted = not ended or retrained.interrupted

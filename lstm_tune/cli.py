@@ -101,7 +101,7 @@ def tune(
     """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
     seconds = None if timeout is None else parse_duration(timeout)
     number = parse_workers(workers, repeatable=seed is not None)
-    from lstm_tune.interrupts import leaving
+    from lstm_tune.interrupts import ignore, leaving, watched
 
     with leaving():
         from lstm_tune import processes
@@ -126,47 +126,50 @@ def tune(
     keep_freed_memory()
     result: Result | None
     stopped: KeyboardInterrupt | None = None
-    try:
-        result = api.tune(
-            data,
-            target=target or None,
-            time=time,
-            id=id,
-            horizon=horizon,
-            past=split_columns(past),
-            future=split_columns(future),
-            calendar=calendar,
-            split=parse_split(split),
-            folds=folds,
-            space=space,
-            n_trials=trials,
-            timeout=seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED)),
-            workers=number,
-            seed=seed or 0,
-            precision=precision,
-            device=device,
-            sampler=sampler,
-            pruner=pruner,
-            study_name=study,
-            storage=storage,
-            retrain_seeds=retrain_seeds,
-            out=folder,
-            resume=resume,
-            progress=_progress(console, quiet=quiet or as_json),
-        )
-    except KeyboardInterrupt as error:
-        stopped, result = error, getattr(error, "result", None)
-    if result is not None and as_json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
-    elif result is not None and not quiet:
-        show_result(console, result.to_dict(), str(folder))
-    if stopped is not None:
-        again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
-        if out is None:
-            again += ["--out", str(folder)]
-        words = " ".join(shell(a) for a in again)
-        _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
-        raise typer.Exit(getattr(stopped, "exit_status", 130)) from None
+    with watched() as seen:
+        try:
+            result = api.tune(
+                data,
+                target=target or None,
+                time=time,
+                id=id,
+                horizon=horizon,
+                past=split_columns(past),
+                future=split_columns(future),
+                calendar=calendar,
+                split=parse_split(split),
+                folds=folds,
+                space=space,
+                n_trials=trials,
+                timeout=seconds,
+                workers=number,
+                seed=seed or 0,
+                precision=precision,
+                device=device,
+                sampler=sampler,
+                pruner=pruner,
+                study_name=study,
+                storage=storage,
+                retrain_seeds=retrain_seeds,
+                out=folder,
+                resume=resume,
+                progress=_progress(console, quiet=quiet or as_json),
+                began=_STARTED,
+            )
+        except KeyboardInterrupt as error:
+            ignore()  # what is left takes no time, and the exit status counts
+            stopped, result = error, getattr(error, "result", None)
+        if result is not None and as_json:
+            print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+        elif result is not None and not quiet:
+            show_result(console, result.to_dict(), str(folder))
+        if stopped is not None:
+            again = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
+            if out is None:
+                again += ["--out", str(folder)]
+            words = " ".join(shell(a) for a in again)
+            _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
+            raise typer.Exit(seen.exit_status) from None
 
 
 @app.command()

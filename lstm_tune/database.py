@@ -24,11 +24,11 @@ import sqlalchemy as sql
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_tune.errors import StudyError
+from lstm_tune.internals import BaseHeartbeat, id_of_trial
 from lstm_tune.urls import mask_password, without_secrets
 
 T = TypeVar("T")
@@ -120,6 +120,11 @@ class Database(BaseStorage, BaseHeartbeat):
                 raise StudyError(
                     f"cannot open the storage {mask_password(url)!r}: the Python driver of {kind} is missing; {remedy}"
                 ) from None
+            except sql.exc.NoSuchModuleError:
+                raise StudyError(
+                    f"cannot open the storage {mask_password(url)!r}: there is no database {address.drivername!r}; "
+                    f"use postgresql://user@host/name, sqlite:///FILE, or a journal file (.journal or .log)"
+                ) from None
             except Exception as error:
                 if not _worth_another_try(error) or time.monotonic() + pause > limit:
                     raise self._failure("cannot open", error) from None
@@ -187,7 +192,7 @@ class Database(BaseStorage, BaseHeartbeat):
         def again() -> int:
             for trial in reversed(self._backend.get_all_trials(study_id, deepcopy=False)):
                 if trial.system_attrs.get(_TOKEN) == token:
-                    return trial._trial_id
+                    return id_of_trial(trial)
             return create()
 
         return self._patiently(create, again)

@@ -100,7 +100,7 @@ class JournalFile(BaseJournalBackend):
                             return
                         record = _parse(line)
                     if record is None:
-                        raise self._damaged(number)
+                        raise _damaged(self.path, number)
                     number += 1
                     if number == len(self._starts):
                         self._starts.append(self._starts[-1] + len(line))
@@ -109,17 +109,15 @@ class JournalFile(BaseJournalBackend):
         except OSError as error:
             raise StudyError(f"cannot read the study file {str(self.path)!r}: {error.strerror or error}") from None
 
-    def _damaged(self, number: int) -> StudyError:
-        if number == 0:
-            return _not_a_journal(self.path)
-        return StudyError(
-            f"the study file {str(self.path)!r} is damaged: line {number + 1} is no record; "
-            f"restore it from a copy, or keep the lines before (head -n {number})"
-        )
 
-
-def _not_a_journal(path: Path) -> StudyError:
-    return StudyError(f"the study file {str(path)!r} is no Optuna journal; pass another --storage or --out")
+def _damaged(path: Path, number: int) -> StudyError:
+    """Return what to say of a file of which so many lines are records, and the next one is none."""
+    if number == 0:
+        return StudyError(f"the study file {str(path)!r} is no Optuna journal; pass another --storage or --out")
+    return StudyError(
+        f"the study file {str(path)!r} is damaged: line {number + 1} is no record; "
+        f"restore it from a copy, or keep the lines before (head -n {number})"
+    )
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -149,7 +147,7 @@ def _mend(file: int, path: Path) -> int:
     """Cut off a last line that has no end, and return how many bytes it had.
 
     Raises:
-        StudyError: it is not the beginning of a record, so that this is none of our files; nothing is cut then.
+        StudyError: it is not the beginning of a record, or what stands before it is damaged; nothing is cut then.
     """
     size = start = os.lseek(file, 0, os.SEEK_END)
     tail = b""
@@ -160,13 +158,24 @@ def _mend(file: int, path: Path) -> int:
         tail = os.read(file, block) + tail
     tail = tail[tail.rfind(b"\n") + 1 :]
     if tail:
-        os.lseek(file, 0, os.SEEK_SET)
-        first = os.read(file, len(_BEGINNING))
+        lines, ends = _good(file)
         beginning = tail[: len(_BEGINNING)].rstrip(b"\0")  # which a machine that lost power may leave behind
-        if not (_BEGINNING.startswith(beginning) and (len(tail) == size or first == _BEGINNING)):
-            raise _not_a_journal(path)
+        if not _BEGINNING.startswith(beginning) or ends + len(tail) != size:
+            raise _damaged(path, lines)
         os.ftruncate(file, size - len(tail))
     return len(tail)
+
+
+def _good(file: int) -> tuple[int, int]:
+    """Return how many lines of a file are records, up to the first that is none, and how many bytes they have."""
+    os.lseek(file, 0, os.SEEK_SET)
+    lines = ends = 0
+    with open(file, "rb", closefd=False) as whole:
+        for line in whole:
+            if not line.endswith(b"\n") or _parse(line) is None:
+                break
+            lines, ends = lines + 1, ends + len(line)
+    return lines, ends
 
 
 # ---- the lock

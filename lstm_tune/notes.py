@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.evaluate import forecast_all
+from lstm_tune.internals import id_of_study, id_of_trial, storage_of
 from lstm_tune.names import markdown, printable
 from lstm_tune.result import Result, time_labels
 from lstm_tune.study import completed
@@ -52,8 +53,8 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
 
 def save_note(study: optuna.Study, trial: FrozenTrial | None, body: str) -> None:
     """Save the note of a study or of a trial, unless a person has written one."""
-    owner = "dashboard:" if trial is None else f"dashboard:{trial._trial_id}:"
-    attrs = study._storage.get_study_system_attrs(study._study_id)
+    owner = "dashboard:" if trial is None else f"dashboard:{id_of_trial(trial)}:"
+    attrs = storage_of(study).get_study_system_attrs(id_of_study(study))
     pieces = [key for key in attrs if key.startswith(f"{owner}note_str:")]
     before = "".join(attrs[f"{owner}note_str:{i}"] for i in range(len(pieces)))
     text = f"{body}\n\n{SIGNATURE}\n"
@@ -66,7 +67,7 @@ def save_note(study: optuna.Study, trial: FrozenTrial | None, body: str) -> None
 def save_figure(study: optuna.Study, name: str, figure: Mapping[str, Any]) -> None:
     """Save a figure in the words of Plotly; `name`: letters, digits and '-'."""
     prefix = f"dashboard:plot_data:{name}:"
-    attrs = study._storage.get_study_system_attrs(study._study_id)
+    attrs = storage_of(study).get_study_system_attrs(id_of_study(study))
     text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
     _save_pieces(study, prefix, text, sum(key.startswith(prefix) for key in attrs))
 
@@ -78,7 +79,7 @@ def _save_pieces(study: optuna.Study, prefix: str, text: str, before: int) -> No
 
 
 def _save(study: optuna.Study, key: str, value: Any) -> None:
-    study._storage.set_study_system_attr(study._study_id, key, value)
+    storage_of(study).set_study_system_attr(id_of_study(study), key, value)
 
 
 # ---- notes

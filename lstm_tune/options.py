@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lstm_tune.errors import StudyError, UsageError
@@ -47,7 +48,7 @@ def pick_device(device: str) -> str:
     return device
 
 
-def claim_folder(folder: Path, resume: bool) -> Path:
+def claim_folder(folder: Path, resume: bool) -> None:
     """Make the run folder, or take up the one that is there.
 
     Raises:
@@ -61,7 +62,25 @@ def claim_folder(folder: Path, resume: bool) -> Path:
             f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
             f"pass --resume to continue it, or another --out"
         )
-    return folder
+
+
+@contextlib.contextmanager
+def nothing_left_of(folder: Path | None) -> Iterator[None]:
+    """Take away again, where what is inside the `with` fails, the run folder and its parents that it made.
+
+    Only what is empty goes, and a journal in which nothing was written.
+    """
+    made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if made and not (made[0] / JOURNAL).stat().st_size:
+                (made[0] / JOURNAL).unlink()
+        with contextlib.suppress(OSError):  # something else is there
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def run_name(path: str, targets: Sequence[str], horizon: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import time as clock
@@ -25,10 +24,12 @@ from lstm_tune.evidence import Forecasts, Scores, TrialRecord
 from lstm_tune.findings import Finding, ranked
 from lstm_tune.forecaster import DataSpec, ForecastModel
 from lstm_tune.inspection import Recorder, fit_to_training, read_forecasts, stretches
-from lstm_tune.interrupts import held
+from lstm_tune.interrupts import interruptible
+from lstm_tune.messages import Job
 from lstm_tune.objective import Objective
 from lstm_tune.processes import this_run
 from lstm_tune.progress import Progress
+from lstm_tune.requeue import drop_own, spent
 from lstm_tune.residuals import compare, decompose
 from lstm_tune.result import Result, test_score
 from lstm_tune.retrain import Member, Retrained, retrain, retrain_samples
@@ -40,10 +41,8 @@ from lstm_tune.study import (
     OptunaCallback,
     candidates,
     completed,
-    drop_own,
     enqueue_known,
     gained_nothing,
-    spent,
     stop_after_failures,
 )
 from lstm_tune.study import optimize as run_trials
@@ -51,7 +50,7 @@ from lstm_tune.task import Task
 from lstm_tune.train import side_by_side
 from lstm_tune.verdict import answered, study_findings, verdict
 from lstm_tune.windows import Windows
-from lstm_tune.workers import Job, optimize
+from lstm_tune.workers import optimize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -147,27 +146,29 @@ def search(
         return True
     every = [after_trial, stop_after_failures, *callbacks]
     try:
-        if workers > 1:
-            assert storage is not None
-            job = Job(
-                storage=storage,
-                study=study.study_name,
-                sampler=study.sampler,
-                pruner=study.pruner,
-                task=run.task,
-                space=objective.space,
-                seed=run.seed,
-                precision=objective.precision,
-                threads=objective.threads,
-                verbosity=optuna.logging.get_verbosity(),
-                run=this_run(),
-            )
-            optimize(study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell)
-        else:
-            run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+        with interruptible():
+            if workers > 1:
+                assert storage is not None
+                job = Job(
+                    storage=storage,
+                    study=study.study_name,
+                    sampler=study.sampler,
+                    pruner=study.pruner,
+                    task=run.task,
+                    space=objective.space,
+                    seed=run.seed,
+                    precision=objective.precision,
+                    threads=objective.threads,
+                    verbosity=optuna.logging.get_verbosity(),
+                    run=this_run(),
+                )
+                optimize(
+                    study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell
+                )
+            else:
+                run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
     except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt), held():
-            drop_own(study, this_run())
+        drop_own(study, this_run())
         return False
     return True
 

@@ -9,9 +9,11 @@ gc.disable()
 
 import torch._dynamo  # noqa: E402  # torch imports it when the first optimizer is made, in a second
 
-from lstm_tune import workers  # noqa: E402
+from lstm_tune import pruners, samplers, worker  # noqa: E402
+from lstm_tune.processes import end_with_starter  # noqa: E402
 
-__all__ = ["torch", "workers"]
+__all__ = ["pruners", "samplers", "torch", "worker"]
 
+end_with_starter()
 gc.freeze()
 gc.enable()

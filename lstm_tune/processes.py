@@ -7,6 +7,7 @@ there is no fork (Windows) each child imports the package by itself.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import platform
@@ -24,6 +25,7 @@ _PRELOADED = ["lstm_tune.preload"]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 MOST_WORKERS = 64
 _TRIALS_EACH = 4  # at least: the search learns little from trials that run at the same time
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -102,6 +104,32 @@ def start(work: Callable[..., None], *args: Any) -> BaseProcess:
     with _undisturbed():
         process.start()
     return cast(BaseProcess, process)
+
+
+def end_with_starter() -> None:
+    """In the server: end when the process that started it ends, and wake its frozen children for that (Linux).
+
+    What is frozen cannot see that its parent is gone, and would stay for ever. So the kernel is told to send SIGCONT,
+    which does nothing to others: from the starter's end to the server, and from the server's to its children.
+    """
+    if sys.platform != "linux":
+        return
+    prctl, starter = ctypes.CDLL(None).prctl, os.getppid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
+
+    def look(signum: int, frame: object) -> None:
+        if os.getppid() != starter:  # or else a thread of it has ended, or somebody else has sent it
+            os._exit(0)
+
+    def ask_in_child() -> None:
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)
+        ask()
+
+    signal.signal(signal.SIGCONT, look)
+    os.register_at_fork(after_in_child=ask_in_child)
+    ask()
 
 
 @contextlib.contextmanager

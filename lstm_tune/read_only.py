@@ -12,10 +12,10 @@ from urllib.parse import quote
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.errors import StudyError
+from lstm_tune.internals import FrozenStudy, id_of_study
 from lstm_tune.urls import mask_password
 
 _POSTGRESQL = {"options": "-c default_transaction_read_only=on", "connect_timeout": 10}
@@ -108,7 +108,7 @@ class ReadOnlyStorage(BaseStorage):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Pass on, in the order of their numbers."""
-        return sorted(self._storage.get_all_studies(), key=lambda study: study._study_id)
+        return sorted(self._storage.get_all_studies(), key=id_of_study)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Pass on."""

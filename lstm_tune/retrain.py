@@ -11,6 +11,7 @@ from functools import partial
 from typing import Literal
 
 from lstm_tune.config import Config
+from lstm_tune.interrupts import interruptible
 from lstm_tune.model import LSTMForecaster, MeanForecaster, Shape
 from lstm_tune.split import Ranges, Split
 from lstm_tune.train import Diverged, Trainer, is_out_of_memory, seeded, side_by_side
@@ -97,25 +98,26 @@ def retrain(
     ended: Counter[int] = Counter()  # members of a seed that time allowed
     slowest, interrupted = 0.0, False
     try:
-        on_model(0, len(jobs))
-        for first in range(0, len(jobs), threads):
-            began = time.monotonic()
-            limit = math.inf if at_least_one and not first else deadline
-            if began + slowest > limit:
-                break
-            some = jobs[first : first + threads]
-            trainers = [
-                _trainer(windows, rows, shape, member, samples, seed, precision, fitted) for seed, member in some
-            ]
-            how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
-            for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
-                ended[seed] += end != "time"
-                if end == "done":
-                    done[seed].append((member, trainer.result.eval()))
-            slowest = max(slowest, time.monotonic() - began)
-            on_model(first + len(some), len(jobs))
-            if "time" in how:
-                break
+        with interruptible():
+            on_model(0, len(jobs))
+            for first in range(0, len(jobs), threads):
+                began = time.monotonic()
+                limit = math.inf if at_least_one and not first else deadline
+                if began + slowest > limit:
+                    break
+                some = jobs[first : first + threads]
+                trainers = [
+                    _trainer(windows, rows, shape, member, samples, seed, precision, fitted) for seed, member in some
+                ]
+                how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
+                for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
+                    ended[seed] += end != "time"
+                    if end == "done":
+                        done[seed].append((member, trainer.result.eval()))
+                slowest = max(slowest, time.monotonic() - began)
+                on_model(first + len(some), len(jobs))
+                if "time" in how:
+                    break
     except KeyboardInterrupt:
         interrupted = True
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]

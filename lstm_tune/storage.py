@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage
 
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.journal import JournalFile
-from lstm_tune.urls import is_url, mask_password
+from lstm_tune.urls import is_memory, is_url, mask_password
 
 JOURNAL_SUFFIXES = (".journal", ".log")
 
@@ -47,12 +47,19 @@ def temporary_journal() -> JournalStorage:
 
 
 def check_storage(storage: str | BaseStorage | None) -> None:
-    """Refuse what names neither a database nor a journal: a word that was meant for something else.
+    """Refuse what names neither a database nor a journal (a word that was meant for something else), and memory.
 
     Raises:
         UsageError: says what is taken.
     """
-    if not isinstance(storage, str) or is_url(storage):
+    if not isinstance(storage, str):
+        return
+    if is_memory(storage):
+        raise UsageError(
+            f"storage {storage!r} is in memory, where nothing could be resumed or looked at; "
+            f"name a file, such as sqlite:///study.db, or leave it out"
+        )
+    if is_url(storage):
         return
     if not storage.endswith(JOURNAL_SUFFIXES) and not Path(storage).is_file():
         raise UsageError(

@@ -1,18 +1,14 @@
-"""The study: who samples, who prunes, and how it goes on after an interruption."""
+"""The study: created or taken up again, carried out, and when it ends."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -20,128 +16,43 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
 from lstm_tune.ensemble import Candidate
-from lstm_tune.errors import LstmTuneError, StudyError, UsageError
+from lstm_tune.errors import LstmTuneError, StudyError
+from lstm_tune.internals import StudyWithBegin, id_of_trial
 from lstm_tune.processes import is_alive, this_run
+from lstm_tune.requeue import RUN, begin_trial, take_up, used_up
 from lstm_tune.space import Space
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
-PRUNERS = ("median", "none", "halving", "hyperband", "wilcoxon")
-SCHEMA = 1
 _SETTINGS = "lstm_tune"
 _BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
 _FAILURES_IN_A_ROW = 10
-_REPEATS = 2  # times that a configuration is tried again after its process died
-RUN = "run"  # the user attribute that says which process has a trial, or the study
 _GAIN = 0.01  # of the best value: what counts as one
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
 
-class OwnStudy(optuna.Study):
-    """An ordinary study, which marks the trials that it begins with the process that has them."""
+class OwnStudy(StudyWithBegin):
+    """A study that marks the trials that it begins with the process that has them."""
 
-    def _pop_waiting_trial_id(self) -> int:
-        return begin_trial(self, this_run())._trial_id
-
-
-class PerTrialSampler(BaseSampler):
-    """A sampler whose random numbers depend on the seed and the trial's number alone.
-
-    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. Trials that were
-    done again do not count in the number. So a study that was interrupted and resumed suggests what the uninterrupted
-    one would have.
-
-    Several workers, each with such a sampler, draw different numbers, too.
-
-    Args:
-        make: makes a sampler of a seed.
-        seed: of the study.
-    """
-
-    def __init__(self, make: Callable[..., BaseSampler], seed: int) -> None:
-        self._make = make
-        self._seed = seed
-        self._sampler = make(seed=seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make the trial's own sampler."""
-        before = study.get_trials(deepcopy=False)[: trial.number]
-        number = trial.number - sum(_is_owed(before, t) for t in before)
-        self._sampler = self._make(seed=(self._seed * 1_000_003 + number) % 2**32)
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Delegate to the trial's sampler."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Delegate to the trial's sampler."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Delegate to the trial's sampler."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Delegate to the trial's sampler."""
-        self._sampler.after_trial(study, trial, state, values)
+    def begin(self) -> int:
+        """Begin a trial of this process."""
+        return id_of_trial(begin_trial(self, this_run()))
 
 
-def make_sampler(sampler: str | BaseSampler, seed: int, space: Space) -> BaseSampler:
-    """Return the sampler of a name (`SAMPLERS`), or the given one.
+class SharedStudy(StudyWithBegin):
+    """A study whose trials are begun elsewhere, and which remembers `stop`: no one loop of `optimize` could end."""
 
-    Raises:
-        UsageError: an unknown name.
-    """
-    if isinstance(sampler, BaseSampler):
-        return sampler
-    match sampler:
-        case "tpe":
-            return PerTrialSampler(optuna.samplers.TPESampler, seed)
-        case "random":
-            return PerTrialSampler(optuna.samplers.RandomSampler, seed)
-        case "gp":
-            return PerTrialSampler(optuna.samplers.GPSampler, seed)
-        case "cmaes":
-            return PerTrialSampler(partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False), seed)
-        case "grid":
-            return optuna.samplers.GridSampler(space.grid(), seed=seed)
-    raise UsageError(f"sampler must be one of {', '.join(SAMPLERS)}, but is {sampler!r}")
+    stopped = False
+    given: int | None = None  # the id of the trial that is next
 
+    def stop(self) -> None:
+        """Let no further trial begin; those that run go on."""
+        self.stopped = True
 
-def make_pruner(pruner: str | BasePruner, epochs: int, startup_trials: int = 5) -> BasePruner:
-    """Return the pruner of a name (`PRUNERS`), or the given one.
-
-    Args:
-        pruner: a name or an Optuna pruner.
-        epochs: the most that a trial of the space may train; what halving and hyperband count in.
-        startup_trials: completed trials before the median pruner begins.
-
-    Raises:
-        UsageError: an unknown name.
-    """
-    if isinstance(pruner, BasePruner):
-        return pruner
-    match pruner:
-        case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=max(1, epochs // 10))
-        case "none":
-            return optuna.pruners.NopPruner()
-        case "halving":
-            return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 10))
-        case "hyperband":
-            return optuna.pruners.HyperbandPruner(min_resource=max(1, epochs // 10), max_resource=epochs)
-        case "wilcoxon":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return optuna.pruners.WilcoxonPruner(n_startup_steps=2)
-    raise UsageError(f"pruner must be one of {', '.join(PRUNERS)}, but is {pruner!r}")
+    def begin(self) -> int:
+        """Take the trial that was given."""
+        trial, self.given = self.given, None
+        assert trial is not None
+        return trial
 
 
 def kept_precision(storage: BaseStorage, name: str) -> str | None:
@@ -207,7 +118,7 @@ def create_study(
         if is_alive(owner := study.user_attrs.get(RUN)):
             process = str(owner).split("/")[1]
             raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
-        _take_up(study)
+        take_up(study)
     study.set_user_attr(RUN, this_run())
     return study
 
@@ -215,116 +126,6 @@ def create_study(
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _take_up(study: optuna.Study) -> None:
-    """Fail the trials that an interruption left running, and queue them, and those it ended, again."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not is_alive(trial.user_attrs.get(RUN)):
-            fail_lost(study, trial, "its process ended")
-    trials = study.get_trials(deepcopy=False)
-    queued = {t.user_attrs.get("repeats") for t in trials}
-    for trial in trials:
-        if _is_owed(trials, trial) and trial.number not in queued:
-            _queue_again(study, trial)
-
-
-def begin_trial(study: optuna.Study, run: str) -> FrozenTrial:
-    """Begin a trial for somebody: one from the queue, what was lost first, or a new one.
-
-    Args:
-        study: of the trial.
-        run: whose trial it is; see `this_run`.
-    """
-    storage = study._storage
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    for trial in sorted(waiting, key=lambda t: ("repeats" not in t.user_attrs, t.number)):
-        with contextlib.suppress(UpdateFinishedTrialError):
-            if storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
-                trial_id = trial._trial_id
-                break
-    else:
-        trial_id = storage.create_new_trial(study._study_id)
-    storage.set_trial_user_attr(trial_id, RUN, run)
-    return storage.get_trial(trial_id)
-
-
-def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> Literal["ended", "queued", "given up"]:
-    """Fail a running trial whose process is gone, and queue its configuration again.
-
-    Args:
-        study: of the trial.
-        trial: that was RUNNING in the storage when it was last looked at.
-        cause: in a few words.
-
-    Returns:
-        "ended": the process had ended the trial before; "given up": the configuration was lost three times.
-    """
-    storage = study._storage
-    # Whoever ends a trial first has ended it; all others are refused.
-    with contextlib.suppress(UpdateFinishedTrialError):
-        storage.set_trial_user_attr(trial._trial_id, "lost", cause)  # so that a resumed study, too, tries it again
-        storage.set_trial_user_attr(trial._trial_id, "traceback", cause)
-        storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-    trials = study.get_trials(deepcopy=False)
-    trial = trials[trial.number]
-    if was_requeued(study, trial.number):
-        return "queued"
-    if _is_owed(trials, trial):
-        _queue_again(study, trial)
-        return "queued"
-    return "given up" if trial.state is TrialState.FAIL and "lost" in trial.user_attrs else "ended"
-
-
-def drop(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Fail a trial that the user has interrupted; a resumed study tries it again."""
-    with contextlib.suppress(UpdateFinishedTrialError):
-        study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
-        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-
-
-def drop_own(study: optuna.Study, run: str) -> None:
-    """Fail what an interruption left running of a run's trials."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get(RUN) == run:
-            drop(study, trial)
-
-
-def _is_owed(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:
-    """Return whether a trial must be done again: it was interrupted, or lost with its process, at most twice."""
-    if trial.state is not TrialState.FAIL:
-        return False
-    attrs = trial.user_attrs
-    return bool(attrs.get("interrupted")) or ("lost" in attrs and _losses(trials, trial) <= _REPEATS)
-
-
-def _losses(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
-    """Return how often a trial's configuration was lost with its process."""
-    losses = 0
-    while True:
-        losses += not trial.user_attrs.get("interrupted")
-        before = trial.user_attrs.get("repeats")
-        if before is None:
-            return losses
-        trial = trials[before]
-
-
-def requeue(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Queue the configuration of a trial that was lost, and return whether: not where it was lost three times."""
-    if _losses(study.get_trials(deepcopy=False), trial) > _REPEATS:
-        return False
-    _queue_again(study, trial)
-    return True
-
-
-def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue the configuration of a trial that was failed for want of heartbeats."""
-    requeue(study, trial)
-
-
-def was_requeued(study: optuna.Study, number: int) -> bool:
-    """Return whether a trial's configuration was queued again."""
-    return any(t.user_attrs.get("repeats") == number for t in study.get_trials(deepcopy=False))
 
 
 def optimize(
@@ -383,23 +184,6 @@ def _own_error(error: BaseException | None) -> LstmTuneError | None:
     return error
 
 
-def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a trial's configuration; one from the queue may have ended before it took up all that was queued."""
-    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    study.enqueue_trial(params, user_attrs={"repeats": trial.number})
-
-
-def spent(study: optuna.Study) -> int:
-    """Return how many trials of the budget are used up: all that ended, but for those that were queued again."""
-    return len(_used_up(study))
-
-
-def _used_up(study: optuna.Study) -> list[FrozenTrial]:
-    trials = study.get_trials(deepcopy=False)
-    repeated = {t.user_attrs.get("repeats") for t in trials}
-    return [t for t in trials if t.state.is_finished() and t.number not in repeated and not _is_owed(trials, t)]
-
-
 def enqueue_known(study: optuna.Study, space: Space) -> None:
     """Queue the article's configuration and the preset's best-known ones, so that no study ends behind them."""
     for params in space.enqueued():
@@ -412,7 +196,7 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
     Raises:
         StudyError: with the cause.
     """
-    last = _used_up(study)[-_FAILURES_IN_A_ROW:]
+    last = used_up(study)[-_FAILURES_IN_A_ROW:]
     if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
         cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
         raise StudyError(
@@ -426,7 +210,7 @@ def gained_nothing(study: optuna.Study, patience: int) -> bool:
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return False
     best, last_gain, ended = math.inf, 0, 0
-    for trial in _used_up(study):
+    for trial in used_up(study):
         ended += 1
         if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
             best, last_gain = trial.value, ended

@@ -16,6 +16,15 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def is_memory(url: str) -> bool:
+    """Return whether a URL names an SQLite database in memory, which ends with its process."""
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0] != "sqlite":
+        return False
+    path, _, query = rest.partition("?")
+    return path in ("", "/") or ":memory:" in path or "mode=memory" in query
+
+
 def mask_password(url: str) -> str:
     """Return a storage URL that can be shown: its passwords are ***."""
     if not is_url(url):

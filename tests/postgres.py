@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -45,6 +47,15 @@ def _servant() -> pwd.struct_passwd | None:
     return None
 
 
+def _free_port() -> int:
+    """A port that the system gives to nobody who does not name it: it is free again after a restart."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Server:
     """Runs from `with` to its end; asks for a password over TCP."""
 
@@ -57,9 +68,7 @@ class Server:
         self._as = {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []} if servant else {}
         if servant:
             os.chown(self.folder, servant.pw_uid, servant.pw_gid)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
         secret = self.folder / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o644)

@@ -64,10 +64,14 @@ ORDER = [
     "objective",
     "precision",
     "ensemble",
+    "internals",
     "journal",
     "database",
     "storage",
     "read_only",
+    "requeue",
+    "samplers",
+    "pruners",
     "study",
     "budget",
     "retrain",
@@ -84,8 +88,11 @@ ORDER = [
     "details",
     "record",
     "progress",
-    "workers",
+    "messages",
+    "worker",
     "preload",
+    "supervisor",
+    "workers",
     "phases",
     "waterfall",
     "explain",
@@ -107,11 +114,17 @@ OPTUNA = {
     "storage",
     "read_only",
     "dashboard",
+    "internals",
+    "requeue",
+    "samplers",
+    "pruners",
     "study",
     "budget",
     "result",
     "record",
     "progress",
+    "messages",
+    "worker",
     "workers",
     "phases",
     "api",
@@ -182,6 +195,15 @@ def test_optuna_stays_where_it_belongs() -> None:
     users = {name for name, tree in modules().items() if {n.split(".")[0] for n in imports(tree)} & {"optuna"}}
     assert users == OPTUNA
     assert "optuna" not in at_import(modules()["cli"])
+
+
+def test_what_optuna_keeps_to_itself_stands_in_one_module() -> None:
+    private = {"_storage", "_study_id", "_trial_id", "_pop_waiting_trial_id"}
+    for name, tree in modules().items():
+        if name != "internals":
+            assert not [found for found in imports(tree) if found.startswith("optuna.") and "._" in found], name
+            used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr in private]
+            assert not [n for n in used if ast.unparse(n.value) != "self"], name
 
 
 def test_torch_stays_out_of_what_help_needs() -> None:

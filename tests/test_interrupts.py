@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,37 +10,29 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import studies
 from optuna.trial import TrialState
-from support import TINY, daily, wave
+from studies import start_command, stored, wait_for
+from support import TINY
 
-import lstm_tune
-from lstm_tune.interrupts import Stopped, held, leaving, watched
+from lstm_tune import interrupts
+from lstm_tune.interrupts import Stopped, held, interruptible, leaving, watched
 from lstm_tune.progress import Silent
-from lstm_tune.storage import open_storage
-from lstm_tune.study import spent
+from lstm_tune.requeue import spent
 from lstm_tune.train import EpochStats
 
 FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}
 SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
+tune = partial(studies.tune, space=SPACE, n_trials=6, retrain_seeds=3)
 
 
 def ctrl_c(signum: int = signal.SIGINT) -> None:
     os.kill(os.getpid(), signum)
-
-
-def tune(**options: Any) -> Any:
-    given = {"target": "y", "space": SPACE, "n_trials": 6, "folds": 1, "sampler": "random", "pruner": "none"}
-    return lstm_tune.tune(daily(wave(200)), **(given | options))
-
-
-def stored(folder: Path) -> Any:
-    import optuna
-
-    return optuna.load_study(study_name=None, storage=open_storage(folder / "study.journal"))
 
 
 # ---- the signals
@@ -59,16 +52,64 @@ def test_signals_interrupt_at_once_and_inside_held_at_its_end() -> None:
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
         with pytest.raises(KeyboardInterrupt):
-            hold(1, done)
+            hold(5, done)
         assert done == ["to the end"]
-        assert (seen.times, seen.in_haste, seen.exit_status) == (2, True, 130)
+        assert (seen.times, seen.in_haste, seen.exit_status) == (6, True, 130)
 
 
-def test_fourth_signal_waits_for_nothing() -> None:
+def test_fourth_signal_waits_for_nothing_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_PATIENCE", -1.0)
     done: list[str] = []
     with watched() as seen, pytest.raises(KeyboardInterrupt):
         hold(4, done)
     assert (seen.times, done) == (4, [])
+
+
+def test_signals_right_after_one_that_interrupted_only_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 0.2, 1.9, 2.1, 2.2])
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: next(now))
+    with watched() as seen:
+        for interrupts_too in (True, False, False, True, False):
+            with pytest.raises(KeyboardInterrupt) if interrupts_too else contextlib.nullcontext():
+                ctrl_c()
+        assert seen.times == 5
+
+
+def test_inside_held_only_what_is_interruptible_is_interrupted() -> None:
+    done: list[str] = []
+    with watched(), held():
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            ctrl_c()
+        ctrl_c()
+        done.append("held again")
+        with pytest.raises(KeyboardInterrupt), interruptible():  # one waits
+            done.append("not reached")
+        with pytest.raises(KeyboardInterrupt), interruptible():  # and the next comes at once
+            ctrl_c()
+    assert done == ["held again"]
+
+
+def test_error_inside_held_is_not_hidden_by_a_signal() -> None:
+    def fail() -> None:
+        ctrl_c()
+        raise ZeroDivisionError
+
+    with watched() as seen:
+        with pytest.raises(ZeroDivisionError), held():
+            fail()
+        with held():
+            pass
+        assert seen.times == 1
+
+
+def test_watching_inside_watching_counts_for_both_and_begins_anew() -> None:
+    with watched() as outer:
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+        with watched() as inner, pytest.raises(KeyboardInterrupt), interruptible():
+            ctrl_c()
+        assert inner is outer
+        assert (outer.times, signal.getsignal(signal.SIGINT)) == (1, outer.handle)
 
 
 def test_termination_is_an_interruption_in_haste() -> None:
@@ -203,37 +244,14 @@ def test_ctrl_c_before_any_trial_is_complete_leaves_no_result(tmp_path: Path) ->
 # ---- the command
 
 
-def start(folder: Path, *options: str, epochs: int = 3) -> subprocess.Popen[str]:
-    daily(wave(200)).to_csv(folder / "data.csv", index=False)
-    space = f"lookback = {{ low = 4, high = 40 }}\nepochs = {epochs}\npatience = {epochs}\nhidden_units = 4\n"
-    (folder / "space.toml").write_text(space)
-    command = [sys.executable, "-m", "lstm_tune", "tune", "data.csv", "--space", "space.toml", "--target", "y"]
-    return subprocess.Popen(
-        [*command, "--trials", "500", "--folds", "1", "--retrain-seeds", "1", "--quiet", "--out", "run", *options],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C goes to all processes of the terminal
-    )
-
-
-def wait_for(process: subprocess.Popen[str], folder: Path, completed: int) -> None:
-    """Wait until so many trials are complete."""
-    journal = folder / "run" / "study.journal"
-    while process.poll() is None and not (journal.exists() and journal.read_text().count('"best_epoch"') > completed):
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("signum", "everyone", "status"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)], ids=["ctrl-c", "term"]
 )
 def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
     tmp_path: Path, signum: int, everyone: bool, status: int
 ) -> None:
-    process = start(tmp_path, "--workers", "2" if everyone else "1")
-    wait_for(process, tmp_path, 3)
+    process = start_command(tmp_path, "--trials", "500", "--workers", "2" if everyone else "1")
+    wait_for(process, tmp_path, '"best_epoch"', 4)
     (os.killpg if everyone else os.kill)(process.pid, signum)
     out, err = process.communicate()
     assert (process.returncode, out) == (status, ""), err
@@ -246,13 +264,44 @@ def test_command_that_is_stopped_writes_its_results_and_says_how_to_go_on(
     assert result["retrain"]["rows"] == ("train+val" if everyone else "train")
 
 
-def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
-    process = start(tmp_path, "--workers", "2")
-    time.sleep(1.0)
-    os.killpg(process.pid, signal.SIGINT)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_that_is_held_down_ends_the_command_in_order(tmp_path: Path, workers: str) -> None:
+    process = start_command(tmp_path, "--trials", "500", "--workers", workers)
+    wait_for(process, tmp_path, '"best_epoch"', 4)
+    while process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.03)
     out, err = process.communicate()
-    assert (process.returncode, out) == (130, "")
-    assert "Traceback" not in err
+    assert (process.returncode, out) == (130, ""), err
+    assert err.count("\n") == 1
+    assert err.rstrip().endswith("--resume")
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"study.journal", "trials.csv"}
+    assert not stored(tmp_path / "run").get_trials(states=(TrialState.RUNNING,))
+    if workers == "1":  # the weights of the best trial are at hand
+        assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
+
+
+@pytest.mark.parametrize("module", ["typer", "optuna", "torch._C", "lstm_tune.phases"])
+def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path, module: str) -> None:
+    code = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+module = sys.argv.pop()
+class Strike(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.killpg(0, signal.SIGINT)
+sys.meta_path.insert(0, Strike())
+sys.argv += ["tune", "example:nile", "--trials", "8", "--workers", "2"]
+from lstm_tune.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, module], cwd=tmp_path, capture_output=True, text=True, start_new_session=True
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_that_a_library_swallows_ends_the_process_while_nothing_has_begun() -> None:

@@ -19,6 +19,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.trial import TrialState
+from studies import study_of, tried, value_of
 from support import TINY, daily, wave
 
 import lstm_tune
@@ -238,6 +239,19 @@ def test_garbage_in_the_middle_is_one_line_that_names_the_line(tmp_path: Path) -
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("bad", [b"\x93\x01\xfe\x07", b"no end", b"\x93\n\x01", b"garbage\n{"])
+def test_garbage_after_a_good_journal_is_refused_by_its_line_and_nothing_is_cut(tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "study.journal"
+    study_in(path)
+    file, whole = JournalFile(path), path.read_bytes()
+    path.write_bytes(whole + bad)
+    good = whole.count(b"\n")
+    for touch in (lambda: journal_storage(path), lambda: file.append_logs([RECORD])):
+        with pytest.raises(StudyError, match=rf"line {good + 1} is no record; restore it .* \(head -n {good}\)$"):
+            touch()
+    assert path.read_bytes() == whole + bad
+
+
 def test_records_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_text('{"op_code":0,"worker_id":"w"}\n', encoding="utf-8")
@@ -352,3 +366,25 @@ def _children() -> list[int]:
     import multiprocessing
 
     return [child.pid for child in multiprocessing.active_children() if child.pid]
+
+
+# ---- the file as a storage
+
+
+def test_journal_means_one_file_whatever_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study_of(storage=journal_storage(Path("study.journal")))
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    again = journal_storage(Path("../study.journal"))
+    assert optuna.get_all_study_names(again) == ["s"]
+
+
+def test_journal_waits_for_the_disk_once_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    study = study_of(storage=journal_storage(tmp_path / "study.journal"))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    study.optimize(value_of, n_trials=3)
+    assert len(synced) == 3
+    again = study_of(storage=journal_storage(tmp_path / "study.journal"), resume=True)
+    assert tried(again) == tried(study)

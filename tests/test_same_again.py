@@ -19,8 +19,8 @@ import lstm_tune
 from lstm_tune import train
 from lstm_tune.interrupts import Stopped
 from lstm_tune.progress import Silent
+from lstm_tune.requeue import spent
 from lstm_tune.storage import open_storage
-from lstm_tune.study import spent
 from lstm_tune.train import EpochStats
 
 SPACE: dict[str, Any] = TINY | {

@@ -82,6 +82,25 @@ def test_journals_urls_and_files_that_are_there_are_taken(tmp_path: Path) -> Non
         check_storage(storage)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite://", "sqlite://?timeout=3"),
+        *("sqlite:///file::memory:?uri=true", "sqlite:///file:x?mode=memory&uri=true"),
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match=r"is in memory, where nothing could be resumed .* sqlite:///study.db"):
+        api.tune([1.0, 2.0], storage=url)
+
+
+@pytest.mark.parametrize("url", ["bogus://me:s3crit@host/x", "postgresql+bogus://me:s3crit@host/x", "sqlite+no:///a"])
+def test_a_database_that_there_is_not_is_one_line_of_ours(url: str) -> None:
+    with pytest.raises(StudyError, match=r"there is no database '.*'; use postgresql://.* or a journal file") as raised:
+        open_storage(url)
+    assert not any(words in str(raised.value) for words in ("sqlalchemy", "plugin", "s3crit", "\n"))
+
+
 @pytest.mark.parametrize("form", [["--storage", "{}"], ["--storage={}"]])
 def test_the_line_to_resume_shows_no_password(
     form: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -99,3 +118,12 @@ def test_the_line_to_resume_shows_no_password(
     assert ended.value.code == 130
     assert "s3crit" not in said.out + said.err
     assert "postgresql://me:***@host/db" in said.err
+
+
+def test_storage_that_cannot_be_opened_is_refused_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as caught:
+        open_storage("nosuch://me:secret@host/db")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StudyError, match="cannot open the study file"):
+        open_storage(tmp_path / "nothing" / "study.journal")

@@ -1,0 +1,41 @@
+"""What Optuna keeps to itself and this package needs: the one place to look at when Optuna is upgraded.
+
+Optuna has no public way to a study's storage, to the ids by which the storage knows studies and trials, to choosing
+which trial a study begins, or to heartbeats of a storage of one's own.
+"""
+
+from __future__ import annotations
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+
+__all__ = ["BaseHeartbeat", "FrozenStudy", "StudyWithBegin", "id_of_study", "id_of_trial", "storage_of"]
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Return the storage that a study was opened with."""
+    return study._storage
+
+
+def id_of_study(study: optuna.Study | FrozenStudy) -> int:
+    """Return by which number the storage knows a study."""
+    return study._study_id
+
+
+def id_of_trial(trial: FrozenTrial) -> int:
+    """Return by which number the storage knows a trial; its `number` counts within its study."""
+    return trial._trial_id
+
+
+class StudyWithBegin(optuna.Study):
+    """An ordinary study that begins its trials by a method: of each kind of study its own."""
+
+    def begin(self) -> int:
+        """Begin a trial, and return its id."""
+        raise NotImplementedError
+
+    def _pop_waiting_trial_id(self) -> int:
+        return self.begin()
