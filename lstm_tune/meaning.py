@@ -18,6 +18,7 @@ from lstm_tune.split import Split
 from lstm_tune.task import Task
 from lstm_tune.track import Track
 from lstm_tune.windows import Batch, Windows
+from lstm_tune.wording import BASELINES_SAID
 
 
 def baseline_scores(series: SeriesSet, parts: Split, task: Task) -> dict[str, dict[str, Any]]:
@@ -92,16 +93,10 @@ def meaning(scale: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
         f"rows that forecast costs {_number(mean['test_mse_scaled'])}."
     ]
     best = scale["best_baseline"]
-    words = {
-        "persistence": "the last value",
-        "seasonal_naive": "the last season",
-        "ridge": "ridge regression",
-        "train_mean": "the mean of the train rows",
-    }
     value = baselines[best]["test_mse_scaled"]
     sentences.append(
-        f"The best forecast without an LSTM is {words[best]}: {_number(value)} scaled on the test rows. An LSTM above "
-        f"that is not worth its training."
+        f"The best forecast without an LSTM is {BASELINES_SAID[best]}: {_number(value)} scaled on the test rows. An "
+        f"LSTM above that is not worth its training."
     )
     floor = scale["noise_floor_scaled"]
     if floor is not None:
