@@ -99,6 +99,8 @@ ORDER = [
     "trainings",
     "walk",
     "explain",
+    "arguments",
+    "terminal",
     "screen",
     "diagnosis_screen",
     "notes",
@@ -128,6 +130,8 @@ OPTUNA = {
     "cli",
 }
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
+    "arguments",
+    "terminal",
     "parameter",
     "space_file",
     "space",
