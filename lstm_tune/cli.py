@@ -178,6 +178,10 @@ def diagnose(
         str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")
     ] = None,
     horizon: Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")] = 1,
+    past: Annotated[
+        list[str] | None, typer.Option(metavar="COLS", help="Covariates known up to now, by commas.")
+    ] = None,
+    future: Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")] = None,
     split: Annotated[
         str, typer.Option(metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
     ] = "0.7,0.1,0.2",
@@ -188,7 +192,16 @@ def diagnose(
     from lstm_tune.diagnosis_screen import show_diagnosis
     from lstm_tune.split import parse_split
 
-    found = look(data, target=target or None, horizon=horizon, time=time, id=id, split=parse_split(split)).to_dict()
+    found = look(
+        data,
+        target=target or None,
+        horizon=horizon,
+        time=time,
+        id=id,
+        past=split_columns(past),
+        future=split_columns(future),
+        split=parse_split(split),
+    ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))
     else:

@@ -89,7 +89,7 @@ def trend_beyond_training_range(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"{share:.0%} of the {name} values lie {side} the {edge} train value, where a network that "
                     f"saw levels has learned nothing.",
-                    advice="difference = first or window_norm = last, with skip = linear; later train rows (--split)",
+                    advice="difference = first or window_norm = last, with skip = linear; a longer train part (--split)",
                 )
             )
     return gravest(found)
@@ -130,7 +130,7 @@ def train_test_shift(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"The {name} rows lie {size:.2g} standard deviations {way} than the train rows on average, "
                     f"so a forecast near the train mean is off by {size**2:.2g} in scaled MSE alone.",
-                    advice="window_norm = last or difference = first; later train rows (--split)",
+                    advice="window_norm = last or difference = first; a longer train part (--split)",
                 )
             )
         ratio = max(variance.effect, 1 / max(variance.effect, 1e-9))

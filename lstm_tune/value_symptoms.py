@@ -203,7 +203,7 @@ def missing_values(track: Track) -> Symptom | None:
         },
         says=f"{int(gone.sum()):,} of {len(gone):,} values are missing ({percent(share)}{where}); they are filled "
         f"with the value before them, and a window that holds them is part invention.",
-        advice="no filled value is ever scored; a --split whose train rows begin after the gap leaves it out"
+        advice="no filled value is ever scored; a file without the rows up to the gap leaves it out"
         if block
         else "fill the gaps by what you know of the series, or take a coarser time step; none of them is ever scored",
     )

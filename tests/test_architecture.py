@@ -131,7 +131,6 @@ OPTUNA = {
 }
 TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
     "arguments",
-    "terminal",
     "parameter",
     "space_file",
     "space",
