@@ -89,7 +89,8 @@ def trend_beyond_training_range(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"{share:.0%} of the {name} values lie {side} the {edge} train value, where a network that "
                     f"saw levels has learned nothing.",
-                    advice="difference = first or window_norm = last, with skip = linear; a longer train part (--split)",
+                    advice="difference = first or window_norm = last, with skip = linear; "
+                    "a longer train part (--split)",
                 )
             )
     return gravest(found)
