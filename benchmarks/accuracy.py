@@ -33,7 +33,7 @@ from rich.table import Table
 
 import lstm_tune
 from lstm_tune.allocator import keep_freed_memory
-from lstm_tune.cli import parse_duration
+from lstm_tune.arguments import parse_duration
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.files import write_json
 

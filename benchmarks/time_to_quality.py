@@ -43,7 +43,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from lstm_tune.cli import parse_duration
+from lstm_tune.arguments import parse_duration
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.evaluate import TargetScale, score
 from lstm_tune.loader import load_series

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import re
 import sys
 import time as clock
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_tune.arguments import parse_duration, parse_workers, split_columns
 from lstm_tune.errors import LstmTuneError, UsageError
+from lstm_tune.terminal import make_console, make_progress, say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lstm_tune.evaluate import Score
-    from lstm_tune.progress import Progress
     from lstm_tune.result import Result
 
 _LONGEST = 4000  # characters of an error: names may be of any length
@@ -121,7 +119,7 @@ def tune(
 
         gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
-    console = _console(stderr=as_json)
+    console = make_console(stderr=as_json)
     folder = out or default_folder(study or run_name(data, target or [], horizon), resume=resume)
     keep_freed_memory()
     result: Result | None
@@ -153,7 +151,7 @@ def tune(
                 retrain_seeds=retrain_seeds,
                 out=folder,
                 resume=resume,
-                progress=_progress(console, quiet=quiet or as_json),
+                progress=make_progress(console, quiet=quiet or as_json),
                 began=_STARTED,
             )
         except KeyboardInterrupt as error:
@@ -168,7 +166,7 @@ def tune(
             if out is None:
                 again += ["--out", str(folder)]
             words = " ".join(shell(a) for a in again)
-            _say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
+            say(f"stopped; all finished trials are kept. To go on: lstm-tune {words} --resume")
             raise typer.Exit(seen.exit_status) from None
 
 
@@ -183,6 +181,10 @@ def diagnose(
         str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")
     ] = None,
     horizon: Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")] = 1,
+    past: Annotated[
+        list[str] | None, typer.Option(metavar="COLS", help="Covariates known up to now, by commas.")
+    ] = None,
+    future: Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")] = None,
     split: Annotated[
         str, typer.Option(metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
     ] = "0.7,0.1,0.2",
@@ -193,11 +195,20 @@ def diagnose(
     from lstm_tune.diagnosis_screen import show_diagnosis
     from lstm_tune.split import parse_split
 
-    found = look(data, target=target or None, horizon=horizon, time=time, id=id, split=parse_split(split)).to_dict()
+    found = look(
+        data,
+        target=target or None,
+        horizon=horizon,
+        time=time,
+        id=id,
+        past=split_columns(past),
+        future=split_columns(future),
+        split=parse_split(split),
+    ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))
     else:
-        show_diagnosis(_console(), found)
+        show_diagnosis(make_console(), found)
 
 
 @app.command()
@@ -227,7 +238,7 @@ def predict(
             forecast.to_csv(beside, index=False, float_format="%.7g")
     except OSError as error:
         raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from None
-    _say(f"{len(forecast)} rows written to {out}")
+    say(f"{len(forecast)} rows written to {out}")
 
 
 @app.command()
@@ -245,7 +256,7 @@ def evaluate(
     if as_json:
         print(json.dumps(scores, allow_nan=False))
     else:
-        show_scores(_console(), scores, model.spec.targets)
+        show_scores(make_console(), scores, model.spec.targets)
 
 
 @app.command()
@@ -265,7 +276,7 @@ def dashboard(
     """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
     from lstm_tune.dashboard import serve
 
-    serve(study, port=port, writable=writable, token=token, say=_say)
+    serve(study, port=port, writable=writable, token=token, say=say)
 
 
 @app.command()
@@ -296,13 +307,13 @@ def explain(
     from lstm_tune.names import shell
 
     keep_freed_memory()
-    console = _console(stderr=as_json)
+    console = make_console(stderr=as_json)
     try:
-        with telling(console, quiet=as_json) as say:
+        with telling(console, quiet=as_json) as tell:
             left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - _STARTED))
-            record = api.explain(run, data=data, seeds=seeds, timeout=left, say=say)
+            record = api.explain(run, data=data, seeds=seeds, timeout=left, say=tell)
     except KeyboardInterrupt:
-        _say(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
+        say(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -320,7 +331,7 @@ def spaces_list() -> None:
     table = Table.grid(padding=(0, 2))
     for name in presets():
         table.add_row(name, load_space(name).description)
-    _console().print(table)
+    make_console().print(table)
 
 
 @spaces_app.command("show")
@@ -346,42 +357,6 @@ def spaces_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A TO
     )
 
 
-def parse_duration(text: str) -> float:
-    """Return seconds from '90', '90s', '10m', '1h30m'.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
-    if not match or not any(match.groups()):
-        raise UsageError(f"timeout must be a time such as 90s, 10m or 1h30m, but is {text!r}")
-    hours, minutes, seconds = (float(g or 0) for g in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def parse_workers(text: str, *, repeatable: bool) -> int | str:
-    """Return a number of workers, or "auto".
-
-    Args:
-        text: of the option.
-        repeatable: whether a seed was given: only one worker repeats a study to the bit, so that auto means one.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if text == "auto":
-        return 1 if repeatable else "auto"
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"workers must be auto or a number of processes, but is {text!r}") from None
-
-
-def split_columns(values: list[str] | None) -> list[str]:
-    """Return column names from options that hold one name, or several with commas between."""
-    return [name.strip() for value in values or [] for name in value.split(",") if name.strip()]
-
-
 def main() -> None:
     """Run the command line; every error of ours is one line and an exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -391,30 +366,8 @@ def main() -> None:
         app()
     except LstmTuneError as error:
         line = " ".join(str(error).split())
-        _say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
+        say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
-
-
-def _say(text: str) -> None:
-    from lstm_tune.names import printable
-
-    print(printable(text), file=sys.stderr, flush=True)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr, highlight=False)
-    # A pipe has no width of its own; 80 columns would wrap the tables.
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
-
-
-def _progress(console: Console, *, quiet: bool) -> Progress:
-    from lstm_tune.progress import LiveProgress, PlainProgress, Silent
-
-    if quiet:
-        return Silent()
-    return LiveProgress(console) if console.is_terminal else PlainProgress()
 
 
 def _score_record(score: Score, targets: tuple[str, ...]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lstm_tune.evidence import BASELINE_NAMES, Curve, Floats, Scores, TrialRecord, leaders, median, plain
+from lstm_tune.evidence import Curve, Floats, Scores, TrialRecord, leaders, median, plain
 from lstm_tune.findings import Finding, Severity
+from lstm_tune.wording import BASELINES_SAID
 
 _ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
@@ -92,7 +93,7 @@ def underfit(scores: Scores) -> Finding | None:
     if better:
         name = max(better, key=lambda n: better[n])
         evidence |= {"baseline": name, "baseline_fitted_mse_scaled": plain(scores.fit_baselines[name])}
-        times = f"{_times(better[name])} as much as {BASELINE_NAMES[name]}"
+        times = f"{_times(better[name])} as much as {BASELINES_SAID[name]}"
         says = f"Even on the rows it was trained on the model errs {times}."
     else:
         evidence |= {"noise_estimate": plain(scores.noise)}

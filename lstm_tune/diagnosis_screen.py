@@ -14,8 +14,6 @@ from lstm_tune.names import printable
 from lstm_tune.screen import show_findings
 from lstm_tune.wording import BASELINES, number
 
-_NAMES = BASELINES | {"train_mean": "mean of the train rows"}
-
 
 def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
     """Print what `diagnose` found: the data in a line, the findings, the scores without an LSTM, what an MSE means."""
@@ -73,7 +71,9 @@ def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], p
     for name, scores in baselines.items():
         own = [number(scores["test_mse"])] if single else []
         label = (
-            "seasonal naive (no season found: last value)" if name == "seasonal_naive" and not period else _NAMES[name]
+            "seasonal naive (no season found: last value)"
+            if name == "seasonal_naive" and not period
+            else BASELINES[name]
         )
         table.add_row(label, *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"]))
     console.print(table)

@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-BASELINE_NAMES = {
-    "persistence": "repeating the last value",
-    "seasonal_naive": "repeating the last season",
-    "ridge": "ridge regression",
-}
 LEADERS = 3  # trials that a finding on training looks at: the winner, and those that must bear it out
 
 

@@ -144,23 +144,6 @@ def told(value: Any) -> str:
     return str(value)
 
 
-def verdict(result: Mapping[str, Any]) -> str:
-    """Return the verdict of the record, or, where it holds none, how the test MSE stands beside the best baseline."""
-    if result.get("verdict"):
-        return str(result["verdict"])
-    own = result["test"]["mse_scaled"]
-    name, other = min(result["baselines"].items(), key=lambda item: float(item[1]["test_mse_scaled"]))
-    error = float(other["test_mse_scaled"])
-    if error <= 0:
-        return f"The tuned LSTM has a scaled test MSE of {number(own)}; {BASELINES[name]} makes no error at all."
-    change = own / error - 1
-    beside = f"{abs(change):.1%} {'below' if change < 0 else 'above'}" if abs(change) >= 0.0005 else "level with"
-    return (
-        f"The tuned LSTM has a scaled test MSE of {number(own)}, {beside} that of the best forecast without an LSTM, "
-        f"{BASELINES[name]} ({number(error)})."
-    )
-
-
 def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table of scores: the tuned LSTM first, each with a bar's length in percent."""
     test, single = result["test"], len(result["data"]["target"]) == 1
@@ -242,7 +225,7 @@ def _context(
     period = details.get("period")
     return {
         "title": _title(data),
-        "verdict": verdict(result),
+        "verdict": str(result["verdict"]),
         "result": result,
         "unit": unit,
         "single": single,

@@ -40,27 +40,24 @@ class Retrain:
         return relative / math.sqrt(sum(w * w for w in self.weights) or 1.0)
 
 
-def search_findings(
-    trials: Sequence[TrialRecord],
-    scores: Scores,
-    retrain: Retrain,
-    edges: Sequence[tuple[str, str, float]],
-    searched: Sequence[str],
-) -> list[Finding]:
-    """Return what the study says of itself.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """A study that has ended, and what came of it."""
 
-    Args:
-        trials: all that have ended, in the order of their numbers.
-        scores: of the model and the baselines.
-        retrain: what each seed scored.
-        edges: (parameter, "low" or "high", bound) of the winner's values on a bound of the space.
-        searched: parameters that the space leaves open.
-    """
+    trials: Sequence[TrialRecord]  # all that have ended, in the order of their numbers
+    scores: Scores  # of the model and the baselines
+    retrain: Retrain
+    edges: Sequence[tuple[str, str, float]]  # (parameter, "low" or "high", bound) of the winner's values on a bound
+    searched: Sequence[str]  # parameters that the space leaves open
+
+
+def search_findings(search: Search) -> list[Finding]:
+    """Return what a study says of itself."""
     found = [
-        validation_overfit(scores),
-        winner_within_seed_noise(trials, retrain),
-        space_edge(trials, edges),
-        go_on_or_stop(trials, searched),
+        validation_overfit(search.scores),
+        winner_within_seed_noise(search.trials, search.retrain),
+        space_edge(search.trials, search.edges),
+        go_on_or_stop(search.trials, search.searched),
     ]
     return [finding for finding in found if finding is not None]
 

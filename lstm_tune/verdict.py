@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from lstm_tune.curves import training_findings
-from lstm_tune.evidence import BASELINE_NAMES, Forecasts, Scores, TrialRecord
+from lstm_tune.evidence import Forecasts
 from lstm_tune.findings import DATA_CODES, SEARCH_CODES, SEVERITIES, Finding, ranked
 from lstm_tune.residuals import forecast_findings, worse_than_baseline
-from lstm_tune.search_findings import Retrain, search_findings
-from lstm_tune.wording import number
+from lstm_tune.search_findings import Search, search_findings
+from lstm_tune.wording import BASELINES_SAID, number
 
 # What a finding says of the MSE, as part of a sentence: "What keeps it up: {cause}."; `_cause` knows some more closely.
 _CAUSES = {
@@ -46,30 +46,14 @@ _NO_FAULT = {"seasonality"}  # to know, not to mend
 _LEVEL = 0.5  # standard deviations by which the mean moves, from which a shift is one of the level
 
 
-def study_findings(
-    trials: Sequence[TrialRecord],
-    scores: Scores,
-    tested: Forecasts,
-    retrain: Retrain,
-    edges: Sequence[tuple[str, str, float]],
-    searched: Sequence[str],
-) -> list[Finding]:
-    """Return what trials, forecasts and search say, the gravest first.
-
-    Args:
-        trials: all that have ended, in the order of their numbers.
-        scores: of the model and the baselines.
-        tested: the test forecasts.
-        retrain: what each seed scored.
-        edges: of the space that the winner lies on.
-        searched: parameters that the space leaves open.
-    """
+def study_findings(search: Search, tested: Forecasts) -> list[Finding]:
+    """Return what trials, test forecasts and search say, the gravest first."""
     return ranked(
         [
-            *filter(None, [worse_than_baseline(scores)]),
-            *training_findings(trials, scores),
-            *forecast_findings(tested, scores),
-            *search_findings(trials, scores, retrain, edges, searched),
+            *filter(None, [worse_than_baseline(search.scores)]),
+            *training_findings(search.trials, search.scores),
+            *forecast_findings(tested, search.scores),
+            *search_findings(search),
         ]
     )
 
@@ -166,9 +150,9 @@ def _comparison(record: Mapping[str, Any]) -> str:
     if name is None:
         return f"{what} has no baseline to compare with."
     if skill is None:
-        return f"{what} is above that of {BASELINE_NAMES.get(name, name)}, which makes no error at all."
+        return f"{what} is above that of {BASELINES_SAID.get(name, name)}, which makes no error at all."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
-    against = f"that of {BASELINE_NAMES.get(name, name)} ({number(other)}), the best forecast without an LSTM"
+    against = f"that of {BASELINES_SAID.get(name, name)} ({number(other)}), the best forecast without an LSTM"
     if abs(skill) < 0.005:
         return f"{what} is level with {against}."
     size = (

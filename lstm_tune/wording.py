@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-BASELINES = {
+BASELINES = {  # in tables and figures
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
+    "train_mean": "mean of the train rows",
+}
+BASELINES_SAID = {  # in sentences
+    "persistence": "repeating the last value",
+    "seasonal_naive": "repeating the last season",
+    "ridge": "ridge regression",
+    "train_mean": "the mean of the train rows",
 }
 
 

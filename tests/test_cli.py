@@ -15,7 +15,7 @@ import pytest
 import typer
 from support import daily, wave
 
-from lstm_tune import cli
+from lstm_tune import arguments, cli
 from lstm_tune.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -313,18 +313,18 @@ def test_error_is_one_line_from_a_real_process(tmp_path: Path) -> None:
     ],
 )
 def test_duration_is_read(text: str, seconds: float) -> None:
-    assert cli.parse_duration(text) == seconds
+    assert arguments.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "-5m", "10 minutes", "5m1h", "1e3", "nan"])
 def test_duration_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="90s, 10m or 1h30m"):
-        cli.parse_duration(text)
+        arguments.parse_duration(text)
 
 
 def test_columns_are_split_at_commas() -> None:
-    assert cli.split_columns(["a, b", "c"]) == ["a", "b", "c"]
-    assert cli.split_columns(None) == []
+    assert arguments.split_columns(["a, b", "c"]) == ["a", "b", "c"]
+    assert arguments.split_columns(None) == []
 
 
 def test_app_is_what_typer_runs() -> None:

@@ -20,15 +20,15 @@ from scipy.signal import lfilter
 from support import daily, panel
 
 import lstm_tune
-from lstm_tune import DataError, UsageError, baselines, cli, dependence, noise, stationarity, symptoms
-from lstm_tune.diagnosis import Diagnosis, data_findings, diagnose
+from lstm_tune import DataError, UsageError, baselines, cli, dependence, noise, stationarity, value_symptoms
+from lstm_tune.diagnosis import PER_TRACK, Diagnosis, data_findings, diagnose
 from lstm_tune.diagnosis_screen import show_diagnosis
 from lstm_tune.findings import CODES, DATA_CODES
 from lstm_tune.loader import load_series
 from lstm_tune.screen import number
 from lstm_tune.split import make_split
-from lstm_tune.symptoms import PER_TRACK, Track
 from lstm_tune.task import build_task
+from lstm_tune.track import Track
 
 N = 600
 T = np.arange(N)
@@ -469,6 +469,23 @@ def test_horizon_too_long_is_a_finding_and_bad_usage_one_line(run: Any) -> None:
     assert err.count("\n") == 1
 
 
+def test_command_takes_covariates_as_tune_does(run: Any) -> None:
+    status, out, err = run(ar(), "--past", "nothing")
+    assert (status, out) == (2, "")
+    assert "'nothing'" in err
+    status, out, err = run(ar(), "--past", "y", "--target", "y")
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_advice_never_moves_the_first_train_row() -> None:
+    """A split begins with the first row; no option begins it later."""
+    moved = [*of(0.02 * T + ar()).findings, *of(ar() + 4.0 * TEST).findings]
+    gaps = of(daily(put(ar(), slice(150, 300), np.nan))).findings
+    assert {"trend_beyond_training_range", "train_test_shift", "missing_values"} <= {f.code for f in [*moved, *gaps]}
+    assert not [f.advice for f in [*moved, *gaps] if "later train rows" in f.advice or "train rows begin" in f.advice]
+
+
 def test_module_and_function_do_not_share_a_name() -> None:
     assert lstm_tune.diagnose is diagnose
-    assert lstm_tune.Config().lookback == symptoms.ARTICLE_LOOKBACK
+    assert lstm_tune.Config().lookback == value_symptoms.ARTICLE_LOOKBACK

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from support import daily, run_study, wave
 
-from lstm_tune import api, cli, explain, explain_screen, waterfall
+from lstm_tune import api, cli, explain_screen, trainings, walk, waterfall
 from lstm_tune.config import ARTICLE, RULES, Config
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluate import quick_mse_scaled
@@ -100,7 +100,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[Co
         result = fit(trainers, *args, **options)
         return result if most is None or number <= most else dataclasses.replace(result, stopped="time")
 
-    monkeypatch.setattr(explain, "fit", counting)
+    monkeypatch.setattr(trainings, "fit", counting)
     return seen
 
 
@@ -197,7 +197,7 @@ def test_changes_that_diverge_alone_are_made_together(copy: Path, monkeypatch: p
     best["best"]["params"] |= {"lookback": 8, "dropout": 0.2}
     best["ensemble"] = best["ensemble"][:1]
     (copy / "result.json").write_text(json.dumps(best))
-    monkeypatch.setattr(explain, "fit", diverging)
+    monkeypatch.setattr(trainings, "fit", diverging)
     steps = api.explain(copy)["steps"]
     assert [step["name"] for step in steps] == [waterfall.START, "window normalisation", "lookback + capacity"]
     assert set(steps[-1]["changes"]) == {"lookback", "hidden_units"}
@@ -255,8 +255,8 @@ def test_the_second_time_nothing_is_trained(done: Path, monkeypatch: pytest.Monk
         raise AssertionError("trained again")
 
     before = record_of(done)
-    monkeypatch.setattr(explain, "fit", never)
-    monkeypatch.setattr(explain, "retrain", never)
+    monkeypatch.setattr(trainings, "fit", never)
+    monkeypatch.setattr(trainings, "retrain", never)
     assert untimed(api.explain(done)) == untimed(before)
     assert untimed(record_of(done)) == untimed(before)
 
@@ -297,7 +297,7 @@ def test_time_for_no_step_at_all_is_said_in_one_line(copy: Path, monkeypatch: py
 
 
 def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain._Walk, "_time_to_try", lambda *args: False)
+    monkeypatch.setattr(walk.Walk, "_time_to_try", lambda *args: False)
     record = api.explain(copy)
     listed = [group.name for stage in STAGES for group in stage]
     names = [step["name"] for step in record["steps"][1:-1]]

@@ -16,7 +16,7 @@ from lstm_tune.curves import training_findings
 from lstm_tune.evidence import Curve, Forecasts, Scores, TrialRecord
 from lstm_tune.findings import Finding
 from lstm_tune.residuals import compare, decompose, forecast_findings, worse_than_baseline
-from lstm_tune.search_findings import Retrain, go_on_or_stop, search_findings, widenable
+from lstm_tune.search_findings import Retrain, Search, go_on_or_stop, search_findings, widenable
 from lstm_tune.space import Limits, space_from_mapping
 
 STEPS = 32 * 32  # windows in an epoch of 32 steps
@@ -142,7 +142,7 @@ def searching(trials: Sequence[TrialRecord], **options: Any) -> list[Finding]:
         "edges": [],
         "searched": ["learning_rate"],
     }
-    return search_findings(trials, **(given | options))
+    return search_findings(Search(trials=trials, **(given | options)))
 
 
 # ---- training

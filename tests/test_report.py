@@ -151,14 +151,6 @@ def test_findings_are_shown_as_text_the_gravest_first(copy: Path) -> None:
     assert page.text.index("Good. Better. Best.") < page.text.index("persistence")
 
 
-def test_without_a_verdict_the_score_stands_beside_the_best_baseline() -> None:
-    baselines = {"ridge": {"test_mse_scaled": 0.5}, "persistence": {"test_mse_scaled": 2.0}}
-    result = {"test": {"mse_scaled": 0.4}, "baselines": baselines}
-    assert "20.0% below that of the best forecast without an LSTM, ridge regression" in report.verdict(result)
-    result["test"] = {"mse_scaled": 0.6}
-    assert "20.0% above" in report.verdict(result)
-
-
 def test_report_again_gives_the_same_page(run: Path, copy: Path) -> None:
     report.write_report(copy)
     pages = [(f / "report.html").read_text().replace(str(f), "RUN") for f in (run, copy)]

@@ -24,7 +24,7 @@ from support import TINY, task_of, wave
 
 import lstm_tune
 from lstm_tune import processes
-from lstm_tune.cli import parse_workers
+from lstm_tune.arguments import parse_workers
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.progress import LiveProgress
 from lstm_tune.requeue import spent
