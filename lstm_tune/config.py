@@ -132,6 +132,11 @@ class Config:
                 raise UsageError(f"unknown parameter {name!r}; known: {', '.join(RULES)}")
         return cls(**params)
 
+    @property
+    def corrects(self) -> bool:
+        """Whether the network corrects a forecast that stands before any training: persistence, ridge and so on."""
+        return self.skip != "none" or self.window_norm != "none" or self.difference != "none"
+
     def params(self) -> dict[str, int | float | str]:
         """Return {name: value} in the order of the fields, as JSON takes it."""
         return dataclasses.asdict(self)

@@ -6,13 +6,18 @@ best trial of each kind of preparation comes first, and each member weighs as th
 
 Where the validation rows hold few windows that do not overlap, their values say little, and what is known beforehand
 counts for more: a network that corrects a linear forecast of differences or of normalised windows cannot go far wrong
-when the level of the series moves on; one that has learned the level itself can. What else was tried, with figures,
-stands in `benchmarks/LOG.md`.
+when the level of the series moves on; one that has learned the level itself can.
+
+Where they hold many and still show hardly any gain over a forecast that nobody trained, there is little to be learned,
+and what was learned is noise (a random walk, white noise). There the untrained forecast takes a part of the mean.
+
+What else was tried, with figures, stands in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from lstm_tune.config import Config
@@ -21,6 +26,7 @@ MEMBERS = 10  # trials at most: each is retrained once for every seed
 _PER_KIND = 2  # trials of one kind: a sampler comes back to what did best, with the same errors each time
 _WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 _PRIOR = 8  # independent validation windows that weigh as much as what is known beforehand
+_TELLING = 200  # independent windows of all blocks at which a missing gain is half believed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +37,7 @@ class Candidate:
     value: float  # of the objective; 0 or more
     epochs: int  # the best one; 0: the untrained forecast
     config: Config
+    start: float = math.inf  # value of the untrained forecast that the network corrects; inf: there is none
 
     @property
     def kind(self) -> Hashable:
@@ -49,14 +56,26 @@ class Candidate:
         return self.epochs == 0 and self.config.skip != "linear"
 
 
-def weigh(candidates: Iterable[Candidate], *, independent: float, members: int = MEMBERS) -> dict[int, float]:
-    """Return {trial number: weight}, the heaviest first, the weights adding up to 1.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A member of the mean forecast."""
+
+    number: int  # of the trial
+    epochs: int  # that it is trained for; 0: its forecast before any training
+    weight: float
+
+
+def weigh(
+    candidates: Sequence[Candidate], *, independent: float, blocks: int = 1, members: int = MEMBERS
+) -> list[Part]:
+    """Return the parts of the mean forecast, the heaviest first, their weights adding up to 1.
 
     Args:
         candidates: completed trials, at least one. Of those with the same value to the last digit the first one counts:
             they made the same forecast, an untrained skip most often. A naive one counts only as the best of all.
         independent: validation windows that do not overlap: rows over horizon.
-        members: trials at most; 1: the one with the best value.
+        blocks: validation blocks of that size, of which the values are means.
+        members: trials at most, beside an untrained forecast; 1: the trial with the best value, alone.
     """
     ranked = sorted({c.value: c for c in sorted(candidates, key=lambda c: -c.number)}.values(), key=lambda c: c.value)
     best = ranked[0]
@@ -65,9 +84,32 @@ def weigh(candidates: Iterable[Candidate], *, independent: float, members: int =
     in_turn = sorted(near, key=lambda c: (place[c.number] > 0, c.value))
     chosen = [c for c in in_turn if place[c.number] < _PER_KIND][:members]
     trust = 1 + _PRIOR / independent
-    weights = {}
+    weights: dict[tuple[int, int], float] = {}
     for c in chosen:
         prior = 1 / trust if c.sees_level else trust if c.config.skip == "linear" else 1.0
-        weights[c.number] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
-    total = sum(weights.values())
-    return {n: weights[n] / total for n in sorted(weights, key=lambda n: -weights[n])}
+        weights[c.number, c.epochs] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
+    total = math.fsum(weights.values())
+    anchor = min(candidates, key=lambda c: (c.start, c.number))
+    share = _untrained_share(best.value, anchor.start, independent * blocks) if members > 1 else 0.0
+    parts = {key: (1 - share) * weight / total for key, weight in weights.items()}
+    if share:
+        # Another trial that training made no better may be a member with the same forecast already.
+        twins = [c.number for c in chosen if c.epochs == 0 and c.value == anchor.start]
+        key = (*twins, anchor.number)[0], 0
+        parts[key] = parts.get(key, 0.0) + share
+    return [
+        Part(number=number, epochs=epochs, weight=weight)
+        for (number, epochs), weight in sorted(parts.items(), key=lambda item: -item[1])
+    ]
+
+
+def _untrained_share(best: float, start: float, windows: float) -> float:
+    """Return the part of the mean that an untrained forecast of value `start` takes.
+
+    Without any gain over it n / (n + 200), for n independent windows in all blocks; with a gain of the share g
+    n / (n + 200) / (1 + n g²): the gain's standard error falls as 1 / √n.
+    """
+    if not 0 < start < math.inf:
+        return 0.0
+    gain = max(0.0, 1 - best / start)
+    return windows / (windows + _TELLING) / (1 + windows * gain**2)

@@ -122,7 +122,7 @@ class LSTMForecaster(nn.Module):
             if shape.future
             else None
         )  # fmt: skip
-        if config.skip != "none" or config.window_norm != "none" or config.difference != "none":
+        if config.corrects:
             # Training starts from the skip itself (persistence, ridge, …) and can only be kept where it betters it.
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)

@@ -225,6 +225,7 @@ class Objective:
             "val_mse": list(scores[0].mse),
             "val_mse_scaled": scores[0].mse_scaled,
             "fold_mse_scaled": [s.mse_scaled for s in scores],
+            "start": result.start,
             "best_epoch": result.best_epoch,
             "epochs": result.epochs,
             "stopped": result.stopped,
@@ -311,6 +312,7 @@ def _join(results: Sequence[TrainResult]) -> TrainResult:
     by_epoch = sorted(results, key=lambda r: r.best_epoch)
     middle = by_epoch[len(by_epoch) // 2]
     return TrainResult(
+        start=math.fsum(r.start for r in results) / len(results),
         best_epoch=middle.best_epoch,
         best_val=math.fsum(r.best_val for r in results) / len(results),
         epochs=max(r.epochs for r in results),

@@ -17,7 +17,7 @@ from lstm_tune.baselines import fit_baselines
 from lstm_tune.budget import Budget
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import data_findings
-from lstm_tune.ensemble import MEMBERS, weigh
+from lstm_tune.ensemble import MEMBERS, Part, weigh
 from lstm_tune.errors import StudyError
 from lstm_tune.evaluate import Forecaster, Score, bootstrap_interval, score
 from lstm_tune.evidence import Forecasts, Scores, TrialRecord
@@ -77,14 +77,18 @@ class Run:
         """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
         return retrain_samples(self.everything, self.parts, self.task.folds[0].samples)
 
-    def chosen(self) -> list[tuple[FrozenTrial, float]]:
+    def chosen(self) -> list[tuple[FrozenTrial, Part]]:
         """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
         trials = {t.number: t for t in completed(self.study)}
         if not trials:
             return []
-        members = 1 if self.retrain_seeds == 1 else MEMBERS
-        weights = weigh(candidates(self.study), independent=self.task.independent_windows, members=members)
-        return [(trials[number], weight) for number, weight in weights.items()]
+        parts = weigh(
+            candidates(self.study),
+            independent=self.task.independent_windows,
+            blocks=len(self.task.folds),
+            members=1 if self.retrain_seeds == 1 else MEMBERS,
+        )
+        return [(trials[part.number], part) for part in parts]
 
 
 def search(
@@ -115,7 +119,7 @@ def search(
     stopped = False
 
     def to_retrain() -> list[FrozenTrial]:
-        return [trial for trial, _ in run.chosen()]
+        return [trial for trial, part in run.chosen() if part.epochs == trial.user_attrs["best_epoch"]]
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         nonlocal stopped
@@ -187,14 +191,14 @@ def winner(study: optuna.Study, *, needed: bool = True) -> FrozenTrial | None:
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
 
 
-def _member(trial: FrozenTrial, weight: float) -> Member:
+def _member(trial: FrozenTrial, part: Part) -> Member:
     attrs = trial.user_attrs
     return Member(
         trial=trial.number,
         config=Config.from_params(attrs["config"]),
-        epochs=attrs["best_epoch"],
+        epochs=part.epochs,
         factors=tuple(attrs["factors"]),
-        weight=weight,
+        weight=part.weight,
         halved="micro_batch" in attrs,
     )
 
@@ -219,7 +223,7 @@ def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Ret
             run.everything,
             run.parts.final.fit,
             run.task.shape,
-            [_member(trial, weight) for trial, weight in run.chosen()],
+            [_member(trial, part) for trial, part in run.chosen()],
             samples=run.samples,
             seeds=range(seed, seed + run.retrain_seeds),
             precision=objective.precision,
@@ -239,7 +243,8 @@ def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Ret
         )
     reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
     run.tell.note(f"{reason}: the model is the best trial's own, trained on the train rows alone")
-    models = (((_member(best, 1.0), own.models[0]),),)
+    whole = Part(number=best.number, epochs=best.user_attrs["best_epoch"], weight=1.0)
+    models = (((_member(best, whole), own.models[0]),),)
     return Retrained(seeds=(seed,), models=models, interrupted=retrained.interrupted), "train"
 
 
@@ -350,7 +355,7 @@ def _findings(
         scores=scores,
         retrain=Retrain(
             seeds=tuple(s.mse_scaled for s in tested.alone),
-            weights=tuple(member.weight for member, _ in retrained.models[0]),
+            weights=tuple(member.weight for member, _ in retrained.models[0] if member.epochs),
         ),
         edges=widenable(space.edges(config), task.limits),
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],

@@ -22,7 +22,7 @@ _OUTER = 0.2  # of the trials: those nearest to a bound
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retrain:
-    """What the retrain tells of the seed: the scaled test MSE of each seed alone, and the weights of its members."""
+    """What the retrain tells of the seed: the scaled test MSE of each seed alone, and its trained members' weights."""
 
     seeds: tuple[float, ...]
     weights: tuple[float, ...]

@@ -225,13 +225,12 @@ def completed(study: optuna.Study) -> list[FrozenTrial]:
 
 def candidates(study: optuna.Study) -> list[Candidate]:
     """Return what an ensemble is chosen from: the completed trials."""
-    return [
-        Candidate(
-            number=t.number,
-            value=t.value,
-            epochs=t.user_attrs["best_epoch"],
-            config=Config.from_params(t.user_attrs["config"]),
-        )
-        for t in completed(study)
-        if t.value is not None
-    ]
+    return [_candidate(trial, trial.value) for trial in completed(study) if trial.value is not None]
+
+
+def _candidate(trial: FrozenTrial, value: float) -> Candidate:
+    attrs = trial.user_attrs
+    config = Config.from_params(attrs["config"])
+    # Of studies that were begun before it was recorded the start is not known.
+    start = attrs.get("start", math.inf) if config.corrects else math.inf
+    return Candidate(number=trial.number, value=value, epochs=attrs["best_epoch"], config=config, start=start)

@@ -67,6 +67,7 @@ class EpochStats:
 class TrainResult:
     """The best epoch and how it was reached; `Trainer.result` holds that epoch's weights."""
 
+    start: float  # validation value of epoch 0
     best_epoch: int
     best_val: float
     epochs: int
@@ -340,6 +341,7 @@ def fit(
     for trainer, weights in zip(trainers, best_weights, strict=True):
         trainer.result.load_state_dict(weights, strict=False)
     return TrainResult(
+        start=history[0].val,
         best_epoch=best_epoch,
         best_val=best,
         epochs=history[-1].epoch,
