@@ -26,13 +26,14 @@ from rich.table import Table
 
 from lstm_tune.allocator import keep_freed_memory
 from lstm_tune.baselines import fit_baselines
-from lstm_tune.ensemble import weigh
+from lstm_tune.config import Config
+from lstm_tune.ensemble import Part, weigh
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluate import Forecaster, quick_mse_scaled
 from lstm_tune.files import write_json
 from lstm_tune.loader import load_series
 from lstm_tune.model import LSTMForecaster, MeanForecaster
-from lstm_tune.objective import ARTICLE_SPLIT, Objective, Trained
+from lstm_tune.objective import ARTICLE_SPLIT, Objective, Trained, make_trainer
 from lstm_tune.processes import available_cores
 from lstm_tune.record import versions
 from lstm_tune.samplers import make_sampler
@@ -93,8 +94,15 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     }
     scores = {number: test_mse(trained[number]) for number in blocks}
     best = min(scores.values())
-    weights = weigh(candidates(study), independent=task.independent_windows)
-    average = test_mse(MeanForecaster([trained[number] for number in weights], list(weights.values())))
+
+    def member(part: Part) -> LSTMForecaster:
+        if part.epochs:
+            return trained[part.number]
+        config = Config.from_params(study.trials[part.number].user_attrs["config"])
+        return make_trainer(task, 0, config, seed).result
+
+    parts = weigh(candidates(study), independent=task.independent_windows, blocks=len(task.folds))
+    average = test_mse(MeanForecaster([member(part) for part in parts], [part.weight for part in parts]))
     fitted = fit_baselines(
         windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
     )

@@ -145,6 +145,11 @@ class LSTMForecaster(nn.Module):
         }.items():
             self.register_buffer(name, value)
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the network adds nothing, as before training, to the forecast that it corrects."""
+        return self.config.corrects and not bool(self.output.weight.any() or self.output.bias.any())
+
     # ---- what is fitted, in closed form, on the rows to fit on
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ from lstm_tune.internals import id_of_study, id_of_trial, storage_of
 from lstm_tune.names import markdown, printable
 from lstm_tune.result import Result, time_labels
 from lstm_tune.study import completed
-from lstm_tune.wording import BASELINES, number
+from lstm_tune.wording import BASELINES, members, number
 from lstm_tune.words import in_words
 
 SIGNATURE = "*Written by lstm-tune; a note without this line is left alone.*"
@@ -117,7 +117,6 @@ def study_note(record: Mapping[str, Any]) -> str:
             f"*{markdown(f['advice'], 400).strip()}*"
             for f in findings
         ]
-    members = ", ".join(f"trial {m['trial']} ({m['weight']:.0%})" for m in record["ensemble"])
     seeds = len(record["retrain"]["seeds"])
     lines += [
         "",
@@ -125,7 +124,7 @@ def study_note(record: Mapping[str, Any]) -> str:
         "",
         f"Best trial: **{best['trial']}**, {markdown(in_words(Config.from_params(best['params'])))}.",
         "",
-        f"Saved: {'the weighted mean of ' if len(record['ensemble']) > 1 else ''}{members}, "
+        f"Saved: {'the weighted mean of ' if len(record['ensemble']) > 1 else ''}{members(record['ensemble'])}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(record['retrain']['rows'])} rows.",
     ]
     return "\n".join(lines)
@@ -136,7 +135,9 @@ def trial_notes(
 ) -> list[tuple[FrozenTrial, str]]:
     """Return the notable trials (the best, those of the model, those tried first), each with its note."""
     best = record["best"]
-    weights = {m["trial"]: m["weight"] for m in record["ensemble"]}
+    weights: dict[int, float] = {}
+    for member in record["ensemble"]:  # a trial may be in it twice, trained and untrained
+        weights[member["trial"]] = weights.get(member["trial"], 0.0) + member["weight"]
     notes = []
     for trial in trials:
         if not trial.state.is_finished() or "config" not in trial.user_attrs:
@@ -198,8 +199,11 @@ def forecast_figure(result: Result) -> dict[str, Any]:
     labels = time_labels(data.times[first:last]).tolist()
     sources: dict[str, Any] = {"forecast": result.model.network}
     if len(result.record["ensemble"]) > 1:
-        members = (m for m in result.model.network.members if _params(m) == result.best_params)
-        sources |= {f"trial {result.record['best']['trial']} alone": m for m in members}  # of the last seed
+        untrained = result.record["best"]["epochs"] == 0
+        alone = (
+            m for m in result.model.network.members if _params(m) == result.best_params and m.is_untrained == untrained
+        )
+        sources |= {f"trial {result.record['best']['trial']} alone": m for m in alone}  # of the last seed
     traces = [_line(labels, actual, "actual", "#888888")]
     for (name, network), color in zip(sources.items(), ("#d62728", "#1f77b4"), strict=False):
         forecast = forecast_all(network, windows, chosen).double().numpy() + data.origin[channel]

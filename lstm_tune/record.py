@@ -107,7 +107,7 @@ def retrain_record(
 
 
 def ensemble_record(members: Sequence[Member]) -> list[dict[str, Any]]:
-    """Describe the trials that are averaged: the best one first, each with its part and its parameters."""
+    """Describe what is averaged, the heaviest part first; epochs 0: a trial's forecast before any training."""
     return [
         {"trial": m.trial, "weight": round(m.weight, 4), "epochs": m.epochs, "params": m.config.params()}
         for m in members

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.findings import SHOWN
 from lstm_tune.names import printable, shell
-from lstm_tune.wording import BASELINES, number
+from lstm_tune.wording import BASELINES, members, number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -124,9 +124,7 @@ def _numbers(evidence: Mapping[str, Any]) -> str:
 def _trained(record: Mapping[str, Any]) -> str:
     """Return how the saved model came about, in one sentence."""
     ensemble, retrain = record["ensemble"], record["retrain"]
-    who = f"trial {ensemble[0]['trial']}"
-    if len(ensemble) > 1:
-        who = "the mean of trials " + ", ".join(f"{m['trial']} ({m['weight']:.0%})" for m in ensemble)
+    who = f"the mean of {members(ensemble)}" if len(ensemble) > 1 else f"trial {ensemble[0]['trial']}"
     seeds = len(retrain["seeds"])
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]

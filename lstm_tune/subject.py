@@ -15,6 +15,7 @@ from lstm_tune.errors import RunError, UsageError
 from lstm_tune.files import read_json
 from lstm_tune.forecaster import ForecastModel
 from lstm_tune.options import RESULT, pick_device
+from lstm_tune.retrain import Member
 from lstm_tune.series import SeriesSet
 from lstm_tune.space import Limits
 from lstm_tune.split import Split, make_split
@@ -30,7 +31,7 @@ class Subject:
     task: Task
     start: Config
     end: Config
-    members: tuple[tuple[Config, float], ...]  # of the saved model, each with its weight
+    members: tuple[Member, ...]  # of the saved model
     seeds: tuple[int, ...]
     precision: str
     test: Mapping[str, Any]  # of the saved model, from result.json
@@ -59,7 +60,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
         horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
         most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
         end = Config.from_params(result["best"]["params"])
-        members = tuple((Config.from_params(m["params"]), float(m["weight"])) for m in result["ensemble"])
+        members = tuple(map(_member, result["ensemble"]))
         test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
@@ -88,6 +89,12 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
         test=test,
         basis=digest(about),
     )
+
+
+def _member(entry: Mapping[str, Any]) -> Member:
+    trial, epochs, weight = int(entry["trial"]), int(entry["epochs"]), float(entry["weight"])
+    config = Config.from_params(entry["params"])
+    return Member(trial=trial, config=config, epochs=epochs, factors=(), weight=weight)
 
 
 def article_within(limits: Limits) -> Config:

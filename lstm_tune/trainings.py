@@ -95,8 +95,10 @@ class Trainings:
             entry = {"value": result.best_val, "best_epoch": result.best_epoch, "factors": list(result.factors)}
         self._keep(_key(config, seed), entry, began)
 
-    def _fit(self, config: Config, seed: int, threads: int = 1) -> tuple[TrainResult, list[LSTMForecaster]] | None:
-        """Train one configuration as a trial does; None where time ran out."""
+    def _fit(
+        self, config: Config, seed: int, threads: int = 1, *, untrained: bool = False
+    ) -> tuple[TrainResult, list[LSTMForecaster]] | None:
+        """Train one configuration as a trial does, or take it as it starts; None where time ran out."""
         task = self.subject.task
         if self.seconds_left <= 0:
             return None
@@ -108,7 +110,7 @@ class Trainings:
         result = fit(
             trainers,
             lambda fold: self._judge(fold, models[fold]),
-            epochs=config.epochs,
+            epochs=0 if untrained else config.epochs,
             patience=config.patience,
             deadline=self.deadline,
             threads=threads,
@@ -131,7 +133,7 @@ class Trainings:
             self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
 
     def _mean_key(self, seed: int) -> str:
-        return _key([[config.params(), weight] for config, weight in self.subject.members], seed, _MEAN)
+        return _key([[m.config.params(), m.epochs > 0, m.weight] for m in self.subject.members], seed, _MEAN)
 
     def means_left(self) -> int:
         """Return for how many seeds the mean is still to be trained."""
@@ -161,7 +163,7 @@ class Trainings:
         def train(i: int) -> list[LSTMForecaster] | None:
             self._begin(_key(i, seed, _MEAN), f"member {i + 1} of {len(members)} of the mean", seed)
             try:
-                done = self._fit(members[i][0], seed)
+                done = self._fit(members[i].config, seed, untrained=not members[i].epochs)
             except (Diverged, torch.OutOfMemoryError, MemoryError):
                 return []
             return None if done is None else done[1]
@@ -169,7 +171,7 @@ class Trainings:
         trained = side_by_side(train, len(members), self.threads)
         if any(models is None for models in trained):
             raise OutOfTime
-        kept = [(models, weight) for models, (_, weight) in zip(trained, members, strict=True) if models]
+        kept = [(models, m.weight) for models, m in zip(trained, members, strict=True) if models]
         if not kept:
             return None
         weights = [weight for _, weight in kept]

@@ -66,7 +66,7 @@ def verdict(record: Mapping[str, Any]) -> str:
 
     Args:
         record: of the result; `test`, `baselines`, `skill` and `findings` are read, and `skill_ci95` and the parameters
-            of `best` where they are there.
+            and best epoch of `best` where they are there.
     """
     findings = record["findings"]
     params = (record.get("best") or {}).get("params") or {}
@@ -181,11 +181,15 @@ def _interval(record: Mapping[str, Any], name: str) -> tuple[float, float]:
 
 def _because(causes: Sequence[Mapping[str, Any]], settled: Mapping[str, str], record: Mapping[str, Any]) -> str:
     grave = [f for f in causes if f["severity"] == "high"] or list(causes)
+    untrained = (record.get("best") or {}).get("epochs") == 0
+    no_better = "training made the best trial no better than the forecast that it corrects" if untrained else ""
     if not grave:
         beaten = any(f["code"] == "worse_than_baseline" for f in record["findings"])
         fit, noise = (record.get("in_sample", {}).get(key) for key in ("mse_scaled", "noise_estimate"))
         noisy = not beaten and fit is not None and noise is not None and fit <= _LIKE_NOISE * noise
         rest = ": what is left is about as much as similar windows differ by" if noisy else ""
+        if no_better:
+            rest = f": {no_better}, so there may be little for an LSTM to learn"
         if settled:
             settings = list(dict.fromkeys(settled.values()))
             known = _joined(list(settled)[:3])
@@ -193,7 +197,7 @@ def _because(causes: Sequence[Mapping[str, Any]], settled: Mapping[str, str], re
             return f"{known[:1].upper()}{known[1:]}, {meets}; nothing else looks wrong{rest}."
         return f"Nothing {'else ' if beaten else ''}looks wrong in data, training or forecasts{rest}."
     named = [_cause(f) for f in grave[:3]]
-    return f"What keeps it up: {_joined(named)}."
+    return f"What keeps it up: {_joined(named)}{'; ' if no_better else ''}{no_better}."
 
 
 def _next(causes: Sequence[Mapping[str, Any]], findings: Iterable[Mapping[str, Any]]) -> str:

@@ -102,6 +102,6 @@ class Walk:
         if not self.members:
             return
         values = self.trainings.mean_values()
-        name = f"mean of {self.members} trials"
+        name = f"mean of {self.members} forecasts"
         changes = {"ensemble": (1, self.members)}
         self.book.steps.append(Step(name=name, changes=changes, values=values, before=self.book.steps[-1].values))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 BASELINES = {  # in tables and figures
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
@@ -24,6 +27,16 @@ def number(value: float | None) -> str:
         return f"{value:.4g}"
     text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
     return f"{float(text):,.10g}"
+
+
+def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
+    """Return the members of the saved model and their parts, such as "trials 10 (15%), 6 untrained (12%)".
+
+    Args:
+        ensemble: as in `result.json`.
+    """
+    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({m['weight']:.0%})" for m in ensemble]
+    return f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"
 
 
 PARAMETERS = {

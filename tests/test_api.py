@@ -170,6 +170,30 @@ def test_folds_are_scored_each() -> None:
     assert result.record["best"]["fold_mse_scaled"][0] == result.record["best"]["val_mse_scaled"]
 
 
+def test_on_a_random_walk_the_model_stays_near_the_forecast_that_cannot_be_beaten(tmp_path: Path) -> None:
+    walk = daily(np.cumsum(np.random.default_rng(0).normal(size=1500)))
+    space = {"lookback": 8, "hidden_units": [4, 8], "skip": "last", "learning_rate": 0.01, "epochs": 3}
+    result = tune(walk, horizon=1, space=space, folds=3, retrain_seeds=2, n_trials=4, out=tmp_path / "run")
+    untrained = [member for member in result.record["ensemble"] if member["epochs"] == 0]
+    assert sum(member["weight"] for member in untrained) > 0.5
+    assert result.record["skill"]["persistence"] > -0.02
+    saved = [member.is_untrained for member in load(tmp_path / "run").network.members]
+    assert sum(saved) == 2 * len(untrained)  # once for each seed
+    alone = tune(walk, horizon=1, space=space, folds=3, retrain_seeds=1, n_trials=4)
+    assert len(alone.record["ensemble"]) == 1
+
+
+def test_start_of_a_trial_is_recorded_whatever_the_pruner_reports() -> None:
+    starts = [
+        {
+            t.number: t.user_attrs["start"]
+            for t in tune(daily(wave(200)), folds=3, pruner=pruner, n_trials=3).study.trials
+        }
+        for pruner in ("none", "wilcoxon")
+    ]
+    assert starts[0] == pytest.approx(starts[1])
+
+
 def test_pruner_for_folds_reports_fold_by_fold() -> None:
     result = tune(daily(wave(200)), folds=3, pruner="wilcoxon", n_trials=3)
     complete = [t for t in result.study.trials if t.state is TrialState.COMPLETE]

@@ -40,6 +40,15 @@ def forecast(model: LSTMForecaster, data: Any, row: int) -> np.ndarray:
         return model(batch_at(data, row, model.context, model.shape.horizon))[0].double().numpy()
 
 
+def test_a_model_is_untrained_until_its_output_moves_off_the_forecast_that_it_corrects() -> None:
+    corrects = LSTMForecaster(config_of(skip="last"), SHAPE)
+    assert corrects.is_untrained
+    with torch.no_grad():
+        corrects.output.bias[0] = 1e-3
+    assert not corrects.is_untrained
+    assert not LSTMForecaster(config_of(skip="none"), SHAPE).is_untrained
+
+
 # ---- differencing
 
 

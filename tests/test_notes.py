@@ -22,6 +22,7 @@ from lstm_tune.config import ARTICLE, Config
 from lstm_tune.notes import SIGNATURE, curves_figure, forecast_figure, save_figure, save_note, study_note, trial_notes
 from lstm_tune.progress import Progress
 from lstm_tune.result import Result
+from lstm_tune.wording import members
 from lstm_tune.words import in_words
 
 SPACE: dict[str, Any] = {
@@ -204,6 +205,12 @@ def test_learning_curves_are_of_the_best_trials_and_of_few_points() -> None:
 
 
 # ---- words
+
+
+def test_members_are_named_with_their_parts_and_the_untrained_as_such() -> None:
+    ensemble = [{"trial": 3, "epochs": 4, "weight": 0.6}, {"trial": 5, "epochs": 0, "weight": 0.4}]
+    assert members(ensemble) == "trials 3 (60%), 5 untrained (40%)"
+    assert members(ensemble[:1]) == "trial 3 (60%)"
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,18 @@ def test_verdict_names_what_the_forecasts_show_before_what_the_data_may_do() -> 
     assert "What keeps it up: the data hold outliers." in verdict(record)
 
 
+def test_verdict_tells_that_training_gained_nothing() -> None:
+    record = copy.deepcopy(found("season", **HEALTHY))
+    record["best"]["epochs"] = 3
+    assert "no better than" not in verdict(record)
+    record["best"]["epochs"] = 0
+    told = "training made the best trial no better than the forecast that it corrects"
+    record["findings"] = []
+    assert f"Nothing looks wrong in data, training or forecasts: {told}" in verdict(record)
+    record["findings"] = [on_data("outliers").to_dict()]
+    assert f"What keeps it up: the data hold outliers; {told}." in verdict(record)
+
+
 def test_verdict_reads_results_that_were_written_before_there_were_intervals() -> None:
     record = found("season")
     for key in ("skill_ci95", "decomposition", "in_sample"):
