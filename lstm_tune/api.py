@@ -13,7 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
-from lstm_tune import phases, processes, record
+from lstm_tune import holdout, phases, processes, record
 from lstm_tune.budget import Budget
 from lstm_tune.command import tune_command
 from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
@@ -256,7 +256,7 @@ def tune(
                     retrained, rows = trained
                     interrupted = not ended or retrained.interrupted
                     with budget.phase("test"):
-                        result = phases.test(run, retrained, best)
+                        result = holdout.score_holdout(run, retrained, best)
                     result.record["retrain"] |= {"rows": rows, "asked": retrain_seeds}
                     result.record["ensemble"] = record.ensemble_record([member for member, _ in retrained.models[0]])
                     shown = _shown_storage(storage)

@@ -100,6 +100,7 @@ ORDER = [
     "supervisor",
     "workers",
     "phases",
+    "holdout",
     "waterfall",
     "subject",
     "book",
@@ -139,6 +140,7 @@ OPTUNA = {
     "worker",
     "workers",
     "phases",
+    "holdout",
     "api",
     "cli",
 }

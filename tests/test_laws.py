@@ -32,7 +32,7 @@ from support import (
 )
 
 import lstm_tune
-from lstm_tune import evaluate, objective, phases, task
+from lstm_tune import evaluate, holdout, objective, task
 from lstm_tune.baselines import fit_baselines
 from lstm_tune.config import ARTICLE, Config
 from lstm_tune.evaluate import TargetScale, quick_mse_scaled, score
@@ -277,8 +277,8 @@ def test_law_4_no_trial_can_reach_a_test_row() -> None:
 
 def test_law_4_test_rows_are_scored_after_the_last_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    original = phases.test
-    monkeypatch.setattr(phases, "test", lambda *args: order.append("test") or original(*args))
+    original = holdout.score_holdout
+    monkeypatch.setattr(holdout, "score_holdout", lambda *args: order.append("test") or original(*args))
     tune(daily(wave()), callbacks=[lambda study, trial: order.append("trial")])
     assert order == ["trial"] * 3 + ["test"]
 
@@ -447,7 +447,7 @@ def test_law_9_model_and_baselines_are_scored_by_the_same_code_on_the_same_windo
 
         return scored
 
-    for module, part in ((task, "validation"), (objective, "validation"), (phases, "test")):
+    for module, part in ((task, "validation"), (objective, "validation"), (holdout, "test")):
         monkeypatch.setattr(module, "score", spy(part))
     y = wave(160)
     result = tune(daily(y))
