@@ -103,14 +103,14 @@ def share(value: float, start: float, *, independent: float, blocks: int = 1) ->
 
 
 def test_where_many_windows_show_no_gain_the_untrained_forecast_takes_its_part() -> None:
-    assert share(0.1, 0.1, independent=200) == pytest.approx(0.5)
-    assert share(0.1, 0.1, independent=1800) == pytest.approx(0.9)
-    assert share(0.1, 0.1, independent=200, blocks=9) == pytest.approx(0.9)  # their windows count alike
+    assert share(0.1, 0.1, independent=150) == pytest.approx(0.5)
+    assert share(0.1, 0.1, independent=450) == pytest.approx(0.9)
+    assert share(0.1, 0.1, independent=150, blocks=3) == pytest.approx(0.9)  # their windows count alike
 
 
 def test_few_windows_say_little_and_a_clear_gain_says_all() -> None:
-    assert share(0.1, 0.1, independent=1) < 0.01
-    assert share(0.09, 0.1, independent=100) == pytest.approx(1 / 6)  # a gain of one in ten, its error one in ten
+    assert share(0.1, 0.1, independent=10) < 0.01
+    assert share(0.09, 0.1, independent=100) == pytest.approx(2 / 13)  # a gain of one in ten, its error one in ten
     assert share(0.05, 0.1, independent=900) < 0.01
 
 
@@ -132,7 +132,7 @@ def test_the_best_start_of_all_trials_is_taken_and_one_that_is_a_member_is_not_t
     assert {(part.number, part.epochs) for part in parts} == {(0, 3), (1, 3), (2, 0)}
     assert [part.weight for part in parts] == sorted((part.weight for part in parts), reverse=True)
     gain = 1 - 0.10 / 0.12
-    untrained = 1 / 3 / (1 + 100 * gain**2)
+    untrained = 4 / 13 / (1 + 100 * gain**2)
     own = weights_of([candidate(c.number, c.value, c.epochs, **vars_of(c)) for c in trials], independent=100)[2]
     assert {p.number: p.weight for p in parts}[2] == pytest.approx(untrained + (1 - untrained) * own)
 
