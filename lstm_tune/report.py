@@ -16,7 +16,7 @@ from lstm_tune.errors import RunError
 from lstm_tune.files import read_json, write_text
 from lstm_tune.findings import SEVERITIES
 from lstm_tune.forecast_file import SeriesForecast, read_forecast
-from lstm_tune.wording import BASELINES, PARAMETERS, number
+from lstm_tune.wording import BASELINES, PARAMETERS, fates, number
 
 SCHEMA = 1  # of report.json
 PAGE = "report.html"
@@ -236,6 +236,7 @@ def _context(
         "details": details,
         "period": period,
         "trials": len(trials),
+        "fates": fates(result["study"]),
         "words": PARAMETERS,
         "slices": slices,
         "slices_open": 6,

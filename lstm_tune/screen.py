@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.findings import SHOWN
 from lstm_tune.names import printable, shell
-from lstm_tune.wording import BASELINES, members, number
+from lstm_tune.wording import BASELINES, fates, members, number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -66,9 +66,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     )
     console.print()
     study = record["study"]
-    states = study["states"]
-    ended = f"{study['n_trials']} trials ({states['COMPLETE']} completed, {states['PRUNED']} pruned"
-    ended += f", {states['FAIL']} failed)" if states["FAIL"] else ")"
+    ended = f"{study['n_trials']} trials ({fates(study)})"
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))

@@ -29,6 +29,18 @@ def number(value: float | None) -> str:
     return f"{float(text):,.10g}"
 
 
+def fates(study: Mapping[str, Any]) -> str:
+    """Return how the trials of a study ended, such as "13 completed, 7 pruned, 2 interrupted".
+
+    Args:
+        study: as in `result.json`.
+    """
+    states, not_counted = study["states"], study.get("not_counted", 0)
+    rare = {"failed": states["FAIL"] - not_counted, "interrupted": not_counted}
+    said = [f"{states['COMPLETE']} completed", f"{states['PRUNED']} pruned"]
+    return ", ".join(said + [f"{n} {name}" for name, n in rare.items() if n])
+
+
 def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
     """Return the members of the saved model and their parts, such as "trials 10 (15%), 6 untrained (12%)".
 
