@@ -32,8 +32,11 @@ SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
 
 
-def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
-    """Describe the data: rows, columns, the three parts, what was missing and what was repaired."""
+def data_record(data: SeriesSet, split: Split, horizon: int, period: int | None) -> dict[str, Any]:
+    """Describe the data: rows, columns, the three parts, what was missing and what was repaired.
+
+    `period`: rows in a season; None: there is none.
+    """
     return {
         "path": data.path,
         "rows": data.n_rows,
@@ -44,6 +47,7 @@ def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
         "past": list(data.past_names),
         "future": list(data.future_names),
         "horizon": horizon,
+        "period": period,
         "split": {
             name: _part(data, ranges)
             for name, ranges in (("train", split.train), ("val", split.val), ("test", split.test))

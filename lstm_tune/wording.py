@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BASELINES = {  # in tables and figures
+BASELINES = {  # in tables and figures; see `baseline`
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
@@ -17,6 +17,20 @@ BASELINES_SAID = {  # in sentences
     "ridge": "ridge regression",
     "train_mean": "the mean of the train rows",
 }
+
+
+_NO_SEASON = "seasonal naive (no season)"
+UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
+
+
+def baseline(name: str, period: float | None) -> str:
+    """Return what tables call a forecast that needs no LSTM.
+
+    Args:
+        name: one of `BASELINES`.
+        period: rows in a season; None or 1: there is none. NaN: it is not known.
+    """
+    return _NO_SEASON if name == "seasonal_naive" and period in (None, 1) else BASELINES[name]
 
 
 def number(value: float | None) -> str:
