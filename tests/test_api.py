@@ -416,6 +416,12 @@ def test_loading_what_is_no_run_is_refused(tmp_path: Path, make: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_folder_of_a_study_that_was_stopped_without_a_model_tells_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text("number,state,value\n")
+    with pytest.raises(RunError, match="--resume"):
+        load(tmp_path)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_is_refused_where_there_is_none() -> None:
     with pytest.raises(UsageError, match="no CUDA device"):
