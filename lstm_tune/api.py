@@ -35,7 +35,7 @@ from lstm_tune.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.progress import Progress, Silent
 from lstm_tune.pruners import make_pruner
 from lstm_tune.report import write_report
-from lstm_tune.requeue import requeue_stale
+from lstm_tune.requeue import requeue_stale, spent
 from lstm_tune.result import TRIALS, Result, write_trials
 from lstm_tune.samplers import make_sampler
 from lstm_tune.space import Space
@@ -239,7 +239,7 @@ def tune(
     )
     budget.threads = threads
     budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / objective.threads)
-    result, interrupted = None, False
+    result, interrupted, before = None, False, spent(study)
     with watched() as seen:
         try:
             with held():  # search and retrain can be interrupted, what lies between and after them cannot
@@ -266,7 +266,7 @@ def tune(
                     result.record["settings"] = settings
                     result.record["env"] = record.env_record(device, threads, workers, precision, seed)
                     budget.seconds["total"] = clock.monotonic() - budget.began
-                    result.record["timing"] = record.timing_record(budget.seconds, study)
+                    result.record["timing"] = record.timing_record(budget.seconds, study, before)
                     if folder is not None:
                         result.write(folder, tell.note)
                     if storage is not None:

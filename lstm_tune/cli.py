@@ -256,7 +256,7 @@ def evaluate(
     if as_json:
         print(json.dumps(scores, allow_nan=False))
     else:
-        show_scores(make_console(), scores, model.spec.targets)
+        show_scores(make_console(), scores, model.spec.targets, model.shape.period)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.names import printable
 from lstm_tune.screen import show_findings
-from lstm_tune.wording import BASELINES, number
+from lstm_tune.wording import baseline, number
 
 
 def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
@@ -70,10 +70,5 @@ def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], p
         table.add_column(column, justify="right")
     for name, scores in baselines.items():
         own = [number(scores["test_mse"])] if single else []
-        label = (
-            "seasonal naive (no season found: last value)"
-            if name == "seasonal_naive" and not period
-            else BASELINES[name]
-        )
-        table.add_row(label, *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"]))
+        table.add_row(baseline(name, period), *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"]))
     console.print(table)

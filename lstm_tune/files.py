@@ -73,7 +73,9 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
             raise RunError(f"{path} is damaged: {size:,} bytes, and no more than {_LARGEST_JSON:,} are read; {_REMEDY}")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(f"{path} is missing; name a run folder of lstm-tune, or {_REMEDY}") from None
+        raise RunError(
+            f"{path} is missing; name a run folder of lstm-tune, restore it, or run tune again (--resume)"
+        ) from None
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from None
     return parse_json(content, path, schema)

@@ -58,7 +58,7 @@ def score_holdout(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         best_params=best.user_attrs["config"],
         record={
             "schema": record.SCHEMA,
-            "data": record.data_record(series, run.parts, task.shape.horizon),
+            "data": record.data_record(series, run.parts, task.shape.horizon, task.period),
             "study": {},
             "best": record.best_record(best, series.targets),
             "test": record.test_record(tested.score),

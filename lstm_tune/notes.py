@@ -24,7 +24,7 @@ from lstm_tune.internals import id_of_study, id_of_trial, storage_of
 from lstm_tune.names import markdown, printable
 from lstm_tune.result import Result, time_labels
 from lstm_tune.study import completed
-from lstm_tune.wording import BASELINES, members, number
+from lstm_tune.wording import UNTRAINED, baseline, members, number
 from lstm_tune.words import in_words
 
 SIGNATURE = "*Written by lstm-tune; a note without this line is left alone.*"
@@ -105,10 +105,11 @@ def study_note(record: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: |",
         f"| **tuned LSTM** | **{number(test['mse_scaled'])}** | |",
     ]
-    for name, baseline in record["baselines"].items():
+    for name, scored in record["baselines"].items():
         skill = record["skill"][name]
         against = "–" if skill is None else f"{-skill:+.1%}"
-        lines.append(f"| {BASELINES[name]} | {number(baseline['test_mse_scaled'])} | {against} |")
+        called = baseline(name, data["period"])
+        lines.append(f"| {called} | {number(scored['test_mse_scaled'])} | {against} |")
     findings = record["findings"][:_FINDINGS]
     if findings:
         lines += ["", "### What was found", ""]
@@ -127,6 +128,8 @@ def study_note(record: Mapping[str, Any]) -> str:
         f"Saved: {'the weighted mean of ' if len(record['ensemble']) > 1 else ''}{members(record['ensemble'])}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(record['retrain']['rows'])} rows.",
     ]
+    if any(not member["epochs"] for member in record["ensemble"]):
+        lines[-1] += f" {UNTRAINED}"
     return "\n".join(lines)
 
 

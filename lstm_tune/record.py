@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.evaluate import Score, per_target
 from lstm_tune.evidence import plain
 from lstm_tune.inspection import Fit
+from lstm_tune.requeue import spent
 from lstm_tune.residuals import Comparison
 from lstm_tune.result import TestScore, per_step, time_labels
 from lstm_tune.retrain import Member, Retrained
@@ -31,8 +32,11 @@ SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
 
 
-def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
-    """Describe the data: rows, columns, the three parts, what was missing and what was repaired."""
+def data_record(data: SeriesSet, split: Split, horizon: int, period: int | None) -> dict[str, Any]:
+    """Describe the data: rows, columns, the three parts, what was missing and what was repaired.
+
+    `period`: rows in a season; None: there is none.
+    """
     return {
         "path": data.path,
         "rows": data.n_rows,
@@ -43,6 +47,7 @@ def data_record(data: SeriesSet, split: Split, horizon: int) -> dict[str, Any]:
         "past": list(data.past_names),
         "future": list(data.future_names),
         "horizon": horizon,
+        "period": period,
         "split": {
             name: _part(data, ranges)
             for name, ranges in (("train", split.train), ("val", split.val), ("test", split.test))
@@ -78,7 +83,8 @@ def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
 
 def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool) -> dict[str, Any]:
     """Describe the study: name, storage without its password, how its trials ended, whether the user ended it."""
-    states = Counter(t.state for t in study.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(t.state for t in trials)
     names = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     return {
         "name": study.study_name,
@@ -86,6 +92,7 @@ def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool)
         "direction": "minimize",
         "n_trials": sum(states[s] for s in names),
         "states": {s.name: states[s] for s in names},
+        "not_counted": sum(t.state.is_finished() for t in trials) - spent(study),
         "interrupted": interrupted,
     }
 
@@ -174,13 +181,19 @@ def env_record(device: str, threads: int, workers: int, precision: str, seed: in
     }
 
 
-def timing_record(seconds: dict[str, float], study: optuna.Study) -> dict[str, Any]:
-    """Return seconds by phase, trials per hour and training windows per second."""
+def timing_record(seconds: dict[str, float], study: optuna.Study, before: int) -> dict[str, Any]:
+    """Return seconds by phase, trials per hour and training windows per second.
+
+    Args:
+        seconds: of this run, by phase.
+        study: that it went on with.
+        before: trials that had ended when it began.
+    """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     trained = [t for t in trials if "same_as_trial" not in t.user_attrs]
     samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
     busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
-    ended = sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
+    ended = spent(study) - before
     return {
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "trials_per_hour": round(3600 * ended / seconds["study"], 1) if seconds["study"] > 0 else None,

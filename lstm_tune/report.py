@@ -16,7 +16,7 @@ from lstm_tune.errors import RunError
 from lstm_tune.files import read_json, write_text
 from lstm_tune.findings import SEVERITIES
 from lstm_tune.forecast_file import SeriesForecast, read_forecast
-from lstm_tune.wording import BASELINES, PARAMETERS, number
+from lstm_tune.wording import PARAMETERS, UNTRAINED, baseline, fates, number
 
 SCHEMA = 1  # of report.json
 PAGE = "report.html"
@@ -157,14 +157,15 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "skill": None,
         }
     ]
-    for name, baseline in result["baselines"].items():
+    period = result["data"].get("period", math.nan)  # earlier versions did not say
+    for name, scored in result["baselines"].items():
         rows.append(
             {
                 "key": name,
-                "name": BASELINES[name],
-                "mse": baseline["test_mse"] if single else None,
-                "scaled": baseline["test_mse_scaled"],
-                "validation": baseline["val_mse_scaled"],
+                "name": baseline(name, period),
+                "mse": scored["test_mse"] if single else None,
+                "scaled": scored["test_mse_scaled"],
+                "validation": scored["val_mse_scaled"],
                 "skill": result["skill"][name],
             }
         )
@@ -179,7 +180,7 @@ def target_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     return [
         {"name": figures.cut(t), "mse": test["mse"][t], "rmse": test["rmse"][t], "r2": test["r2"][t]}
-        | {key: baseline["test_mse"][t] for key, baseline in result["baselines"].items()}
+        | {key: scored["test_mse"][t] for key, scored in result["baselines"].items()}
         for t in result["data"]["target"]
     ]
 
@@ -200,9 +201,7 @@ def _context(
     drawn: dict[str, figures.Figure] = {}
     if horizon > 1:
         steps = {
-            name: baseline["per_step_mse"]
-            for name, baseline in result["baselines"].items()
-            if baseline.get("per_step_mse")
+            name: scored["per_step_mse"] for name, scored in result["baselines"].items() if scored.get("per_step_mse")
         }
         drawn["steps"] = figures.error_per_step(test["per_step_mse"], steps, figures.label(unit))
     if len(forecasts) > 1:
@@ -236,7 +235,9 @@ def _context(
         "details": details,
         "period": period,
         "trials": len(trials),
+        "fates": fates(result["study"]),
         "words": PARAMETERS,
+        "untrained": UNTRAINED,
         "slices": slices,
         "slices_open": 6,
         "folder": str(folder),

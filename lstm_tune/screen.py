@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.findings import SHOWN
 from lstm_tune.names import printable, shell
-from lstm_tune.wording import BASELINES, members, number
+from lstm_tune.wording import UNTRAINED, baseline, fates, members, number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -42,14 +42,14 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     table.add_row(
         "tuned LSTM", *own, number(test["mse_scaled"]), number(best["val_mse_scaled"]), "", style="bold green"
     )
-    for name, baseline in record["baselines"].items():
-        own = [number(baseline["test_mse"]), number(baseline["test_mse"] ** 0.5)] if single else []
+    for name, scores in record["baselines"].items():
+        own = [number(scores["test_mse"]), number(scores["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            BASELINES[name],
+            baseline(name, data["period"]),
             *own,
-            number(baseline["test_mse_scaled"]),
-            number(baseline["val_mse_scaled"]),
+            number(scores["test_mse_scaled"]),
+            number(scores["val_mse_scaled"]),
             "–" if skill is None else f"{-skill:+.1%}",
         )
     console.print(table)
@@ -66,9 +66,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     )
     console.print()
     study = record["study"]
-    states = study["states"]
-    ended = f"{study['n_trials']} trials ({states['COMPLETE']} completed, {states['PRUNED']} pruned"
-    ended += f", {states['FAIL']} failed)" if states["FAIL"] else ")"
+    ended = f"{study['n_trials']} trials ({fates(study)})"
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
@@ -129,6 +127,8 @@ def _trained(record: Mapping[str, Any]) -> str:
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]
     text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
+    if len(ensemble) > 1 and any(m["epochs"] == 0 for m in ensemble):
+        text += f"\n{UNTRAINED}"
     if all(m["epochs"] == 0 for m in ensemble):
         text += "\nTraining made no trial better than its start: the LSTM adds nothing to what it corrects."
     return text
@@ -145,7 +145,7 @@ def show_params(params: Mapping[str, Any]) -> Table:
     return grid
 
 
-def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...]) -> None:
+def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int) -> None:
     """Print what `evaluate` found."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("forecast")
@@ -155,7 +155,7 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
         table.add_column(column, justify="right")
     for name, s in scores.items():
         table.add_row(
-            "this model" if name == "model" else BASELINES[name], *(number(s[key]) for key in columns.values())
+            "this model" if name == "model" else baseline(name, period), *(number(s[key]) for key in columns.values())
         )
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BASELINES = {  # in tables and figures
+BASELINES = {  # in tables and figures; see `baseline`
     "persistence": "persistence (last value)",
     "seasonal_naive": "seasonal naive (last season)",
     "ridge": "ridge regression",
@@ -19,6 +19,20 @@ BASELINES_SAID = {  # in sentences
 }
 
 
+_NO_SEASON = "seasonal naive (no season)"
+UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
+
+
+def baseline(name: str, period: float | None) -> str:
+    """Return what tables call a forecast that needs no LSTM.
+
+    Args:
+        name: one of `BASELINES`.
+        period: rows in a season; None or 1: there is none. NaN: it is not known.
+    """
+    return _NO_SEASON if name == "seasonal_naive" and period in (None, 1) else BASELINES[name]
+
+
 def number(value: float | None) -> str:
     """Return a number in at most five significant digits, without an exponent where that stays short."""
     if value is None:
@@ -27,6 +41,18 @@ def number(value: float | None) -> str:
         return f"{value:.4g}"
     text = f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"
     return f"{float(text):,.10g}"
+
+
+def fates(study: Mapping[str, Any]) -> str:
+    """Return how the trials of a study ended, such as "13 completed, 7 pruned, 2 interrupted".
+
+    Args:
+        study: as in `result.json`.
+    """
+    states, not_counted = study["states"], study.get("not_counted", 0)
+    rare = {"failed": states["FAIL"] - not_counted, "interrupted": not_counted}
+    said = [f"{states['COMPLETE']} completed", f"{states['PRUNED']} pruned"]
+    return ", ".join(said + [f"{n} {name}" for name, n in rare.items() if n])
 
 
 def members(ensemble: Sequence[Mapping[str, Any]]) -> str:

@@ -305,6 +305,7 @@ def test_trial_that_an_interruption_ended_is_tried_again(tmp_path: Path) -> None
     states = [t.state for t in resumed.study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
     assert resumed.study.trials[2].params == resumed.study.trials[1].params
+    assert (resumed.record["study"]["states"]["FAIL"], resumed.record["study"]["not_counted"]) == (1, 1)
 
 
 def test_resumed_study_keeps_the_precision_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,6 +342,7 @@ def test_finished_study_can_be_resumed_for_more_trials_or_none(tmp_path: Path) -
     first = tune(daily(wave()), n_trials=2, out=tmp_path)
     again = tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
     assert again.test == first.test
+    assert not again.record["timing"]["trials_per_hour"]  # of this run alone
     more = tune(daily(wave()), n_trials=4, out=tmp_path, resume=True)
     assert more.record["study"]["n_trials"] == 4
 
@@ -412,6 +414,12 @@ def test_loading_what_is_no_run_is_refused(tmp_path: Path, make: Any) -> None:
     with pytest.raises(RunError) as caught:
         load(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_folder_of_a_study_that_was_stopped_without_a_model_tells_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text("number,state,value\n")
+    with pytest.raises(RunError, match="--resume"):
+        load(tmp_path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

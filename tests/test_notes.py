@@ -22,7 +22,7 @@ from lstm_tune.config import ARTICLE, Config
 from lstm_tune.notes import SIGNATURE, curves_figure, forecast_figure, save_figure, save_note, study_note, trial_notes
 from lstm_tune.progress import Progress
 from lstm_tune.result import Result
-from lstm_tune.wording import members
+from lstm_tune.wording import fates, members
 from lstm_tune.words import in_words
 
 SPACE: dict[str, Any] = {
@@ -211,6 +211,19 @@ def test_members_are_named_with_their_parts_and_the_untrained_as_such() -> None:
     ensemble = [{"trial": 3, "epochs": 4, "weight": 0.6}, {"trial": 5, "epochs": 0, "weight": 0.4}]
     assert members(ensemble) == "trials 3 (60%), 5 untrained (40%)"
     assert members(ensemble[:1]) == "trial 3 (60%)"
+
+
+@pytest.mark.parametrize(
+    ("failed", "not_counted", "words"),
+    [
+        (0, 0, "5 completed, 1 pruned"),
+        (3, 3, "5 completed, 1 pruned, 3 interrupted"),
+        (3, 1, "5 completed, 1 pruned, 2 failed, 1 interrupted"),
+    ],
+)
+def test_interrupted_trials_are_told_from_failed_ones(failed: int, not_counted: int, words: str) -> None:
+    states = {"COMPLETE": 5, "PRUNED": 1, "FAIL": failed, "RUNNING": 0}
+    assert fates({"states": states, "not_counted": not_counted}) == words
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from lstm_tune.command import tune_command
 from lstm_tune.compact import decode_times, encode_times, envelope, evenly, pack, unpack
 from lstm_tune.errors import RunError
 from lstm_tune.forecast_file import read_forecast
+from lstm_tune.wording import UNTRAINED
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
 HOSTILE = '</script><script>alert("x")</script> <img src=http://evil.example/x onerror=alert(1)> & \'"'
@@ -191,6 +192,26 @@ def test_damaged_folder_is_refused_in_one_line(copy: Path, name: str, text: str 
     with pytest.raises(RunError, match=says) as error:
         report.write_report(copy)
     assert "\n" not in str(error.value)
+
+
+def test_untrained_parts_and_a_missing_season_are_explained(copy: Path) -> None:
+    path = copy / "result.json"
+    result = json.loads(path.read_text())
+    member = result["ensemble"][0]
+    result["ensemble"] = [member | {"epochs": 0, "weight": 0.7}, member | {"epochs": 3, "weight": 0.3}]
+    result["data"]["period"] = None
+    path.write_text(json.dumps(result))
+    report.write_report(copy)
+    page = open_page(copy).text
+    assert UNTRAINED in page
+    assert "seasonal naive (no season)" in page
+    result["ensemble"][0]["epochs"] = 1
+    del result["data"]["period"]  # as earlier versions wrote it
+    path.write_text(json.dumps(result))
+    report.write_report(copy)
+    page = open_page(copy).text
+    assert UNTRAINED not in page
+    assert "seasonal naive (last season)" in page
 
 
 def test_missing_windows_are_noticed(copy: Path) -> None:

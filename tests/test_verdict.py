@@ -17,8 +17,10 @@ from support import wave
 import lstm_tune
 from lstm_tune.findings import CODES, SHOWN, Finding, Severity
 from lstm_tune.inspection import Recorder, noise_estimate, stretches
+from lstm_tune.notes import study_note
 from lstm_tune.screen import show_result
 from lstm_tune.verdict import answered, seen_to, verdict
+from lstm_tune.wording import UNTRAINED
 
 PLAIN: dict[str, Any] = {
     "lookback": 12,
@@ -365,6 +367,19 @@ def test_verdict_and_findings_close_the_output(width: int) -> None:
     for finding in record["findings"][:SHOWN]:
         assert finding["code"] in flat
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+
+
+def test_untrained_parts_and_a_missing_season_are_explained() -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    assert "seasonal naive (last season)" in shown(record, 120)
+    assert UNTRAINED not in shown(record, 120)
+    member = record["ensemble"][0]
+    record["ensemble"] = [member | {"trial": 0, "epochs": 0, "weight": 0.7}, member | {"epochs": 3, "weight": 0.3}]
+    record["data"]["period"] = None
+    text = shown(record, 120)
+    assert "seasonal naive (no season)" in text
+    assert UNTRAINED in text
+    assert UNTRAINED in study_note(record)
 
 
 def test_no_more_than_seven_findings_are_shown() -> None:
