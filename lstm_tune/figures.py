@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lstm_tune.compact import encode_times, evenly, pack, plain
 from lstm_tune.forecast_file import SeriesForecast
-from lstm_tune.wording import BASELINES, number
+from lstm_tune.wording import baseline, number
 
 Figure = dict[str, Any]
 Trial = Mapping[str, Any]
@@ -40,18 +40,21 @@ def label(text: str, most: int = 40) -> str:
     return html.escape(cut(text, most), quote=False)
 
 
-def error_per_step(steps: Sequence[float], baselines: Mapping[str, Sequence[float]], unit: str) -> Figure:
+def error_per_step(
+    steps: Sequence[float], baselines: Mapping[str, Sequence[float]], unit: str, period: float | None
+) -> Figure:
     """Draw the MSE of each step ahead, beside the baselines'.
 
     Args:
         steps: (H,) of the tuned LSTM.
         baselines: (H,) of each.
         unit: of the MSE.
+        period: rows in a season, as `wording.baseline` takes it.
     """
     x = list(range(1, len(steps) + 1))
     traces = [_line(x, plain(steps), "tuned LSTM", "@forecast", width=3.5)]
     for name, values in baselines.items():  # on top: where a baseline is level with the LSTM, both are seen
-        traces.append(_line(x, plain(values), BASELINES[name], f"@{name}", width=1.6, dash=_LINES[name]))
+        traces.append(_line(x, plain(values), baseline(name, period), f"@{name}", width=1.6, dash=_LINES[name]))
     return _figure(traces, x={"title": "steps ahead"}, y={"title": f"test MSE ({unit})", "rangemode": "tozero"})
 
 

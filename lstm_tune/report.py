@@ -144,6 +144,11 @@ def told(value: Any) -> str:
     return str(value)
 
 
+def _period(result: Mapping[str, Any]) -> float | None:
+    """Return the rows in a season, None where there is none; NaN: an earlier version did not say."""
+    return result["data"].get("period", math.nan)  # type: ignore[no-any-return]
+
+
 def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table of scores: the tuned LSTM first, each with a bar's length in percent."""
     test, single = result["test"], len(result["data"]["target"]) == 1
@@ -157,7 +162,7 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "skill": None,
         }
     ]
-    period = result["data"].get("period", math.nan)  # earlier versions did not say
+    period = _period(result)
     for name, scored in result["baselines"].items():
         rows.append(
             {
@@ -203,7 +208,7 @@ def _context(
         steps = {
             name: scored["per_step_mse"] for name, scored in result["baselines"].items() if scored.get("per_step_mse")
         }
-        drawn["steps"] = figures.error_per_step(test["per_step_mse"], steps, figures.label(unit))
+        drawn["steps"] = figures.error_per_step(test["per_step_mse"], steps, figures.label(unit), _period(result))
     if len(forecasts) > 1:
         drawn["series"] = figures.error_by_series(forecasts)
     if explained and explained["steps"]:

@@ -264,8 +264,8 @@ def go_on_or_stop(trials: Sequence[TrialRecord], searched: Sequence[str]) -> Fin
         code="stop_now",
         severity="info",
         evidence=evidence,
-        says=f"More trials of this space are hardly worth it: {n} more should take about {gain:.1%} off the best "
-        f"validation score.",
+        says=f"More trials of this space are hardly worth it: {n} more should take "
+        f"{f'about {gain:.1%}' if gain >= 0.0005 else 'nothing'} off the best validation score.",
         advice="Stop here; covariates (--past, --future, --calendar) or another --space may bring more.",
     )
 
