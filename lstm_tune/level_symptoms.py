@@ -148,7 +148,8 @@ def train_test_shift(track: Track) -> Symptom | None:
                 )
             )
         ratio = max(variance.effect, 1 / max(variance.effect, 1e-9))
-        if ratio >= 1.6 and variance.p < limit and not (track.may_move and ratio < 3):
+        constant = float(np.ptp(rows)) == 0  # which is a finding of its own
+        if not constant and ratio >= 1.6 and variance.p < limit and not (track.may_move and ratio < 3):
             wider = variance.effect > 1
             found.append(
                 Symptom(
@@ -157,10 +158,11 @@ def train_test_shift(track: Track) -> Symptom | None:
                     evidence=evidence,
                     says=f"The {name} rows vary {ratio:.2g} times as {'much' if wider else 'little'} (variance) as the "
                     f"train rows, so equal skill gives {'a higher' if wider else 'a lower'} MSE there.",
-                    advice="window_norm = standard, or transform = log where the spread follows the level",
+                    advice="window_norm = standard"
+                    + (", or transform = log where the spread follows the level" if track.values.min() > 0 else ""),
                 )
             )
-        if not found and not track.may_move:
+        if not found and not constant and not track.may_move:
             shape = dependence.compare_distributions(train, rows, season)
             if shape.effect >= 0.25 and shape.p < limit:
                 distance = f"(Kolmogorov-Smirnov distance {shape.effect:.2f})"

@@ -260,6 +260,17 @@ def test_shift_of_a_short_series_whose_level_may_wander_is_named_with_a_remedy(n
     assert "cannot be told from a random walk" in found["non_stationary_level"].says
 
 
+def test_a_constant_part_is_one_finding_and_no_ratio_of_variances() -> None:
+    assert codes(of(put(ar(), TEST, 0.0)), "high", "warn") == {"constant_series"}
+
+
+def test_a_logarithm_is_advised_where_there_is_one() -> None:
+    wider = ar() * np.where(TEST, 3.0, 1.0)
+    below, above = ({f.code: f for f in of(y).findings}["train_test_shift"].advice for y in (wider, 50 + wider))
+    assert "log" not in below
+    assert "transform = log" in above
+
+
 # ---- the statistics behind
 
 
