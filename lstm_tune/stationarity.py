@@ -31,7 +31,7 @@ class Level:
     trend_share: float  # of the variance that a straight line explains
     trend_p: float
     slope: float  # a row
-    rows: int  # that were tested
+    rows: int  # that were tested, or means over blocks of them
 
     @property
     def wanders(self) -> bool:
