@@ -24,6 +24,7 @@ _MIN_CYCLES = 3
 _CLEAR = 0.6  # of the clearest peak
 _FAR = 2.0  # interquartile ranges
 _TIE = 1.5  # a longer period must be clearly better than a shorter one
+_SHARE_LEFT = 0.5  # of what the steps of a period differ by from cycle to cycle, where a multiple of it is the season
 
 
 def calendar_periods(freq: str | None) -> tuple[int, ...]:
@@ -50,7 +51,8 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     The autocorrelation of the first differences (of which a level, a trend or a random walk leaves nothing) is
     searched for local peaks that stand clear of noise, among them the calendar's periods. Of those at
     least 0.6 times as high as the highest, the winner is the one whose seasonal differences have the least mean square;
-    of candidates within 50% of it the shortest. Several
+    of candidates within 50% of it the shortest. A multiple of that one wins where it costs no more and the steps repeat
+    at least twice as well (a level that moves costs every period the same, and so hides which repeats best). Several
     channels and series vote with their median autocorrelation.
 
     Args:
@@ -77,6 +79,8 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     inner = np.arange(2, max_lag)
     peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold[inner])]
     candidates = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
+    if candidates:  # many multiples of a period are as high as it is
+        candidates |= {int(p) for p in peaks[acf[peaks] >= _CLEAR * acf[peaks].max()][:10]}
     candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > calendar_threshold[p]}
     if not candidates:
         return None
@@ -85,7 +89,20 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     candidates = {m for m in candidates if acf[m] >= _CLEAR * clearest}
     cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
     best = min(cost.values())
-    return next(m for m, value in cost.items() if value <= _TIE * best)
+    winner = next(m for m, value in cost.items() if value <= _TIE * best)
+    calendar = calendar_periods(data.freq)
+    clearer = [
+        m
+        for m in cost
+        if m % winner == 0
+        and cost[m] <= cost[winner]
+        and 1 - acf[m] < _SHARE_LEFT * (1 - acf[winner])
+        # As for the periods themselves: of many multiples one is higher by chance, of the calendar's few hardly.
+        and acf[m] - acf[winner] > max(0.1, 2 * scatter[m] if m in calendar else threshold[m])
+    ]
+    highest = max((acf[m] for m in clearer), default=0.0)
+    # Of multiples that repeat about as well as the best of them, the shortest.
+    return next((m for m in clearer if acf[m] > highest - 0.1), winner)
 
 
 def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:

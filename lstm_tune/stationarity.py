@@ -31,6 +31,7 @@ class Level:
     trend_share: float  # of the variance that a straight line explains
     trend_p: float
     slope: float  # a row
+    rows: int  # that were tested, or means over blocks of them
 
     @property
     def wanders(self) -> bool:
@@ -38,6 +39,23 @@ class Level:
         certain = self.adf_p > 0.1 and self.kpss_p <= 0.05
         likely = self.adf_p > 0.05 and self.kpss_p < 0.1
         return (certain and self.slow_share > 0.3) or (likely and self.slow_share > 0.5)
+
+    @property
+    def may_wander(self) -> bool:
+        """Whether the rows cannot be told from a random walk: most variance is slow, and ADF does not rule one out."""
+        return self.wanders or (self.adf_p > 0.05 and self.slow_share > 0.5)
+
+    @property
+    def plain(self) -> bool:
+        """Whether a level that wanders or trends is told from one that returns slowly, for which few rows do not do.
+
+        An AR(1) of .95 has an ADF p value above .5 in one of twenty stretches of 150 rows, and a slow share of .84.
+        """
+        few = float(np.interp(self.rows, [200, 1_000], [0.7, 0.1]))
+        slow = (self.slow_share > 0.5 and self.adf_p > few) or (self.slow_share > 0.9 and self.adf_p > 0.1)
+        wanders = self.wanders and self.kpss_p <= 0.02 and slow
+        trends = self.trends and self.trend_share > 0.5 and (self.trend_p < 1e-5 or self.adf_p > few)
+        return wanders or trends
 
     @property
     def trends(self) -> bool:
@@ -121,7 +139,7 @@ def examine_level(x: Floats, period: int | None) -> Level | None:
     steps = np.array([s.mean() for s in np.array_split(y, 10)])
     if share > 1 - 1e-9:  # nothing is left around the line that could be tested
         rise = slope * spread * len(y) / len(x)
-        return Level(adf_p=1.0, kpss_p=0.01, slow_share=1.0, trend_share=share, trend_p=p, slope=rise)
+        return Level(adf_p=1.0, kpss_p=0.01, slow_share=1.0, trend_share=share, trend_p=p, slope=rise, rows=len(y))
     lags = min(_MAX_LAG, int(12 * (len(y) / 100) ** 0.25), len(y) // 4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InterpolationWarning)
@@ -136,6 +154,7 @@ def examine_level(x: Floats, period: int | None) -> Level | None:
         trend_share=share,
         trend_p=p,
         slope=slope * spread * len(y) / len(x),
+        rows=len(y),
     )
 
 

@@ -61,6 +61,11 @@ class Track:
         """Whether the level wanders or trends."""
         return self.level is not None and (self.level.wanders or self.level.trends)
 
+    @property
+    def may_move(self) -> bool:
+        """Whether the level moves, or cannot be told from one that does."""
+        return self.moves or (self.level is not None and self.level.may_wander)
+
     @cached_property
     def signal(self) -> Signal | None:
         """How much of train and validation rows their past explains."""

@@ -229,6 +229,48 @@ def test_false_alarms_over_200_stationary_series_stay_below_5_percent() -> None:
     assert max(alarmed.values()) <= 10, alarmed
 
 
+def verdicts(rows: int, phi: float, draws: int = 100) -> Counter[str]:
+    """How grave the level of an autoregression of order 1 is called, over many draws of it."""
+    found: Counter[str] = Counter()
+    for seed in range(draws):
+        y = lfilter([1], [1, -phi], rng(seed).normal(size=rows + (0 if phi == 1 else 400)))[-rows:]
+        train = round(0.875 * rows)
+        seen = np.ones(rows, dtype=np.bool_)
+        track = Track(target="y", series="", values=y, observed=seen, train=train, val=rows - train, horizon=1)
+        symptom = PER_TRACK["non_stationary_level"](track)
+        found[symptom.severity if symptom else "none"] += 1
+    return found
+
+
+@pytest.mark.parametrize("rows", [150, 500])
+def test_random_walk_is_seldom_missed_and_a_slow_autoregression_not_called_one(rows: int) -> None:
+    assert verdicts(rows, 1.0)["none"] <= 10
+    assert verdicts(rows, 0.95)["high"] <= 5
+    quick = verdicts(rows, 0.8)
+    assert quick["high"] <= 1
+    assert quick["warn"] <= 5
+
+
+@pytest.mark.parametrize(("name", "way"), [("danish_data", "higher"), ("interest_inflation", "lower")])
+def test_shift_of_a_short_series_whose_level_may_wander_is_named_with_a_remedy(name: str, way: str) -> None:
+    found = {f.code: f for f in of(f"example:{name}").findings}
+    assert f"standard deviations {way} than the train rows" in found["train_test_shift"].says
+    assert "window_norm = last or difference = first" in found["train_test_shift"].advice
+    assert found["non_stationary_level"].severity == "warn"
+    assert "cannot be told from a random walk" in found["non_stationary_level"].says
+
+
+def test_a_constant_part_is_one_finding_and_no_ratio_of_variances() -> None:
+    assert codes(of(put(ar(), TEST, 0.0)), "high", "warn") == {"constant_series"}
+
+
+def test_a_logarithm_is_advised_where_there_is_one() -> None:
+    wider = ar() * np.where(TEST, 3.0, 1.0)
+    below, above = ({f.code: f for f in of(y).findings}["train_test_shift"].advice for y in (wider, 50 + wider))
+    assert "log" not in below
+    assert "transform = log" in above
+
+
 # ---- the statistics behind
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from support import panel, series_of, wave
 
+from lstm_tune.loader import load_series
 from lstm_tune.season import calendar_periods, find_period
 
 
@@ -62,6 +63,35 @@ def test_weekly_pattern_of_hourly_rows_is_found_where_days_differ() -> None:
     hour, day = np.arange(24 * 7 * 8) % 24, np.arange(24 * 7 * 8) // 24 % 7
     y = np.sin(2 * np.pi * hour / 24) * np.where(day < 5, 1.0, 0.1) + 2.0 * (day < 5)
     assert period_of(y + 0.05 * np.random.default_rng(0).normal(size=len(y)), "h") == 168
+
+
+def half_years(rows: int, seed: int, first: float) -> np.ndarray:
+    """A wandering level and a season: `first` of 12 rows, and three times that of 6 rows."""
+    t, draw = np.arange(rows), np.random.default_rng(seed)
+    level = np.cumsum(draw.normal(size=rows))
+    return np.asarray(first * np.sin(2 * np.pi * t / 12) + 6 * np.sin(2 * np.pi * t / 6 + 1) + level)
+
+
+@pytest.mark.parametrize("rows", [120, 180, 400])
+def test_year_whose_half_years_are_alike_is_told_from_a_half_year(rows: int) -> None:
+    assert [period_of(half_years(rows, seed, 6.0), "MS") for seed in range(20)] == [12] * 20
+    assert [period_of(half_years(rows, seed, 0.0), "MS") for seed in range(20)] == [6] * 20
+
+
+def test_turnover_of_months_has_a_season_of_a_year() -> None:
+    data = load_series("example:elec_equip")
+    assert find_period(data, ((0, 180),)) == 12
+
+
+@pytest.mark.parametrize("period", [6, 7, 24])
+@pytest.mark.parametrize("freq", ["h", "MS"])
+def test_multiple_of_a_period_is_not_found_in_noise_around_it(period: int, freq: str) -> None:
+    found = []
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        y = np.tile(3 * draw.normal(size=period), 30)[: min(30 * period, 400)]
+        found.append(period_of(y + draw.normal(size=len(y)), freq))
+    assert found.count(period) >= 39, found
 
 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])
