@@ -22,6 +22,7 @@ _CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
 _MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
 _MIN_CYCLES = 3
 _CLEAR = 0.6  # of the clearest peak
+_AS_HIGH = 0.9  # of the clearest peak
 _FAR = 2.0  # interquartile ranges
 _TIE = 1.5  # a longer period must be clearly better than a shorter one
 _SHARE_LEFT = 0.5  # of what the steps of a period differ by from cycle to cycle, where a multiple of it is the season
@@ -79,8 +80,8 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
     inner = np.arange(2, max_lag)
     peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold[inner])]
     candidates = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
-    if candidates:  # many multiples of a period are as high as it is
-        candidates |= {int(p) for p in peaks[acf[peaks] >= _CLEAR * acf[peaks].max()][:10]}
+    if candidates:  # of many multiples as high as the period itself, the ten highest need not hold the period
+        candidates |= {int(p) for p in peaks[acf[peaks] >= _AS_HIGH * acf[peaks].max()][:10]}
     candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > calendar_threshold[p]}
     if not candidates:
         return None

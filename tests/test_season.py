@@ -83,6 +83,12 @@ def test_turnover_of_months_has_a_season_of_a_year() -> None:
     assert find_period(data, ((0, 180),)) == 12
 
 
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.7, 0.8])
+def test_weeks_have_a_season_of_a_year_though_a_smooth_series_resembles_itself_a_few_rows_on(share: float) -> None:
+    data = load_series("example:co2")
+    assert find_period(data, ((0, int(share * 2284)),)) == 52
+
+
 @pytest.mark.parametrize("period", [6, 7, 24])
 @pytest.mark.parametrize("freq", ["h", "MS"])
 def test_multiple_of_a_period_is_not_found_in_noise_around_it(period: int, freq: str) -> None:
