@@ -52,7 +52,7 @@ def non_stationary_level(track: Track) -> Symptom | None:
     else:
         says = (
             f"The level cannot be told from a random walk: slow movements hold {level.slow_share:.0%} of the variance, "
-            f"and too few rows show whether they return to a mean (ADF p = {level.adf_p:.2g})."
+            f"and the rows span too few of them to tell whether they return to a mean (ADF p = {level.adf_p:.2g})."
         )
         advice = f"let the search try with and without {advice}"
     return Symptom(
