@@ -6,6 +6,8 @@ which trial a study begins, or to heartbeats of a storage of one's own.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
@@ -30,12 +32,12 @@ def id_of_trial(trial: FrozenTrial) -> int:
     return trial._trial_id
 
 
-class StudyWithBegin(optuna.Study):
+class StudyWithBegin(optuna.Study, ABC):
     """An ordinary study that begins its trials by a method: of each kind of study its own."""
 
+    @abstractmethod
     def begin(self) -> int:
         """Begin a trial, and return its id."""
-        raise NotImplementedError
 
     def _pop_waiting_trial_id(self) -> int:
         return self.begin()

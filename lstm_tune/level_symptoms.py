@@ -37,14 +37,7 @@ def non_stationary_level(track: Track) -> Symptom | None:
         line = f"A straight trend explains {level.trend_share:.0%} of the variance over train and validation rows"
         says = f"{line}, so what a model learned of levels is out of date when it forecasts."
         evidence["slope_per_row"] = short(level.slope)
-        return Symptom(
-            severity="high" if level.plain else "warn",
-            weight=level.trend_share,
-            evidence=evidence,
-            says=says,
-            advice=advice,
-        )
-    if level.plain:
+    elif level.plain:
         says = (
             "The level wanders and does not return to a mean (ADF and KPSS agree), so what a model learned of levels "
             "is out of date when it forecasts."
@@ -57,7 +50,7 @@ def non_stationary_level(track: Track) -> Symptom | None:
         advice = f"let the search try with and without {advice}"
     return Symptom(
         severity="high" if level.plain else "warn",
-        weight=level.slow_share,
+        weight=level.trend_share if level.trends else level.slow_share,
         evidence=evidence,
         says=says,
         advice=advice,
