@@ -25,12 +25,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import lstm_tune
-from lstm_tune.allocator import keep_freed_memory
 from lstm_tune.config import ARTICLE
 from lstm_tune.errors import LstmTuneError
-from lstm_tune.files import write_json
-from lstm_tune.record import versions
-from lstm_tune.space import Space, load_space
+from lstm_tune.report.result_json import versions
+from lstm_tune.search.space import Space, load_space
+from lstm_tune.utils.atomic_files import write_json
+from lstm_tune.utils.memory import keep_freed_memory
 
 ALL_ON = "everything on"
 

@@ -29,9 +29,9 @@ from common import machine, show_machine, wide_console
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from lstm_tune.record import versions
-from lstm_tune.requeue import spent
-from lstm_tune.storage import open_storage
+from lstm_tune.report.result_json import versions
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.storage.open import open_storage
 
 SPACE = """
 lookback = { low = 4, high = 24 }

@@ -83,15 +83,15 @@ def ours(job: Job) -> Fit:
     import pandas as pd
     import torch
 
-    from lstm_tune.allocator import keep_freed_memory
     from lstm_tune.config import Config
-    from lstm_tune.evaluate import quick_mse_scaled
-    from lstm_tune.loader import load_series
-    from lstm_tune.objective import make_trainer
-    from lstm_tune.precision import has_bf16
-    from lstm_tune.split import make_split
-    from lstm_tune.task import build_task
-    from lstm_tune.train import fit
+    from lstm_tune.data.load import load_series
+    from lstm_tune.data.split import make_split
+    from lstm_tune.evaluation.score import quick_mse_scaled
+    from lstm_tune.search.objective import make_trainer
+    from lstm_tune.training.precision import has_bf16
+    from lstm_tune.training.task import build_task
+    from lstm_tune.training.trainer import fit
+    from lstm_tune.utils.memory import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()

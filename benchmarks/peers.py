@@ -39,9 +39,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lstm_tune.errors import LstmTuneError, UsageError
-from lstm_tune.files import write_json
-from lstm_tune.processes import available_cores
-from lstm_tune.record import versions
+from lstm_tune.report.result_json import versions
+from lstm_tune.utils.atomic_files import write_json
+from lstm_tune.workers.processes import available_cores
 
 SHAPES = ("32x24x32x1", "64x24x64x1", "64x96x64x1", "64x96x128x2", "256x96x64x1")
 OURS, OURS_FP32 = "ours", "ours in fp32"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lstm_tune.examples import find_example
+from lstm_tune.data.examples import find_example
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

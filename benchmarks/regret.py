@@ -24,23 +24,23 @@ from pool import PoolSeries, chosen
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lstm_tune.allocator import keep_freed_memory
-from lstm_tune.baselines import fit_baselines
 from lstm_tune.config import Config
-from lstm_tune.ensemble import Part, weigh
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
-from lstm_tune.evaluate import Forecaster, quick_mse_scaled
-from lstm_tune.files import write_json
-from lstm_tune.loader import load_series
-from lstm_tune.model import LSTMForecaster, MeanForecaster
-from lstm_tune.objective import ARTICLE_SPLIT, Objective, Trained, make_trainer
-from lstm_tune.processes import available_cores
-from lstm_tune.record import versions
-from lstm_tune.samplers import make_sampler
-from lstm_tune.split import make_split
-from lstm_tune.study import candidates, completed, enqueue_known
-from lstm_tune.task import build_task
-from lstm_tune.windows import Windows
+from lstm_tune.evaluation.score import Forecaster, quick_mse_scaled
+from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.report.result_json import versions
+from lstm_tune.search.objective import ARTICLE_SPLIT, Objective, Trained, make_trainer
+from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.study import candidates, completed, enqueue_known
+from lstm_tune.training.ensemble import Part, weigh
+from lstm_tune.training.task import build_task
+from lstm_tune.utils.atomic_files import write_json
+from lstm_tune.utils.memory import keep_freed_memory
+from lstm_tune.workers.processes import available_cores
 
 BLOCKS = 3
 Blocks = Sequence[float]  # a trial's scaled MSE on each block over the best simple forecast's, the newest block first

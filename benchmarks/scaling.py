@@ -86,8 +86,8 @@ def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
     import pandas as pd
     import torch
 
-    from lstm_tune import api
-    from lstm_tune.allocator import keep_freed_memory
+    from lstm_tune.pipeline import tune as api
+    from lstm_tune.utils.memory import keep_freed_memory
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()  # as the command does
@@ -150,7 +150,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from lstm_tune.record import versions
+    from lstm_tune.report.result_json import versions
 
     console = wide_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -29,18 +29,18 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
-from lstm_tune import objective
-from lstm_tune.allocator import keep_freed_memory
-from lstm_tune.cell import set_training_precision
 from lstm_tune.config import Config
-from lstm_tune.loader import load_series
-from lstm_tune.model import LSTMForecaster, Shape
-from lstm_tune.precision import has_bf16
-from lstm_tune.record import versions
-from lstm_tune.split import make_split
-from lstm_tune.task import build_task
-from lstm_tune.train import Trainer, gains
-from lstm_tune.windows import Windows
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
+from lstm_tune.data.windows import Windows
+from lstm_tune.models.forecaster import LSTMForecaster, Shape
+from lstm_tune.models.lstm import set_training_precision
+from lstm_tune.report.result_json import versions
+from lstm_tune.search import objective
+from lstm_tune.training.precision import has_bf16
+from lstm_tune.training.task import build_task
+from lstm_tune.training.trainer import Trainer, gains
+from lstm_tune.utils.memory import keep_freed_memory
 
 SHAPES = "64x96x128x2,256x96x64x1,64x336x64x1,32x24x32x1,64x24x64x1"
 HORIZON = 24

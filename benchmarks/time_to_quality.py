@@ -43,14 +43,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from lstm_tune.arguments import parse_duration
+from lstm_tune.cli.option_parsers import parse_duration
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
+from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.errors import LstmTuneError, UsageError
-from lstm_tune.evaluate import TargetScale, score
-from lstm_tune.loader import load_series
-from lstm_tune.processes import available_cores
-from lstm_tune.record import versions
-from lstm_tune.split import make_split
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.evaluation.score import TargetScale, score
+from lstm_tune.report.result_json import versions
+from lstm_tune.workers.processes import available_cores
 
 CELL = "ETTh1-OT-96"
 TIME = "date"

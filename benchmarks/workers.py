@@ -19,10 +19,10 @@ from common import machine, show_machine, wide_console
 from rich.table import Table
 
 import lstm_tune
-from lstm_tune.allocator import keep_freed_memory
 from lstm_tune.errors import DataError
-from lstm_tune.processes import available_cores
-from lstm_tune.record import versions
+from lstm_tune.report.result_json import versions
+from lstm_tune.utils.memory import keep_freed_memory
+from lstm_tune.workers.processes import available_cores
 
 # A configuration of the default space's portfolio, without early stopping.
 SPACE: dict[str, Any] = {

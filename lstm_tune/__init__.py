@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstm_tune.api import load, tune
     from lstm_tune.config import Config
-    from lstm_tune.diagnosis import diagnose
+    from lstm_tune.diagnosis.data_findings import diagnose
     from lstm_tune.errors import DataError, LstmTuneError, RunError, StudyError, UsageError
-    from lstm_tune.forecaster import ForecastModel
-    from lstm_tune.objective import Objective
-    from lstm_tune.result import Result
+    from lstm_tune.models.saved_model import ForecastModel
+    from lstm_tune.pipeline.tune import load, tune
+    from lstm_tune.report.result import Result
+    from lstm_tune.search.objective import Objective
 
 __all__ = [
     "Config",
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "tune": "api",
-    "load": "api",
-    "diagnose": "diagnosis",
+    "tune": "pipeline.tune",
+    "load": "pipeline.tune",
+    "diagnose": "diagnosis.data_findings",
     "Config": "config",
-    "ForecastModel": "forecaster",
-    "Objective": "objective",
-    "Result": "result",
+    "ForecastModel": "models.saved_model",
+    "Objective": "search.objective",
+    "Result": "report.result",
     "SpaceError": "errors",  # a UsageError: the public names are twelve
 }
 

@@ -9,7 +9,8 @@ import optuna
 import pytest
 import torch
 
-from lstm_tune import cli, train
+from lstm_tune.cli import app as cli
+from lstm_tune.training import trainer as train
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial
 from support import daily, wave
 
 import lstm_tune
-from lstm_tune.progress import Silent
-from lstm_tune.pruners import make_pruner
-from lstm_tune.samplers import make_sampler
-from lstm_tune.space import space_from_mapping
-from lstm_tune.storage import open_storage
-from lstm_tune.study import create_study
-from lstm_tune.train import EpochStats
+from lstm_tune.cli.progress import Silent
+from lstm_tune.search.pruners import make_pruner
+from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.space import space_from_mapping
+from lstm_tune.search.study import create_study
+from lstm_tune.storage.open import open_storage
+from lstm_tune.training.trainer import EpochStats
 
 SPACE = space_from_mapping(
     {

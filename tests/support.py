@@ -13,14 +13,14 @@ import pandas as pd
 import torch
 
 from lstm_tune.config import Config
-from lstm_tune.evaluate import Forecaster
-from lstm_tune.loader import load_series
-from lstm_tune.model import LSTMForecaster, Shape
-from lstm_tune.objective import Objective
-from lstm_tune.series import SeriesSet
-from lstm_tune.split import Ranges, make_split
-from lstm_tune.task import Task, build_task
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.data.load import load_series
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges, make_split
+from lstm_tune.data.windows import Batch, Windows
+from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.models.forecaster import LSTMForecaster, Shape
+from lstm_tune.search.objective import Objective
+from lstm_tune.training.task import Task, build_task
 
 TINY: dict[str, Any] = {
     "lookback": 8,

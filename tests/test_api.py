@@ -16,11 +16,12 @@ from optuna.trial import TrialState
 from support import TINY, daily, panel, wave, with_holes
 
 import lstm_tune
-from lstm_tune import precision, train
-from lstm_tune.api import load
+from lstm_tune.cli.progress import Silent
 from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
-from lstm_tune.options import run_name
-from lstm_tune.progress import Silent
+from lstm_tune.pipeline.tune import load
+from lstm_tune.report.run_folder import run_name
+from lstm_tune.training import precision
+from lstm_tune.training import trainer as train
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

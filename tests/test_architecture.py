@@ -267,7 +267,7 @@ def test_public_names_are_pinned() -> None:
 
 
 def test_load_is_the_function_of_the_api_after_any_import() -> None:
-    from lstm_tune import api
+    from lstm_tune.pipeline import tune as api
 
     assert lstm_tune.load is api.load
 

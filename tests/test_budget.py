@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from lstm_tune.budget import Budget
+from lstm_tune.search.budget import Budget
 
 
 def trial(*, seconds: float, epochs: int, best_epoch: int, setup: float = 0.0) -> optuna.trial.FrozenTrial:

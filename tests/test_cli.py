@@ -15,7 +15,8 @@ import pytest
 import typer
 from support import daily, wave
 
-from lstm_tune import arguments, cli
+from lstm_tune.cli import app as cli
+from lstm_tune.cli import option_parsers as arguments
 from lstm_tune.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -128,7 +129,7 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
 def test_interruption_ends_with_130_and_says_how_to_go_on(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from lstm_tune import api
+    from lstm_tune.pipeline import tune as api
 
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt

@@ -18,11 +18,11 @@ from optuna.trial import TrialState
 from studies import Watching
 from support import TINY
 
-from lstm_tune import database
-from lstm_tune.database import Database, Outage
 from lstm_tune.errors import StudyError
-from lstm_tune.requeue import fail_lost, requeue_stale
-from lstm_tune.storage import open_storage
+from lstm_tune.search.trial_queue import fail_lost, requeue_stale
+from lstm_tune.storage import database
+from lstm_tune.storage.database import Database, Outage
+from lstm_tune.storage.open import open_storage
 
 SPACE: dict[str, Any] = TINY | {"epochs": 2, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
 tune = partial(studies.tune, space=SPACE, n_trials=6, pruner="median")

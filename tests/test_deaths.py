@@ -23,9 +23,9 @@ from optuna.trial import TrialState
 from studies import Watching, begun_by, lives, start_command, states, stored, wait_for
 from support import TINY
 
-from lstm_tune import supervisor
-from lstm_tune.progress import Silent
-from lstm_tune.requeue import spent
+from lstm_tune.cli.progress import Silent
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.workers import supervisor
 
 LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
 NO_PIPES: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # workers hold them open

@@ -20,15 +20,21 @@ from scipy.signal import lfilter
 from support import daily, panel
 
 import lstm_tune
-from lstm_tune import DataError, UsageError, baselines, cli, dependence, noise, stationarity, value_symptoms
-from lstm_tune.diagnosis import PER_TRACK, Diagnosis, data_findings, diagnose
-from lstm_tune.diagnosis_screen import show_diagnosis
-from lstm_tune.findings import CODES, DATA_CODES
-from lstm_tune.loader import load_series
-from lstm_tune.screen import number
-from lstm_tune.split import make_split
-from lstm_tune.task import build_task
-from lstm_tune.track import Track
+from lstm_tune import DataError, UsageError
+from lstm_tune.cli import app as cli
+from lstm_tune.cli.diagnosis_table import show_diagnosis
+from lstm_tune.cli.result_table import number
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
+from lstm_tune.diagnosis import autocorrelated_tests as dependence
+from lstm_tune.diagnosis import predictability as noise
+from lstm_tune.diagnosis import stationarity
+from lstm_tune.diagnosis import value_checks as value_symptoms
+from lstm_tune.diagnosis.channel import Track
+from lstm_tune.diagnosis.data_findings import PER_TRACK, Diagnosis, data_findings, diagnose
+from lstm_tune.diagnosis.finding import CODES, DATA_CODES
+from lstm_tune.models import baselines
+from lstm_tune.training.task import build_task
 
 N = 600
 T = np.arange(N)

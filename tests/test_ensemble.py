@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lstm_tune.config import Config
-from lstm_tune.ensemble import MEMBERS, Candidate, weigh
+from lstm_tune.training.ensemble import MEMBERS, Candidate, weigh
 
 MANY = 1e9  # independent windows: what is known beforehand counts for nothing
 

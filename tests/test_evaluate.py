@@ -10,11 +10,11 @@ import pytest
 import torch
 from support import TINY, daily, naive_mse_scaled, net, panel, series_of, wave, with_holes
 
-from lstm_tune.baselines import Persistence, SeasonalNaive
 from lstm_tune.config import Config
-from lstm_tune.evaluate import Score, TargetScale, bootstrap_interval, forecast_all, quick_mse_scaled, score
-from lstm_tune.model import Shape
-from lstm_tune.windows import Windows
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.score import Score, TargetScale, bootstrap_interval, forecast_all, quick_mse_scaled, score
+from lstm_tune.models.baselines import Persistence, SeasonalNaive
+from lstm_tune.models.forecaster import Shape
 
 TRAIN = ((0, 60), (100, 150))
 ROWS = ((60, 100), (150, 200))

@@ -17,17 +17,22 @@ import pytest
 from rich.console import Console
 from support import daily, run_study, wave
 
-from lstm_tune import api, cli, explain_screen, trainings, walk, waterfall
+from lstm_tune.ablation import path as walk
+from lstm_tune.ablation import steps as waterfall
+from lstm_tune.ablation import trainings
+from lstm_tune.ablation.steps import STAGES, Group, Step
+from lstm_tune.cli import app as cli
+from lstm_tune.cli import waterfall_table as explain_screen
 from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
 from lstm_tune.errors import RunError, StudyError, UsageError
-from lstm_tune.evaluate import quick_mse_scaled
-from lstm_tune.loader import load_series
-from lstm_tune.model import MeanForecaster
-from lstm_tune.objective import make_trainer
-from lstm_tune.split import make_split
-from lstm_tune.task import build_task
-from lstm_tune.train import Diverged, fit
-from lstm_tune.waterfall import STAGES, Group, Step
+from lstm_tune.evaluation.score import quick_mse_scaled
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.pipeline import tune as api
+from lstm_tune.search.objective import make_trainer
+from lstm_tune.training.task import build_task
+from lstm_tune.training.trainer import Diverged, fit
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

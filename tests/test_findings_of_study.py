@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from lstm_tune.config import Config
-from lstm_tune.curves import training_findings
-from lstm_tune.evidence import Curve, Forecasts, Scores, TrialRecord
-from lstm_tune.findings import Finding
-from lstm_tune.residuals import compare, decompose, forecast_findings, worse_than_baseline
-from lstm_tune.search_findings import Retrain, Search, go_on_or_stop, search_findings, widenable
-from lstm_tune.space import Limits, space_from_mapping
+from lstm_tune.diagnosis.evidence import Curve, Forecasts, Scores, TrialRecord
+from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.forecast_findings import compare, decompose, forecast_findings, worse_than_baseline
+from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, search_findings, widenable
+from lstm_tune.diagnosis.training_findings import training_findings
+from lstm_tune.search.space import Limits, space_from_mapping
 
 STEPS = 32 * 32  # windows in an epoch of 32 steps
 

@@ -19,12 +19,12 @@ import torch
 from support import TINY, daily, net, panel, series_of, wave
 
 from lstm_tune.config import Config
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
-from lstm_tune.evaluate import TargetScale
-from lstm_tune.forecaster import DataSpec, ForecastModel
-from lstm_tune.model import MeanForecaster, Shape
-from lstm_tune.series import SeriesSet
-from lstm_tune.windows import Windows
+from lstm_tune.evaluation.score import TargetScale
+from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.saved_model import DataSpec, ForecastModel
 
 HORIZON = 3
 

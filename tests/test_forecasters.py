@@ -11,11 +11,11 @@ import pytest
 import torch
 from support import TINY, daily, net, series_of, wave
 
-from lstm_tune.baselines import Persistence, SeasonalNaive, fit_ridge_baseline
 from lstm_tune.config import Config
-from lstm_tune.evaluate import Forecaster, TargetScale, forecast_all
-from lstm_tune.model import MeanForecaster, Shape
-from lstm_tune.windows import Batch, Windows
+from lstm_tune.data.windows import Batch, Windows
+from lstm_tune.evaluation.score import Forecaster, TargetScale, forecast_all
+from lstm_tune.models.baselines import Persistence, SeasonalNaive, fit_ridge_baseline
+from lstm_tune.models.forecaster import MeanForecaster, Shape
 
 HORIZON = 3
 FIT = ((0, 100),)

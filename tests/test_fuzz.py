@@ -28,13 +28,13 @@ from hypothesis import strategies as st
 from support import TINY, daily, net, series_of, wave
 
 from lstm_tune.config import RULES, Config
+from lstm_tune.data.load import load_series
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
-from lstm_tune.evaluate import TargetScale
-from lstm_tune.forecaster import DataSpec, ForecastModel
-from lstm_tune.loader import load_series
-from lstm_tune.model import MeanForecaster, Shape
-from lstm_tune.space import load_space
-from lstm_tune.windows import Windows
+from lstm_tune.evaluation.score import TargetScale
+from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.saved_model import DataSpec, ForecastModel
+from lstm_tune.search.space import load_space
 
 EXAMPLES = int(os.environ.get("LSTM_TUNE_FUZZ", "0"))
 LONGEST = 60  # seconds of one example; more is a hang
@@ -403,7 +403,7 @@ def test_spaces_that_are_nearly_right(folder: Path, text: str) -> None:
 
 
 def test_spaces_that_were_right_once(folder: Path) -> None:
-    from lstm_tune.space import presets
+    from lstm_tune.search.space import presets
 
     presets_text = tuple(path.read_bytes() for path in presets().values())
 

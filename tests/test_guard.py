@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from lstm_tune.guard import Guard
+from lstm_tune.dashboard.access_guard import Guard
 
 TOKEN = "correct-horse-battery"
 

@@ -20,11 +20,11 @@ from optuna.trial import TrialState
 from studies import start_command, stored, wait_for
 from support import TINY
 
-from lstm_tune import interrupts
-from lstm_tune.interrupts import Stopped, held, interruptible, leaving, watched
-from lstm_tune.progress import Silent
-from lstm_tune.requeue import spent
-from lstm_tune.train import EpochStats
+from lstm_tune.cli.progress import Silent
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.training.trainer import EpochStats
+from lstm_tune.utils import signals as interrupts
+from lstm_tune.utils.signals import Stopped, held, interruptible, leaving, watched
 
 FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}
 SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
@@ -281,7 +281,7 @@ def test_ctrl_c_that_is_held_down_ends_the_command_in_order(tmp_path: Path, work
         assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
 
 
-@pytest.mark.parametrize("module", ["typer", "optuna", "torch._C", "lstm_tune.phases"])
+@pytest.mark.parametrize("module", ["typer", "optuna", "torch._C", "lstm_tune.pipeline.steps"])
 def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path, module: str) -> None:
     code = """
 import os, signal, sys

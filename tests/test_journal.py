@@ -23,10 +23,10 @@ from studies import study_of, tried, value_of
 from support import TINY, daily, wave
 
 import lstm_tune
-from lstm_tune import journal
 from lstm_tune.errors import StudyError
-from lstm_tune.journal import JournalFile
-from lstm_tune.storage import journal_storage
+from lstm_tune.storage import journal
+from lstm_tune.storage.journal import JournalFile
+from lstm_tune.storage.open import journal_storage
 
 RECORD = {"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"a": 1}}
 

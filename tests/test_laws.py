@@ -32,17 +32,20 @@ from support import (
 )
 
 import lstm_tune
-from lstm_tune import evaluate, holdout, objective, task
-from lstm_tune.baselines import fit_baselines
 from lstm_tune.config import ARTICLE, Config
-from lstm_tune.evaluate import TargetScale, quick_mse_scaled, score
-from lstm_tune.model import Shape
-from lstm_tune.objective import Objective, make_trainer
-from lstm_tune.season import find_period
-from lstm_tune.space import Limits, load_space, presets
-from lstm_tune.split import make_split
-from lstm_tune.study import enqueue_known
-from lstm_tune.windows import Windows
+from lstm_tune.data.seasonality import find_period
+from lstm_tune.data.split import make_split
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation import score as evaluate
+from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, score
+from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.models.forecaster import Shape
+from lstm_tune.pipeline import holdout
+from lstm_tune.search import objective
+from lstm_tune.search.objective import Objective, make_trainer
+from lstm_tune.search.space import Limits, load_space, presets
+from lstm_tune.search.study import enqueue_known
+from lstm_tune.training import task
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

@@ -14,10 +14,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lstm_tune.data.load import examples, load_series, split_known_future
+from lstm_tune.data.readers import find_header
+from lstm_tune.data.series import SeriesSet
 from lstm_tune.errors import DataError, LstmTuneError, UsageError
-from lstm_tune.loader import examples, load_series, split_known_future
-from lstm_tune.readers import find_header
-from lstm_tune.series import SeriesSet
 
 
 def days(rows: int, **columns: Any) -> pd.DataFrame:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from support import TINY, batch_at, daily, net, series_of, wave
 from torch.nn import functional as F
 
-from lstm_tune.cell import LSTM, _params, _plain, set_training_precision
 from lstm_tune.config import ACTIVATIONS, CELL_ACTIVATIONS, Config
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError
-from lstm_tune.model import LSTMForecaster, Shape, seasonal_repeat
-from lstm_tune.windows import Windows
+from lstm_tune.models.forecaster import LSTMForecaster, Shape, seasonal_repeat
+from lstm_tune.models.lstm import LSTM, _params, _plain, set_training_precision
 
 HORIZON = 5
 PERIOD = 4

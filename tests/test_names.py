@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from support import daily, wave
 
-from lstm_tune.names import cell, markdown, printable, shell
-from lstm_tune.options import clean_name, run_name
-from lstm_tune.progress import LiveProgress, PlainProgress
+from lstm_tune.cli.progress import LiveProgress, PlainProgress
+from lstm_tune.report.run_folder import clean_name, run_name
+from lstm_tune.utils.escaping import cell, markdown, printable, shell
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

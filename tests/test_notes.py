@@ -17,13 +17,22 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from support import daily, panel, wave
 
 import lstm_tune
-from lstm_tune import api, notes
+from lstm_tune.cli.progress import Progress
 from lstm_tune.config import ARTICLE, Config
-from lstm_tune.notes import SIGNATURE, curves_figure, forecast_figure, save_figure, save_note, study_note, trial_notes
-from lstm_tune.progress import Progress
-from lstm_tune.result import Result
-from lstm_tune.wording import fates, members
-from lstm_tune.words import in_words
+from lstm_tune.dashboard import notes
+from lstm_tune.dashboard.notes import (
+    SIGNATURE,
+    curves_figure,
+    forecast_figure,
+    save_figure,
+    save_note,
+    study_note,
+    trial_notes,
+)
+from lstm_tune.pipeline import tune as api
+from lstm_tune.report.result import Result
+from lstm_tune.search.config_summary import in_words
+from lstm_tune.utils.wording import fates, members
 
 SPACE: dict[str, Any] = {
     "lookback": [8, 12],

@@ -11,8 +11,8 @@ from studies import study_of
 from support import TINY, task_of, wave
 
 from lstm_tune.errors import UsageError
-from lstm_tune.objective import Objective
-from lstm_tune.study import completed
+from lstm_tune.search.objective import Objective
+from lstm_tune.search.study import completed
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

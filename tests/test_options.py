@@ -13,7 +13,7 @@ import studies
 from studies import Watching
 from support import TINY
 
-from lstm_tune import cli
+from lstm_tune.cli import app as cli
 from lstm_tune.errors import LstmTuneError
 
 tune = partial(studies.tune, space=TINY | {"epochs": 1}, n_trials=1)

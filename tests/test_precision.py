@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from support import task_of, wave
 
-from lstm_tune import precision
 from lstm_tune.config import Config
 from lstm_tune.errors import UsageError
-from lstm_tune.precision import check_precision, has_bf16, pick_precision, speed_up
-from lstm_tune.space import space_from_mapping
-from lstm_tune.task import Task
-from lstm_tune.train import Diverged, gains
+from lstm_tune.search.space import space_from_mapping
+from lstm_tune.training import precision
+from lstm_tune.training.precision import check_precision, has_bf16, pick_precision, speed_up
+from lstm_tune.training.task import Task
+from lstm_tune.training.trainer import Diverged, gains
 
 LARGE = {"lookback": {"low": 24, "high": 48}, "hidden_units": {"low": 128, "high": 256}, "batch_size": [128, 256]}
 SMALL = {"lookback": {"low": 4, "high": 8}, "hidden_units": {"low": 4, "high": 8}, "batch_size": [16, 32]}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lstm_tune.processes import is_alive, pick_workers, this_run
+from lstm_tune.workers.processes import is_alive, pick_workers, this_run
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,16 @@ import pandas as pd
 import pytest
 from support import TINY, daily, panel, wave
 
-from lstm_tune import api, details, figures, report
-from lstm_tune.cli import main
-from lstm_tune.command import tune_command
-from lstm_tune.compact import decode_times, encode_times, envelope, evenly, pack, unpack
+from lstm_tune.cli.app import main
 from lstm_tune.errors import RunError
-from lstm_tune.forecast_file import read_forecast
-from lstm_tune.wording import UNTRAINED
+from lstm_tune.pipeline import tune as api
+from lstm_tune.report import figures
+from lstm_tune.report import page as report
+from lstm_tune.report import report_json as details
+from lstm_tune.report.encoding import decode_times, encode_times, envelope, evenly, pack, unpack
+from lstm_tune.report.forecast_csv import read_forecast
+from lstm_tune.report.repeat_command import tune_command
+from lstm_tune.utils.wording import UNTRAINED
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
 HOSTILE = '</script><script>alert("x")</script> <img src=http://evil.example/x onerror=alert(1)> & \'"'
@@ -234,7 +237,7 @@ def test_failing_report_loses_no_result(
         raise ValueError("no such figure")
 
     result = api.tune(wave(), space=TINY, n_trials=1, retrain_seeds=1)
-    monkeypatch.setattr("lstm_tune.result.write_report", fail)
+    monkeypatch.setattr("lstm_tune.report.result.write_report", fail)
     result.save(tmp_path / "run")
     assert (tmp_path / "run" / "result.json").exists()
     assert "no report was written (ValueError: no such figure)" in caplog.text
@@ -461,7 +464,7 @@ def test_command_repeats_what_was_asked_for(run: Path) -> None:
 def test_command_of_a_run_never_holds_a_password(tmp_path: Path, short_epochs: None) -> None:
     daily(wave()).to_csv(tmp_path / "d.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstm_tune.api.open_storage", lambda shared, **hooks: optuna.storages.InMemoryStorage())
+        patch.setattr("lstm_tune.pipeline.tune.open_storage", lambda shared, **hooks: optuna.storages.InMemoryStorage())
         result = api.tune(tmp_path / "d.csv", space=TINY, n_trials=1, retrain_seeds=1, storage="mysql://u:secret@h/s")
     assert result.record["study"]["command"] is None  # the space is a mapping
     command = tune_command("d.csv", {"storage": api._shown_storage("mysql://u:secret@h/s")})

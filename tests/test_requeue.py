@@ -12,11 +12,11 @@ from studies import SPACE, study_of, value_of
 from support import TINY, task_of, wave
 
 from lstm_tune.errors import StudyError
-from lstm_tune.objective import Objective
-from lstm_tune.processes import this_run
-from lstm_tune.requeue import RUN, begin_trial, drop_own, fail_lost, spent
-from lstm_tune.storage import open_storage
-from lstm_tune.study import stop_after_failures
+from lstm_tune.search.objective import Objective
+from lstm_tune.search.study import stop_after_failures
+from lstm_tune.search.trial_queue import RUN, begin_trial, drop_own, fail_lost, spent
+from lstm_tune.storage.open import open_storage
+from lstm_tune.workers.processes import this_run
 
 
 def fresh_study(storage: Any = None) -> optuna.Study:
@@ -67,7 +67,7 @@ def test_study_that_another_process_is_at_is_not_taken_up(monkeypatch: pytest.Mo
     storage = open_storage(None)
     study = fresh_study(storage)
     study.ask()
-    monkeypatch.setattr("lstm_tune.study.is_alive", lambda run: True)
+    monkeypatch.setattr("lstm_tune.search.study.is_alive", lambda run: True)
     with pytest.raises(StudyError, match=f"at work in process {os.getpid()}; wait until it has ended"):
         fresh_study(storage)
     assert study.trials[0].state is TrialState.RUNNING

@@ -8,8 +8,8 @@ import torch
 from sklearn.linear_model import Ridge
 from support import wave
 
-from lstm_tune import ridge
-from lstm_tune.ridge import block_sizes, fit_ridge, moments
+from lstm_tune.models import ridge
+from lstm_tune.models.ridge import block_sizes, fit_ridge, moments
 
 
 def windows(y: np.ndarray, lookback: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,12 +16,12 @@ from optuna.trial import FrozenTrial, TrialState
 from support import TINY, daily, wave
 
 import lstm_tune
-from lstm_tune import train
-from lstm_tune.interrupts import Stopped
-from lstm_tune.progress import Silent
-from lstm_tune.requeue import spent
-from lstm_tune.storage import open_storage
-from lstm_tune.train import EpochStats
+from lstm_tune.cli.progress import Silent
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.storage.open import open_storage
+from lstm_tune.training import trainer as train
+from lstm_tune.training.trainer import EpochStats
+from lstm_tune.utils.signals import Stopped
 
 SPACE: dict[str, Any] = TINY | {
     "lookback": {"low": 4, "high": 40},

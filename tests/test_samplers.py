@@ -7,9 +7,9 @@ import pytest
 from studies import SPACE, study_of, tried, value_of
 
 from lstm_tune.errors import UsageError
-from lstm_tune.pruners import PRUNERS, make_pruner
-from lstm_tune.samplers import SAMPLERS, make_sampler
-from lstm_tune.storage import open_storage
+from lstm_tune.search.pruners import PRUNERS, make_pruner
+from lstm_tune.search.samplers import SAMPLERS, make_sampler
+from lstm_tune.storage.open import open_storage
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from support import panel, series_of, wave
 
-from lstm_tune.loader import load_series
-from lstm_tune.season import calendar_periods, find_period
+from lstm_tune.data.load import load_series
+from lstm_tune.data.seasonality import calendar_periods, find_period
 
 
 def period_of(y: np.ndarray, freq: str = "D") -> int | None:

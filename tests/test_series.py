@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_tune.assemble import fill_forward
+from lstm_tune.data.cleaning import fill_forward
+from lstm_tune.data.load import load_series
+from lstm_tune.data.series import mean_and_sd
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.loader import load_series
-from lstm_tune.series import mean_and_sd
 
 
 def frame_of(times: Any, values: Any, **columns: Any) -> pd.DataFrame:
@@ -313,7 +313,7 @@ def test_mean_and_deviation_of_one_part_are_torchs_own_to_the_bit() -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_stretches_hold_every_observed_value_once_and_in_order(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr("lstm_tune.series.STRETCH", most)
+    monkeypatch.setattr("lstm_tune.data.series.STRETCH", most)
     series = load_series(frame_of(TIMES, [1, np.nan, 3, 4, 5, 6], x=[1.0, 2, 3, 4, 5, 6]), target="y", past="x")
     ranges = ((0, 3), (3, 3), (4, 6))
     parts = list(series.seen(0, ranges))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lstm_tune.config import ARTICLE, RULES, Config
 from lstm_tune.errors import SpaceError
-from lstm_tune.space import (
+from lstm_tune.search.space import (
     Choice,
     Fixed,
     Limits,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import daily, panel, series_of, wave
 
+from lstm_tune.data.split import Split, make_split, parse_split
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.split import Split, make_split, parse_split
 
 
 @pytest.mark.parametrize(

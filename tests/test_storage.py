@@ -9,10 +9,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from lstm_tune import api, cli
+from lstm_tune.cli import app as cli
 from lstm_tune.errors import StudyError, UsageError
-from lstm_tune.storage import check_storage, open_storage
-from lstm_tune.urls import mask_argument, mask_password, without_secrets
+from lstm_tune.pipeline import tune as api
+from lstm_tune.storage.open import check_storage, open_storage
+from lstm_tune.storage.urls import mask_argument, mask_password, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_an_unusable_url_is_one_line_without_its_password(url: str, caplog: pyte
 def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr("lstm_tune.database.find_spec", lambda name: None)
+    monkeypatch.setattr("lstm_tune.storage.database.find_spec", lambda name: None)
     with pytest.raises(StudyError, match=r'driver of postgresql is missing; pip install "lstm-tune\[postgres\]"$'):
         open_storage("postgresql://me:pw@localhost/db")
 

@@ -10,13 +10,13 @@ from optuna.trial import TrialState
 from studies import SPACE, study_of
 
 from lstm_tune.errors import StudyError
-from lstm_tune.storage import open_storage
-from lstm_tune.study import (
+from lstm_tune.search.study import (
     completed,
     enqueue_known,
     gained_nothing,
     stop_after_failures,
 )
+from lstm_tune.storage.open import open_storage
 
 
 def test_study_is_refused_without_resume_and_with_other_settings(tmp_path: Path) -> None:

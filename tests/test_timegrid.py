@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_tune.calendar import calendar_features
+from lstm_tune.data.calendar_features import calendar_features
+from lstm_tune.data.time_grid import EvenTimes, find_freq, following, lay_grid, parse_freq, short_step, uneven_steps
+from lstm_tune.data.timestamps import parse_numbers, text_formats
 from lstm_tune.errors import DataError
-from lstm_tune.timecolumn import parse_numbers, text_formats
-from lstm_tune.timegrid import EvenTimes, find_freq, following, lay_grid, parse_freq, short_step, uneven_steps
 
 ALIASES = ["s", "15s", "min", "30min", "h", "6h", "D", "3D", "W-SUN", "W-WED", "2W-MON", "B", "MS", "ME", "2MS"]
 ALIASES += ["QS", "QE", "QS-FEB", "QE-JAN", "YS", "YE", "YS-APR", "YE-JUN", "2YS"]

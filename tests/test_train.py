@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import TINY, net, series_of, wave, with_holes
 
-from lstm_tune import train
 from lstm_tune.config import RULES, Config
-from lstm_tune.model import Shape
-from lstm_tune.train import (
+from lstm_tune.data.windows import Windows
+from lstm_tune.models.forecaster import Shape
+from lstm_tune.training import trainer as train
+from lstm_tune.training.trainer import (
     Diverged,
     EpochStats,
     Trainer,
@@ -29,7 +30,6 @@ from lstm_tune.train import (
     seeded,
     side_by_side,
 )
-from lstm_tune.windows import Windows
 
 
 def trainer_of(y: Any = None, samples: int = 100, seed: int = 0, **params: Any) -> Trainer:

@@ -15,12 +15,12 @@ from rich.console import Console
 from support import wave
 
 import lstm_tune
-from lstm_tune.findings import CODES, SHOWN, Finding, Severity
-from lstm_tune.inspection import Recorder, noise_estimate, stretches
-from lstm_tune.notes import study_note
-from lstm_tune.screen import show_result
-from lstm_tune.verdict import answered, seen_to, verdict
-from lstm_tune.wording import UNTRAINED
+from lstm_tune.cli.result_table import show_result
+from lstm_tune.dashboard.notes import study_note
+from lstm_tune.diagnosis.finding import CODES, SHOWN, Finding, Severity
+from lstm_tune.diagnosis.verdict import answered, seen_to, verdict
+from lstm_tune.evaluation.recorded_forecasts import Recorder, noise_estimate, stretches
+from lstm_tune.utils.wording import UNTRAINED
 
 PLAIN: dict[str, Any] = {
     "lookback": 12,

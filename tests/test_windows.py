@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import batch_at, daily, panel, series_of, wave, with_holes
 
-from lstm_tune.series import SeriesSet
-from lstm_tune.windows import Positions, Windows, evenly
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.windows import Positions, Windows, evenly
 
 
 def shops(lengths: list[int]) -> SeriesSet:

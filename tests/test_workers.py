@@ -23,16 +23,16 @@ from studies import Watching, start_command, states, stored, wait_for
 from support import TINY, task_of, wave
 
 import lstm_tune
-from lstm_tune import processes
-from lstm_tune.arguments import parse_workers
+from lstm_tune.cli.option_parsers import parse_workers
+from lstm_tune.cli.progress import LiveProgress
 from lstm_tune.errors import StudyError, UsageError
-from lstm_tune.progress import LiveProgress
-from lstm_tune.requeue import spent
-from lstm_tune.samplers import SAMPLERS, make_sampler
-from lstm_tune.space import space_from_mapping
-from lstm_tune.storage import open_storage, temporary_journal
-from lstm_tune.train import EpochStats
-from lstm_tune.workers import check_shareable, share
+from lstm_tune.search.samplers import SAMPLERS, make_sampler
+from lstm_tune.search.space import space_from_mapping
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.storage.open import open_storage, temporary_journal
+from lstm_tune.training.trainer import EpochStats
+from lstm_tune.workers import processes
+from lstm_tune.workers.pool import check_shareable, share
 
 SPACE: dict[str, Any] = TINY | {"epochs": 1, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
 LONG = SPACE | {"epochs": 30, "patience": 30}

@@ -14,11 +14,11 @@ from support import TINY, daily, run_study, task_of, wave
 
 import lstm_tune
 from lstm_tune.config import Config
+from lstm_tune.data.windows import Batch
 from lstm_tune.errors import StudyError
-from lstm_tune.retrain import Member, retrain
-from lstm_tune.storage import open_storage
-from lstm_tune.train import Trainer, is_out_of_memory
-from lstm_tune.windows import Batch
+from lstm_tune.storage.open import open_storage
+from lstm_tune.training.retrain import Member, retrain
+from lstm_tune.training.trainer import Trainer, is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -49,7 +49,7 @@ def test_loss_that_is_no_number_prunes_the_trial_with_the_reason(
 
 def test_exploding_validation_prunes_the_trial_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([1.0, 1e6])
-    monkeypatch.setattr("lstm_tune.objective.quick_mse_scaled", lambda *args: next(values))
+    monkeypatch.setattr("lstm_tune.search.objective.quick_mse_scaled", lambda *args: next(values))
     study, _ = run_study(task_of(wave()), TINY)
     assert study.trials[0].state is TrialState.PRUNED
     assert study.trials[0].user_attrs["pruned_because"].startswith("diverged: the validation MSE exploded to")

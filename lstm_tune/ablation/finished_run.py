@@ -1,0 +1,111 @@
+"""The run that is explained, read back from its folder: its data, its task and what it ended with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lstm_tune.config import ARTICLE, Config
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Split, make_split
+from lstm_tune.errors import RunError, UsageError
+from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.report import result_json as record
+from lstm_tune.report.run_folder import RESULT, pick_device
+from lstm_tune.search.space import Limits
+from lstm_tune.training.retrain import Member
+from lstm_tune.training.task import Task, build_task
+from lstm_tune.utils.atomic_files import read_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Subject:
+    """The run that is explained: its data, its task and what it ended with."""
+
+    series: SeriesSet
+    parts: Split
+    task: Task
+    start: Config
+    end: Config
+    members: tuple[Member, ...]  # of the saved model
+    seeds: tuple[int, ...]
+    precision: str
+    test: Mapping[str, Any]  # of the saved model, from result.json
+    basis: str  # what trainings can be compared with each other
+
+
+def read_run(folder: Path, data: Any, seeds: int) -> Subject:
+    """Read the run in a folder, to be explained with so many seeds.
+
+    Args:
+        folder: that `tune` wrote.
+        data: of the run, where they are no longer at the path that it was given.
+        seeds: trainings of each step, from the run's seed on.
+
+    Raises:
+        UsageError: other data than those of the run, or none.
+        RunError: the folder holds no run, or a file in it is damaged.
+    """
+    path = folder / RESULT
+    result = read_json(path, record.SCHEMA)
+    if "settings" not in result:
+        raise RunError(f"{path} does not say how the study was set up, since an earlier version wrote it; tune again")
+    try:
+        settings, source = result["settings"], str(result["data"]["path"])
+        fingerprint, split = str(settings["data"]), [float(p) for p in settings["split"]]
+        horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
+        most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
+        end = Config.from_params(result["best"]["params"])
+        members = tuple(map(_member, result["ensemble"]))
+        test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
+    model = ForecastModel.load(folder / "model")
+    if data is None and not source.startswith("example:") and not Path(source).is_file():
+        raise UsageError(f"the data of the run, {source!r}, are not there; say with --data where they are now")
+    series = model.read(source if data is None else data)
+    if series.fingerprint() != fingerprint:
+        raise UsageError(
+            f"{series.path!r} does not hold the data that {folder} was tuned on; "
+            f"name those with --data, or run tune again"
+        )
+    parts = make_split(series, split, horizon)
+    device = pick_device("auto")
+    task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
+    about = [fingerprint, horizon, split, folds, most, precision, device, record.versions()]
+    return Subject(
+        series=series,
+        parts=parts,
+        task=task,
+        start=article_within(task.limits),
+        end=end,
+        members=members,
+        seeds=tuple(range(seed, seed + seeds)),
+        precision=precision,
+        test=test,
+        basis=digest(about),
+    )
+
+
+def _member(entry: Mapping[str, Any]) -> Member:
+    trial, epochs, weight = int(entry["trial"]), int(entry["epochs"]), float(entry["weight"])
+    config = Config.from_params(entry["params"])
+    return Member(trial=trial, config=config, epochs=epochs, factors=(), weight=weight)
+
+
+def article_within(limits: Limits) -> Config:
+    """Return the article's LSTM, its lookback and batch no larger than the data allow."""
+    return replace(
+        ARTICLE,
+        lookback=min(ARTICLE.lookback, limits.max_lookback),
+        batch_size=min(ARTICLE.batch_size, limits.max_batch_size),
+    )
+
+
+def digest(value: Any) -> str:
+    """Return a short name of a value that JSON can hold, the same for the same value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,233 @@
+"""The trainings of `explain`: each is that of a trial, and its result goes into the book at once."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lstm_tune.ablation.explain_json import Book
+from lstm_tune.ablation.finished_run import Subject, digest
+from lstm_tune.config import Config
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.search.objective import make_trainer
+from lstm_tune.training.retrain import Member, retrain, retrain_samples
+from lstm_tune.training.trainer import Diverged, TrainResult, fit, side_by_side
+from lstm_tune.workers import processes
+
+_MEAN = "ensemble"
+
+Say = Callable[[str], None]
+Values = tuple[float | None, ...]
+
+
+class OutOfTime(Exception):
+    """The time limit cut a training short; what was done before it is kept."""
+
+
+class Trainings:
+    """Trains configurations with seeds as a trial would, each pair once; the cores share the pairs."""
+
+    def __init__(self, subject: Subject, book: Book, deadline: float, say: Say) -> None:
+        self.subject = subject
+        self.book = book
+        self.deadline = deadline
+        self.say = say
+        self.threads = processes.available_cores() if subject.task.windows.device.type == "cpu" else 1
+        self.asked: set[str] = set()
+        self.most = 0  # trainings that the whole waterfall may take
+        self._lock = threading.Lock()
+
+    @property
+    def seconds_left(self) -> float:
+        """Time that is left, inf without a limit."""
+        return self.deadline - time.monotonic()
+
+    def seconds_for(self, trainings: int) -> float:
+        """Return the time that so many trainings will take, going by those done."""
+        known = [entry["seconds"] for key, entry in self.book.trainings.items() if key.startswith("trial:")]
+        return trainings * statistics.fmean(known) / self.threads if known else 0.0
+
+    def lacks(self, config: Config, seed: int) -> bool:
+        """Return whether the pair is still to be trained."""
+        return _key(config, seed) not in self.book.trainings
+
+    def values(self, configs: Mapping[str, Config], seeds: Sequence[int]) -> dict[str, Values]:
+        """Return the validation value of each configuration with each seed, None where training diverged.
+
+        Args:
+            configs: by the name of what was changed.
+            seeds: of the trainings.
+
+        Raises:
+            OutOfTime: there was no time for all of them.
+        """
+        kept = self.book.trainings
+        pairs = {_key(config, seed): (name, config, seed) for name, config in configs.items() for seed in seeds}
+        self.asked |= pairs.keys() & kept.keys()
+        jobs = {key: pair for key, pair in pairs.items() if key not in kept}
+        inner = self.threads if len(jobs) == 1 else 1  # one training alone: its folds share the cores
+        todo = list(jobs.values())
+        side_by_side(lambda i: self._train(*todo[i], threads=inner), len(todo), self.threads)
+        if jobs.keys() - kept.keys():
+            raise OutOfTime
+        return {name: tuple(kept[_key(config, seed)]["value"] for seed in seeds) for name, config in configs.items()}
+
+    def _train(self, what: str, config: Config, seed: int, *, threads: int) -> None:
+        began = time.monotonic()
+        if self.seconds_left > 0:
+            self._begin(_key(config, seed), what, seed)
+        try:
+            done = self._fit(config, seed, threads)
+        except (Diverged, torch.OutOfMemoryError, MemoryError):
+            entry: dict[str, Any] = {"value": None}
+        else:
+            if done is None:
+                return
+            result, _ = done
+            entry = {"value": result.best_val, "best_epoch": result.best_epoch, "factors": list(result.factors)}
+        self._keep(_key(config, seed), entry, began)
+
+    def _fit(
+        self, config: Config, seed: int, threads: int = 1, *, untrained: bool = False
+    ) -> tuple[TrainResult, list[LSTMForecaster]] | None:
+        """Train one configuration as a trial does, or take it as it starts; None where time ran out."""
+        task = self.subject.task
+        if self.seconds_left <= 0:
+            return None
+        with self._lock:  # weights are drawn from torch's one generator
+            trainers = [
+                make_trainer(task, fold, config, seed, self.subject.precision) for fold in range(len(task.folds))
+            ]
+        models = [t.result for t in trainers]
+        result = fit(
+            trainers,
+            lambda fold: self._judge(fold, models[fold]),
+            epochs=0 if untrained else config.epochs,
+            patience=config.patience,
+            deadline=self.deadline,
+            threads=threads,
+        )
+        return None if result.stopped == "time" else (result, models)
+
+    def _judge(self, fold: int, model: LSTMForecaster | MeanForecaster) -> float:
+        task = self.subject.task
+        return task.value(fold, quick_mse_scaled(model, task.windows, task.folds[fold].judged, task.scale))
+
+    def _keep(self, key: str, entry: dict[str, Any], began: float) -> None:
+        with self._lock:
+            self.book.trainings[key] = entry | {"seconds": round(time.monotonic() - began, 3)}
+            self.book.write()
+
+    def _begin(self, key: str, what: str, seed: int) -> None:
+        left = "" if math.isinf(self.deadline) else f", {max(0.0, self.seconds_left):.0f} s left"
+        with self._lock:
+            self.asked.add(key)
+            self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
+
+    def _mean_key(self, seed: int) -> str:
+        return _key([[m.config.params(), m.epochs > 0, m.weight] for m in self.subject.members], seed, _MEAN)
+
+    def means_left(self) -> int:
+        """Return for how many seeds the mean is still to be trained."""
+        return sum(self._mean_key(seed) not in self.book.trainings for seed in self.subject.seeds)
+
+    def mean_values(self) -> Values:
+        """Return the value of the members' weighted mean forecast with each seed; each is trained as a trial is.
+
+        Raises:
+            OutOfTime: there was no time for all of them.
+        """
+        subject = self.subject
+        values: list[float | None] = []
+        for seed in subject.seeds:
+            key = self._mean_key(seed)
+            if key not in self.book.trainings:
+                began = time.monotonic()
+                self._keep(key, {"value": self._mean_value(seed)}, began)
+            else:
+                self.asked |= {_key(i, seed, _MEAN) for i in range(len(subject.members))}
+            values.append(self.book.trainings[key]["value"])
+        return tuple(values)
+
+    def _mean_value(self, seed: int) -> float | None:
+        members = self.subject.members
+
+        def train(i: int) -> list[LSTMForecaster] | None:
+            self._begin(_key(i, seed, _MEAN), f"member {i + 1} of {len(members)} of the mean", seed)
+            try:
+                done = self._fit(members[i].config, seed, untrained=not members[i].epochs)
+            except (Diverged, torch.OutOfMemoryError, MemoryError):
+                return []
+            return None if done is None else done[1]
+
+        trained = side_by_side(train, len(members), self.threads)
+        if any(models is None for models in trained):
+            raise OutOfTime
+        kept = [(models, m.weight) for models, m in zip(trained, members, strict=True) if models]
+        if not kept:
+            return None
+        weights = [weight for _, weight in kept]
+        folds = range(len(self.subject.task.folds))
+        return statistics.fmean(self._judge(f, MeanForecaster([m[f] for m, _ in kept], weights)) for f in folds)
+
+    def tested(self, config: Config) -> dict[str, Any] | None:
+        """Score a configuration on the test rows, retrained as the winners were: each seed alone, then their mean.
+
+        Raises:
+            OutOfTime: there was no time for all seeds.
+        """
+        subject, kept = self.subject, self.book.trainings
+        trained = [seed for seed in subject.seeds if kept[_key(config, seed)]["value"] is not None]
+        for seed in trained:
+            self._test(config, seed)
+        found = [kept[_key(config, seed, "test")] for seed in trained]
+        scores = [entry for entry in found if entry["value"] is not None]
+        if not scores:
+            return None
+        columns = zip(*(entry["mse"] for entry in scores), strict=True)
+        return {
+            "mse": per_target(tuple(map(statistics.fmean, columns)), subject.series.targets),
+            "mse_scaled": statistics.fmean(entry["value"] for entry in scores),
+            "windows": scores[0]["windows"],
+            "says": f"one model, retrained on train and validation rows; the mean over {len(scores)} seeds",
+        }
+
+    def _test(self, config: Config, seed: int) -> None:
+        subject, key = self.subject, _key(config, seed, "test")
+        if key in self.book.trainings:
+            return
+        began = time.monotonic()
+        self._begin(key, "the first step again on train and validation rows, to test it", seed)
+        known = self.book.trainings[_key(config, seed)]
+        epochs, factors = known["best_epoch"], tuple(known["factors"])
+        everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
+        done = retrain(
+            everything,
+            subject.parts.final.fit,
+            subject.task.shape,
+            [Member(trial=-1, config=config, epochs=epochs, factors=factors, weight=1.0)],
+            samples=retrain_samples(everything, subject.parts, subject.task.folds[0].samples),
+            seeds=[seed],
+            precision=subject.precision,
+            deadline=self.deadline,
+        )
+        if not done.seeds:
+            if self.seconds_left <= 0:
+                raise OutOfTime
+            self._keep(key, {"value": None}, began)
+            return
+        positions = everything.positions(subject.parts.test, 0, reach_back=True)
+        result = score(done.network(), everything, positions, subject.task.scale, each=False)
+        self._keep(key, {"value": result.mse_scaled, "mse": list(result.mse), "windows": result.windows}, began)
+
+
+def _key(what: Any, seed: int, kind: str = "trial") -> str:
+    return f"{kind}:{seed}:{digest(what.params() if isinstance(what, Config) else what)}"

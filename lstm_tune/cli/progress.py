@@ -1,0 +1,241 @@
+"""What a person sees while a study runs: a live display, plain lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lstm_tune.training.trainer import EpochStats
+from lstm_tune.utils.escaping import printable
+
+
+class Progress(Protocol):
+    """What happens in a study, as it happens; each method does nothing unless it is overridden."""
+
+    def note(self, text: str) -> None:
+        """Say one sentence about the data or the search."""
+        return
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Begin a study of so many trials, of which some are done, within so many seconds."""
+        return
+
+    def begun(self, trial: int, worker: int) -> None:
+        """A worker has begun a trial; a study of one worker says nothing here."""
+        return
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """A trial has ended an epoch."""
+        return
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """A trial has ended."""
+        return
+
+    def retrain(self, done: int, asked: int) -> None:
+        """So many models of the retrain are done."""
+        return
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        return
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+
+class _Tally:
+    """What both displays count."""
+
+    def __init__(self) -> None:
+        self.trials: int | None = None
+        self.done = 0
+        self.done_before = 0
+        self.pruned = 0
+        self.failed = 0
+        self.best: tuple[float, int] | None = None
+        self.began = time.monotonic()
+        self.seconds: float | None = None
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        self.trials, self.done, self.seconds = trials, done, seconds
+        self.done_before = done
+        self.began = time.monotonic()
+
+    def add(self, trial: FrozenTrial) -> bool:
+        """Count a trial; return whether it is the best so far."""
+        self.done += 1
+        self.pruned += trial.state is TrialState.PRUNED
+        self.failed += trial.state is TrialState.FAIL
+        better = trial.value is not None and (self.best is None or trial.value < self.best[0])
+        if trial.value is not None and better and trial.state is TrialState.COMPLETE:
+            self.best = (trial.value, trial.number)
+            return True
+        return False
+
+    def of(self) -> str:
+        return f"/{self.trials}" if self.trials is not None else ""
+
+    def time_left(self) -> str:
+        """Return 'time left 3:20' by the budget or the pace so far, or ''."""
+        spent = time.monotonic() - self.began
+        left = [self.seconds - spent] if self.seconds is not None else []
+        lately = self.done - self.done_before
+        if self.trials and lately:
+            left.append(spent / lately * (self.trials - self.done))
+        return f"time left {_clock(min(left))}" if left else ""
+
+
+class PlainProgress:
+    """One line for each ended trial: for logs and pipes."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._tally = _Tally()
+
+    def _say(self, text: str) -> None:
+        print(printable(text), file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print the sentence."""
+        self._say(text)
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Print the budget."""
+        self._tally.begin(trials, done, seconds)
+        budget = [_counted(trials, "trial")] if trials is not None else []
+        budget += [_clock(seconds)] if seconds is not None else []
+        self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
+
+    def begun(self, trial: int, worker: int) -> None:
+        """Say nothing: a line for each trial is enough."""
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Say nothing either."""
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """Print how the trial ended."""
+        best = self._tally.add(trial)
+        self._say(f"trial {trial.number} ({self._tally.done}{self._tally.of()}): {describe_trial(trial)}" + " *" * best)
+
+    def retrain(self, done: int, asked: int) -> None:
+        """Print the count."""
+        self._say(f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done")
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+class LiveProgress:
+    """A display that stays in place: the newest trials, those that run, and the state of the study."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tally = _Tally()
+        self._live: Live | None = None
+        self._workers: dict[int, int] = {}  # of the running trials
+        self._epochs: dict[int, EpochStats] = {}
+        self._recent: list[tuple[FrozenTrial, bool]] = []
+        self._retrain = ""
+
+    def note(self, text: str) -> None:
+        """Print the sentence above the display."""
+        self._console.print(Text("· " + printable(text), style="dim"))
+
+    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+        """Begin the display."""
+        self._tally.begin(trials, done, seconds)
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def begun(self, trial: int, worker: int) -> None:
+        """Show which worker has it."""
+        for before in [t for t, w in self._workers.items() if w == worker]:
+            self._forget(before)  # it was lost
+        self._workers[trial] = worker
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        """Show the running trial's epoch."""
+        self._epochs[trial] = stats
+
+    def trial(self, trial: FrozenTrial) -> None:
+        """Show how the trial ended."""
+        best = self._tally.add(trial)
+        self._recent = [*self._recent[-7:], (trial, best)]
+        self._forget(trial.number)
+
+    def _forget(self, trial: int) -> None:
+        self._workers.pop(trial, None)
+        self._epochs.pop(trial, None)
+
+    def retrain(self, done: int, asked: int) -> None:
+        """Show the count."""
+        self._retrain = f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done"
+
+    def end(self) -> None:
+        """End the display."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _render(self) -> Group:
+        tally = self._tally
+        now = self._retrain or self._running() or "…"
+        # A trial takes two lines of a narrow screen; what runs and how far the study is must not fall off the end.
+        room = max(1, (self._console.height - now.count("\n") - 3) // 2)
+        table = Table.grid(padding=(0, 2))
+        for trial, best in self._recent[-room:]:
+            style = "bold green" if best else "dim" if trial.state is not TrialState.COMPLETE else ""
+            table.add_row(Text(f"trial {trial.number}", style=style), Text(describe_trial(trial), style=style))
+        counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
+        counts += [f"{tally.failed} failed"] if tally.failed else []
+        counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
+        left = "" if self._retrain else tally.time_left()
+        state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
+        return Group(table, Text(now, style="cyan"), state)
+
+    def _running(self) -> str:
+        """Return one line for each running trial, in the order of the workers."""
+        workers, epochs = dict(self._workers), dict(self._epochs)  # another thread draws
+        lines = []
+        for trial in sorted({*workers, *epochs}, key=lambda t: workers.get(t, t)):
+            worker = f"worker {workers[trial]}, " if trial in workers else ""
+            stats = epochs.get(trial)
+            epoch = f"epoch {stats.epoch}, validation score {stats.val:.4g}" if stats else "begins"
+            lines.append(f"{worker}trial {trial}: {epoch}")
+        return "\n".join(lines)
+
+
+def describe_trial(trial: FrozenTrial) -> str:
+    """Return how a trial ended, in a few words."""
+    attrs = trial.user_attrs
+    if trial.state is TrialState.COMPLETE and trial.value is not None:
+        config = attrs.get("config", {})
+        text = f"validation score {trial.value:.5g}"
+        if "same_as_trial" in attrs:
+            return f"{text}, as trial {attrs['same_as_trial']}"
+        shape = f"lookback {config.get('lookback')}, {config.get('layers')} × {config.get('hidden_units')} units"
+        cut = ", cut short by the time limit" if attrs.get("stopped") == "time" else ""
+        return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}{cut}"
+    if trial.state is TrialState.PRUNED:
+        return printable(f"pruned: {attrs.get('pruned_because', 'by the pruner')}")
+    cause = str(attrs.get("traceback", "")).strip().splitlines()
+    return printable("failed: " + (cause[-1] if cause else "interrupted"))
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

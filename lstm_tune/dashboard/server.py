@@ -1,0 +1,201 @@
+"""`lstm-tune dashboard`: optuna-dashboard on a study, for this machine alone.
+
+The dashboard has no password, no check of who asks, and deletes on request. So it is served on the loopback address,
+behind a `Guard`, from a storage that cannot write, by a process that gives way to the study.
+
+The server is waitress: one thread reads all requests and answers none before it is whole, so that a client that is
+slow to send or to read holds a connection and no thread; sizes, connections and threads are bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.storages import BaseStorage
+from sqlalchemy.engine import URL
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+
+from lstm_tune.dashboard.access_guard import Guard
+from lstm_tune.errors import RunError, UsageError
+from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.storage.open import open_storage
+from lstm_tune.storage.read_only import open_read_only
+from lstm_tune.utils.atomic_files import read_json
+
+HOST = "127.0.0.1"
+PORT = 8080
+_PORTS = 50  # after the wanted one that are tried, before any free one is taken
+_LEAST_TOKEN = 8  # characters
+_ARTIFACTS = "artifacts"
+_SCHEMA = 1  # of result.json
+_LIMITS: dict[str, Any] = {
+    "threads": 4,
+    "connection_limit": 200,
+    "channel_timeout": 20,  # seconds without a byte
+    "cleanup_interval": 5,
+    "max_request_header_size": 16_384,
+    "max_request_body_size": 2**24,  # of which a read-only dashboard reads none
+    "ident": None,
+    "asyncore_use_poll": True,
+}
+
+
+def find_study(source: str) -> tuple[str | Path, Path | None]:
+    """Return where a study is stored, and the folder of its artifacts, if there is one.
+
+    Args:
+        source: a run folder, a journal or SQLite file, or a storage URL.
+
+    Raises:
+        RunError: there is no such thing.
+    """
+    if "://" in source:
+        return source, None
+    path = Path(source)
+    try:
+        if path.is_dir():
+            artifacts = path / _ARTIFACTS
+            return _of_run(path), artifacts if artifacts.is_dir() else None
+        with path.open("rb") as file:
+            sqlite = file.read(15) == b"SQLite format 3"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{source!r} cannot be opened ({reason}); name a run folder that tune wrote, or a storage URL"
+        ) from None
+    return URL.create("sqlite", database=str(path.resolve())).render_as_string() if sqlite else path, None
+
+
+def _of_run(folder: Path) -> str | Path:
+    """Return the storage of the study in a run folder."""
+    if (folder / JOURNAL).is_file():
+        return folder / JOURNAL
+    if not (folder / RESULT).is_file():
+        raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
+    study = read_json(folder / RESULT, _SCHEMA).get("study")
+    storage = study.get("storage") if isinstance(study, dict) else None
+    if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
+        raise RunError(
+            f"the study of {str(folder)!r} is not in the folder ({storage or 'it was in memory'}); name its storage URL"
+        )
+    return storage if "://" in storage else Path(storage)
+
+
+def dashboard_app(
+    storage: BaseStorage, *, writable: bool = False, token: str | None = None, artifacts: Path | None = None
+) -> Guard:
+    """Return the guarded dashboard as a WSGI application."""
+    import optuna_dashboard
+
+    store = None if artifacts is None else FileSystemArtifactStore(artifacts)
+    return Guard(optuna_dashboard.wsgi(storage, artifact_store=store), writable=writable, token=token)
+
+
+def serve(
+    source: str,
+    *,
+    port: int = PORT,
+    writable: bool = False,
+    token: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the dashboard until it is interrupted.
+
+    Args:
+        source: a run folder, a journal or SQLite file, or a storage URL.
+        port: on the loopback address; a free one near it where it is taken.
+        writable: whether the dashboard may change the study.
+        token: that visitors must give; None: none.
+        say: called with the address, and with what happens.
+
+    Raises:
+        RunError: there is no such study.
+        StudyError: its storage cannot be opened.
+        UsageError: a port or a token that cannot be.
+    """
+    if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable()):
+        raise UsageError(f"token must be at least {_LEAST_TOKEN} plain characters; `openssl rand -hex 16` makes one")
+    stored, artifacts = find_study(source)
+    storage: BaseStorage = open_storage(stored) if writable else open_read_only(stored)
+    if not storage.get_all_studies():
+        say("the storage holds no study yet; the dashboard shows it once there is one")
+    app = dashboard_app(storage, writable=writable, token=token, artifacts=artifacts)
+    server, found = make_server(app, port)
+    address = f"http://{HOST}:{found}/"
+    for name in ("optuna_dashboard", "waitress", "waitress.queue"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what the browser is told, it shows
+    with contextlib.suppress(OSError):
+        os.nice(5)  # the study goes first
+    if found != port:
+        say(f"port {port} is taken")
+    ways = "changes allowed" if writable else "read-only"
+    say(f"dashboard ({ways}): {address}{'?token=… with your token, once' if token else ''}")
+    say("Ctrl-C ends it")
+    try:
+        server.run()
+    finally:
+        close_server(server)
+
+
+def make_server(app: Guard, port: int) -> tuple[Any, int]:
+    """Return a waitress server that listens on the loopback address already, and its port."""
+    listening = free_socket(port)
+    server = create_server(app, sockets=[listening], **_LIMITS)
+    server.channel_class = _Channel
+    return server, int(listening.getsockname()[1])
+
+
+def close_server(server: Any) -> None:
+    """Close what a server listens on, and its connections."""
+    wasyncore.close_all(server._map, ignore_all=True)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection whose request must be whole some seconds after its first byte, however slowly it drips."""
+
+    began: float | None = None
+
+    def received(self, data: bytes) -> bool:
+        """Take what has come."""
+        more = bool(super().received(data))
+        now = time.monotonic()
+        if self.request is None:  # the last one is whole, and no other has begun
+            self.began = None
+        elif self.began is None:
+            self.began = now
+        elif now - self.began > self.adj.channel_timeout:
+            self.will_close = True
+        return more
+
+
+def free_socket(port: int) -> socket.socket:
+    """Return a socket bound to the wanted port of the loopback address, or to a free one where that is taken.
+
+    Raises:
+        UsageError: no such port, or none that may be taken.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"port must be from 0 to 65535, but is {port}")
+    error: OSError | None = None
+    for candidate in (*range(port, min(port + _PORTS, 65536)), 0):
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((HOST, candidate))
+            bound.listen()  # without it, another process may still take the port
+        except OSError as refused:
+            bound.close()
+            error = refused
+        else:
+            return bound
+    raise UsageError(f"no port can be opened ({error}); choose another --port")

@@ -1,0 +1,50 @@
+"""Calendar features: what the time stamp alone says, and so is known for any future row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_tune.data.time_grid import DAY, EvenTimes, Step, Times, parse_freq
+
+MONTH_LENGTH = 31 * DAY
+YEAR_DAYS = 365.25
+
+
+def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return sine and cosine of the position in the day, week and year, as far as the frequency tells them apart.
+
+    Hour of day below a day, day of week up to a day (business days too), day of year up to a month, month of year
+    for months; nothing for longer steps and for rows without frequency.
+
+    Args:
+        times: (N,) datetime64[ns].
+        freq: pandas offset alias, or None.
+
+    Returns:
+        (N, K) features between -1 and 1, and their K names.
+    """
+    cycles = _cycles(np.asarray(times), parse_freq(freq)) if freq is not None else {}
+    features = np.empty((len(times), 2 * len(cycles)), dtype=np.float32)
+    for column, turn in enumerate(cycles.values()):
+        features[:, 2 * column] = np.sin(2 * np.pi * turn)
+        features[:, 2 * column + 1] = np.cos(2 * np.pi * turn)
+    return features, tuple(f"calendar_{name}_{wave}" for name in cycles for wave in ("sin", "cos"))
+
+
+def _cycles(times: Times, step: Step) -> dict[str, NDArray[np.float64]]:
+    """Return the position (N,) in each cycle, as a fraction of a turn."""
+    if step.unit == "month":
+        months = times.astype("datetime64[M]").astype(np.int64)
+        return {"month": months % 12 / 12} if step.size == 1 else {}
+    length = step.size if step.unit == "fixed" else step.size * DAY
+    days = times.astype("datetime64[D]")
+    cycles = {}
+    if length < DAY:
+        cycles["hour"] = times.view(np.int64) % DAY / DAY
+    if length <= DAY:
+        cycles["weekday"] = (days.astype(np.int64) + 3) % 7 / 7  # Monday is 0; 1970-01-01 was a Thursday
+    if length <= MONTH_LENGTH:
+        new_year = times.astype("datetime64[Y]").astype("datetime64[D]")
+        cycles["yearday"] = (days - new_year).astype(np.int64) / YEAR_DAYS
+    return cycles

@@ -1,0 +1,172 @@
+"""The container of all data: one or many series on regular grids, end to end in one tensor.
+
+`C` target columns, `N` rows, `P` and `F` covariates known up to now and into the future, `S` series.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from lstm_tune.data.time_grid import EvenTimes, Times, following
+from lstm_tune.errors import UsageError
+
+STRETCH = 2**20  # values that are looked at together: bounds memory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SeriesSet:
+    """Series on regular grids, without gaps; what was filled in is marked.
+
+    Working units are the source's minus `origin`.
+    """
+
+    values: torch.Tensor  # (C, N) float32, contiguous, working units, filled
+    observed: torch.Tensor  # (C, N) bool; False where the value was filled in; see `marks`
+    past: torch.Tensor  # (N, P) float32 covariates known up to now, filled
+    future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; the calendar stands last
+    offsets: tuple[int, ...]  # (S+1,) the row at which each series begins; the last is N
+    times: Times | EvenTimes  # (N,) datetime64[ns], or int64 row numbers within each series
+    freq: str | None  # pandas offset alias; None: rows without time, or irregular time
+    series: tuple[str, ...]  # (S,) names; "" for a single series without id
+    targets: tuple[str, ...]  # (C,)
+    past_names: tuple[str, ...]  # (P,)
+    future_names: tuple[str, ...]  # (F,)
+    origin: tuple[float, ...]  # (C,) 0.0, unless float32 would lose the variation
+    path: str  # what the user named
+    time_name: str | None  # None: rows without time, or a time put together from several columns
+    id_name: str | None
+    missing: dict[str, int]  # per target: values missing in the source
+    repaired: dict[str, int]  # counted repairs, those above 0
+    notes: tuple[str, ...]  # one sentence for each repair or decision
+    calendar: bool  # whether `future` ends with calendar features
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows N of all series."""
+        return self.offsets[-1]
+
+    @property
+    def n_series(self) -> int:
+        """Number of series S."""
+        return len(self.series)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of target columns C."""
+        return len(self.targets)
+
+    def head(self, ends: Sequence[int]) -> SeriesSet:
+        """Return a copy of the rows before the absolute row `ends[s]` of each series `s`; no later row is reachable.
+
+        Raises:
+            UsageError: an end that leaves its series no row, or lies beyond it.
+        """
+        if len(ends) != self.n_series:
+            raise UsageError(f"head takes one end a series, {self.n_series}, but got {len(ends)}")
+        bounds = list(zip(self.offsets[:-1], self.offsets[1:], ends, strict=True))
+        for name, (start, stop, end) in zip(self.series, bounds, strict=True):
+            if not start < end <= stop:
+                raise UsageError(f"the end of series {name!r} must be in {start + 1}..{stop}, but is {end}")
+        ranges = [(start, end) for start, _, end in bounds]
+        return replace(
+            self,
+            values=torch.cat([self.values[:, a:b] for a, b in ranges], dim=1),
+            observed=marks(torch.cat([self.observed[:, a:b] for a, b in ranges], dim=1)),
+            past=torch.cat([self.past[a:b] for a, b in ranges]),
+            future=torch.cat([self.future[a:b] for a, b in ranges]),
+            offsets=(0, *np.cumsum([b - a for a, b in ranges]).tolist()),
+            times=_times_head(self.times, ranges),
+        )
+
+    def seen(self, channel: int, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
+        """Yield the observed values (n,) of a channel in some rows, in order; those of `STRETCH` rows at most at once.
+
+        There is one tensor at least, empty where nothing was observed.
+        """
+        for stretch in _stretches(ranges):
+            kept = [self.values[channel, :0]]
+            for a, b in stretch:
+                values, there = self.values[channel, a:b], self.observed[channel, a:b]
+                kept.append(values if bool(there.all()) else values[there])
+            yield torch.cat(kept)
+
+    def covariates(self, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
+        """Yield past and future covariates (n, P + F) of some rows, in order, at most `STRETCH` rows at once."""
+        for stretch in _stretches(ranges):
+            yield torch.cat([torch.cat([self.past[a:b], self.future[a:b]], dim=1) for a, b in stretch])
+
+    def extend_times(self, steps: int) -> Times:
+        """Return the (S, steps) time stamps, or row numbers, that follow each series.
+
+        Raises:
+            UsageError: less than one step.
+            DataError: they lie beyond the year 2261.
+        """
+        if steps < 1:
+            raise UsageError(f"steps must be at least 1, but is {steps}")
+        bounds = itertools.pairwise(self.offsets)
+        least = 2 if isinstance(self.times, EvenTimes) else self.n_rows  # two even times tell as much as all
+        return np.stack([following(self.times[max(a, b - least) : b], self.freq, steps) for a, b in bounds])
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 in hexadecimal over the values, marks, covariates, borders and names."""
+        digest = hashlib.sha256()
+        for tensor in (self.values, self.observed, self.past, self.future):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        names = (self.series, self.targets, self.past_names, self.future_names)
+        digest.update(repr((self.offsets, self.origin, names)).encode())
+        return digest.hexdigest()
+
+
+def _stretches(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Group row ranges, in order, into stretches of at most `STRETCH` rows, none but the only one empty."""
+    stretch, rows = [(0, 0)], 0
+    for start, end in ranges:
+        for a in range(start, end, STRETCH):
+            b = min(a + STRETCH, end)
+            if rows + b - a > STRETCH:
+                yield stretch
+                stretch, rows = [], 0
+            stretch.append((a, b))
+            rows += b - a
+    yield stretch
+
+
+def _times_head(times: Times | EvenTimes, ranges: Sequence[tuple[int, int]]) -> Times | EvenTimes:
+    """Return the times of the first rows of each series."""
+    if isinstance(times, EvenTimes):
+        return times.head([b - a for a, b in ranges])
+    return np.concatenate([times[a:b] for a, b in ranges])
+
+
+def marks(observed: torch.Tensor) -> torch.Tensor:
+    """Return marks (C, N) that take no memory where all are True: one element, seen N times."""
+    return torch.ones((), dtype=torch.bool).expand(observed.shape) if bool(observed.all()) else observed
+
+
+def mean_and_sd(parts: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation along the first axis of float64 parts (n, …), as if they were one tensor.
+
+    Merged as Chan, Golub and LeVeque (1983) do. Parts without rows are passed over; of no rows at all, both are NaN.
+    """
+    count, mean, variance = 0, torch.tensor(torch.nan), torch.tensor(torch.nan)
+    for part in parts:
+        if not len(part):
+            continue
+        own_mean, own_variance = part.mean(0), part.var(0, correction=0)
+        if count:
+            share = len(part) / (count + len(part))
+            gap = own_mean - mean
+            mean = mean + share * gap
+            variance = variance + share * (own_variance - variance) + share * (1 - share) * gap**2
+        else:
+            mean, variance = own_mean, own_variance
+        count += len(part)
+    return mean, variance.sqrt()

@@ -1,0 +1,426 @@
+"""Findings on the test forecasts, and the parts that their MSE is made of. Pure functions of arrays.
+
+Letters: n windows, H horizon. All errors are in scaled units (over the train rows' standard deviation), so that several
+target columns can be taken together. Neighbouring windows share targets, so errors depend on each other over H rows:
+every judgement of significance is made between blocks of at least 2H windows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from lstm_tune.diagnosis.evidence import Floats, Forecasts, Scores, plain
+from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.utils.wording import BASELINES_SAID
+
+_BLOCKS = 4  # fewer blocks can tell nothing
+_MOST_BLOCKS = 200
+_COPY = 0.8  # correlation of the forecast with the last value
+_NO_GAIN = 0.02  # of the error of persistence, or of the mean
+_FLAT = 0.1  # variance of the forecast, over that of the actual values
+_CLEARLY = 0.05  # by which a baseline must be better before it counts
+_SEASON = 0.3, 0.6  # residual autocorrelation at the season: warn, high
+_FEW_ROWS = 0.01  # of the rows: the worst ones …
+_CARRY = 0.3, 0.5  # … and the share of the MSE that they carry: warn, high
+_LEAST_ROWS = 30
+_BIAS = 0.1, 0.25  # share of the MSE: warn, high
+_LEAST_BIAS = 0.05  # train standard deviations
+_WORSE = 0.02, 0.05  # than a baseline: warn, high
+
+
+def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
+    """Return what the test forecasts say; `worse_than_baseline` is apart.
+
+    Args:
+        tested: the forecasts, or a part of them.
+        scores: of the model and the baselines, on all test windows.
+    """
+    found = [
+        outliers_dominate(tested),
+        biased(tested),
+        missed_seasonality(tested),
+        predicts_the_mean(tested, scores) or copies_last_value(tested, scores),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """An MSE over another one on the same windows, with its 95% interval; NaN where there are too few blocks."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def compare(own: Floats, other: Floats, block: int) -> Comparison:
+    """Compare two forecasts by the errors (n,) that they make in the same windows.
+
+    The interval is Student's, of the mean over blocks of `own - ratio * other` (the delta method for a ratio of means,
+    on the logarithm of the ratio), a test in the manner of Diebold and Mariano (1995) with batch means in place of
+    their kernel.
+
+    Args:
+        own: sum of squared errors of each window.
+        other: of the other forecast.
+        block: windows in a block, at least.
+    """
+    total = float(other.sum())
+    ratio = float(own.sum()) / total if total > 0 else math.nan
+    blocks = _blocks(np.stack([own, other], axis=1), block)
+    if len(blocks) < _BLOCKS or not ratio > 0:
+        return Comparison(ratio=ratio, low=math.nan, high=math.nan)
+    off = blocks[:, 0] - ratio * blocks[:, 1]
+    spread = float(off.std(ddof=1)) / math.sqrt(len(blocks)) / float(blocks[:, 0].mean())
+    reach = float(stdtrit(len(blocks) - 1, 0.975)) * spread
+    return Comparison(ratio=ratio, low=ratio * math.exp(-reach), high=ratio * math.exp(min(reach, 700.0)))
+
+
+def _blocks(values: Floats, block: int) -> Floats:
+    """Return the means (B, …) over blocks of `block` consecutive values (n, …), fewer and longer where n is large."""
+    block = max(1, block, -(-len(values) // _MOST_BLOCKS))
+    count = len(values) // block
+    cut = values[: count * block].reshape(count, block, *values.shape[1:])
+    means: Floats = cut.mean(axis=1)
+    return means
+
+
+def decompose(tested: Forecasts) -> dict[str, Any]:
+    """Split the MSE into bias², variance and the rest, in all and for each step; after Theil (1966).
+
+    With e the error, f the forecast, y the actual value and s their standard deviations over the test windows:
+    MSE = (mean e)² + (s_f - s_y)² + 2 (1 - r) s_f s_y. The first part, `bias2`, is a forecast that is too high or too
+    low throughout; the second, `variance`, one that swings too little or too much; the third, `rest`, is what is not in
+    step: errors of timing, and noise. They add up to `mse_scaled`, columns taken alike.
+
+    Returns:
+        {"mse_scaled", "bias2", "variance", "rest", "bias" (mean error; positive: too high), "spread" (s_f / s_y),
+        "per_step": {"mse_scaled", "bias2", "variance", "rest", each (H,)}, "windows", "of"}.
+    """
+    every = [_parts(tested, channel) for channel in np.unique(tested.channel)]
+    whole = _nanmean(np.array([_theil(f, y) for f, y in every])) if every else np.full(6, np.nan)
+    steps = np.array(
+        [[_theil(f[:, h], y[:, h]) if len(f) else np.full(6, np.nan) for h in range(tested.horizon)] for f, y in every]
+    )
+    per_step = _nanmean(steps) if len(steps) else np.full((tested.horizon, 6), np.nan)
+    names = "mse_scaled", "bias2", "variance", "rest", "bias", "spread"
+    return {
+        **{name: plain(float(value), 6) for name, value in zip(names, whole, strict=True)},
+        "per_step": {name: [plain(float(v), 6) for v in per_step[:, i]] for i, name in enumerate(names[:4])},
+        "windows": len(tested.row),
+        "of": tested.of or len(tested.row),
+    }
+
+
+def _parts(tested: Forecasts, channel: int) -> tuple[Floats, Floats]:
+    """Return forecast and actual (n, H) of a channel, NaN where the target was not observed."""
+    here = tested.channel == channel
+    seen = tested.observed[here]
+    return np.where(seen, tested.forecast[here], np.nan), np.where(seen, tested.actual[here], np.nan)
+
+
+def _theil(f: Floats, y: Floats) -> Floats:
+    there = np.isfinite(f) & np.isfinite(y)
+    f, y = f[there], y[there]
+    if not len(f):
+        return np.full(6, np.nan)
+    mse, bias = float(np.mean((f - y) ** 2)), float(np.mean(f - y))
+    spread = float(f.std() - y.std())
+    parts = [mse, bias**2, spread**2, max(0.0, mse - bias**2 - spread**2), bias]
+    return np.array([*parts, f.std() / y.std() if y.std() > 0 else np.nan])
+
+
+def _nanmean(x: Floats) -> Floats:
+    """Return the mean over the first axis without NaNs; NaN, and no warning, where there is nothing else."""
+    there = np.isfinite(x)
+    count = there.sum(0)
+    mean: Floats = np.where(count > 0, np.where(there, x, 0.0).sum(0) / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def worse_than_baseline(scores: Scores) -> Finding | None:
+    """A forecast that needs no LSTM has less test error: by 5% and beyond chance (high), or by 2% (warn)."""
+    name = scores.best_baseline
+    if name is None or not scores.test > 0:
+        return None
+    best = scores.test_baselines[name]
+    excess = scores.test / best - 1 if best > 0 else math.inf  # a forecast may make no error at all
+    if not excess >= _WORSE[0]:
+        return None
+    low, high = scores.skill_ci95.get(name, (math.nan, math.nan))
+    sure = high < 0 or not best > 0
+    said = "more than chance explains" if sure else "which may be chance"
+    return Finding(
+        code="worse_than_baseline",
+        severity="high" if sure and excess >= _WORSE[1] else "warn",
+        evidence={
+            "baseline": name,
+            "ratio": plain(1 + excess),
+            "skill_ci95": [plain(low), plain(high)],
+            "test_mse_scaled": plain(scores.test),
+            "baseline_mse_scaled": plain(best),
+        },
+        says=f"{BASELINES_SAID[name].capitalize()} has {1 - 1 / (1 + excess):.1%} less test error, {said}.",
+        advice={
+            "persistence": "Search window_norm = last and skip = last, which begin at this forecast (--space default).",
+            "seasonal_naive": "Search skip = seasonal and difference = seasonal (--space default), with a lookback of "
+            "a season or more.",
+            "ridge": "Search skip = linear, which begins at this forecast (--space default), or use the ridge itself.",
+        }[name],
+    )
+
+
+def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
+    """The forecast is the last value, a step late: it correlates more with it than with its target, and gains nothing.
+
+    Raised where the correlation with the last value is 0.8 at least and above that with the target, and the MSE is not
+    2% below that of persistence, or not beyond chance and not 5%. High where another baseline is 5% better than both,
+    beyond chance; for information where the MSE is 2% below that of persistence.
+    """
+    persistence = scores.test_baselines.get("persistence", math.nan)
+    if not persistence > 0:
+        return None
+    there = tested.observed
+    last = np.broadcast_to(tested.last[:, None], there.shape)
+    centre = _nanmean(np.where(there, tested.forecast, np.nan))
+    to_last = _correlation(tested.forecast - centre, last - _nanmean(np.where(there, last, np.nan)), there)
+    to_target = _correlation(
+        tested.forecast - centre, tested.actual - _nanmean(np.where(there, tested.actual, np.nan)), there
+    )
+    gain = 1 - scores.test / persistence
+    low, _ = scores.skill_ci95.get("persistence", (math.nan, math.nan))
+    if not (to_last >= _COPY and to_last > to_target) or (gain >= _NO_GAIN and not low <= 0) or gain >= _CLEARLY:
+        return None
+    rivals = {n: m for n, m in scores.test_baselines.items() if n != "persistence"}
+    best = min(rivals, key=lambda n: rivals[n], default=None)
+    better = best is not None and rivals[best] < (1 - _CLEARLY) * min(scores.test, persistence)
+    evidence = {
+        "correlation_with_last_value": plain(to_last),
+        "correlation_with_target": plain(to_target),
+        "gain_over_persistence": plain(gain, 3),
+    }
+    says = "The forecast follows the last value, a step late"
+    if better and best is not None:
+        says += f", and errs {'as much as' if gain >= 0 else 'more than'} just repeating it, while "
+        says += f"{BASELINES_SAID[best]} shows that {1 - rivals[best] / persistence:.0%} less is possible."
+        advice = "Search difference, window_norm and skip (--space default) with a longer lookback."
+    else:
+        says += (
+            ", and nothing that was tried does clearly better: so it is with a series that moves like a random walk."
+        )
+        advice = "Look for covariates that lead the series (--past, --future, --calendar), or repeat the last value."
+    return Finding(
+        code="copies_last_value",
+        severity="high" if better and _surely_better(best, scores) else "warn" if gain < _NO_GAIN else "info",
+        evidence=evidence,
+        says=says,
+        advice=advice,
+    )
+
+
+def _correlation(a: Floats, b: Floats, there: np.ndarray) -> float:
+    """Return the correlation of centred values over the elements that are there; 0 where one of them is constant."""
+    a, b = a[there], b[there]
+    scale = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / scale if scale > 0 else 0.0
+
+
+def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
+    """The forecast is nearly constant: the square of its range is under a tenth of that of the actual values.
+
+    The range is that from the 5% to the 95% quantile, so that a few outliers do not count. High where a baseline is 5%
+    better, beyond chance: then there is something to forecast. Else a warning where the MSE is not 2% below that of
+    the test rows' own mean, and for information where it is: far ahead, or of weak memory, a good forecast is close to
+    the mean.
+    """
+    forecast, actual, variance = 0.0, 0.0, 0.0
+    for channel in np.unique(tested.channel):
+        f, y = _parts(tested, channel)
+        if np.isfinite(y).any():
+            forecast, actual = forecast + _range(f) ** 2, actual + _range(y) ** 2
+            variance += float(np.nanvar(y)) / len(np.unique(tested.channel))
+    if not actual > 0 or forecast >= _FLAT * actual:
+        return None
+    name = scores.best_baseline
+    better = name is not None and scores.test_baselines[name] < (1 - _CLEARLY) * scores.test
+    says = (
+        f"The forecast is nearly constant: its range is {math.sqrt(forecast / actual):.0%} of that of the actual values"
+    )
+    if better and name is not None:
+        says += f", although {BASELINES_SAID[name]} shows that there is something to forecast."
+        advice = "Raise learning_rate, epochs and hidden_units, lower dropout and weight_decay, or use skip = linear."
+    else:
+        says += ", and nothing that was tried finds much more in the past values than their mean."
+        advice = "Look for covariates (--past, --future, --calendar) or forecast sums of rows; tuning will not help."
+    sure, learned_nothing = better and _surely_better(name, scores), scores.test >= (1 - _NO_GAIN) * variance
+    return Finding(
+        code="predicts_the_mean",
+        severity="high" if sure else "warn" if better or learned_nothing else "info",
+        evidence={
+            "range_ratio": plain(math.sqrt(forecast / actual), 3),
+            "r2": plain(1 - scores.test / variance, 3) if variance > 0 else None,
+            "skill_of_best_baseline": _skill(name, scores),
+        },
+        says=says,
+        advice=advice,
+    )
+
+
+def _range(x: Floats) -> float:
+    low, high = np.nanquantile(x, [0.05, 0.95])
+    return float(high - low)
+
+
+def _surely_better(name: str | None, scores: Scores) -> bool:
+    """Return whether a baseline is better than the model beyond chance."""
+    return name is not None and scores.skill_ci95.get(name, (math.nan, math.nan))[1] < 0
+
+
+def _skill(name: str | None, scores: Scores) -> float | None:
+    """Return how far the best baseline lies below the model."""
+    return plain(1 - scores.test_baselines[name] / scores.test, 3) if name is not None and scores.test > 0 else None
+
+
+def missed_seasonality(tested: Forecasts) -> Finding | None:
+    """The errors come back after a season: their autocorrelation peaks there.
+
+    Looked at for the first step and for the last one, at the first multiple of the season that is not below the step,
+    since the errors of optimal forecasts of h rows are correlated over h - 1 rows only. Raised where it is 0.3 at
+    least, above Bartlett's (1946) 3.3 standard errors, and 0.15 above that at half a season more and less. A season
+    can take off about the squared autocorrelation of that step's error: a warning where that is 9% (36%: high) of the
+    mean over all steps, else for information.
+    """
+    error = tested.error
+    best: tuple[float, int, int, int] | None = None
+    for step in sorted({0, tested.horizon - 1}):
+        runs = [error[stretch, step] for stretch in tested.stretches()]
+        for period in tested.periods:
+            lag = period * -(-(step + 1) // period)
+            half = max(1, period // 2)
+            r = _autocorrelation(runs, lag + half)
+            if r is None:
+                continue
+            values, pairs = r
+            memory = values[1 : max(2, min(lag, step + 1))]
+            error_of = math.sqrt((1 + 2 * float(np.sum(memory**2))) / max(pairs[lag], 1))
+            beside = max(values[lag - half], values[lag + half]) if lag - half > 0 else values[lag + half]
+            if pairs[lag] < max(2 * period, 20):
+                continue
+            strength = float(values[lag])
+            clear = strength >= max(_SEASON[0], 3.3 * error_of) and strength - beside >= 0.15
+            if clear and (best is None or strength > best[0]):
+                best = strength, period, step + 1, lag
+    if best is None:
+        return None
+    strength, period, step, lag = best
+    mses = _nanmean(np.square(error))
+    felt = strength * math.sqrt(min(1.0, float(mses[step - 1] / np.nanmean(mses))))
+    return Finding(
+        code="missed_seasonality",
+        severity="high" if felt >= _SEASON[1] else "warn" if felt >= _SEASON[0] else "info",
+        evidence={"period": period, "lag": lag, "step": step, "autocorrelation": plain(strength, 3)},
+        says=f"The errors repeat themselves after {lag} rows (autocorrelation {strength:.2f} at step {step}): a season "
+        f"of {period} rows is left in them.",
+        advice=f"Let the model see it: lookback of several seasons (such as {3 * period} rows), difference = seasonal, "
+        f"skip = seasonal, or --calendar.",
+    )
+
+
+def _autocorrelation(runs: list[Floats], most: int) -> tuple[Floats, Floats] | None:
+    """Return the autocorrelation at lags 0 to `most` over pairs within runs, NaNs aside, and the pairs behind each."""
+    every = np.concatenate(runs) if runs else np.empty(0)
+    finite = every[np.isfinite(every)]
+    if len(finite) <= most or not finite.std() > 0:
+        return None
+    centre, variance = finite.mean(), finite.var()
+    values, pairs = np.zeros(most + 1), np.zeros(most + 1)
+    size = 1 << int(2 * max(len(run) for run in runs) - 1).bit_length()
+    for run in runs:
+        there = np.isfinite(run)
+        x = np.where(there, run - centre, 0.0)
+        here = min(most + 1, len(run))
+        values[:here] += np.fft.irfft(np.abs(np.fft.rfft(x, size)) ** 2, size)[:here]
+        pairs[:here] += np.rint(np.fft.irfft(np.abs(np.fft.rfft(there.astype(float), size)) ** 2, size)[:here])
+    return values / np.maximum(pairs, 1) / variance, pairs
+
+
+def outliers_dominate(tested: Forecasts) -> Finding | None:
+    """The worst 1% of the target rows carry 30% of the squared error or more (50%: high)."""
+    row, error = _row_errors(tested)
+    total = float(error.sum())
+    if len(error) < _LEAST_ROWS or not total > 0:
+        return None
+    few = max(1, math.ceil(_FEW_ROWS * len(error)))
+    worst = np.argsort(-error)[:few]
+    share = float(error[worst].sum()) / total
+    if share < _CARRY[0]:
+        return None
+    named = [tested.label(int(row[i])) for i in worst[:3]]
+    return Finding(
+        code="outliers_dominate",
+        severity="high" if share >= _CARRY[1] else "warn",
+        evidence={"rows": few, "of_rows": len(error), "share": plain(share, 3), "worst": named},
+        says=f"{share:.0%} of the squared error comes from {'one' if few == 1 else few} of {len(error):,} test rows "
+        f"({'' if few == len(named) else 'among them '}{', '.join(named)}).",
+        advice="Look at the worst rows: leave empty what is an error in the data, give what was known beforehand (such "
+        "as holidays) as --future, and search loss = huber and outlier_clip = 5.",
+    )
+
+
+def _row_errors(tested: Forecasts) -> tuple[np.ndarray, Floats]:
+    """Return the rows that were forecast, and the mean squared error of each over all forecasts of it."""
+    span = int(tested.row.max(initial=0)) + tested.horizon + 1
+    place = (tested.channel * span + tested.row)[:, None] + np.arange(tested.horizon)
+    squared = np.square(tested.error)
+    there = tested.observed & np.isfinite(squared)
+    unique, which = np.unique(place[there], return_inverse=True)
+    mean: Floats = np.bincount(which, weights=squared[there]) / np.maximum(np.bincount(which), 1)
+    return unique % span, mean
+
+
+def biased(tested: Forecasts) -> Finding | None:
+    """The mean error, squared, is a tenth of the MSE or more (a quarter: high), 5% of the spread, and not by chance.
+
+    By chance: Student's t over blocks of two horizons, and √n windows, at least; at 1% over all columns.
+    """
+    window = _nanmean(tested.error.T)
+    found: tuple[float, float, float] | None = None
+    channels = np.unique(tested.channel)
+    squares = 0.0
+    for channel in channels:
+        here = tested.channel == channel
+        error = window[here]
+        error = error[np.isfinite(error)]
+        if not len(error):
+            continue
+        mse = float(np.nanmean(np.square(tested.error[here])))
+        squares += mse
+        blocks = _blocks(error, max(2 * tested.horizon, math.isqrt(len(error))))
+        if len(blocks) < _BLOCKS or not blocks.std() > 0:
+            continue
+        mean = float(error.mean())
+        t = float(blocks.mean() / blocks.std(ddof=1) * math.sqrt(len(blocks)))
+        chance = 2 * float(stdtr(len(blocks) - 1, -abs(t))) * len(channels)
+        if chance < 0.01 and abs(mean) >= _LEAST_BIAS and (found is None or mean**2 > found[0] ** 2):
+            found = mean, chance, mean**2 / mse
+    if found is None:
+        return None
+    mean, chance, share = found
+    if len(channels) > 1:
+        share = mean**2 / squares  # of the error of all columns
+    if share < _BIAS[0]:
+        return None
+    way = "high" if mean > 0 else "low"
+    return Finding(
+        code="biased",
+        severity="high" if share >= _BIAS[1] else "warn",
+        evidence={"mean_error_scaled": plain(mean), "share_of_mse": plain(share, 3), "p": plain(chance, 2)},
+        says=f"The forecasts are too {way} throughout: that alone is {share:.0%} of the test MSE.",
+        advice="Where the level has moved since training: window_norm = last, difference = first or skip (--space "
+        "default), and newer rows to train on (--split). Where values are skewed: loss = mse; mae aims at the median.",
+    )

@@ -1,0 +1,163 @@
+"""`report.json`: what the report shows and no other file of the run folder holds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+from optuna.pruners import WilcoxonPruner
+from optuna.trial import FrozenTrial, TrialState
+
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Split
+from lstm_tune.report.encoding import encode_times, envelope, evenly, plain
+from lstm_tune.report.page import SCHEMA
+from lstm_tune.report.result import series_name, time_labels, whole_days
+
+LEAST_TRIALS = 8  # completed ones, from which on importances mean something
+_FOREST_TRIALS = 300  # fANOVA takes a second for these, and grows faster than their number
+_CURVES = 100
+_DRAWN = 24_000  # points of the drawn series, all together
+_DRAWN_SERIES = 60
+
+
+def collect(study: optuna.Study, series: SeriesSet, parts: Split, period: int | None) -> dict[str, Any]:
+    """Gather the content of `report.json`.
+
+    Args:
+        study: that has ended.
+        series: all rows.
+        parts: of the rows.
+        period: rows in a season; None: there is none.
+    """
+    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    return {
+        "schema": SCHEMA,
+        "period": period,
+        "parameters": parameters(trials),
+        "importances": importances(study),
+        "curves": curves(trials, by_fold=isinstance(study.pruner, WilcoxonPruner)),
+        "drawn": drawn(series, parts),
+    }
+
+
+def parameters(trials: Sequence[FrozenTrial]) -> dict[str, dict[str, Any]]:
+    """Return what each searched parameter could be."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        found |= trial.distributions
+    return {name: _bounds(d) for name, d in found.items() if not d.single()}
+
+
+def _bounds(distribution: BaseDistribution) -> dict[str, Any]:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return {"choices": list(choices)}
+        case IntDistribution() | FloatDistribution():
+            return {"low": distribution.low, "high": distribution.high, "log": distribution.log}
+    return {}
+
+
+def importances(study: optuna.Study) -> dict[str, Any] | None:
+    """Return each parameter's share in how much the validation score varies; None where too few trials tell.
+
+    By fANOVA (Hutter, Hoos and Leyton-Brown 2014) on forests of 32 trees; of very many trials by PED-ANOVA (Watanabe,
+    Bansal and Hutter 2023), which takes no time.
+    """
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len({str(sorted(t.params.items())) for t in completed}) < LEAST_TRIALS:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is experimental
+        forest = len(completed) <= _FOREST_TRIALS
+        evaluator: BaseImportanceEvaluator = (
+            FanovaImportanceEvaluator(n_trees=32, seed=0) if forest else PedAnovaImportanceEvaluator()
+        )
+        try:
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (ValueError, RuntimeError):  # no parameter varies, or all scores are one and the same
+            return None
+    if not any(np.isfinite(share) and share > 0 for share in shares.values()):
+        return None
+    return {
+        "method": "fANOVA" if forest else "PED-ANOVA",
+        "trials": len(completed),
+        "shares": {name: round(float(share), 5) for name, share in shares.items() if np.isfinite(share)},
+    }
+
+
+def curves(trials: Sequence[FrozenTrial], *, by_fold: bool) -> dict[str, Any]:
+    """Return learning curves: the best trial's first, then the others' in the order of their numbers.
+
+    Args:
+        trials: that have ended.
+        by_fold: whether the pruner was asked after each fold, so that a pruned trial reported no epochs.
+    """
+    own = [t for t in trials if "same_as_trial" not in t.user_attrs]
+    found = [curve for t in own if (curve := _curve(t, by_fold)) is not None]
+    values = {t.number: t.value for t in own if t.state is TrialState.COMPLETE and t.value is not None}
+    best = min(values, key=lambda n: (values[n], n)) if values else None
+    found.sort(key=lambda c: (c["trial"] != best, c["trial"]))
+    kept = [found[i] for i in evenly(len(found), _CURVES)]
+    for curve in kept[1:]:
+        del curve["train"]
+    return {"of": len(found), "kept": kept}
+
+
+def _curve(trial: FrozenTrial, by_fold: bool) -> dict[str, Any] | None:
+    history = trial.user_attrs.get("history")
+    if history:
+        epochs, train, val = ([row[i] for row in history] for i in range(3))
+    elif trial.intermediate_values and not by_fold:
+        epochs, val = list(trial.intermediate_values), list(trial.intermediate_values.values())
+        train = [None] * len(epochs)
+    else:
+        return None
+    return {
+        "trial": trial.number,
+        "state": trial.state.name,
+        "epochs": epochs,
+        "val": plain(val, 4),
+        "train": plain(np.array(train, dtype=np.float64), 4),
+        "best_epoch": trial.user_attrs.get("best_epoch"),
+    }
+
+
+def drawn(series: SeriesSet, parts: Split) -> dict[str, Any]:
+    """Return each target of each series in few points, with the borders of its parts.
+
+    Where there are too many series, evenly spaced ones.
+    """
+    every = [(c, s) for c in range(series.n_channels) for s in range(series.n_series)]
+    chosen = [every[i] for i in evenly(len(every), _DRAWN_SERIES)]
+    daily = whole_days(series.times)
+    lines = []
+    for c, s in chosen:
+        a, b = series.offsets[s], series.offsets[s + 1]
+        values = series.values[c, a:b].double().numpy() + series.origin[c]
+        values = np.where(series.observed[c, a:b].numpy(), values, np.nan)
+        rows, line = envelope(values, max(100, _DRAWN // len(chosen)))
+        lines.append(
+            {
+                "name": series_name(series.series[s], series.targets[c], series.n_channels),
+                "rows": b - a,
+                "times": encode_times(time_labels(series.times[a + rows], daily)),
+                "values": plain(line, 5),
+                "parts": {
+                    name: _ends(series, ranges[s], daily)
+                    for name, ranges in (("train", parts.train), ("val", parts.val), ("test", parts.test))
+                },
+            }
+        )
+    return {"of": len(every), "lines": lines}
+
+
+def _ends(series: SeriesSet, part: tuple[int, int], daily: bool) -> dict[str, Any] | None:
+    """Return the first and the last time of a part; None: the series was left out."""
+    start, end = part
+    return None if end <= start else encode_times(time_labels(series.times[np.array([start, end - 1])], daily))

@@ -1,0 +1,263 @@
+"""What `tune` returns, and the run folder that it becomes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+from optuna.trial import FrozenTrial
+
+from lstm_tune.data.time_grid import EvenTimes, Times, pieces
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.errors import LstmTuneError, RunError, UsageError
+from lstm_tune.evaluation.score import Number, Score, forecast_all, per_target
+from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.report.page import DETAILS, write_report
+from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.utils.atomic_files import make_folder, replacing, write_json
+from lstm_tune.utils.escaping import cell
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+TRIALS = "trials.csv"
+_CHUNK_WINDOWS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestScore:
+    """The score on the test rows; with several targets `mse` and its kin map each column to its number."""
+
+    mse: Number
+    rmse: Number
+    mae: Number
+    r2: Number
+    mse_scaled: float
+    per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
+    ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
+    windows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Result:
+    """A finished study: the model, its honest score, and all that `result.json` holds.
+
+    Attributes:
+        model: forecasts frames; the mean of the retrained seeds.
+        study: the ordinary `optuna.Study`.
+        test: the score on the test rows.
+        best_params: {name: value} of the winner, all parameters resolved.
+        record: what `result.json` holds.
+    """
+
+    model: ForecastModel
+    study: optuna.Study
+    test: TestScore
+    best_params: dict[str, Any]
+    record: dict[str, Any]
+    windows: Windows  # of all rows, for forecast.csv
+    test_positions: Positions
+    details: Callable[[], dict[str, Any]]  # gathers what report.json holds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `result.json` holds."""
+        return self.record
+
+    def save(self, folder: str | Path) -> None:
+        """Write the run folder: model/, trials.csv, forecast.csv, report.json, report.html and, last, result.json.
+
+        Raises:
+            UsageError: the folder cannot be written to, or holds another study.
+        """
+        folder = Path(folder)
+        if (folder / RESULT).exists() or (folder / JOURNAL).exists():
+            raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")
+        self.write(folder)
+
+    def write(self, folder: Path, note: Callable[[str], None] = logger.warning) -> None:
+        """Write the files of `save` into a folder, over those that are there.
+
+        Args:
+            folder: the run folder.
+            note: told in one sentence why there is no report; a result is worth more than its picture.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+            RunError: the disk is full or failed; no file is half written.
+        """
+        make_folder(folder)
+        try:
+            self.model.save(folder / "model")
+            write_trials(self.study, folder / TRIALS)
+            write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
+            self._report(folder, note)
+            write_json(folder / RESULT, self.record)
+        except OSError as error:
+            raise RunError(
+                f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
+                f"make room and repeat the command with --resume: no trial is lost"
+            ) from None
+
+    def _report(self, folder: Path, note: Callable[[str], None]) -> None:
+        try:
+            write_json(folder / DETAILS, self.details())
+            write_report(folder, self.record)
+        except Exception as error:
+            reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
+            note(f"no report was written ({reason}); all else is there")
+
+
+def test_score(
+    score: Score, targets: tuple[str, ...], sd: tuple[float, ...], ci_scaled: tuple[float, float]
+) -> TestScore:
+    """Turn a `Score` into what is reported.
+
+    Args:
+        score: on the test windows.
+        targets: names of the columns.
+        sd: standard deviations of the train rows.
+        ci_scaled: interval of the scaled MSE.
+    """
+    unit = sd[0] ** 2 if len(targets) == 1 else 1.0
+    return TestScore(
+        mse=per_target(score.mse, targets),
+        rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
+        mae=per_target(score.mae, targets),
+        r2=per_target(score.r2, targets),
+        mse_scaled=score.mse_scaled,
+        per_step_mse=per_step(score, sd),
+        ci95=(ci_scaled[0] * unit, ci_scaled[1] * unit),
+        windows=score.windows,
+    )
+
+
+def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
+    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
+    steps = np.array(score.per_step_mse)
+    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
+    return mse
+
+
+def trial_row(trial: FrozenTrial) -> dict[str, Any]:
+    """Return one trial as a row of trials.csv: its fate first, then its parameters."""
+    attrs = trial.user_attrs
+    row: dict[str, Any] = {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.value,
+        "val_mse_scaled": attrs.get("val_mse_scaled"),
+        "best_epoch": attrs.get("best_epoch"),
+        "epochs": attrs.get("epochs"),
+        "stopped": attrs.get("stopped"),
+        "seconds": attrs.get("seconds"),
+        "weights": attrs.get("parameters"),
+        "pruned_because": attrs.get("pruned_because"),
+        "same_as_trial": attrs.get("same_as_trial"),
+    }
+    return row | {f"params_{name}": value for name, value in attrs.get("config", trial.params).items()}
+
+
+def write_trials(study: optuna.Study, path: Path) -> None:
+    """Write every trial as one row of a CSV, in which no text is a formula."""
+    rows = [
+        {name: cell(value) if isinstance(value, str) else value for name, value in trial_row(t).items()}
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]
+    with replacing(path) as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False)
+
+
+def write_forecast(model: ForecastModel, windows: Windows, positions: Positions, path: Path) -> None:
+    """Write a row for each test window and step: time, series, step, actual, forecast.
+
+    `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
+    there are several targets, or both; no spreadsheet takes it for a formula. A value that was not observed is left
+    empty.
+    """
+    data, horizon = windows.data, windows.horizon
+    daily = whole_days(data.times)
+    offsets = np.array(data.offsets)
+    names = pa.array([series_name(s, t, data.n_channels) for t in data.targets for s in data.series])
+    origin = np.array(data.origin)
+    values, observed = data.values.numpy(), data.observed.numpy()
+    steps = np.arange(horizon)
+    with replacing(path) as beside:
+        schema = pa.schema(
+            [
+                ("time", pa.string()),
+                ("series", pa.string()),
+                ("step", pa.int64()),
+                ("actual", pa.float64()),
+                ("forecast", pa.float64()),
+            ]
+        )
+        with pyarrow.csv.CSVWriter(
+            beside, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed")
+        ) as writer:
+            for start in range(0, len(positions), _CHUNK_WINDOWS):
+                chunk = positions[start : start + _CHUNK_WINDOWS]
+                forecast = forecast_all(model.network, windows, chunk).double().numpy()
+                channel, row = np.divmod(chunk.cpu().numpy(), windows.rows)
+                rows = (row[:, None] + steps).reshape(-1)
+                channels = np.repeat(channel, horizon)
+                series = np.repeat(np.searchsorted(offsets, row, side="right") - 1, horizon)
+                named, which = np.unique(rows, return_inverse=True)
+                times = pa.array(time_labels(data.times[named], daily))
+                actual = values[channels, rows].astype(np.float64) + origin[channels]
+                writer.write_table(
+                    pa.table(
+                        {
+                            "time": times.take(pa.array(which)),
+                            "series": names.take(pa.array(channels * len(data.series) + series)),
+                            "step": pa.array(np.tile(steps + 1, len(chunk))),
+                            "actual": pa.array(_digits(actual), mask=~observed[channels, rows]),
+                            "forecast": pa.array(_digits(forecast.reshape(-1) + origin[channels])),
+                        },
+                        schema=schema,
+                    )
+                )
+
+
+def series_name(series: str, target: str, targets: int) -> str:
+    """Return what forecast.csv calls a target of a series where there are so many, as a harmless cell of it."""
+    return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
+
+
+def _digits(x: np.ndarray) -> np.ndarray:
+    """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
+        rounded = np.round(x * power) / power
+    return np.where(np.isfinite(rounded) & (x != 0), rounded, x)
+
+
+def whole_days(times: Times | EvenTimes) -> bool:
+    """Return whether no time of day in (N,) times differs from midnight; False for row numbers."""
+    if times.dtype.kind != "M":
+        return False
+    cut = (times[a:b] for a, b in pieces(0, len(times)))
+    return all(bool((piece == piece.astype("datetime64[D]")).all()) for piece in cut)
+
+
+def time_labels(times: Times, daily: bool | None = None) -> np.ndarray:
+    """Return time stamps (N,) as strings.
+
+    Args:
+        times: to be named.
+        daily: whether the date alone says enough; None: where no time of day differs from midnight.
+    """
+    if times.dtype.kind != "M":
+        return times.astype(str)
+    daily = whole_days(times) if daily is None else daily
+    labels: np.ndarray = np.datetime_as_string(times, unit="D" if daily else "s")
+    return labels if daily else np.char.replace(labels, "T", " ")

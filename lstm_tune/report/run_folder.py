@@ -1,0 +1,110 @@
+"""The plain arguments of a run: checked, filled in, named."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.utils.atomic_files import make_folder
+
+JOURNAL = "study.journal"
+RESULT = "result.json"
+
+
+def check_counts(n_trials: int | None, timeout: float | None, seed: int, retrain_seeds: int) -> None:
+    """Refuse budgets below 1 and a negative seed.
+
+    Raises:
+        UsageError: says which.
+    """
+    if n_trials is not None and n_trials < 1:
+        raise UsageError(f"trials must be at least 1, but is {n_trials}")
+    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
+        raise UsageError(f"timeout must be above 0 seconds, but is {timeout:g}")
+    if retrain_seeds < 1:
+        raise UsageError(f"retrain-seeds must be at least 1, but is {retrain_seeds}")
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"seed must be from 0 to {2**31 - 1}, but is {seed}")
+
+
+def pick_device(device: str) -> str:
+    """Return "cpu" or "cuda": what was asked for, or the best there is.
+
+    Raises:
+        UsageError: an unknown device, or one that is not there.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
+    import torch  # what else is here, the dashboard needs without waiting for it
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def claim_folder(folder: Path, resume: bool) -> None:
+    """Make the run folder, or take up the one that is there.
+
+    Raises:
+        UsageError: it cannot be written to.
+        StudyError: it holds a study, and `resume` was not asked for.
+    """
+    make_folder(folder)
+    taken = [name for name in (JOURNAL, RESULT) if (folder / name).exists()]
+    if taken and not resume:
+        raise StudyError(
+            f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
+            f"pass --resume to continue it, or another --out"
+        )
+
+
+@contextlib.contextmanager
+def nothing_left_of(folder: Path | None) -> Iterator[None]:
+    """Take away again, where what is inside the `with` fails, the run folder and its parents that it made.
+
+    Only what is empty goes, and a journal in which nothing was written.
+    """
+    made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if made and not (made[0] / JOURNAL).stat().st_size:
+                (made[0] / JOURNAL).unlink()
+        with contextlib.suppress(OSError):  # something else is there
+            for path in made:
+                path.rmdir()
+        raise
+
+
+def run_name(path: str, targets: Sequence[str], horizon: int) -> str:
+    """Return a short name made from the data's: 'ETTh1-OT-h96'.
+
+    Args:
+        path: of the data, or example:NAME.
+        targets: the columns to forecast; only a single one is named, and only where the path does not name it.
+        horizon: rows to forecast; named above 1.
+    """
+    example = path.startswith("example:")
+    stem = path.removeprefix("example:") if example else Path(path).name.split(".")[0] or "series"
+    named = [] if example or len(targets) != 1 or targets[0].lower() in stem.lower() else [targets[0]]
+    return clean_name("-".join([stem, *named, *([f"h{horizon}"] if horizon > 1 else [])]))
+
+
+def clean_name(name: str) -> str:
+    """Return a name as a folder or a study may have it: letters, digits, '.', '_' and '-', at most 80."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "study"
+
+
+def default_folder(name: str, *, resume: bool) -> Path:
+    """Return runs/NAME, or the first runs/NAME-2, -3, … that holds no study; the last that holds one, to resume."""
+    folders = [Path("runs") / clean_name(name)]
+    while any((folders[-1] / file).exists() for file in (JOURNAL, RESULT)):
+        folders.append(Path("runs") / f"{clean_name(name)}-{len(folders) + 1}")
+    return folders[-2] if resume and len(folders) > 1 else folders[-1]

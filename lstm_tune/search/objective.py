@@ -1,0 +1,322 @@
+"""The one place where the trainer meets a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import WilcoxonPruner
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lstm_tune.config import Config
+from lstm_tune.data.load import load_series
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import make_split
+from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.score import quick_mse_scaled, score
+from lstm_tune.models.forecaster import LSTMForecaster
+from lstm_tune.search.config_summary import in_words
+from lstm_tune.search.space import Space, load_space, space_from_mapping
+from lstm_tune.training.task import Task, build_task
+from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory, seeded
+
+logger = logging.getLogger(__name__)
+
+_OWN = {"run", "repeats"}  # user attributes that say whose a trial is and why it was begun, not how it ended
+ARTICLE_SPLIT = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """A trial's models, one for each fold (the validation rows' first), with the weights of its best epoch."""
+
+    number: int
+    value: float
+    models: tuple[LSTMForecaster, ...]
+
+
+class Objective:
+    """A callable for `study.optimize`: trains the configuration that the trial suggests, returns its validation MSE.
+
+    The value is the MSE of the forecast in original units over the variance of the train rows; with several targets
+    the mean over them, with several folds the mean over them in units of a baseline (`Task.value`). It is the best
+    value that was reported; reports are made after every epoch (`train`), and the pruner is asked each time.
+
+    Args:
+        data: what `load_series` takes, or a `SeriesSet`; or a `Task`, and then only `seed` and the hooks count.
+        space: a preset's name, a TOML file, a mapping as in TOML, or a `Space`.
+        target: column, or columns, to forecast.
+        horizon: rows to forecast.
+        split: train, validation and test rows or fractions; test rows are never read.
+        folds: validation blocks.
+        seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
+        device: "cpu" or "cuda".
+        precision: "fp32" or "bf16": what trials train in.
+        threads: that share the folds of a trial; the result does not depend on them.
+        on_epoch: called with (trial number, statistics) after each epoch.
+        on_trained: called with what each completed trial has trained.
+        deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        space: str | Mapping[str, Any] | Space = "default",
+        *,
+        target: str | Sequence[str] | None = None,
+        horizon: int = 1,
+        split: Sequence[float] = ARTICLE_SPLIT,
+        folds: int = 3,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "fp32",
+        threads: int = 1,
+        on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
+        on_trained: Callable[[Trained], None] = lambda trained: None,
+        deadline: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        full = resolve_space(space)
+        if isinstance(data, Task):
+            self.task = data
+        else:
+            series = data if isinstance(data, SeriesSet) else load_series(data, target=target)
+            parts = make_split(series, split, horizon)
+            most = full.epoch_samples
+            self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
+        self.space, self.notes = full.cut(self.task.limits)
+        self.seed = seed
+        self.precision = precision
+        self.on_epoch = on_epoch
+        self.on_trained = on_trained
+        self.deadline = deadline
+        self.threads = threads
+        self.best: Trained | None = None  # of this process
+        self._trainers: Sequence[Trainer] = ()
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train what the trial suggests and return its value.
+
+        Raises:
+            UsageError: the study does not minimize one value.
+            optuna.TrialPruned: the pruner says so, training diverged, or memory ran out; the reason is the user
+                attribute `pruned_because`.
+        """
+        if trial.study.directions != [StudyDirection.MINIMIZE]:
+            raise UsageError("the study must have the one direction 'minimize': the objective is an error")
+        try:
+            return self._value(trial)
+        except KeyboardInterrupt:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("interrupted", True)  # a resumed study tries it again
+            raise
+
+    @property
+    def steps(self) -> int:
+        """Training steps that the trial at hand has done: while they grow, it is alive."""
+        return sum(trainer.steps for trainer in self._trainers)
+
+    def _value(self, trial: optuna.Trial) -> float:
+        config = self.space.suggest(trial)
+        trial.set_user_attr("config", config.params())
+        trial.set_user_attr("model", in_words(config))
+        twin = _find_twin(trial, config)
+        if twin is not None:
+            return _repeat(trial, twin)
+        try:
+            trained, result = self._train(trial, config)
+        except Diverged as error:
+            raise _pruned(trial, f"diverged: {error}") from None
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise _pruned(trial, f"out of memory: {reason}") from None
+            trial.set_user_attr("traceback", traceback.format_exc())
+            raise
+        self._record(trial, trained, result)
+        if self.best is None or result.best_val < self.best.value:
+            self.best = trained
+        self.on_trained(trained)
+        return result.best_val
+
+    def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:
+        task = self.task
+        deadline = self.deadline()
+        began = time.monotonic()
+        trainers = [make_trainer(task, fold, config, self.seed, self.precision) for fold in range(len(task.folds))]
+        trial.set_user_attr("setup_seconds", round(time.monotonic() - began, 3))
+        trial.set_user_attr("precision", trainers[0].precision)
+        trial.set_user_attr("parameters", sum(p.numel() for p in trainers[0].model.parameters()))
+        if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
+            results = []
+            for i, trainer in enumerate(trainers):
+                results.append(self._fit(trial, [trainer], i, config, deadline, lambda stats: None))
+                trial.report(results[-1].best_val, step=i)
+                if i + 1 < len(trainers) and trial.should_prune():
+                    raise _pruned(trial, f"the pruner stopped it after fold {i + 1} of {len(trainers)}")
+            result = _join(results)
+        else:
+            history: list[EpochStats] = []
+
+            def report(stats: EpochStats) -> None:
+                history.append(stats)
+                trial.report(stats.val, step=stats.epoch)
+                if stats.epoch and trial.should_prune():
+                    trial.set_user_attr("history", _history(history))
+                    raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
+
+            result = self._fit(trial, trainers, 0, config, deadline, report)
+        models = tuple(t.result for t in trainers)
+        return Trained(number=trial.number, value=result.best_val, models=models), result
+
+    def _fit(
+        self,
+        trial: optuna.Trial,
+        trainers: Sequence[Trainer],
+        first_fold: int,
+        config: Config,
+        deadline: float,
+        report: Callable[[EpochStats], None],
+    ) -> TrainResult:
+        task = self.task
+        self._trainers = trainers
+
+        def validate(i: int) -> float:
+            fold = task.folds[first_fold + i]
+            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.judged, task.scale)
+            return task.value(first_fold + i, mse)
+
+        def on_epoch(stats: EpochStats) -> None:
+            self.on_epoch(trial.number, stats)
+            report(stats)
+
+        try:
+            return fit(
+                trainers,
+                validate,
+                epochs=config.epochs,
+                patience=config.patience,
+                on_epoch=on_epoch,
+                deadline=deadline,
+                threads=self.threads,
+            )
+        finally:
+            self._trainers = ()
+            _note_memory(trial, trainers)
+
+    def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
+        task = self.task
+        scores = [
+            score(model, task.windows, fold.scored, task.scale, each=False)
+            for model, fold in zip(trained.models, task.folds, strict=True)
+        ]
+        seconds = result.history[-1].seconds
+        for name, value in {
+            "val_mse": list(scores[0].mse),
+            "val_mse_scaled": scores[0].mse_scaled,
+            "fold_mse_scaled": [s.mse_scaled for s in scores],
+            "start": result.start,
+            "best_epoch": result.best_epoch,
+            "epochs": result.epochs,
+            "stopped": result.stopped,
+            "factors": list(result.factors),
+            "history": _history(result.history),
+            "seconds": round(seconds, 3),
+            "samples": result.history[-1].samples,
+        }.items():
+            trial.set_user_attr(name, value)
+
+
+def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
+    """Return the space that a name, a file, a mapping or a `Space` stands for."""
+    if isinstance(space, Space):
+        return space
+    return space_from_mapping(space) if isinstance(space, Mapping) else load_space(space)
+
+
+def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:
+    """Build the model of one fold, with its statistics fitted on the fold's rows, ready to train."""
+    windows, segment = task.windows, task.folds[fold].segment
+    with seeded(seed, windows.device):
+        model = LSTMForecaster(config, task.shape)
+    model.to(windows.device)
+    model.fit_statistics(windows, segment.fit)
+    positions = windows.positions(segment.fit, model.context, reach_back=False)
+    if not len(positions):
+        raise Diverged(f"no training window: the configuration looks {model.context} rows back")
+    return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)
+
+
+def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
+    """Note on the trial where memory sufficed for half a batch alone."""
+    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.halved]
+    if halves:
+        trial.set_user_attr("micro_batch", max(halves))
+
+
+def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
+    trial.set_user_attr("pruned_because", reason)
+    return optuna.TrialPruned(reason)
+
+
+def _history(history: Sequence[EpochStats]) -> list[list[float | None]]:
+    """Return rows [epoch, training loss, validation value, learning rate, seconds] that JSON can hold."""
+    return [
+        [
+            s.epoch,
+            None if math.isnan(s.train_loss) else float(f"{s.train_loss:.6g}"),
+            float(f"{s.val:.8g}"),
+            float(f"{s.learning_rate:.4g}"),
+            round(s.seconds, 3),
+        ]
+        for s in history
+    ]
+
+
+def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
+    """Return an ended trial of the same configuration: with the same seed it would end the same."""
+    params = config.params()
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    for other in trial.study.get_trials(deepcopy=False, states=ended):
+        if other.user_attrs.get("config") == params and other.number < trial.number:
+            return other
+    return None
+
+
+def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
+    """End a trial as its twin ended, without training again."""
+    for name, value in twin.user_attrs.items():
+        if name not in _OWN:
+            trial.set_user_attr(name, value)
+    trial.set_user_attr("same_as_trial", twin.number)
+    for step, value in twin.intermediate_values.items():
+        trial.report(value, step)
+    if twin.state is TrialState.PRUNED or twin.value is None:
+        raise _pruned(trial, f"the same configuration as trial {twin.number}, which was pruned")
+    logger.info("trial %d repeats trial %d and was not trained", trial.number, twin.number)
+    return twin.value
+
+
+def _join(results: Sequence[TrainResult]) -> TrainResult:
+    """Join folds that were trained one after the other: the mean value, the median best epoch."""
+    by_epoch = sorted(results, key=lambda r: r.best_epoch)
+    middle = by_epoch[len(by_epoch) // 2]
+    return TrainResult(
+        start=math.fsum(r.start for r in results) / len(results),
+        best_epoch=middle.best_epoch,
+        best_val=math.fsum(r.best_val for r in results) / len(results),
+        epochs=max(r.epochs for r in results),
+        stopped=results[0].stopped,
+        history=results[0].history,
+        factors=middle.factors,
+    )

@@ -1,0 +1,311 @@
+"""The search space: which configurations a study may try, cut to what the data allow.
+
+A space is a function from a trial to a `Config` (`Space.suggest`). It comes from a preset, a TOML file or a mapping.
+Optuna stays outside: the `Suggests` protocol stands for its trial.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.errors import SpaceError
+from lstm_tune.search.parameter import (
+    Choice,
+    Fixed,
+    Parameter,
+    Range,
+    Suggests,
+    Value,
+    is_active,
+    largest,
+    settle,
+    simplified,
+    unique,
+)
+from lstm_tune.search.space_file import check_space, near, read_toml
+
+__all__ = [
+    "Choice",
+    "Fixed",
+    "Limits",
+    "Parameter",
+    "Range",
+    "Space",
+    "Suggests",
+    "Value",
+    "load_space",
+    "presets",
+    "space_from_mapping",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the data allow; both numbers at least 1."""
+
+    max_lookback: int  # rows; no window is longer
+    positive: bool  # every target value is above 0, so that its logarithm exists
+    period: int | None  # rows in a season; None: no seasonal difference, no seasonal skip
+    max_batch_size: int  # training windows at least
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """The configurations that a study may try."""
+
+    name: str
+    source: str  # the file, for errors
+    description: str = ""
+    parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
+    max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
+    epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
+    first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the article's
+
+    def suggest(self, trial: Suggests) -> Config:
+        """Return the configuration that the trial chooses; what is inactive or not named takes the article's value.
+
+        A patch longer than the lookback is the lookback; one so short that the LSTM would take more than `max_steps`
+        steps is lengthened to what that many steps need.
+        """
+        values: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if is_active(parameter, values):
+                values[name] = parameter.suggest(name, trial)
+        return self._resolved(values)
+
+    def _resolved(self, values: Mapping[str, Value]) -> Config:
+        config = Config.from_params(values)
+        least = 1 if self.max_steps is None else -(-config.lookback // self.max_steps)
+        return replace(config, patch=min(max(config.patch, least), config.lookback))
+
+    def enqueued(self) -> tuple[dict[str, Value], ...]:
+        """Return what to try first, for `study.enqueue_trial`: the article's configuration, then those of `first`.
+
+        Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside.
+        """
+        params_by_config: dict[Config, dict[str, Value]] = {}
+        for wanted in ({}, *self.first):
+            values = settle(self.parameters, wanted)
+            searched = {name: value for name, value in values.items() if name in self._searched()}
+            params_by_config.setdefault(self._resolved(values), searched)
+        return tuple(params_by_config.values())
+
+    def most_epochs(self) -> int:
+        """Return the most epochs that a configuration of this space may train."""
+        return int(largest(self.parameters, "epochs"))
+
+    def grid(self, points: int = 3) -> dict[str, list[Value]]:
+        """Return the values of each searched parameter for a grid sampler: all choices, `points` of each range."""
+        return {name: parameter.grid(points) for name, parameter in self._searched().items()}
+
+    def edges(self, config: Config) -> tuple[tuple[str, str, float], ...]:
+        """Return (name, "low" or "high", bound) for each active number of `config` on a bound of its search.
+
+        A bound that no file could widen, such as a dropout of 0, is not reported, nor is a choice between two numbers.
+        """
+        active = settle(self.parameters, config.params())
+        found = []
+        for name, parameter in self._searched().items():
+            if name not in active or RULES[name].words:
+                continue
+            edge = parameter.edge(active[name])
+            if edge is not None and edge[1] not in (RULES[name].low, RULES[name].high):
+                found.append((name, *edge))
+        return tuple(found)
+
+    def cut(self, limits: Limits) -> tuple[Space, tuple[str, ...]]:
+        """Return the part of this space that the data allow, and one sentence for each cut.
+
+        Raises:
+            SpaceError: nothing is left of a parameter.
+        """
+        bounds = _bounds(limits, self.parameters)
+        parameters: dict[str, Parameter] = {}
+        notes = []
+        for name, parameter in self.parameters.items():
+            possible = _possible(parameter, parameters)
+            if possible is None:
+                notes.append(f"{name}: left out: its condition cannot hold any more")
+                continue
+            bound = bounds.get(name, _Bound())
+            left = self._left(name, possible, bound)
+            if left.describe() != parameter.describe():
+                notes.append(f"{name}: {parameter.describe()} cut to {left.describe()}: {bound.reason}")
+            parameters[name] = left
+        for name, bound in bounds.items():
+            article = getattr(ARTICLE, name)
+            if name not in parameters and not bound.allows(article):
+                parameters[name] = Fixed(value=bound.top)
+                notes.append(f"{name}: {article} cut to {bound.top}: {bound.reason}")
+        first = tuple(_adapted(wanted, parameters) for wanted in self.first)
+        return replace(self, parameters=parameters, first=first), tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the space as JSON takes it; `from_dict` is the way back."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "description": self.description,
+            "max_steps": self.max_steps,
+            **({} if self.epoch_samples is None else {"epoch_samples": self.epoch_samples}),
+            "parameters": {name: parameter.plain() for name, parameter in self.parameters.items()},
+            "first": [dict(wanted) for wanted in self.first],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the space that `to_dict` wrote.
+
+        Raises:
+            SpaceError: the content is not that of a space.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
+            raise SpaceError("saved space: has no table of parameters; the file is damaged or of another kind")
+        rest: dict[str, Any] = {"description": "", "max_steps": None, "epoch_samples": None, "first": []}
+        mapping = {**data["parameters"], **{key: data.get(key, default) for key, default in rest.items()}}
+        return cls._checked(mapping, str(data.get("name", "custom")), str(data.get("source", "saved space")))
+
+    @classmethod
+    def _checked(cls, mapping: Mapping[str, Any], name: str, source: str) -> Self:
+        content = check_space(mapping, source)
+        return cls(
+            name=name,
+            source=source,
+            description=content.description,
+            max_steps=content.max_steps,
+            epoch_samples=content.epoch_samples,
+            parameters=content.parameters,
+            first=content.first,
+        )
+
+    def _left(self, name: str, parameter: Parameter, bound: _Bound) -> Parameter:
+        left, article = _narrowed(parameter, bound), getattr(ARTICLE, name)
+        if left is None:
+            raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {bound.reason}; {bound.remedy}")
+        if left.when and not bound.allows(article):
+            rule = f"is {article} where its condition does not hold, but {bound.reason}; drop the condition"
+            raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {rule}")
+        return left
+
+    def _searched(self) -> dict[str, Choice | Range]:
+        return {name: found for name, found in self.parameters.items() if not isinstance(found, Fixed)}
+
+
+def load_space(name_or_path: str | os.PathLike[str]) -> Space:
+    """Return the space of a preset or of a TOML file.
+
+    A word that names a preset is the preset, even where a file of that name exists; `./default` is the file.
+
+    Raises:
+        SpaceError: there is no such preset or file, or the file is wrong.
+    """
+    known = presets()
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and text in known:
+        return Space._checked(read_toml(known[text]), text, f"preset {text}")
+    path = Path(text)
+    if isinstance(name_or_path, str) and path.name == text and path.suffix != ".toml" and not path.exists():
+        raise SpaceError(f"{text!r}: no such preset{near(text, known)}; known: {', '.join(known)}, or a .toml file")
+    return Space._checked(read_toml(path), path.stem, text)
+
+
+def space_from_mapping(mapping: Mapping[str, Any], name: str = "custom") -> Space:
+    """Return the space that a mapping with the keys of a search-space file describes.
+
+    Raises:
+        SpaceError: something in it is wrong.
+    """
+    return Space._checked(mapping, name, f"space {name}")
+
+
+def presets() -> dict[str, Path]:
+    """Return the file of each preset by name, in alphabetical order."""
+    return {path.stem: path for path in sorted(_preset_folder(Path(__file__).parents[1]).glob("*.toml"))}
+
+
+def _preset_folder(package: Path) -> Path:
+    inside = package / "search_spaces"  # a wheel; a checkout and an editable install have them beside the package
+    return inside if inside.is_dir() else package.parent / "search_spaces"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bound:
+    """What the data allow of one parameter, why, and what a person can do about it."""
+
+    top: float = math.inf
+    banned: str | None = None
+    clips: bool = False  # whether a listed number that is too large is lowered, not dropped
+    reason: str = ""
+    remedy: str = ""
+
+    def allows(self, value: Value) -> bool:
+        return value != self.banned if isinstance(value, str) else value <= self.top
+
+    def of(self, values: Iterable[Value]) -> tuple[Value, ...]:
+        """Return the values that are allowed, or all of them with `top` in place of what is above."""
+        if self.clips:
+            return unique(value if isinstance(value, str) else min(value, self.top) for value in values)
+        return tuple(value for value in values if self.allows(value))
+
+
+def _bounds(limits: Limits, parameters: Mapping[str, Parameter]) -> dict[str, _Bound]:
+    bounds = {
+        "lookback": _Bound(
+            top=limits.max_lookback,
+            reason="the training rows allow no more",
+            remedy=f"lower it to {limits.max_lookback} at most, or give more rows",
+        ),
+        "batch_size": _Bound(
+            top=limits.max_batch_size,
+            clips=True,
+            reason=f"there are only {limits.max_batch_size} training windows",
+        ),
+    }
+    window = _narrowed(parameters.get("lookback", Fixed(value=ARTICLE.lookback)), bounds["lookback"])
+    longest = limits.max_lookback if window is None else largest({"lookback": window}, "lookback")
+    patch = min(max(1, limits.max_lookback // 2), longest)
+    bounds["patch"] = _Bound(
+        top=patch,
+        reason="the windows that the training rows allow are too short for more",
+        remedy=f"lower it to {patch} at most, or give more rows",
+    )
+    if not limits.positive:
+        reason = "the target is not above 0 everywhere, so it has no logarithm"
+        bounds["transform"] = _Bound(banned="log", reason=reason, remedy="use none")
+    if limits.period is None:
+        seasonal = _Bound(banned="seasonal", reason="the data show no season", remedy="use none")
+        bounds |= {"difference": seasonal, "skip": seasonal}
+    return bounds
+
+
+def _possible(parameter: Parameter, earlier: Mapping[str, Parameter]) -> Parameter | None:
+    """Return the parameter with what its condition can still ask for, or None where that is nothing."""
+    when = {
+        parent: tuple(value for value in allowed if parent in earlier and earlier[parent].admits(value))
+        for parent, allowed in parameter.when.items()
+    }
+    return replace(parameter, when=when) if all(when.values()) else None
+
+
+def _narrowed(parameter: Parameter, bound: _Bound) -> Parameter | None:
+    """Return the part of the parameter within the bound, or None where there is none; a range is always clipped."""
+    match parameter:
+        case Range(low=low, high=high):
+            return simplified(replace(parameter, low=min(low, bound.top), high=min(high, bound.top)))
+        case Choice(values=values):
+            left = bound.of(values)
+            return simplified(replace(parameter, values=left)) if left else None
+        case Fixed(value=value):
+            left = bound.of((value,))
+            return replace(parameter, value=left[0]) if left else None
+
+
+def _adapted(wanted: Mapping[str, Value], parameters: Mapping[str, Parameter]) -> dict[str, Value]:
+    values = settle(parameters, wanted)
+    return {name: values[name] for name in wanted if name in values}

@@ -1,0 +1,168 @@
+"""The winners, trained again on train and validation rows, several times over; their mean is the model that is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from lstm_tune.config import Config
+from lstm_tune.data.split import Ranges, Split
+from lstm_tune.data.windows import Windows
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster, Shape
+from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded, side_by_side
+from lstm_tune.utils.signals import interruptible
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A trial's configuration, to be trained for a number of epochs fixed beforehand, and its part in the mean."""
+
+    trial: int
+    config: Config
+    epochs: int  # the trial's best epoch
+    factors: tuple[float, ...]  # of the plateau schedule, epoch by epoch, as the trial found them
+    weight: float
+    halved: bool = False  # whether memory sufficed for half a batch alone
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Retrained:
+    """What was trained to the end: for each seed its models, each with its member."""
+
+    seeds: tuple[int, ...]
+    models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
+    interrupted: bool = False  # whether Ctrl-C ended it
+
+    def network(self, seed: int | None = None) -> MeanForecaster:
+        """Return the weighted mean of all models, or of one seed's (its place in `seeds`), ready to forecast."""
+        chosen = [pair for i, pairs in enumerate(self.models) if seed in (None, i) for pair in pairs]
+        return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen]).eval()
+
+
+def retrain_samples(windows: Windows, parts: Split, samples: int) -> int:
+    """Return the training windows in an epoch of the retrain: the trials' times the growth of the rows.
+
+    Args:
+        windows: of all rows.
+        parts: of the rows.
+        samples: training windows in an epoch of a trial.
+    """
+    before, after = (len(windows.positions(r, 0, reach_back=False)) for r in (parts.train, parts.final.fit))
+    return round(samples * after / before)
+
+
+def retrain(
+    windows: Windows,
+    rows: Ranges,
+    shape: Shape,
+    members: Sequence[Member],
+    *,
+    samples: int,
+    seeds: Sequence[int],
+    precision: str = "fp32",
+    deadline: float = math.inf,
+    at_least_one: bool = False,
+    threads: int = 1,
+    on_model: Callable[[int, int], None] = lambda done, asked: None,
+) -> Retrained:
+    """Train every member on `rows` once for each seed, for a number of epochs fixed beforehand.
+
+    The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
+    rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
+    Nothing is validated, so nothing stops early. What diverges, or finds no memory for half a batch, is left out.
+    Ctrl-C ends it as the deadline does.
+
+    Args:
+        windows: of all rows; only `rows` are trained on.
+        rows: train and validation rows.
+        shape: of the data.
+        members: what to train, what matters most first.
+        samples: training windows in an epoch, see `retrain_samples`.
+        seeds: one set of models each.
+        precision: "fp32" or "bf16": what the trials trained in.
+        deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
+            a seed counts only when none of its members was left or not begun, but for the first, which counts with
+            those that are done.
+        at_least_one: whether the first models are trained to their end whatever the deadline.
+        threads: that share the work; the result does not depend on them.
+        on_model: called with (models done, models asked), first with none done.
+    """
+    jobs = [(seed, member) for seed in seeds for member in members]
+    fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
+    done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
+    ended: Counter[int] = Counter()  # members of a seed that time allowed
+    slowest, interrupted = 0.0, False
+    try:
+        with interruptible():
+            on_model(0, len(jobs))
+            for first in range(0, len(jobs), threads):
+                began = time.monotonic()
+                limit = math.inf if at_least_one and not first else deadline
+                if began + slowest > limit:
+                    break
+                some = jobs[first : first + threads]
+                trainers = [
+                    _trainer(windows, rows, shape, member, samples, seed, precision, fitted) for seed, member in some
+                ]
+                how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
+                for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
+                    ended[seed] += end != "time"
+                    if end == "done":
+                        done[seed].append((member, trainer.result.eval()))
+                slowest = max(slowest, time.monotonic() - began)
+                on_model(first + len(some), len(jobs))
+                if "time" in how:
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
+    kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
+    return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
+
+
+def _trainer(
+    windows: Windows,
+    rows: Ranges,
+    shape: Shape,
+    member: Member,
+    samples: int,
+    seed: int,
+    precision: str,
+    fitted: dict[Config, LSTMForecaster],
+) -> Trainer:
+    config = member.config
+    with seeded(seed, windows.device):
+        model = LSTMForecaster(config, shape)
+    model.to(windows.device)
+    if config in fitted:
+        model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
+    else:
+        model.fit_statistics(windows, rows)
+        fitted[config] = model
+    positions = windows.positions(rows, model.context, reach_back=False)
+    trainer = Trainer(model, windows, positions, config, samples, seed, precision)
+    trainer.halved = member.halved
+    return trainer
+
+
+def _run(
+    trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int
+) -> Literal["done", "diverged", "memory", "time"]:
+    """Train one model; return how it ended."""
+    factors = members[i].factors
+    for epoch in range(members[i].epochs):
+        try:
+            loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
+        except Diverged:
+            return "diverged"
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return "memory"
+        if loss is None:
+            return "time"
+    return "done"

@@ -1,0 +1,109 @@
+"""Workers: a study that several processes share.
+
+The study lives in the storage. The supervisor (`supervisor`, in this process) begins the trials and gives them out to
+the workers (`worker`, a process each); `messages` says in what words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+
+from lstm_tune.cli.progress import Progress
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.search.study import OptunaCallback, SharedStudy
+from lstm_tune.storage.optuna_private import storage_of
+from lstm_tune.training.task import Task
+from lstm_tune.workers import processes
+from lstm_tune.workers.messages import Job
+from lstm_tune.workers.supervisor import Supervisor
+
+
+def check_shareable(storage: str | BaseStorage | None, sampler: Any, pruner: Any) -> None:
+    """Refuse what several processes cannot share.
+
+    Raises:
+        UsageError: says what and what to use.
+    """
+    remedy = "pass the path of a journal file or a PostgreSQL URL, or use one worker"
+    url = storage if isinstance(storage, str) else storage.url if isinstance(storage, RDBStorage) else ""
+    if url.startswith(("sqlite:", "sqlite+")):
+        raise UsageError(f"SQLite can hand one trial to two workers; {remedy}")
+    if isinstance(storage, InMemoryStorage):
+        raise UsageError(f"a storage in memory cannot be shared by several workers; {remedy}")
+    for name, value in (("storage", storage), ("sampler", sampler), ("pruner", pruner)):
+        try:
+            with processes.no_main():
+                ForkingPickler.dumps(value)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"the {name} cannot be sent to other processes ({reason}); "
+                f"define its class in a module that can be imported, or use one worker"
+            ) from None
+
+
+def share(task: Task) -> None:
+    """Move the task's tensors on the CPU into memory that workers see without a copy.
+
+    Raises:
+        StudyError: there is not enough of it.
+    """
+    data = task.windows.data
+    tensors = [data.values, data.observed, data.past, data.future]
+    tensors += [positions for fold in task.folds for positions in (fold.scored, fold.judged)]
+    try:
+        for tensor in tensors:
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise StudyError(
+            f"the series do not fit into shared memory ({str(error).splitlines()[0]}); "
+            f"make /dev/shm larger, or use --workers 1"
+        ) from None
+
+
+def optimize(
+    study: optuna.Study,
+    job: Job,
+    workers: int,
+    *,
+    n_trials: int | None,
+    deadline: Callable[[], float],
+    callbacks: Sequence[OptunaCallback],
+    tell: Progress,
+) -> None:
+    """Do what `study.optimize(objective, n_trials, callbacks=callbacks)` does, in several processes.
+
+    Args:
+        study: that the job names.
+        job: what each worker needs.
+        workers: at most; each ends as soon as no trial is left for it.
+        n_trials: to be ended, those that died with their worker and were queued again not counted.
+        deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
+        callbacks: called in this process, after each trial; `study.stop` works.
+        tell: told what happens.
+
+    Raises:
+        StudyError: the workers cannot work.
+    """
+    share(job.task)
+    supervisor = Supervisor(
+        study=SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner),
+        job=job,
+        left=math.inf if n_trials is None else n_trials,
+        deadline=deadline,
+        callbacks=callbacks,
+        tell=tell,
+    )
+    try:
+        for number in range(1, 1 + min(workers, workers if n_trials is None else n_trials)):
+            supervisor.start(number)
+        while supervisor.at_work:
+            supervisor.listen()
+    finally:
+        supervisor.end()

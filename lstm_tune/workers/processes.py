@@ -1,0 +1,166 @@
+"""Child processes: how many, and how they begin within milliseconds and run nothing of the user's.
+
+A server process imports the package once, while this process is busy with other things, and forks the children. Where
+there is no fork (Windows) each child imports the package by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import platform
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
+
+from lstm_tune.errors import UsageError
+
+_PRELOADED = ["lstm_tune.workers.preload"]
+_FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+MOST_WORKERS = 64
+_TRIALS_EACH = 4  # at least: the search learns little from trials that run at the same time
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int | None) -> int:
+    """Return how many processes do the study's trials.
+
+    "auto": one for each core, so that none waits for a trial's other folds, but one for four trials at most, so that
+    each learns from those before; one alone on an accelerator, which a single process keeps busy.
+
+    Args:
+        workers: a number, or "auto".
+        cores: that this process may use.
+        device: "cpu", "cuda", or "auto" where it is not known yet.
+        n_trials: of the study; None: as many as time allows.
+
+    Raises:
+        UsageError: neither "auto" nor a number from 1 to `MOST_WORKERS`.
+    """
+    if workers == "auto":
+        most = cores if n_trials is None else min(cores, n_trials // _TRIALS_EACH)
+        return 1 if device == "cuda" else max(1, min(most, MOST_WORKERS))
+    if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
+        raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
+    return workers
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def this_run() -> str:
+    """Return a name for this process that no other has, even after its number was given to another: HOST/PID/START."""
+    pid = os.getpid()
+    return f"{platform.node()}/{pid}/{_start_of(pid)}"
+
+
+def is_alive(run: str | None) -> bool:
+    """Return whether a process of that name (`this_run`) lives beside this one, on this machine."""
+    if run is None or run.count("/") != 2 or run == this_run():
+        return False
+    host, pid, start = run.split("/")
+    return host == platform.node() and pid.isdigit() and start != "" and _start_of(int(pid)) == start
+
+
+def _start_of(pid: int) -> str:
+    """Return when a living process began, as the system counts it; "": it is none, or the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            state, *rest = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else rest[18]
+
+
+def context() -> BaseContext:
+    """Return how children are started, for `Pipe` and the like."""
+    return multiprocessing.get_context("forkserver" if _FORKS else "spawn")
+
+
+def prepare() -> None:
+    """Start the server, where there is none yet, and return at once."""
+    if _FORKS:
+        from multiprocessing import forkserver, resource_tracker
+
+        resource_tracker.ensure_running()  # to start it lets Ctrl-C through again
+        forkserver.set_forkserver_preload(_PRELOADED)
+        with _undisturbed():
+            forkserver.ensure_running()
+
+
+def start(work: Callable[..., None], *args: Any) -> BaseProcess:
+    """Run work(*args) in a child, with SIGINT blocked. It ends with this process."""
+    prepare()
+    process = context().Process(target=work, args=args, daemon=True)  # type: ignore[attr-defined]
+    with _undisturbed():
+        process.start()
+    return cast(BaseProcess, process)
+
+
+def end_with_starter() -> None:
+    """In the server: end when the process that started it ends, and wake its frozen children for that (Linux).
+
+    What is frozen cannot see that its parent is gone, and would stay for ever. So the kernel is told to send SIGCONT,
+    which does nothing to others: from the starter's end to the server, and from the server's to its children.
+    """
+    if sys.platform != "linux":
+        return
+    prctl, starter = ctypes.CDLL(None).prctl, os.getppid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
+
+    def look(signum: int, frame: object) -> None:
+        if os.getppid() != starter:  # or else a thread of it has ended, or somebody else has sent it
+            os._exit(0)
+
+    def ask_in_child() -> None:
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)
+        ask()
+
+    signal.signal(signal.SIGCONT, look)
+    os.register_at_fork(after_in_child=ask_in_child)
+    ask()
+
+
+@contextlib.contextmanager
+def no_main() -> Iterator[None]:
+    """Hide the user's script, notebook or stdin inside the `with`.
+
+    Children would run it once more, so that a script without `if __name__ == "__main__"` would start children without
+    end. What was defined there cannot be pickled meanwhile.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Start a process inside the `with`: Ctrl-C waits until the child can handle it; a child has one core."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        with no_main():
+            yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

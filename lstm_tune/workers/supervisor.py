@@ -1,0 +1,214 @@
+"""The supervisor: gives out trials to workers one by one, and replaces those that die or freeze.
+
+The supervisor alone begins trials, so that it knows at every moment which worker has which one, and a worker that has
+lost its supervisor can begin none.
+
+A worker that ends, by whatever, is replaced, and its trial done again. One that gives no sign of life for `SILENCE`
+seconds, or ten times the longest silence so far, is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from lstm_tune.cli.progress import Progress
+from lstm_tune.errors import StudyError
+from lstm_tune.search.study import OptunaCallback, SharedStudy
+from lstm_tune.search.trial_queue import begin_trial, drop, fail_lost
+from lstm_tune.storage.optuna_private import id_of_trial
+from lstm_tune.utils.signals import held
+from lstm_tune.workers import processes
+from lstm_tune.workers.messages import Broken, Ended, Epoch, Go, Job, Ready, Taken
+from lstm_tune.workers.worker import GRACE, work
+
+SILENCE = 60.0  # seconds without a sign of life, at least, after which a worker counts as frozen …
+_PATIENCE = 10  # … and times the longest silence after which one was heard again …
+_START = 5  # … and times SILENCE for one that has yet to begin: it may have to import everything
+_TICK = 1.0  # seconds between looks at who is silent
+_STILLBORN = 3  # workers in a row that died before they were ready: something is wrong with all of them
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Worker:
+    number: int  # from 1; its successor takes it over
+    process: BaseProcess
+    link: Connection
+    ready: bool = False
+    trial: int | None = None  # the number of the trial that it has
+    silent: float = 0.0  # seconds since it was last heard
+    frozen: bool = False  # and killed for it
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Supervisor:
+    """Who has which trial, and how many are left.
+
+    Attributes:
+        study: whose trials are given out.
+        job: what each worker needs.
+        left: trials that may still be given out.
+        deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
+        callbacks: called after each trial.
+        tell: told what happens.
+        crew: the workers by their links.
+        stillborn: workers in a row that died before they were ready.
+        longest: seconds of silence after which a worker was heard again.
+        looked: when somebody silent was last looked for.
+    """
+
+    study: SharedStudy
+    job: Job
+    left: float
+    deadline: Callable[[], float]
+    callbacks: Sequence[OptunaCallback]
+    tell: Progress
+    crew: dict[Connection, _Worker] = field(default_factory=dict)
+    stillborn: int = 0
+    longest: float = 0.0
+    looked: float = field(default_factory=time.monotonic)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a trial runs or is to be given out."""
+        return any(worker.trial is not None for worker in self.crew.values()) or (
+            bool(self.crew) and self.left > 0 and not self.study.stopped
+        )
+
+    def start(self, number: int) -> None:
+        """Start a worker."""
+        here, there = processes.context().Pipe()
+        process = processes.start(work, self.job, there)
+        there.close()  # the child's copy is the only one left: where it dies, `here` ends
+        self.crew[here] = _Worker(number=number, process=process, link=here)
+
+    def listen(self) -> None:
+        """Wait for the workers, answer them, and look for those that are silent."""
+        heard = wait(list(self.crew), timeout=_TICK)
+        # This process may have been suspended itself, and the workers with it: that alone makes nobody frozen.
+        passed = min(time.monotonic() - self.looked, SILENCE / 2)
+        self.looked = time.monotonic()
+        for worker in list(self.crew.values()):
+            if worker.link in heard:
+                self._answer(worker)
+            else:
+                worker.silent += passed
+                if worker.silent > self._patience(worker):
+                    worker.frozen = True
+                    worker.process.kill()  # its link ends, and we hear of that
+
+    def _patience(self, worker: _Worker) -> float:
+        return max(SILENCE, _PATIENCE * self.longest) if worker.ready else _START * SILENCE
+
+    def _answer(self, worker: _Worker) -> None:
+        try:
+            message = worker.link.recv()
+        except (EOFError, OSError):
+            self._died(worker)
+            return
+        if worker.ready:
+            self.longest = max(self.longest, worker.silent)
+        worker.silent = 0.0
+        match message:
+            case Ready():
+                worker.ready, self.stillborn = True, 0
+                self._give(worker)
+            case Epoch(trial, stats):
+                self.tell.epoch(trial, stats)
+            case Ended(stopped):
+                self.study.stopped |= stopped
+                assert worker.trial is not None
+                ended, worker.trial = worker.trial, None
+                self._ended(ended)
+                self._give(worker)
+            case Taken():
+                self.tell.note(f"trial {worker.trial}: another process has ended it, so that its result was dropped")
+                self.left += 1
+                worker.trial = None
+                self._give(worker)
+            case Broken(cause):
+                raise StudyError(f"worker {worker.number} failed: {cause}")
+
+    def _give(self, worker: _Worker) -> None:
+        """Give out a trial, or send the worker home."""
+        if self.left <= 0 or self.study.stopped:
+            with contextlib.suppress(OSError):
+                worker.link.send(None)
+            self._dismiss(worker)
+            return
+        self.left -= 1
+        trial = begin_trial(self.study, self.job.run)
+        worker.trial = trial.number
+        self.tell.begun(trial.number, worker.number)
+        with contextlib.suppress(OSError):  # it has just died: its link ends, and we hear of that
+            worker.link.send(Go(id_of_trial(trial), max(0.0, self.deadline() - time.monotonic())))
+
+    def _dismiss(self, worker: _Worker) -> None:
+        del self.crew[worker.link]
+        worker.process.join(GRACE)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join(GRACE)
+        worker.link.close()
+
+    def _ended(self, trial: int) -> None:
+        frozen = self.study.get_trials(deepcopy=False)[trial]
+        for callback in self.callbacks:
+            callback(self.study, copy.deepcopy(frozen))
+
+    def _died(self, worker: _Worker) -> None:
+        """Replace a worker, fail its trial, and queue that again."""
+        self._dismiss(worker)
+        self.stillborn += not worker.ready
+        if self.stillborn == _STILLBORN:
+            raise StudyError(
+                f"{_STILLBORN} workers in a row ended before they could begin ({_cause(worker)}); use --workers 1"
+            )
+        if worker.trial is not None:
+            self._lost(worker, worker.trial)
+        if self.left > 0 and not self.study.stopped:
+            self.start(worker.number)
+
+    def _lost(self, worker: _Worker, number: int) -> None:
+        cause = f"its worker ended with {_cause(worker)}"
+        if worker.frozen:
+            cause = f"its worker gave no sign of life for {worker.silent:.0f} s and was killed"
+        fate = fail_lost(self.study, self.study.get_trials(deepcopy=False)[number], cause)
+        if fate != "ended":  # or else it died between the trial's end and telling so
+            self.tell.note(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
+        if fate == "queued":
+            self.left += 1
+        else:
+            self._ended(number)
+
+    def end(self) -> None:
+        """Stop the workers that are left, after an error or Ctrl-C; none of their trials stays behind as running."""
+        with held():
+            crew = list(self.crew.values())
+            for worker in crew:
+                with contextlib.suppress(OSError):
+                    os.kill(worker.process.pid or 0, signal.SIGINT)
+            limit = time.monotonic() + GRACE
+            for worker in crew:
+                worker.process.join(max(0.0, limit - time.monotonic()))
+                worker.process.kill()
+                self._dismiss(worker)
+            for worker in crew:
+                if worker.trial is not None:
+                    drop(self.study, self.study.get_trials(deepcopy=False)[worker.trial])
+
+
+def _cause(worker: _Worker) -> str:
+    code = worker.process.exitcode
+    if code is None or code >= 0:
+        return f"exit status {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"

@@ -1,0 +1,114 @@
+"""A worker: a process that does the trials which its supervisor gives out to it, one by one.
+
+It begins no trial by itself, and ends soon after its supervisor: the trial that it has is dropped. Where it is frozen
+meanwhile, the kernel wakes it for that, see `processes.end_with_starter`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+
+import optuna
+import torch
+from optuna.storages import BaseStorage
+
+from lstm_tune.search.objective import Objective
+from lstm_tune.search.study import SharedStudy, optimize
+from lstm_tune.search.trial_queue import requeue_stale
+from lstm_tune.storage.open import open_storage
+from lstm_tune.utils.memory import keep_freed_memory
+from lstm_tune.workers.messages import Alive, Broken, Ended, Epoch, Job, Ready, Taken
+
+GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed
+_BEAT = 2.0  # seconds between looks at whether the trial advances and the supervisor lives
+_OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
+
+
+def work(job: Job, link: Connection) -> None:
+    """Be a worker: do trials until none is left."""
+    try:
+        signal.signal(signal.SIGINT, _interrupt_once)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _work(job, link)
+    except (KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # stopped, or the supervisor is gone
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            link.send(Broken(" ".join(str(error).split()) or type(error).__name__))
+
+
+def _interrupt_once(signum: int, frame: object) -> None:
+    """Interrupt what runs; a second Ctrl-C must not interrupt the tidying up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+class _TakenAway(Exception):
+    """Another process has ended the trial."""
+
+
+def _work(job: Job, link: Connection) -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    optuna.logging.set_verbosity(job.verbosity)
+    storage = open_storage(job.storage, on_stale=requeue_stale, opening=_OUTAGE)
+    study = SharedStudy(job.study, storage, job.sampler, job.pruner)
+    # Named samplers draw by the trial's number; a sampler of the caller's has the same random numbers in each worker.
+    study.sampler.reseed_rng()
+    one_at_a_time = threading.Lock()
+
+    def say(message: object) -> None:
+        try:
+            with one_at_a_time:
+                link.send(message)
+        except OSError:
+            raise KeyboardInterrupt from None  # nobody listens: the trial is dropped, as after Ctrl-C
+
+    def taken(trial: int) -> None:
+        raise _TakenAway
+
+    objective = Objective(
+        job.task,
+        job.space,
+        seed=job.seed,
+        precision=job.precision,
+        threads=job.threads,
+        on_epoch=lambda number, stats: say(Epoch(number, stats)),
+    )
+    say(Ready())
+    threading.Thread(target=_watch, args=(objective, storage, say), daemon=True).start()
+    while (go := link.recv()) is not None:
+        end = time.monotonic() + go.seconds
+        objective.deadline = lambda end=end: end  # type: ignore[misc]
+        study.given = go.trial_id
+        try:
+            optimize(study, objective, n_trials=1, callbacks=(), on_taken=taken)
+        except _TakenAway:
+            say(Taken())
+        else:
+            say(Ended(study.stopped))
+
+
+def _watch(objective: Objective, storage: BaseStorage, say: Callable[[object], None]) -> None:
+    """Tell the supervisor as long as the trial advances; end this process soon after the supervisor's."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is the main thread's
+    supervisor = parent_process()
+    assert supervisor is not None
+    before = 0, 0
+    with contextlib.suppress(KeyboardInterrupt):  # nobody listens any more
+        while not wait([supervisor.sentinel], timeout=_BEAT):
+            if (signs := (objective.steps, getattr(storage, "attempts", 0))) != before:
+                before = signs
+                say(Alive())
+    os.kill(os.getpid(), signal.SIGINT)  # drops the trial
+    time.sleep(GRACE)
+    os._exit(1)
