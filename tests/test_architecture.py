@@ -1,4 +1,4 @@
-"""Who may import whom; where torch and optuna stay; what the package names to the outside."""
+"""Which wing may import which; where torch and optuna stay; what the package exports."""
 
 from __future__ import annotations
 
@@ -14,159 +14,54 @@ import pytest
 import lstm_tune
 
 PACKAGE = Path(lstm_tune.__file__).parent
-# A module imports only from those before it. New modules take their place here.
-ORDER = [
-    "errors",
-    "urls",
-    "findings",
-    "names",
-    "wording",
-    "command",
-    "compact",
-    "interrupts",
-    "evidence",
-    "curves",
-    "residuals",
-    "allocator",
-    "processes",
-    "files",
-    "config",
-    "words",
-    "timegrid",
-    "timecolumn",
-    "columns",
-    "calendar",
-    "examples",
-    "readers",
-    "series",
-    "assemble",
-    "loader",
-    "parameter",
-    "space_file",
-    "space",
-    "search_findings",
-    "verdict",
-    "split",
-    "windows",
-    "cell",
-    "ridge",
-    "model",
-    "season",
-    "evaluate",
-    "baselines",
-    "train",
-    "task",
-    "dependence",
-    "stationarity",
-    "noise",
-    "symptom",
-    "track",
-    "level_symptoms",
-    "value_symptoms",
-    "series_symptoms",
-    "facts",
-    "meaning",
+# A wing imports only from those before it, and from the modules in the root.
+WINGS = [
+    "utils",
+    "data",
+    "evaluation",
+    "models",
+    "training",
+    "storage",
+    "search",
+    "workers",
     "diagnosis",
-    "objective",
-    "precision",
-    "ensemble",
-    "internals",
-    "journal",
-    "database",
-    "storage",
-    "read_only",
-    "requeue",
-    "samplers",
-    "pruners",
-    "study",
-    "budget",
-    "retrain",
-    "model_files",
-    "forecaster",
-    "options",
-    "guard",
-    "dashboard",
-    "forecast_file",
-    "figures",
     "report",
-    "result",
-    "inspection",
-    "details",
-    "record",
-    "progress",
-    "messages",
-    "worker",
-    "preload",
-    "supervisor",
-    "workers",
-    "phases",
-    "holdout",
-    "waterfall",
-    "subject",
-    "book",
-    "trainings",
-    "walk",
-    "explain",
-    "arguments",
-    "terminal",
-    "screen",
-    "diagnosis_screen",
-    "notes",
-    "explain_screen",
-    "api",
-    "cli",
-    "__init__",
-    "__main__",
-]
-OPTUNA = {
-    "details",
-    "notes",
-    "objective",
-    "journal",
-    "database",
-    "storage",
-    "read_only",
     "dashboard",
-    "internals",
-    "requeue",
-    "samplers",
-    "pruners",
-    "study",
-    "budget",
-    "result",
-    "record",
-    "progress",
-    "messages",
-    "worker",
-    "workers",
-    "phases",
-    "holdout",
-    "api",
+    "ablation",
+    "pipeline",
     "cli",
-}
-TORCH_FREE = set(ORDER[: ORDER.index("readers")]) | {
-    "arguments",
-    "parameter",
-    "space_file",
-    "space",
-    "guard",
-    "screen",
-    "cli",
-    "__init__",
-    "dependence",
-    "stationarity",
-    "noise",
-    "symptom",
-    "track",
-    "level_symptoms",
-    "value_symptoms",
-    "diagnosis_screen",
+]
+ROOT = {"__init__", "__main__", "config", "errors"}
+# Optuna is imported in these wings alone; the rest works on plain values.
+OPTUNA = {"storage", "search", "workers", "report", "dashboard", "pipeline", "cli"}
+# `--help` and the commands that need no training must start fast, so these modules import no torch.
+TORCH_FREE_WINGS = {"utils", "storage"}
+TORCH_FREE = {
+    "search.parameter",
+    "search.space",
+    "search.space_file",
+    "training.limits",
+    "dashboard.access_guard",
+    "diagnosis.autocorrelated_tests",
+    "diagnosis.finding",
+    "diagnosis.predictability",
+    "diagnosis.stationarity",
+    "cli.app",
+    "cli.diagnosis_table",
+    "cli.option_parsers",
+    "cli.result_table",
 }
 
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    return {p.stem: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.glob("*.py"))}
+    """All modules by their dotted names within the package, without the empty `__init__` of each wing."""
+    paths = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent == PACKAGE or p.name != "__init__.py"]
+    return {".".join(p.relative_to(PACKAGE).with_suffix("").parts): ast.parse(p.read_text("utf-8")) for p in paths}
+
+
+def wing(name: str) -> str:
+    return name.split(".")[0]
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -181,14 +76,16 @@ def imports(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= (
-                {f"{node.module}.{a.name}" for a in node.names} if node.module == "lstm_tune" else {str(node.module)}
-            )
+            assert not node.level, "imports are absolute"
+            parts = str(node.module).split(".")
+            names_modules = parts[0] == "lstm_tune" and len(parts) <= 2 and parts[-1] not in ROOT
+            found |= {f"{node.module}.{a.name}" for a in node.names} if names_modules else {str(node.module)}
     return found
 
 
 def own(tree: ast.AST) -> set[str]:
-    return {name.split(".")[1] for name in imports(tree) if name.startswith("lstm_tune.")}
+    """The package's own modules that are imported, by their dotted names within the package."""
+    return {name.removeprefix("lstm_tune.") for name in imports(tree) if name.startswith("lstm_tune.")}
 
 
 def at_import(tree: ast.Module) -> set[str]:
@@ -199,43 +96,71 @@ def at_import(tree: ast.Module) -> set[str]:
     return {name.split(".")[0] for name in imports(outside)}
 
 
-def test_every_module_has_a_place_in_the_order() -> None:
-    assert set(modules()) == set(ORDER)
-    assert len(set(ORDER)) == len(ORDER)
+def test_the_root_holds_wings_and_nothing_but_what_all_share() -> None:
+    assert {name for name in modules() if "." not in name} == ROOT
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(WINGS)
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_module_imports_only_from_those_before_it(name: str) -> None:
-    assert own(modules()[name]) <= set(ORDER[: ORDER.index(name)])
+@pytest.mark.parametrize("name", WINGS)
+def test_wing_imports_only_from_wings_before_it(name: str) -> None:
+    allowed = {*WINGS[: WINGS.index(name) + 1], "config", "errors"}
+    for module, tree in modules().items():
+        if wing(module) == name:
+            assert {wing(used) for used in own(tree)} <= allowed, module
+
+
+@pytest.mark.parametrize("name", WINGS)
+def test_no_module_imports_itself_over_others(name: str) -> None:
+    """Within a wing, too, data flow one way: no circle of imports at module level."""
+    graph = {module: own_at_import(tree) for module, tree in modules().items() if wing(module) == name}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"circle: {' -> '.join((*path, module))}"
+        if module not in done:
+            for used in graph.get(module, set()):
+                visit(used, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def own_at_import(tree: ast.Module) -> set[str]:
+    outside = ast.Module(
+        body=[n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))], type_ignores=[]
+    )
+    return own(outside)
 
 
 def test_optuna_stays_where_it_belongs() -> None:
-    users = {name for name, tree in modules().items() if {n.split(".")[0] for n in imports(tree)} & {"optuna"}}
+    users = {wing(name) for name, tree in modules().items() if "optuna" in {n.split(".")[0] for n in imports(tree)}}
     assert users == OPTUNA
-    assert "optuna" not in at_import(modules()["cli"])
+    assert "optuna" not in at_import(modules()["cli.app"])
 
 
-def test_what_optuna_keeps_to_itself_stands_in_one_module() -> None:
+def test_private_names_of_optuna_are_used_in_one_module() -> None:
     private = {"_storage", "_study_id", "_trial_id", "_pop_waiting_trial_id"}
     for name, tree in modules().items():
-        if name != "internals":
+        if name != "storage.optuna_private":
             assert not [found for found in imports(tree) if found.startswith("optuna.") and "._" in found], name
             used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr in private]
             assert not [n for n in used if ast.unparse(n.value) != "self"], name
 
 
 def test_torch_stays_out_of_what_help_needs() -> None:
-    users = {name for name, tree in modules().items() if "torch" in at_import(tree)}
-    assert users & TORCH_FREE == set()
-    for name in TORCH_FREE - {"cli", "__init__"}:
-        assert own(modules()[name]) <= TORCH_FREE, name
+    free = {name for name in modules() if wing(name) in TORCH_FREE_WINGS} | TORCH_FREE
+    assert free <= set(modules())
+    assert {name for name in free if "torch" in at_import(modules()[name])} == set()
 
 
 def test_nothing_imports_pickle() -> None:
     assert not [name for name, tree in modules().items() if imports(tree) & {"pickle", "joblib", "dill", "shelve"}]
 
 
-@pytest.mark.parametrize("statement", ["import lstm_tune", "import lstm_tune.cli", "from lstm_tune import DataError"])
+@pytest.mark.parametrize(
+    "statement", ["import lstm_tune", "import lstm_tune.cli.app", "from lstm_tune import DataError"]
+)
 def test_importing_loads_no_heavy_package(statement: str) -> None:
     heavy = "torch", "optuna", "pandas", "numpy", "sklearn", "statsmodels", "pyarrow", "plotly", "jinja2"
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
@@ -258,7 +183,7 @@ def test_public_names_are_pinned() -> None:
         "load",
         "tune",
     ]
-    assert len(lstm_tune.__all__) <= 12
+    assert len(lstm_tune.__all__) <= 20
     assert dir(lstm_tune) == sorted(lstm_tune.__all__)
     for name in lstm_tune.__all__:
         assert callable(getattr(lstm_tune, name))
@@ -266,13 +191,12 @@ def test_public_names_are_pinned() -> None:
         _ = lstm_tune.nothing
 
 
-def test_load_is_the_function_of_the_api_after_any_import() -> None:
-    from lstm_tune.pipeline import tune as api
+def test_no_wing_has_the_name_of_a_public_function() -> None:
+    """Importing such a wing would replace the function on the package."""
+    assert not set(lstm_tune.__all__) & {*WINGS, *ROOT}
 
-    assert lstm_tune.load is api.load
 
-
-BENCHMARKS = sorted(PACKAGE.parent.glob("benchmarks/*.py"))
+BENCHMARKS = sorted(PACKAGE.parent.glob("benchmarks/**/*.py"))
 
 
 @pytest.mark.skipif(not BENCHMARKS, reason="not in a checkout")
@@ -281,5 +205,7 @@ def test_benchmarks_import_names_that_are_there(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "lstm_tune":
             module = importlib.import_module(str(node.module))
-            known = {*dir(module), *modules()} if module is lstm_tune else set(dir(module))
-            assert {alias.name for alias in node.names} <= known
+            for alias in node.names:
+                assert hasattr(module, alias.name) or f"{node.module}.{alias.name}".removeprefix("lstm_tune.") in set(
+                    modules()
+                )

@@ -25,7 +25,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import TINY, daily, net, series_of, wave
+from series import TINY, daily, net, series_of, wave
 
 from lstm_tune.config import RULES, Config
 from lstm_tune.data.load import load_series

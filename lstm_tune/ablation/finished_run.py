@@ -16,7 +16,7 @@ from lstm_tune.errors import RunError, UsageError
 from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report import result_json as record
 from lstm_tune.report.run_folder import RESULT, pick_device
-from lstm_tune.search.space import Limits
+from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils.atomic_files import read_json

@@ -17,10 +17,9 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
-from lstm_tune.search.objective import make_trainer
 from lstm_tune.training.retrain import Member, retrain, retrain_samples
+from lstm_tune.training.task import make_trainer
 from lstm_tune.training.trainer import Diverged, TrainResult, fit, side_by_side
-from lstm_tune.workers import processes
 
 _MEAN = "ensemble"
 
@@ -40,7 +39,7 @@ class Trainings:
         self.book = book
         self.deadline = deadline
         self.say = say
-        self.threads = processes.available_cores() if subject.task.windows.device.type == "cpu" else 1
+        self.threads = available_cores() if subject.task.windows.device.type == "cpu" else 1
         self.asked: set[str] = set()
         self.most = 0  # trainings that the whole waterfall may take
         self._lock = threading.Lock()

@@ -102,9 +102,10 @@ def tune(
     from lstm_tune.utils.signals import ignore, leaving, watched
 
     with leaving():
+        from lstm_tune.utils.process import available_cores
         from lstm_tune.workers import processes
 
-        if processes.pick_workers(number, cores=processes.available_cores(), device=device, n_trials=trials) > 1:
+        if processes.pick_workers(number, cores=available_cores(), device=device, n_trials=trials) > 1:
             processes.prepare()  # it imports torch while we do
         gc.disable()  # collecting garbage takes a quarter of the time of these imports
         import optuna
@@ -115,7 +116,7 @@ def tune(
         from lstm_tune.report.run_folder import default_folder, run_name
         from lstm_tune.storage.urls import mask_argument
         from lstm_tune.utils.escaping import shell
-        from lstm_tune.utils.memory import keep_freed_memory
+        from lstm_tune.utils.process import keep_freed_memory
 
         gc.enable()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
@@ -304,7 +305,7 @@ def explain(
     from lstm_tune.cli.waterfall_table import show_waterfall, telling
     from lstm_tune.pipeline import tune as api
     from lstm_tune.utils.escaping import shell
-    from lstm_tune.utils.memory import keep_freed_memory
+    from lstm_tune.utils.process import keep_freed_memory
 
     keep_freed_memory()
     console = make_console(stderr=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_tune.cli.progress import Progress
+    from lstm_tune.search.progress import Progress
 
 
 def say(text: str) -> None:
@@ -29,7 +29,8 @@ def make_console(*, stderr: bool = False) -> Console:
 
 def make_progress(console: Console, *, quiet: bool) -> Progress:
     """Return what shows how far a study is: a live display on a terminal, else lines."""
-    from lstm_tune.cli.progress import LiveProgress, PlainProgress, Silent
+    from lstm_tune.cli.progress import LiveProgress, PlainProgress
+    from lstm_tune.search.progress import Silent
 
     if quiet:
         return Silent()

@@ -19,8 +19,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
+from lstm_tune.data.time_labels import time_labels
 from lstm_tune.evaluation.score import forecast_all
-from lstm_tune.report.result import Result, time_labels
+from lstm_tune.report.result import Result
 from lstm_tune.search.config_summary import in_words
 from lstm_tune.search.study import completed
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of

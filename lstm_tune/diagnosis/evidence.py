@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lstm_tune.evaluation.recorded_forecasts import Floats
 
 LEADERS = 3  # trials that a finding on training looks at: the winner, and those that must bear it out
 
@@ -107,42 +105,6 @@ class Scores:
         """The baseline with the least test MSE; None where there is none that is finite."""
         finite = {name: mse for name, mse in self.test_baselines.items() if math.isfinite(mse)}
         return min(finite, key=lambda name: finite[name]) if finite else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Forecasts:
-    """Test forecasts in scaled units; n windows in stretches of consecutive rows, H horizon.
-
-    The windows of a channel are in the order of time. Two windows follow each other where `row` grows by 1 and the
-    channel stays the same; elsewhere a stretch ends.
-    """
-
-    actual: Floats  # (n, H) scaled; anything where not observed
-    forecast: Floats  # (n, H) scaled
-    observed: NDArray[np.bool_]  # (n, H)
-    last: Floats  # (n,) the last value before the first target, scaled
-    row: NDArray[np.int64]  # (n,) of the first target, absolute
-    channel: NDArray[np.int64]  # (n,)
-    periods: tuple[int, ...] = ()  # seasonal periods in rows to look for
-    of: int = 0  # test windows that these were taken from
-    label: Callable[[int], str] = str  # names a row, by its time stamp
-
-    @property
-    def error(self) -> Floats:
-        """Forecast minus actual, (n, H); NaN where the target was not observed."""
-        error: Floats = np.where(self.observed, self.forecast - self.actual, np.nan)
-        return error
-
-    @property
-    def horizon(self) -> int:
-        """Rows that are forecast at once."""
-        return int(self.actual.shape[1])
-
-    def stretches(self) -> list[slice]:
-        """Return the stretches of windows that follow each other."""
-        breaks = np.flatnonzero((np.diff(self.row) != 1) | (np.diff(self.channel) != 0)) + 1
-        edges = [0, *breaks.tolist(), len(self.row)]
-        return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def median(values: Sequence[float]) -> float:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from lstm_tune.diagnosis.evidence import Floats, Forecasts, Scores, plain
+from lstm_tune.diagnosis.evidence import Scores, plain
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
 from lstm_tune.utils.wording import BASELINES_SAID
 
 _BLOCKS = 4  # fewer blocks can tell nothing

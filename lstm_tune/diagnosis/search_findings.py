@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_tune.diagnosis.evidence import Scores, TrialRecord, median, plain
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.search.space import Limits
+from lstm_tune.training.limits import Limits
 
 _LEAST = 8  # trials, below which nothing is said of what more would bring
 _GAIN = 0.01, 0.05  # of the best value: worth more trials, and worth them much

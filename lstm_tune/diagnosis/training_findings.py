@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lstm_tune.diagnosis.evidence import Curve, Floats, Scores, TrialRecord, leaders, median, plain
+from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord, leaders, median, plain
 from lstm_tune.diagnosis.finding import Finding, Severity
+from lstm_tune.evaluation.recorded_forecasts import Floats
 from lstm_tune.utils.wording import BASELINES_SAID
 
 _ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lstm_tune.diagnosis.evidence import Forecasts
 from lstm_tune.diagnosis.finding import DATA_CODES, SEARCH_CODES, SEVERITIES, Finding, ranked
 from lstm_tune.diagnosis.forecast_findings import forecast_findings, worse_than_baseline
 from lstm_tune.diagnosis.search_findings import Search, search_findings
 from lstm_tune.diagnosis.training_findings import training_findings
+from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.utils.wording import BASELINES_SAID, number
 
 # What a finding says of the MSE, as part of a sentence: "What keeps it up: {cause}."; `_cause` knows some more closely.

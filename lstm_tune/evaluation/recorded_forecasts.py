@@ -5,8 +5,9 @@ Costs no second forecast of a test window, and a bounded number of forecasts of 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,11 @@ from torch import Tensor
 
 from lstm_tune.data.seasonality import calendar_periods
 from lstm_tune.data.split import Ranges
+from lstm_tune.data.time_labels import time_labels, whole_days
 from lstm_tune.data.windows import Batch, Positions, Windows
-from lstm_tune.diagnosis.evidence import Floats, Forecasts
 from lstm_tune.evaluation.score import Forecaster, TargetScale, score
-from lstm_tune.report.result import time_labels, whole_days
-from lstm_tune.training.task import Task
+
+Floats = NDArray[np.float64]
 
 _MOST_KEPT = 8_192  # windows; more are kept as a few stretches, evenly spaced
 _MOST_ELEMENTS = 2_000_000
@@ -28,6 +29,42 @@ _STRETCHES = 8
 _MOST_FITTED = 768
 _LEAST_FITTED = 100  # windows of a column, for an estimate of the noise
 _EMBEDDINGS = (1, 2, 4, 8, 16)  # rows by which windows are called alike
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Forecasts:
+    """Test forecasts in scaled units; n windows in stretches of consecutive rows, H horizon.
+
+    The windows of a channel are in the order of time. Two windows follow each other where `row` grows by 1 and the
+    channel stays the same; elsewhere a stretch ends.
+    """
+
+    actual: Floats  # (n, H) scaled; anything where not observed
+    forecast: Floats  # (n, H) scaled
+    observed: NDArray[np.bool_]  # (n, H)
+    last: Floats  # (n,) the last value before the first target, scaled
+    row: NDArray[np.int64]  # (n,) of the first target, absolute
+    channel: NDArray[np.int64]  # (n,)
+    periods: tuple[int, ...] = ()  # seasonal periods in rows to look for
+    of: int = 0  # test windows that these were taken from
+    label: Callable[[int], str] = str  # names a row, by its time stamp
+
+    @property
+    def error(self) -> Floats:
+        """Forecast minus actual, (n, H); NaN where the target was not observed."""
+        error: Floats = np.where(self.observed, self.forecast - self.actual, np.nan)
+        return error
+
+    @property
+    def horizon(self) -> int:
+        """Rows that are forecast at once."""
+        return int(self.actual.shape[1])
+
+    def stretches(self) -> list[slice]:
+        """Return the stretches of windows that follow each other."""
+        breaks = np.flatnonzero((np.diff(self.row) != 1) | (np.diff(self.channel) != 0)) + 1
+        edges = [0, *breaks.tolist(), len(self.row)]
+        return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 class Recorder:
@@ -80,15 +117,20 @@ def stretches(windows: int, horizon: int, groups: int = 1) -> NDArray[np.int64]:
 
 
 def read_forecasts(
-    recorder: Recorder, kept: NDArray[np.int64], windows: Windows, positions: Positions, task: Task
+    recorder: Recorder,
+    kept: NDArray[np.int64],
+    windows: Windows,
+    positions: Positions,
+    scale: TargetScale,
+    period: int | None,
 ) -> Forecasts:
     """Put the kept forecasts beside the actual values, in scaled units."""
     chosen = torch.cat([positions[int(a) : int(b)] for a, b in kept]).cpu()
-    parts = [_scaled(batch, task.scale) for batch in windows.batches(chosen.to(windows.device), 1, 4096)]
+    parts = [_scaled(batch, scale) for batch in windows.batches(chosen.to(windows.device), 1, 4096)]
     actual, observed, last = (np.concatenate([part[i] for part in parts]) for i in range(3))
     channel, row = np.divmod(chosen.numpy(), windows.rows)
     forecast = recorder.forecasts().double().numpy()
-    mean, sd = (np.array(x)[channel, None] for x in (task.scale.mean, task.scale.sd))
+    mean, sd = (np.array(x)[channel, None] for x in (scale.mean, scale.sd))
     times = windows.data.times
     daily = whole_days(times)
     calendar = [p for p in calendar_periods(windows.data.freq) if p <= len(row) // 3]
@@ -99,7 +141,7 @@ def read_forecasts(
         last=last,
         row=row,
         channel=channel,
-        periods=tuple(dict.fromkeys([*([task.period] if task.period else []), *calendar])),
+        periods=tuple(dict.fromkeys([*([period] if period else []), *calendar])),
         of=len(positions),
         label=lambda r: str(time_labels(times[r : r + 1], daily)[0]),
     )

@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.diagnosis.data_findings import data_findings
-from lstm_tune.diagnosis.evidence import Forecasts, Scores, TrialRecord
+from lstm_tune.diagnosis.evidence import Scores, TrialRecord
 from lstm_tune.diagnosis.finding import Finding, ranked
 from lstm_tune.diagnosis.forecast_findings import Comparison, compare, decompose
 from lstm_tune.diagnosis.search_findings import Retrain, Search, widenable
 from lstm_tune.diagnosis.verdict import answered, study_findings, verdict
-from lstm_tune.evaluation.recorded_forecasts import Fit, Recorder, fit_to_training, read_forecasts, stretches
+from lstm_tune.evaluation.recorded_forecasts import Fit, Forecasts, Recorder, fit_to_training, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, bootstrap_interval, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.saved_model import DataSpec, ForecastModel
@@ -110,7 +110,7 @@ def _score_test(run: Run, retrained: Retrained) -> _Tested:
         against={
             name: compare(total.window_error, s.window_error, max(2 * horizon, 4)) for name, s in baselines.items()
         },
-        forecasts=read_forecasts(recorder, kept, windows, positions, task),
+        forecasts=read_forecasts(recorder, kept, windows, positions, task.scale, task.period),
         fit=fit_to_training(model.network, fitted, windows, parts.final.fit, task.scale),
     )
 

@@ -10,7 +10,6 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from lstm_tune.cli.progress import Progress
 from lstm_tune.config import Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
@@ -18,6 +17,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError
 from lstm_tune.search.budget import Budget
 from lstm_tune.search.objective import Objective
+from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import (
     OptunaCallback,
     candidates,
@@ -31,10 +31,10 @@ from lstm_tune.search.trial_queue import drop_own, spent
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
 from lstm_tune.training.retrain import Member, Retrained, retrain, retrain_samples
 from lstm_tune.training.task import Task
+from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import interruptible
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
-from lstm_tune.workers.processes import this_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

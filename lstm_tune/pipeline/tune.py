@@ -14,7 +14,6 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from lstm_tune.ablation.explain import explain_run
-from lstm_tune.cli.progress import Progress, Silent
 from lstm_tune.dashboard.notes import write_notes
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
@@ -36,7 +35,9 @@ from lstm_tune.report.run_folder import (
     run_name,
 )
 from lstm_tune.search.budget import Budget
+from lstm_tune.search.draws import draw
 from lstm_tune.search.objective import ARTICLE_SPLIT, Objective, resolve_space
+from lstm_tune.search.progress import Progress, Silent
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import Space
@@ -46,6 +47,7 @@ from lstm_tune.storage.open import check_storage, open_storage, temporary_journa
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import build_task
+from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.signals import Stopped, held, watched
 from lstm_tune.workers import processes
 from lstm_tune.workers.pool import check_shareable
@@ -53,6 +55,7 @@ from lstm_tune.workers.pool import check_shareable
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0
 DEFAULT_PATIENCE = 12
+_DRAWN = 64  # configurations that stand for a space where bf16 is judged
 
 
 @contextlib.contextmanager
@@ -173,7 +176,7 @@ def tune(
     device = pick_device(device)
     check_precision(precision, device)
     check_storage(storage)
-    cores = processes.available_cores()
+    cores = available_cores()
     threads = cores if device == "cpu" else 1
     asked, workers = workers, processes.pick_workers(workers, cores=cores, device=device, n_trials=n_trials)
     if workers > 1:
@@ -213,7 +216,7 @@ def tune(
         opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
         name = study_name or run_name(series.path, series.targets, horizon)
         if precision == "auto":  # a study that goes on keeps the precision that it began with
-            precision = kept_precision(opened, name) or pick_precision(task, objective.space)
+            precision = kept_precision(opened, name) or pick_precision(task, draw(objective.space, _DRAWN))
             if precision == "bf16" and not has_bf16(device):
                 raise StudyError(
                     f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun"

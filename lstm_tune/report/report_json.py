@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
+from lstm_tune.data.time_labels import series_name, time_labels, whole_days
 from lstm_tune.report.encoding import encode_times, envelope, evenly, plain
 from lstm_tune.report.page import SCHEMA
-from lstm_tune.report.result import series_name, time_labels, whole_days
 
 LEAST_TRIALS = 8  # completed ones, from which on importances mean something
 _FOREST_TRIALS = 300  # fANOVA takes a second for these, and grows faster than their number

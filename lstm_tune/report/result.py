@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 from optuna.trial import FrozenTrial
 
-from lstm_tune.data.time_grid import EvenTimes, Times, pieces
+from lstm_tune.data.time_labels import series_name, time_labels, whole_days
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluation.score import Number, Score, forecast_all, per_target
@@ -228,36 +228,9 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
                 )
 
 
-def series_name(series: str, target: str, targets: int) -> str:
-    """Return what forecast.csv calls a target of a series where there are so many, as a harmless cell of it."""
-    return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
-
-
 def _digits(x: np.ndarray) -> np.ndarray:
     """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
         rounded = np.round(x * power) / power
     return np.where(np.isfinite(rounded) & (x != 0), rounded, x)
-
-
-def whole_days(times: Times | EvenTimes) -> bool:
-    """Return whether no time of day in (N,) times differs from midnight; False for row numbers."""
-    if times.dtype.kind != "M":
-        return False
-    cut = (times[a:b] for a, b in pieces(0, len(times)))
-    return all(bool((piece == piece.astype("datetime64[D]")).all()) for piece in cut)
-
-
-def time_labels(times: Times, daily: bool | None = None) -> np.ndarray:
-    """Return time stamps (N,) as strings.
-
-    Args:
-        times: to be named.
-        daily: whether the date alone says enough; None: where no time of day differs from midnight.
-    """
-    if times.dtype.kind != "M":
-        return times.astype(str)
-    daily = whole_days(times) if daily is None else daily
-    labels: np.ndarray = np.datetime_as_string(times, unit="D" if daily else "s")
-    return labels if daily else np.char.replace(labels, "T", " ")

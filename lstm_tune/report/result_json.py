@@ -19,11 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Split
+from lstm_tune.data.time_labels import time_labels
 from lstm_tune.diagnosis.evidence import plain
 from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.recorded_forecasts import Fit
 from lstm_tune.evaluation.score import Score, per_target
-from lstm_tune.report.result import TestScore, per_step, time_labels
+from lstm_tune.report.result import TestScore, per_step
 from lstm_tune.search.trial_queue import spent
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task

@@ -26,8 +26,8 @@ from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.config_summary import in_words
 from lstm_tune.search.space import Space, load_space, space_from_mapping
-from lstm_tune.training.task import Task, build_task
-from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory, seeded
+from lstm_tune.training.task import Task, build_task, make_trainer
+from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -242,19 +242,6 @@ def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
     if isinstance(space, Space):
         return space
     return space_from_mapping(space) if isinstance(space, Mapping) else load_space(space)
-
-
-def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:
-    """Build the model of one fold, with its statistics fitted on the fold's rows, ready to train."""
-    windows, segment = task.windows, task.folds[fold].segment
-    with seeded(seed, windows.device):
-        model = LSTMForecaster(config, task.shape)
-    model.to(windows.device)
-    model.fit_statistics(windows, segment.fit)
-    positions = windows.positions(segment.fit, model.context, reach_back=False)
-    if not len(positions):
-        raise Diverged(f"no training window: the configuration looks {model.context} rows back")
-    return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)
 
 
 def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:

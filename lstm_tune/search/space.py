@@ -29,11 +29,11 @@ from lstm_tune.search.parameter import (
     unique,
 )
 from lstm_tune.search.space_file import check_space, near, read_toml
+from lstm_tune.training.limits import Limits
 
 __all__ = [
     "Choice",
     "Fixed",
-    "Limits",
     "Parameter",
     "Range",
     "Space",
@@ -43,16 +43,6 @@ __all__ = [
     "presets",
     "space_from_mapping",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What the data allow; both numbers at least 1."""
-
-    max_lookback: int  # rows; no window is longer
-    positive: bool  # every target value is above 0, so that its logarithm exists
-    period: int | None  # rows in a season; None: no seasonal difference, no seasonal skip
-    max_batch_size: int  # training windows at least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

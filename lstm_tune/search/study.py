@@ -20,7 +20,7 @@ from lstm_tune.search.space import Space
 from lstm_tune.search.trial_queue import RUN, begin_trial, take_up, used_up
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
 from lstm_tune.training.ensemble import Candidate
-from lstm_tune.workers.processes import is_alive, this_run
+from lstm_tune.utils.process import is_alive, this_run
 
 _SETTINGS = "lstm_tune"
 _BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings

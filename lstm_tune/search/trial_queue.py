@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
-from lstm_tune.workers.processes import is_alive
+from lstm_tune.utils.process import is_alive
 
 RUN = "run"  # the user attribute that says which process has a trial, or the study
 _REPEATS = 2  # times that a configuration is tried again after its process died

@@ -8,9 +8,8 @@ configuration (`train.gains`), and whether the machine is fast in bfloat16 is me
 from __future__ import annotations
 
 import math
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,16 +18,13 @@ import torch
 from lstm_tune.config import ARTICLE, Config
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.models.forecaster import Shape
-from lstm_tune.search.objective import make_trainer
-from lstm_tune.search.space import Space
-from lstm_tune.training.task import Task
+from lstm_tune.training.task import Task, make_trainer
 from lstm_tune.training.trainer import Diverged, gains
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
 _LEAST_GAIN = 1.3  # times as fast: bfloat16 is taken from there
 _MEASURED = replace(ARTICLE, lookback=96, hidden_units=64, batch_size=128)  # large: it gains clearly or not at all
-_DRAWS = 64  # configurations of a space that stand for it
 _SECONDS = 0.4  # of measuring, about
 _LEAST_RUNS, _MOST_RUNS = 3, 40
 _measured: dict[tuple[str, Shape, Config], float] = {}  # what `speed_up` found, in this process
@@ -55,26 +51,20 @@ def has_bf16(device: str) -> bool:
     return any(ask is not None and ask() for ask in asked)
 
 
-def pick_precision(task: Task, space: Space) -> str:
-    """Return "fp32" or "bf16": what pays on the trials that this space makes.
+def pick_precision(task: Task, configs: Iterable[Config]) -> str:
+    """Return "fp32" or "bf16": what pays on the trials of a study.
 
     Args:
         task: whose windows are trained on.
-        space: cut to the task's limits.
+        configs: a sample of what the trials may be.
     """
-    if not has_bf16(task.windows.device.type) or not has_large(space, task.shape):
+    if not has_bf16(task.windows.device.type) or not any(gains(config, task.shape) for config in configs):
         return "fp32"
     config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))
     try:
         return "bf16" if speed_up(task, config) >= _LEAST_GAIN else "fp32"
     except (Diverged, DataError, MemoryError, torch.OutOfMemoryError):
         return "fp32"  # a configuration that cannot train here says nothing about bf16; its trials will say why
-
-
-def has_large(space: Space, shape: Shape) -> bool:
-    """Return whether some of a space's configurations are large enough to gain: of 64 that are drawn, at least one."""
-    dice = _Dice(random.Random(0))
-    return any(gains(space.suggest(dice), shape) for _ in range(_DRAWS))
 
 
 def speed_up(task: Task, config: Config) -> float:
@@ -99,24 +89,3 @@ def speed_up(task: Task, config: Config) -> float:
                 break
         _measured[key] = best[0] / best[1]
     return _measured[key]
-
-
-class _Dice:
-    """Chooses from a space at random, as a trial does."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        return round(self._log_uniform(low, high)) if log else self._rng.randrange(low, high + 1, step)
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        return self._log_uniform(low, high) if log else self._rng.uniform(low, high)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._rng.choice(choices)
-
-    def _log_uniform(self, low: float, high: float) -> float:
-        return min(max(math.exp(self._rng.uniform(math.log(low), math.log(high))), low), high)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lstm_tune.config import Config
 from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Segment, Split
@@ -17,9 +18,9 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.evaluation.score import TargetScale, score
 from lstm_tune.models.baselines import fit_baselines
-from lstm_tune.models.forecaster import Shape
-from lstm_tune.search.space import Limits
-from lstm_tune.training.trainer import samples_per_epoch
+from lstm_tune.models.forecaster import LSTMForecaster, Shape
+from lstm_tune.training.limits import Limits
+from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
 # Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
 # training on the window does, or half where that runs in bfloat16.
@@ -186,3 +187,16 @@ def _shifted(split: Split, shift: Sequence[int]) -> Split:
         return tuple((a - d, b - d) for (a, b), d in zip(ranges, shift, strict=False))
 
     return Split(train=move(split.train), val=move(split.val), test=move(split.test), notes=split.notes)
+
+
+def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:
+    """Build the model of one fold, with its statistics fitted on the fold's rows, ready to train."""
+    windows, segment = task.windows, task.folds[fold].segment
+    with seeded(seed, windows.device):
+        model = LSTMForecaster(config, task.shape)
+    model.to(windows.device)
+    model.fit_statistics(windows, segment.fit)
+    positions = windows.positions(segment.fit, model.context, reach_back=False)
+    if not len(positions):
+        raise Diverged(f"no training window: the configuration looks {model.context} rows back")
+    return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)

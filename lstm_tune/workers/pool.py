@@ -14,8 +14,8 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 
-from lstm_tune.cli.progress import Progress
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.task import Task

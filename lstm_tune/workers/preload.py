@@ -9,8 +9,8 @@ gc.disable()
 
 import torch._dynamo  # noqa: E402  # torch imports it when the first optimizer is made, in a second
 
-from lstm_tune.search import pruners, samplers
-from lstm_tune.workers import worker
+from lstm_tune.search import pruners, samplers  # noqa: E402
+from lstm_tune.workers import worker  # noqa: E402
 from lstm_tune.workers.processes import end_with_starter  # noqa: E402
 
 __all__ = ["pruners", "samplers", "torch", "worker"]

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
-import platform
 import signal
 import sys
 import types
@@ -50,35 +49,6 @@ def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int |
     if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
         raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
     return workers
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def this_run() -> str:
-    """Return a name for this process that no other has, even after its number was given to another: HOST/PID/START."""
-    pid = os.getpid()
-    return f"{platform.node()}/{pid}/{_start_of(pid)}"
-
-
-def is_alive(run: str | None) -> bool:
-    """Return whether a process of that name (`this_run`) lives beside this one, on this machine."""
-    if run is None or run.count("/") != 2 or run == this_run():
-        return False
-    host, pid, start = run.split("/")
-    return host == platform.node() and pid.isdigit() and start != "" and _start_of(int(pid)) == start
-
-
-def _start_of(pid: int) -> str:
-    """Return when a living process began, as the system counts it; "": it is none, or the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            state, *rest = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if state in "ZX" else rest[18]
 
 
 def context() -> BaseContext:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from lstm_tune.cli.progress import Progress
 from lstm_tune.errors import StudyError
+from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.trial_queue import begin_trial, drop, fail_lost
 from lstm_tune.storage.optuna_private import id_of_trial

@@ -23,7 +23,7 @@ from lstm_tune.search.objective import Objective
 from lstm_tune.search.study import SharedStudy, optimize
 from lstm_tune.search.trial_queue import requeue_stale
 from lstm_tune.storage.open import open_storage
-from lstm_tune.utils.memory import keep_freed_memory
+from lstm_tune.utils.process import keep_freed_memory
 from lstm_tune.workers.messages import Alive, Broken, Ended, Epoch, Job, Ready, Taken
 
 GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed

@@ -1,0 +1,306 @@
+"""Faults: a study whose workers, and whose supervisor, are killed or frozen at random until it has ended.
+
+Promised is that the trials asked for are the trials that ended: none lost, none counted twice, none left running.
+The study is the command itself, on a real series, with trials of about a second. When its supervisor was killed it is
+resumed at once, while workers that lost it may still live. The last line is JSON; exit status 1 if anything was not as
+promised. Linux: processes are found in /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the modules that the benchmarks share
+
+import optuna
+from common import machine, show_machine, wide_console
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+
+from lstm_tune.report.result_json import versions
+from lstm_tune.search.trial_queue import spent
+from lstm_tune.storage.open import open_storage
+
+SPACE = """
+lookback = { low = 4, high = 24 }
+hidden_units = { low = 2, high = 8 }
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+batch_size = [16, 32]
+epochs = 4
+patience = 4
+"""
+SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
+SETTINGS = f"supervisor.SILENCE = {SILENCE}; supervisor._STILLBORN = 20"  # it is we who kill workers that begin
+LAUNCH = f"from lstm_tune import supervisor; {SETTINGS}; from lstm_tune.cli import main; main()"
+WORKER_FAULTS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGSTOP)
+RESTARTS = 0.08  # of the faults, with --postgres: the server is restarted, or crashes
+FROZEN = 0.1  # of the faults; each costs SILENCE seconds of a worker
+
+Fault = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Siege:
+    """A study, and what befalls it."""
+
+    folder: Path  # for the run folder and the space
+    trials: int
+    workers: int
+    storage: str | None = None  # None: the journal in the run folder
+    seconds_between: float = 1.0  # mean time from one fault to the next
+    supervisor_share: float = 0.05  # of the faults
+    others: Mapping[str, Fault] = field(default_factory=dict)  # further faults by name …
+    others_share: float = 0.0  # … and their part
+
+    @property
+    def run_folder(self) -> Path:
+        """Return where the study is kept."""
+        return self.folder / "run"
+
+    def command(self, *, resume: bool) -> list[str]:
+        """Return the command that runs the study, or goes on with it."""
+        options = ["--trials", str(self.trials), "--workers", str(self.workers), "--retrain-seeds", "1", "--quiet"]
+        options += ["--folds", "1"]
+        options += ["--space", str(self.folder / "space.toml"), "--out", str(self.run_folder)]
+        options += ["--storage", self.storage] if self.storage else []
+        return [sys.executable, "-c", LAUNCH, "tune", "example:sunspots", *options, *(["--resume"] if resume else [])]
+
+    def begun(self) -> bool:
+        """Return whether there is something to resume."""
+        try:
+            return bool(self.study().user_attrs)
+        except Exception:
+            return False
+
+    def study(self) -> optuna.Study:
+        """Open the study anew."""
+        storage = self.storage or str(self.run_folder / "study.journal")
+        if "://" not in storage and not Path(storage).exists():
+            raise FileNotFoundError(storage)
+        return optuna.load_study(study_name=None, storage=open_storage(storage))
+
+    def ended(self) -> list[FrozenTrial]:
+        """Return the trials that have ended, of a study that may not be there yet or cannot be reached."""
+        try:
+            return [t for t in self.study().get_trials(deepcopy=False) if t.state.is_finished()]
+        except Exception:
+            return []
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What befell the study, and what was seen of it meanwhile."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    seen: dict[int, tuple[TrialState, float | None]] = field(default_factory=dict)  # trials that had ended
+    resumed: int = 0
+    stopped: list[int] = field(default_factory=list)  # workers that were frozen
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def children() -> dict[int, list[int]]:
+    """Return the processes that each process has started."""
+    found: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:  # it has just ended
+                continue
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found.setdefault(int(parent), []).append(int(folder.name))
+    return found
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is frozen by SIGSTOP."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def workers_of(supervisor: int) -> list[int]:
+    """Return the worker processes: what the processes that the supervisor has started have started."""
+    tree = children()
+    return [worker for server in tree.get(supervisor, []) for worker in tree.get(server, [])]
+
+
+def awaited_workers(process: subprocess.Popen[bytes], until: float) -> list[int]:
+    """Return the supervisor's workers as soon as it has any; none if it ends, or time runs out, first."""
+    while process.poll() is None and time.monotonic() < until:
+        if workers := workers_of(process.pid):
+            return workers
+        time.sleep(0.01)
+    return []
+
+
+def strike(
+    siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally, workers: Sequence[int]
+) -> None:
+    """Let one fault happen."""
+    draw = rng.random()
+    if draw < siege.supervisor_share:
+        for trial in siege.ended():
+            tally.seen[trial.number] = (trial.state, trial.value)
+        process.kill()
+        tally.faults["supervisor SIGKILL"] += 1
+    elif siege.others and draw < siege.supervisor_share + siege.others_share:
+        name = rng.choice(list(siege.others))
+        siege.others[name]()
+        tally.faults[name] += 1
+    else:
+        kind = signal.SIGSTOP if rng.random() < FROZEN else rng.choice(WORKER_FAULTS[:-1])
+        try:
+            os.kill(chosen := rng.choice(workers), kind)
+        except ProcessLookupError:
+            return
+        if kind == signal.SIGSTOP:
+            tally.stopped.append(chosen)
+        tally.faults[f"worker {kind.name}"] += 1
+
+
+def besiege(siege: Siege, seed: int, limit: float) -> Tally:
+    """Run the study, with faults, to its end; resume it whenever its supervisor was killed."""
+    rng, tally = random.Random(seed), Tally()
+    siege.folder.mkdir(parents=True, exist_ok=True)
+    (siege.folder / "space.toml").write_text(SPACE)
+    began = time.monotonic()
+    until = began + limit
+    while True:
+        with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in workers that are frozen
+            process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
+        while process.poll() is None:
+            try:
+                process.wait(rng.expovariate(1 / siege.seconds_between))
+            except subprocess.TimeoutExpired:
+                # A fault that falls due while the study starts waits for the workers: short studies have faults, too.
+                if workers := awaited_workers(process, until):
+                    strike(siege, process, rng, tally, workers)
+            if time.monotonic() > until:
+                process.kill()
+                tally.problems.append(f"not ended after {limit:.0f} s")
+        message = (siege.folder / "errors.txt").read_text().strip()
+        if process.returncode != -signal.SIGKILL or tally.problems:
+            break
+        tally.resumed += 1
+    tally.seconds = time.monotonic() - began
+    tally.problems += [f"process {pid} is frozen still" for pid in tally.stopped if is_stopped(pid)]
+    if process.returncode and not tally.problems:
+        tally.problems.append(f"exit status {process.returncode}: {message[-300:]}")
+    return tally
+
+
+def verdict(siege: Siege, tally: Tally) -> dict[str, Any]:
+    """Compare what was promised with what the storage holds."""
+    study = siege.study()
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(t.state for t in trials)
+    repeats = Counter(t.user_attrs["repeats"] for t in trials if "repeats" in t.user_attrs)
+    changed = [n for n, was in tally.seen.items() if was != (trials[n].state, trials[n].value)]
+    # What was tried again must have failed, and was tried again once by each trial that says so.
+    twice = [n for n, times in repeats.items() if times > 1 or trials[n].state is not TrialState.FAIL]
+    waiting = [t for t in trials if t.state is TrialState.WAITING and "repeats" in t.user_attrs]
+    ended = spent(study)
+    return {
+        "asked": siege.trials,
+        "ended": ended,
+        "lost": max(0, siege.trials - ended) + len(changed),
+        "doubled": max(0, ended - siege.trials) + len(twice),
+        "stuck": states[TrialState.RUNNING] + len(waiting),
+        "states": {s.name: states[s] for s in TrialState if states[s]},
+        "tried_again": len(repeats),
+        "faults": dict(sorted(tally.faults.items())),
+        "resumed": tally.resumed,
+        "seconds": round(tally.seconds, 1),
+        "problems": tally.problems,
+    }
+
+
+def kept(report: Mapping[str, Any]) -> bool:
+    """Return whether everything was as promised."""
+    return report["ended"] == report["asked"] and not any(
+        report[name] for name in ("lost", "doubled", "stuck", "problems")
+    )
+
+
+def show(reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print a table for people and a line for programs."""
+    console = wide_console()
+    table = Table("study", "asked", "ended", "lost", "doubled", "stuck", "tried again", "faults", "seconds")
+    for name, report in reports.items():
+        faults = ", ".join(f"{n} × {kind}" for kind, n in report["faults"].items())
+        columns = ("asked", "ended", "lost", "doubled", "stuck", "tried_again")
+        table.add_row(name, *(str(report[c]) for c in columns), faults, str(report["seconds"]))
+    console.print(table)
+    for name, report in reports.items():
+        for problem in report["problems"]:
+            console.print(f"{name}: {problem}")
+    hardware, software = machine(), versions()
+    show_machine(console, hardware, software)
+    print(json.dumps({"machine": hardware, "versions": software, "kept": all(map(kept, reports.values())), **reports}))
+
+
+def own_server() -> Any:
+    """Return a PostgreSQL server in a temporary folder, not yet started; the tests' own.
+
+    Raises:
+        SystemExit: there is none to be had.
+    """
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"))
+    import postgres
+
+    if missing := postgres.why_not():
+        raise SystemExit(f"--postgres: {missing}; on Debian: apt-get install postgresql")
+    return postgres.Server()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="A study under fire: trials asked for = trials ended.")
+    parser.add_argument("--trials", type=int, default=200, metavar="N")
+    parser.add_argument("--workers", type=int, default=2, metavar="N")
+    parser.add_argument("--seconds-between", type=float, default=1.0, metavar="S", help="from a fault to the next")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--postgres", action="store_true", help="in PostgreSQL, too, with restarts of the server")
+    parser.add_argument("--limit", type=float, default=3600.0, metavar="S", help="seconds until it has failed")
+    args = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    reports = {}
+    with tempfile.TemporaryDirectory(prefix="lstm-tune-faults-") as folder:
+        siege = Siege(
+            folder=Path(folder), trials=args.trials, workers=args.workers, seconds_between=args.seconds_between
+        )
+        reports["journal"] = verdict(siege, besiege(siege, args.seed, args.limit))
+        if args.postgres:
+            with own_server() as server:
+                siege = replace(
+                    siege,
+                    folder=Path(folder) / "postgres",
+                    storage=server.url,
+                    others={f"PostgreSQL restart, {m}": partial(server.restart, m) for m in ("fast", "immediate")},
+                    others_share=RESTARTS,
+                )
+                reports["PostgreSQL"] = verdict(siege, besiege(siege, args.seed, args.limit))
+    show(reports)
+    return 0 if all(map(kept, reports.values())) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,459 @@
+"""The waterfall: real trainings, one change at a time, from the article's LSTM to the tuned one."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from series import daily, run_study, wave
+
+from lstm_tune.ablation import path as walk
+from lstm_tune.ablation import steps as waterfall
+from lstm_tune.ablation import trainings
+from lstm_tune.ablation.steps import STAGES, Group, Step
+from lstm_tune.cli import app as cli
+from lstm_tune.cli import waterfall_table as explain_screen
+from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.data.load import load_series
+from lstm_tune.data.split import make_split
+from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.evaluation.score import quick_mse_scaled
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.pipeline import tune as api
+from lstm_tune.training.task import build_task, make_trainer
+from lstm_tune.training.trainer import Diverged, fit
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
+
+BEST = {"lookback": 8, "hidden_units": 4, "dropout": 0.0, "window_norm": "last"}
+SPACE: dict[str, Any] = {
+    "lookback": [8, 20],
+    "hidden_units": [4, 50],
+    "dropout": [0.0, 0.2],
+    "window_norm": ["none", "last"],
+    "epochs": 30,
+    "patience": 5,
+    "epoch_samples": 32,
+    "first": [BEST, BEST | {"lookback": 20}],
+}
+ROWS, TEST_FROM = 160, 128  # split .7, .1, .2
+
+
+def climb(seed: int = 0) -> pd.DataFrame:
+    """A season on a level that moves out of what was trained on."""
+    return daily(wave(ROWS, seed=seed) + 0.05 * np.arange(ROWS))
+
+
+def tuned(folder: Path, frame: pd.DataFrame) -> Path:
+    frame.to_csv(folder / "data.csv", index=False)
+    data = folder / "data.csv"
+    api.tune(data, target="y", space=SPACE, n_trials=3, folds=2, retrain_seeds=2, pruner="none", out=folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def run(short_epochs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing may write to: take a copy."""
+    return tuned(tmp_path_factory.mktemp("explain"), climb())
+
+
+@pytest.fixture(scope="module")
+def explained(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, explained; to be read alone."""
+    folder = shutil.copytree(run, tmp_path_factory.mktemp("explained") / "run")
+    api.explain(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run, tmp_path / "run")
+
+
+@pytest.fixture
+def done(explained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(explained, tmp_path / "done")
+
+
+def record_of(folder: Path, name: str = "explain.json") -> Any:
+    return json.loads((folder / name).read_text())
+
+
+def untimed(record: Any) -> Any:
+    return {key: value for key, value in record.items() if key not in ("seconds", "basis", "trainings")}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[Config]:
+    """Count the trainings; those after the first `most` are cut short as a time limit does."""
+    seen: list[Config] = []
+    lock = threading.Lock()
+
+    def counting(trainers: Any, *args: Any, **options: Any) -> Any:
+        with lock:
+            seen.append(trainers[0].config)
+            number = len(seen)
+        result = fit(trainers, *args, **options)
+        return result if most is None or number <= most else dataclasses.replace(result, stopped="time")
+
+    monkeypatch.setattr(trainings, "fit", counting)
+    return seen
+
+
+# ---- the way
+
+
+def test_both_ends_are_what_the_study_found_with_the_same_seed(explained: Path) -> None:
+    record, trials = record_of(explained), pd.read_csv(explained / "trials.csv").set_index("number")
+    best = record_of(explained, "result.json")["best"]
+    assert record["finished"]
+    assert record["steps"][0]["values"][0] == trials.value[0]  # the article's LSTM is always tried first
+    assert record["steps"][-2]["values"][0] == best["value"] == trials.value[best["trial"]]
+
+
+def test_changes_are_made_one_group_at_a_time_and_lead_to_the_winner(explained: Path) -> None:
+    *steps, mean = record_of(explained)["steps"]
+    best = record_of(explained, "result.json")["best"]["params"]
+    groups = {group.name: group.parameters for stage in STAGES for group in stage}
+    at = ARTICLE.params()
+    assert steps[0]["changes"] == {}
+    for step in steps[1:]:
+        assert step["changes"]
+        for name, (before, after) in step["changes"].items():
+            assert name in groups[step["name"]]
+            assert (at[name], best[name]) == (before, after)
+            at[name] = after
+    assert at == best
+    assert [*mean["changes"]] == ["ensemble"]
+
+
+def test_a_moving_level_makes_the_window_normalisation_the_largest_step(explained: Path) -> None:
+    steps = record_of(explained)["steps"][1:]
+    largest = min(steps, key=lambda step: step["delta"])
+    assert largest["name"] == "window normalisation"
+    assert not largest["within_noise"]
+    assert largest["says"].startswith("Takes off")
+
+
+def test_values_and_their_statistics_agree(explained: Path) -> None:
+    record = record_of(explained)
+    assert record["seeds"] == [0, 1, 2]
+    before = None
+    for step in record["steps"]:
+        values = np.array(step["values"])
+        assert step["val_mse_scaled"] == pytest.approx(values.mean())
+        assert step["sd"] == pytest.approx(values.std(ddof=1))
+        if before is not None:
+            assert step["delta"] == pytest.approx((values - before).mean())
+        before = values
+
+
+def test_the_last_step_is_the_weighted_mean_of_members_trained_as_trials(explained: Path) -> None:
+    result, step = record_of(explained, "result.json"), record_of(explained)["steps"][-1]
+    series = load_series(climb(), target="y")
+    parts = make_split(series, (0.7, 0.1, 0.2), 1)
+    task = build_task(series, parts, 1, folds=2, epoch_samples=SPACE["epoch_samples"])
+    members = result["ensemble"]
+    assert step["name"] == f"mean of {len(members)} forecasts"
+    assert len(members) > 1
+    models: list[Any] = []
+    assert any(member["epochs"] == 0 for member in members)
+    for member in members:
+        if member["epochs"]:
+            run_study(task, member["params"], on_trained=lambda trained: models.append(trained.models))
+        else:
+            config = Config.from_params(member["params"])
+            models.append([make_trainer(task, fold, config, 0).result for fold in range(len(task.folds))])
+    weights = [member["weight"] for member in members]
+    values = []
+    for i, fold in enumerate(task.folds):
+        mean = MeanForecaster([of_trial[i] for of_trial in models], weights)
+        values.append(task.value(i, quick_mse_scaled(mean, task.windows, fold.judged, task.scale)))
+    assert step["values"][0] == pytest.approx(np.mean(values), rel=1e-12)
+
+
+def test_what_takes_most_off_comes_next_and_of_equals_the_first() -> None:
+    a, b, c = (Group(name=name, parameters=()) for name in "abc")
+    assert waterfall.next_group([a, b, c], {"a": 3.0, "b": 1.0, "c": 2.0}) is b
+    assert waterfall.next_group([a, b, c], {"a": 3.0, "b": 1.0, "c": 1.0}) is b
+    assert waterfall.next_group([a, b, c], {"a": None, "c": 2.0}) is c
+    assert waterfall.next_group([a, b, c], {}) is a
+
+
+def test_every_parameter_stands_in_one_group() -> None:
+    names = [name for stage in STAGES for group in stage for name in group.parameters]
+    assert sorted(names) == sorted(RULES)
+
+
+def test_changes_that_diverge_alone_are_made_together(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(trainers: Any, *args: Any, **options: Any) -> Any:
+        config = trainers[0].config
+        if (config.window_norm, config.lookback) == ("last", 20) and config.hidden_units == 4:
+            raise Diverged("as asked")
+        if config.window_norm == "last" and config.lookback == 8 and config.hidden_units == 50:
+            raise Diverged("as asked")
+        return fit(trainers, *args, **options)
+
+    best = record_of(copy, "result.json")
+    best["best"]["params"] |= {"lookback": 8, "dropout": 0.2}
+    best["ensemble"] = best["ensemble"][:1]
+    (copy / "result.json").write_text(json.dumps(best))
+    monkeypatch.setattr(trainings, "fit", diverging)
+    steps = api.explain(copy)["steps"]
+    assert [step["name"] for step in steps] == [waterfall.START, "window normalisation", "lookback + capacity"]
+    assert set(steps[-1]["changes"]) == {"lookback", "hidden_units"}
+    assert all(value is not None for value in steps[-1]["values"])
+
+
+# ---- what counts
+
+
+@pytest.mark.parametrize(
+    ("differences", "noise"),
+    [
+        ([-1.0, -1.1, -0.9], False),
+        ([1.0, 1.1, 0.9], False),
+        ([-1.0, 1.0, 0.1], True),
+        ([-1.0, -3.0, -0.1], True),
+        ([0.0, 0.0, 0.0], True),
+        ([-0.2, -0.2, -0.2], False),
+        ([-1.0], True),
+        ([], True),
+    ],
+)
+def test_noise_is_what_the_seeds_do_not_agree_on(differences: list[float], noise: bool) -> None:
+    assert waterfall.within_noise(differences) is noise
+
+
+def test_the_interval_is_that_of_students_t() -> None:
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        x = rng.normal(1.0, 0.6, size=4)
+        low, high = stats.t.interval(0.95, 3, loc=x.mean(), scale=stats.sem(x))
+        assert waterfall.within_noise(x.tolist()) is bool(low <= 0 <= high)
+
+
+def test_a_step_says_what_it_did() -> None:
+    def says(before: Any, *values: float | None) -> str:
+        text: str = Step(name="log", changes={}, values=values, before=before).to_dict()["says"]
+        return text
+
+    assert says((0.4, 0.4, 0.4), 0.2, 0.2, 0.2) == "Takes off 50.0% of the MSE before."
+    assert says((0.4, 0.4, 0.4), 0.5, 0.5, 0.5) == "Adds 25.0% of the MSE before."
+    assert says((0.4, 0.4, 0.4), 0.3, 0.6, 0.4).startswith("Within noise: 3 seeds")
+    assert says((0.4, 0.4, 0.4), 0.4001, 0.4001, 0.4001) == "Within noise: too small to count."
+    assert says((0.4, 0.4, 0.4), 0.4, 0.4, 0.4).startswith("Changes nothing")
+    assert says((0.4, 0.4, 0.4), None, None, None) == "Training diverged with every seed."
+
+
+# ---- what is kept
+
+
+def test_the_second_time_nothing_is_trained(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: Any, **options: Any) -> Any:
+        raise AssertionError("trained again")
+
+    before = record_of(done)
+    monkeypatch.setattr(trainings, "fit", never)
+    monkeypatch.setattr(trainings, "retrain", never)
+    assert untimed(api.explain(done)) == untimed(before)
+    assert untimed(record_of(done)) == untimed(before)
+
+
+def test_a_further_seed_trains_that_seed_alone(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = record_of(done)
+    seen = counted(monkeypatch)
+    after = api.explain(done, seeds=4)
+    members = len(record_of(done, "result.json")["ensemble"])
+    assert len(seen) == len(before["steps"]) - 1 + members
+    assert [s["values"][:3] for s in after["steps"]] == [s["values"] for s in before["steps"]]
+
+
+def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
+    copy: Path, explained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted(monkeypatch, 10)
+    cut = api.explain(copy)
+    whole = untimed(record_of(explained))
+    assert not cut["finished"]
+    assert cut["test"] is None
+    assert untimed(record_of(copy)) == untimed(cut)
+    *first, rest = cut["steps"]
+    assert first == whole["steps"][: len(first)]
+    assert rest["name"].startswith("not taken apart")
+    assert rest["values"] == whole["steps"][-2]["values"]  # the tuned LSTM is known even so
+    kept = record_of(copy)["trainings"]
+    assert len(kept) == 10
+    counted(monkeypatch)
+    assert untimed(api.explain(copy)) == whole
+    assert {key: entry for key, entry in record_of(copy)["trainings"].items() if key in kept} == kept
+
+
+def test_time_for_no_step_at_all_is_said_in_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted(monkeypatch, 0)
+    with pytest.raises(StudyError, match=r"^time was up before the first step .* longer --timeout .*$"):
+        api.explain(copy)
+
+
+def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk.Walk, "_time_to_try", lambda *args: False)
+    record = api.explain(copy)
+    listed = [group.name for stage in STAGES for group in stage]
+    names = [step["name"] for step in record["steps"][1:-1]]
+    assert names == [name for name in listed if name in names]
+    assert f"from {names[1]!r} on" in record["rule"]
+    assert record["finished"]
+
+
+def test_test_rows_change_nothing_but_the_test_score(tmp_path: Path, explained: Path) -> None:
+    frame = climb()
+    frame.loc[TEST_FROM:, "y"] = np.random.default_rng(1).normal(1e3, 50, size=ROWS - TEST_FROM)
+    other = api.explain(tuned(tmp_path, frame))
+    record = record_of(explained)
+    assert other["steps"] == record["steps"]
+    assert other["test"]["start"]["mse"] > 10 * record["test"]["start"]["mse"]
+
+
+def test_the_test_score_at_the_end_is_that_of_the_run(explained: Path) -> None:
+    test, result = record_of(explained)["test"], record_of(explained, "result.json")["test"]
+    assert (test["end"]["mse"], test["end"]["mse_scaled"]) == (result["mse"], result["mse_scaled"])
+    assert test["start"]["windows"] == test["end"]["windows"] == result["windows"]
+    assert test["start"]["mse"] > test["end"]["mse"]
+
+
+def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = record_of(done)
+    kept["basis"] = "another"
+    (done / "explain.json").write_text(json.dumps(kept))
+    seen = counted(monkeypatch, 0)
+    with pytest.raises(StudyError):
+        api.explain(done)
+    assert seen
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"schema": 1}', '{"schema": 2}', '{"schema": 1, "basis": "x", "seconds": 0, "trainings": [1]}',
+     '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"a": {"value": "high", "seconds": 1}}}',
+     '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"trial:0:a": {"value": 1, "seconds": 1}}}',
+     '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"a": 3}}'],
+)  # fmt: skip
+def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
+    (copy / "explain.json").write_text(content)
+    with pytest.raises(RunError, match=r"explain\.json cannot be taken up \(.*\); delete it to begin anew$") as caught:
+        api.explain(copy)
+    assert "\n" not in str(caught.value)
+    assert (copy / "explain.json").read_text() == content
+
+
+def test_other_data_are_refused_and_moved_data_are_found(copy: Path, done: Path, run: Path, tmp_path: Path) -> None:
+    climb(seed=3).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(UsageError, match="does not hold the data that"):
+        api.explain(copy, data=tmp_path / "other.csv")
+    result = record_of(done, "result.json")
+    result["data"]["path"] = "gone.csv"
+    (done / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UsageError, match=r"'gone\.csv', are not there; say with --data"):
+        api.explain(done)
+    assert api.explain(done, data=climb())["finished"]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda r: r.pop("settings"), "an earlier version wrote it; tune again"),
+        (lambda r: r.pop("ensemble"), "is damaged"),
+        (lambda r: r["settings"].pop("split"), "is damaged"),
+        (lambda r: r["best"].update(params={"lookback": 0}), "is damaged"),
+    ],
+)
+def test_a_result_that_lacks_something_is_refused(copy: Path, change: Any, match: str) -> None:
+    result = record_of(copy, "result.json")
+    change(result)
+    (copy / "result.json").write_text(json.dumps(result))
+    with pytest.raises(RunError, match=match):
+        api.explain(copy)
+
+
+def test_wrong_arguments_are_refused(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seeds must be at least 3"):
+        api.explain(copy, seeds=2)
+    with pytest.raises(UsageError, match="timeout must be above 0"):
+        api.explain(copy, timeout=0)
+    with pytest.raises(RunError, match="is no folder"):
+        api.explain(tmp_path / "nothing")
+    with pytest.raises(RunError, match=r"result\.json is missing"):
+        api.explain(tmp_path)
+
+
+# ---- what is shown
+
+
+def printed(record: Any, width: int, **options: Any) -> str:
+    stream = io.StringIO()
+    explain_screen.show_waterfall(Console(file=stream, width=width, highlight=False, **options), record)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_screen_and_names_every_step(explained: Path, width: int) -> None:
+    record = record_of(explained)
+    text = printed(record, width)
+    assert max(map(len, text.splitlines())) <= width
+    for step in record["steps"]:
+        assert step["name"][:12] in text
+    assert "\x1b" not in text
+    assert text.count("█") > 10
+
+
+def test_colours_follow_the_terminal_and_no_color(explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = record_of(explained)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[32m" in printed(record, 80, force_terminal=True, color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[32m" not in printed(record, 80, force_terminal=True, color_system="standard")
+
+
+def test_noise_and_what_is_unfinished_are_marked(explained: Path) -> None:
+    record = record_of(explained) | {"finished": False, "test": None}
+    record["steps"][1] |= {"within_noise": True}
+    text = printed(record, 100)
+    assert "noise" in text
+    assert "not finished" in text
+    assert "goes on from there" in text
+    assert "Test MSE" not in text
+
+
+def test_a_bar_reaches_from_the_value_before_to_the_new_one() -> None:
+    draw = explain_screen.draw_bar
+    assert draw(None, 1.0, 1.0, 10, faint=False) == "█" * 10
+    assert draw(1.0, 0.4, 1.0, 10, faint=False) == " " * 4 + "█" * 6
+    assert draw(0.4, 0.6, 1.0, 10, faint=False) == " " * 4 + "█" * 2
+    assert draw(0.4, 0.401, 1.0, 10, faint=False) == " " * 4 + "▏"
+    assert draw(1.0, 1.0, 1.0, 10, faint=True) == " " * 9 + "▏"
+
+
+def test_the_command_prints_json_alone(
+    done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lstm-tune", "explain", str(done), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert not ended.value.code
+    assert err == ""
+    assert untimed(json.loads(out)) == untimed(record_of(done))

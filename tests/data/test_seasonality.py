@@ -1,0 +1,137 @@
+"""The seasonal period, found in series of which it is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from series import panel, series_of, wave
+
+from lstm_tune.data.load import load_series
+from lstm_tune.data.seasonality import calendar_periods, find_period
+
+
+def period_of(y: np.ndarray, freq: str = "D") -> int | None:
+    frame = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=len(y), freq=freq), "y": y})
+    return find_period(series_of(frame), ((0, len(y)),))
+
+
+@pytest.mark.parametrize(
+    ("freq", "periods"),
+    [
+        ("h", (24, 168)),
+        ("30min", (2, 48, 336)),
+        ("15min", (4, 96, 672)),
+        ("D", (7, 365)),
+        ("W-SUN", (52,)),
+        ("MS", (12,)),
+        ("ME", (12,)),
+        ("QS-OCT", (4,)),
+        ("YS", ()),
+        ("5D", (73,)),
+        (None, ()),
+    ],
+)
+def test_calendar_suggests_periods(freq: str | None, periods: tuple[int, ...]) -> None:
+    assert calendar_periods(freq) == periods
+
+
+def test_a_few_spikes_do_not_hide_a_season() -> None:
+    y = 10 * wave(630, period=24, noise=0.05)
+    y[[70, 75, 333]] += 60.0
+    assert period_of(y, "h") == 24
+
+
+@pytest.mark.parametrize(
+    ("period", "freq", "rows"), [(24, "h", 500), (7, "D", 300), (12, "MS", 240), (48, "30min", 700), (11, "YS", 200)]
+)
+@pytest.mark.parametrize("trend", [0.0, 0.002])
+def test_season_is_found(period: int, freq: str, rows: int, trend: float) -> None:
+    y = wave(rows, period=period, noise=0.02) + trend * np.arange(rows)
+    found = period_of(y, freq)
+    assert found is not None
+    assert found % period == 0  # see below: a multiple is found at times
+
+
+def test_season_of_sharp_shape_is_found() -> None:
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 0, 0, 0, 0, 5, 3], 60) + rng.normal(size=420)
+    assert period_of(y) == 7
+
+
+def test_weekly_pattern_of_hourly_rows_is_found_where_days_differ() -> None:
+    hour, day = np.arange(24 * 7 * 8) % 24, np.arange(24 * 7 * 8) // 24 % 7
+    y = np.sin(2 * np.pi * hour / 24) * np.where(day < 5, 1.0, 0.1) + 2.0 * (day < 5)
+    assert period_of(y + 0.05 * np.random.default_rng(0).normal(size=len(y)), "h") == 168
+
+
+def half_years(rows: int, seed: int, first: float) -> np.ndarray:
+    """A wandering level and a season: `first` of 12 rows, and three times that of 6 rows."""
+    t, draw = np.arange(rows), np.random.default_rng(seed)
+    level = np.cumsum(draw.normal(size=rows))
+    return np.asarray(first * np.sin(2 * np.pi * t / 12) + 6 * np.sin(2 * np.pi * t / 6 + 1) + level)
+
+
+@pytest.mark.parametrize("rows", [120, 180, 400])
+def test_year_whose_half_years_are_alike_is_told_from_a_half_year(rows: int) -> None:
+    assert [period_of(half_years(rows, seed, 6.0), "MS") for seed in range(20)] == [12] * 20
+    assert [period_of(half_years(rows, seed, 0.0), "MS") for seed in range(20)] == [6] * 20
+
+
+def test_turnover_of_months_has_a_season_of_a_year() -> None:
+    data = load_series("example:elec_equip")
+    assert find_period(data, ((0, 180),)) == 12
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.7, 0.8])
+def test_weeks_have_a_season_of_a_year_though_a_smooth_series_resembles_itself_a_few_rows_on(share: float) -> None:
+    data = load_series("example:co2")
+    assert find_period(data, ((0, int(share * 2284)),)) == 52
+
+
+@pytest.mark.parametrize("period", [6, 7, 24])
+@pytest.mark.parametrize("freq", ["h", "MS"])
+def test_multiple_of_a_period_is_not_found_in_noise_around_it(period: int, freq: str) -> None:
+    found = []
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        y = np.tile(3 * draw.normal(size=period), 30)[: min(30 * period, 400)]
+        found.append(period_of(y + draw.normal(size=len(y)), freq))
+    assert found.count(period) >= 39, found
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])
+def test_random_walk_has_no_season(seed: int) -> None:
+    assert period_of(np.cumsum(np.random.default_rng(seed).normal(size=400))) is None
+
+
+def test_white_noise_has_no_season() -> None:
+    assert [period_of(np.random.default_rng(seed).normal(size=400)) for seed in range(8)] == [None] * 8
+
+
+def test_period_itself_is_found_and_no_multiple_of_it() -> None:
+    assert [period_of(wave(300, noise=0.02, seed=seed)) for seed in range(8)] == [7] * 8
+
+
+@pytest.mark.parametrize("y", [np.arange(100.0), np.arange(6.0), np.r_[np.zeros(50), np.ones(50)]], ids=["t", "s", "l"])
+def test_trend_short_series_and_level_shift_have_no_season(y: np.ndarray) -> None:
+    assert period_of(y) is None
+
+
+def test_one_outlier_hides_no_season() -> None:
+    y = wave(2000, period=7)
+    y[1000] = 1e6
+    assert period_of(y) == 7
+
+
+def test_rows_outside_are_not_looked_at() -> None:
+    y = np.concatenate([np.random.default_rng(0).normal(size=300), 50 * wave(300, noise=0.02)])
+    assert find_period(series_of(y), ((0, 300),)) is None
+    assert find_period(series_of(y), ((300, 600),)) in range(7, 100, 7)
+
+
+def test_several_series_vote() -> None:
+    noise = np.random.default_rng(0).normal(size=200)
+    data = series_of(panel(wave(200), wave(200, seed=1), noise), target="y", id="shop")
+    assert find_period(data, ((0, 200), (200, 400), (400, 600))) == 7
+    assert find_period(data, ((0, 0), (200, 200), (400, 600))) is None

@@ -1,0 +1,192 @@
+"""Scores against naive loops."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from series import TINY, daily, naive_mse_scaled, net, panel, series_of, wave, with_holes
+
+from lstm_tune.config import Config
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.score import Score, TargetScale, bootstrap_interval, forecast_all, quick_mse_scaled, score
+from lstm_tune.models.baselines import Persistence, SeasonalNaive
+from lstm_tune.models.forecaster import Shape
+
+TRAIN = ((0, 60), (100, 150))
+ROWS = ((60, 100), (150, 200))
+
+
+def columns() -> Windows:
+    """Two columns with holes in two series of 100 rows."""
+    frame = panel(with_holes(wave(100, noise=0.5)), with_holes(wave(100, seed=1), every=4))
+    frame["z"] = 50 * with_holes(wave(200, seed=2), every=5)
+    return Windows(series_of(frame, target=["y", "z"], id="shop"), 3)
+
+
+def test_scale_is_mean_and_deviation_of_the_observed_rows() -> None:
+    windows = columns()
+    scale = TargetScale.of(windows, TRAIN)
+    for c in range(2):
+        values = [windows.data.values[c, r] for a, b in TRAIN for r in range(a, b) if windows.data.observed[c, r]]
+        assert scale.mean[c] == pytest.approx(np.mean(values), rel=1e-6)
+        assert scale.sd[c] == pytest.approx(np.std(values), rel=1e-4)
+
+
+def test_every_number_agrees_with_loops_over_observed_targets() -> None:
+    windows = columns()
+    data, scale = windows.data, TargetScale.of(windows, TRAIN)
+    positions = windows.positions(ROWS, 0, reach_back=True)
+    forecaster = SeasonalNaive(horizon=3, context=7)
+    found = score(forecaster, windows, positions, scale)
+    ahead = forecast_all(forecaster, windows, positions).double()
+    errors: list[list[list[float]]] = [[[], [], []], [[], [], []]]
+    targets: list[list[float]] = [[], []]
+    for i, position in enumerate(positions.tolist()):
+        c, row = divmod(position, data.n_rows)
+        total, count = 0.0, 0
+        for h in range(3):
+            if data.observed[c, row + h]:
+                error = float(ahead[i, h]) - float(data.values[c, row + h])
+                errors[c][h].append(error)
+                targets[c].append(float(data.values[c, row + h]))
+                total, count = total + error**2 / scale.sd[c] ** 2, count + 1
+        assert found.window_error[i] == pytest.approx(total)
+        assert found.window_count[i] == count
+    for c in range(2):
+        flat = np.concatenate([np.array(e) for e in errors[c]])
+        assert found.mse[c] == pytest.approx(np.mean(flat**2))
+        assert found.mae[c] == pytest.approx(np.mean(np.abs(flat)))
+        assert found.r2[c] == pytest.approx(1 - np.mean(flat**2) / np.var(targets[c]))
+        assert found.per_step_mse[c] == pytest.approx([np.mean(np.square(e)) for e in errors[c]])
+    assert found.mse_scaled == pytest.approx(np.mean(np.array(found.mse) / np.square(scale.sd)))
+    assert found.mse_scaled == pytest.approx(naive_mse_scaled(forecaster, data, ROWS, TRAIN, 3), rel=1e-5)
+    assert found.windows == len(positions)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_quick_score_equals_the_full_one(holes: bool) -> None:
+    y = with_holes(wave()) if holes else wave()
+    windows = Windows(series_of(daily(y, z=3 * wave(seed=1)), target=["y", "z"]), 3)
+    scale = TargetScale.of(windows, ((0, 100),))
+    positions = windows.positions(((100, 160),), 0, reach_back=True)
+    model = net(Config.from_params(TINY), Shape(horizon=3, channels=2))
+    quick = quick_mse_scaled(model, windows, positions, scale)
+    assert quick == pytest.approx(score(model, windows, positions, scale).mse_scaled, rel=1e-6)
+
+
+def test_scores_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = columns()
+    scale = TargetScale.of(windows, TRAIN)
+    positions = windows.positions(ROWS, 0, reach_back=True)
+    whole = score(Persistence(horizon=3), windows, positions, scale)
+    batches = Windows.batches
+    monkeypatch.setattr(Windows, "batches", lambda w, p, c, size: batches(w, p, c, 5))
+    parts = score(Persistence(horizon=3), windows, positions, scale)
+    for field in dataclasses.fields(Score):
+        np.testing.assert_allclose(getattr(parts, field.name), getattr(whole, field.name), rtol=1e-9)
+
+
+def test_scoring_leaves_the_mode_of_the_model_alone_and_uses_no_dropout() -> None:
+    windows = Windows(series_of(wave()), 3)
+    positions = windows.positions(((100, 160),), 0, reach_back=True)
+    model = net(Config.from_params(TINY | {"dropout": 0.9}), Shape(horizon=3)).train()
+    scale = TargetScale(mean=(0.0,), sd=(1.0,))
+    found = {quick_mse_scaled(model, windows, positions, scale) for _ in range(3)}
+    assert len(found) == 1
+    assert model.training
+
+
+def test_perfect_forecast_of_equal_targets_has_finite_numbers() -> None:
+    y = wave()
+    y[100:] = 3.0
+    windows = Windows(series_of(y), 2)
+    positions = windows.positions(((105, 160),), 0, reach_back=True)
+    found = score(Persistence(horizon=2), windows, positions, TargetScale(mean=(5.0,), sd=(0.7,)))
+    assert found.mse == (0.0,)
+    assert np.isfinite(found.r2[0])
+
+
+# ---- the interval
+
+
+def score_of(errors: Any, counts: Any = None) -> Score:
+    errors = np.asarray(errors, dtype=np.float64)
+    counts = np.ones(len(errors)) if counts is None else np.asarray(counts, dtype=np.float64)
+    nothing: Any = ()
+    return Score(
+        mse=nothing,
+        mae=nothing,
+        r2=nothing,
+        mse_scaled=float(errors.sum() / counts.sum()),
+        per_step_mse=nothing,
+        window_error=errors,
+        window_count=counts,
+        windows=len(errors),
+    )
+
+
+def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for number in range(200):
+        noise = rng.normal(size=604)
+        errors = np.convolve(noise, np.ones(5) / np.sqrt(5), mode="valid") ** 2  # mean 1, neighbours alike
+        low, high = bootstrap_interval(score_of(errors), 20, number, draws=300)
+        covered += low <= 1 <= high
+    assert 0.85 <= covered / 200 <= 0.99
+
+
+def test_interval_of_dependent_errors_is_wider_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    errors = np.repeat(rng.exponential(size=60), 10)
+    widths = [np.ptp(bootstrap_interval(score_of(errors), block, 0)) for block in (1, 10)]
+    assert widths[1] > 2 * widths[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10])
+@pytest.mark.parametrize("block", [1, 5, 99])
+def test_interval_of_few_windows_is_a_pair_around_the_mean(n: int, block: int) -> None:
+    low, high = bootstrap_interval(score_of(np.arange(1.0, n + 1), np.full(n, 2.0)), block, 0)
+    assert 0.5 <= low <= high <= n / 2
+    equal = bootstrap_interval(score_of(np.full(n, 3.0)), block, 0)
+    assert equal == pytest.approx((3.0, 3.0))
+
+
+def test_interval_is_a_function_of_the_seed() -> None:
+    errors = score_of(np.random.default_rng(0).exponential(size=100))
+    assert bootstrap_interval(errors, 5, 1) == bootstrap_interval(errors, 5, 1)
+    assert bootstrap_interval(errors, 5, 1) != bootstrap_interval(errors, 5, 2)
+
+
+def test_forecasts_of_all_windows_are_one_tensor() -> None:
+    windows = columns()
+    positions = windows.positions(ROWS, 0, reach_back=True)
+    ahead = forecast_all(Persistence(horizon=3), windows, positions)
+    assert ahead.shape == (len(positions), 3)
+    assert torch.equal(ahead[:, 0], windows._values[positions[:] - 1])
+
+
+def test_interval_draws_what_all_starts_at_once_would() -> None:
+    errors = np.random.default_rng(0).exponential(size=103)
+    counts = np.random.default_rng(1).integers(1, 4, size=103).astype(float)
+    for count in (counts, np.full(103, 3.0)):
+        starts = np.random.default_rng(5).integers(0, 103, size=(1000, round(103 / 7)))
+        rows = (starts[:, :, None] + np.arange(7)) % 103
+        means = errors[rows].sum((1, 2)) / count[rows].sum((1, 2))
+        expected = np.quantile(means, [0.025, 0.975])
+        assert bootstrap_interval(score_of(errors, count), 7, 5) == pytest.approx(tuple(expected), rel=1e-9)
+    constant = dataclasses.replace(score_of(errors), window_count=np.broadcast_to(np.float64(3.0), 103))
+    assert bootstrap_interval(constant, 7, 5) == bootstrap_interval(score_of(errors, np.full(103, 3.0)), 7, 5)
+
+
+def test_windows_errors_are_kept_only_where_asked_for() -> None:
+    windows = columns()
+    positions = windows.positions(ROWS, 0, reach_back=True)
+    scale = TargetScale.of(windows, TRAIN)
+    whole, short = (score(Persistence(horizon=3), windows, positions, scale, each=each) for each in (True, False))
+    assert (len(whole.window_error), len(short.window_error)) == (len(positions), 0)
+    assert (short.mse, short.mae, short.windows) == (whole.mse, whole.mae, whole.windows)

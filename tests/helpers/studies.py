@@ -1,0 +1,170 @@
+"""Small studies of a wave: in this process, and by the command in a process group of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+from series import daily, wave
+
+import lstm_tune
+from lstm_tune.search.progress import Silent
+from lstm_tune.search.pruners import make_pruner
+from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.space import space_from_mapping
+from lstm_tune.search.study import create_study
+from lstm_tune.storage.open import open_storage
+from lstm_tune.training.trainer import EpochStats
+
+SPACE = space_from_mapping(
+    {
+        "lookback": {"low": 2, "high": 60},
+        "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+        "skip": ["none", "last"],
+    }
+)
+
+
+# ---- without training
+
+
+def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **options: Any) -> optuna.Study:
+    """A study as `tune` makes it, in memory."""
+    given = {
+        "name": "s",
+        "settings": {"seed": 0},
+        "resume": False,
+        "alone": False,
+        "storage": open_storage(None),
+    } | options
+    return create_study(
+        given.pop("storage"),
+        given.pop("name"),
+        given.pop("settings"),
+        sampler=make_sampler(sampler, seed, SPACE),
+        pruner=make_pruner(pruner, 30),
+        **given,
+    )
+
+
+def value_of(trial: optuna.Trial) -> float:
+    """An objective that takes no time."""
+    config = SPACE.suggest(trial)
+    return (config.lookback - 20) ** 2 + config.learning_rate + (config.skip == "none")
+
+
+def tried(study: optuna.Study) -> list[dict[str, Any]]:
+    """The parameters of each trial."""
+    return [t.params for t in study.trials]
+
+
+# ---- in this process
+
+
+def tune(**options: Any) -> Any:
+    """A study of a wave, of small random trials that are not pruned."""
+    given = {"target": "y", "retrain_seeds": 1, "folds": 1, "sampler": "random", "pruner": "none"}
+    return lstm_tune.tune(daily(wave(200)), **(given | options))
+
+
+def stored(folder: Path) -> optuna.Study:
+    """The study that a run folder holds, read anew."""
+    return optuna.load_study(study_name=None, storage=open_storage(folder / "study.journal"))
+
+
+def states(study: optuna.Study) -> dict[str, int]:
+    """How many trials of the study are in each state."""
+    return dict(Counter(t.state.name for t in study.get_trials(deepcopy=False)))
+
+
+class Watching(Silent):
+    """Keeps what was told, and does something when a trial has ended its first epoch."""
+
+    def __init__(self, at_first_epoch: Callable[[int], None] = lambda trial: None) -> None:
+        self.notes: list[str] = []
+        self.worker: dict[int, int] = {}  # of each trial, from 1
+        self.epochs: list[int] = []
+        self.ended: list[int] = []
+        self.at_first_epoch = at_first_epoch
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def begun(self, trial: int, worker: int) -> None:
+        assert trial not in self.worker
+        self.worker[trial] = worker
+
+    def epoch(self, trial: int, stats: EpochStats) -> None:
+        self.epochs.append(trial)
+        if stats.epoch == 0:
+            self.at_first_epoch(trial)
+
+    def trial(self, trial: FrozenTrial) -> None:
+        self.ended.append(trial.number)
+
+
+# ---- by the command
+
+
+def start_command(folder: Path, *options: str, epochs: int = 3, **popen: Any) -> subprocess.Popen[str]:
+    """Begin `lstm-tune tune` on a wave; its run folder is `folder/run`."""
+    if not (folder / "data.csv").exists():
+        daily(wave(200)).to_csv(folder / "data.csv", index=False)
+        space = f"lookback = {{ low = 4, high = 40 }}\nepochs = {epochs}\npatience = {epochs}\nhidden_units = 4\n"
+        (folder / "space.toml").write_text(space)
+    command = [sys.executable, "-m", "lstm_tune", "tune", "data.csv", "--space", "space.toml", "--target", "y"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | popen
+    return subprocess.Popen(
+        [*command, "--folds", "1", "--retrain-seeds", "1", "--quiet", "--out", "run", *options],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        start_new_session=True,  # Ctrl-C goes to all processes of the terminal
+        **streams,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, words: str, times: int) -> None:
+    """Wait until the command has written something so often into its journal."""
+    journal = folder / "run" / "study.journal"
+
+    def there() -> bool:
+        return journal.exists() and journal.read_text().count(words) >= times
+
+    while not there():
+        assert process.poll() is None, "the command ended too soon"
+        time.sleep(0.02)
+
+
+def begun_by(pid: int) -> list[int]:
+    """The living processes that descend from one."""
+    children = list(_children(pid))
+    return children + [pid for child in children for pid in begun_by(child)]
+
+
+def _children(pid: int) -> Iterable[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        if (stat := _stat(folder.name)) and stat[0] != "Z" and int(stat[1]) == pid:
+            yield int(folder.name)
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    stat = _stat(str(pid))
+    return bool(stat) and stat[0] != "Z"
+
+
+def _stat(pid: str) -> list[str]:
+    """State and parent of a process; nothing where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return []

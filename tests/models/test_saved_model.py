@@ -1,0 +1,376 @@
+"""The saved model: written, read, damaged, and fed with frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import resource
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from series import TINY, daily, net, panel, series_of, wave
+
+from lstm_tune.config import Config
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.windows import Windows
+from lstm_tune.errors import DataError, LstmTuneError, RunError
+from lstm_tune.evaluation.score import TargetScale
+from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.saved_model import DataSpec, ForecastModel
+
+HORIZON = 3
+
+
+def model_of(data: SeriesSet, *params: dict[str, Any]) -> ForecastModel:
+    """An untrained ensemble, fitted on the first 100 rows, one member for each of `params`."""
+    shape = Shape(
+        horizon=HORIZON,
+        channels=data.n_channels,
+        past=data.past.shape[1],
+        future=data.future.shape[1],
+        period=7,
+    )
+    windows = Windows(data, HORIZON)
+    members = []
+    for seed, own in enumerate(params or ({}, {"lookback": 5, "skip": "linear"})):
+        member = net(Config.from_params(TINY | own), shape, seed)
+        if member.future_output is not None:
+            torch.nn.init.normal_(member.future_output[-1].weight)  # type: ignore[index, union-attr, arg-type]
+        member.fit_statistics(windows, ((0, 100),))
+        members.append(member)
+    return ForecastModel(MeanForecaster(members).eval(), shape, DataSpec.of(data), TargetScale.of(windows, ((0, 100),)))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model_of(series_of(daily(wave()))).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+# ---- save and load
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        ({},),
+        ({"layers": 2, "head_units": 3, "patch": 4}, {"transform": "log", "difference": "seasonal"}),
+        ({"skip": "linear", "outlier_clip": 2.0, "window_norm": "standard"},) * 3,
+        ({"cell_activation": "relu", "skip": "seasonal"},),
+    ],
+    ids=str,
+)
+def test_loaded_model_forecasts_the_same_to_the_bit(tmp_path: Path, params: tuple[dict[str, Any], ...]) -> None:
+    frame = daily(wave(), p=wave(seed=1), z=wave(seed=2))
+    model = model_of(series_of(frame, target=["y", "z"], past="p", calendar=True), *params)
+    model.save(tmp_path)
+    loaded = ForecastModel.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.predict(frame), model.predict(frame), check_exact=True)
+    assert (loaded.shape, loaded.spec, loaded.scale) == (model.shape, model.spec, model.scale)
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor), name
+    assert not loaded.network.training
+    loaded.save(tmp_path / "again")
+    for file in ("weights.safetensors", "config.json", "manifest.json"):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+def test_loading_draws_no_random_number(saved: Path) -> None:
+    before = torch.get_rng_state()
+    ForecastModel.load(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_folder_holds_weights_configuration_and_manifest_and_no_pickle(saved: Path) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "manifest.json", "weights.safetensors"]
+    manifest = json.loads((saved / "manifest.json").read_text())
+    assert manifest["schema"] == 1
+    for name in ("config.json", "weights.safetensors"):
+        content = (saved / name).read_bytes()
+        assert manifest["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert json.loads((saved / "config.json").read_text())["schema"] == 1
+    assert not (saved / "weights.safetensors").read_bytes().startswith((b"PK", b"\x80"))
+
+
+def flip(path: Path, byte: int = -1) -> None:
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 1
+    path.write_bytes(content)
+
+
+def sealed(folder: Path) -> None:
+    """Write the manifest anew, so that the files' own checks are what refuses them."""
+    names = [p.name for p in folder.iterdir() if p.name != "manifest.json" and p.is_file()]
+    contents = {name: (folder / name).read_bytes() for name in names}
+    files = {n: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()}
+    (folder / "manifest.json").write_text(json.dumps({"schema": 1, "files": files}))
+
+
+def edited(file: str = "config.json", **changes: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        content = json.loads((folder / file).read_text())
+        for key, value in changes.items():
+            content[key] = content[key] | value if isinstance(value, dict) and value else value
+        (folder / file).write_text(json.dumps(content))
+        if file == "config.json":
+            sealed(folder)
+
+    return edit
+
+
+def cut(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:100])
+
+
+def without(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).unlink()
+
+
+def renamed(old: str, new: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / old).rename(folder / new)
+
+
+def with_other_weights(folder: Path) -> None:
+    model_of(series_of(daily(wave())), {"hidden_units": 5}).save(folder / "other")
+    (folder / "weights.safetensors").write_bytes((folder / "other" / "weights.safetensors").read_bytes())
+
+
+def grown(name: str) -> Callable[[Path], None]:
+    """A file that claims a terabyte and takes no room."""
+
+    def grow(folder: Path) -> None:
+        with (folder / name).open("r+b") as file:
+            file.truncate(2**40)
+
+    return grow
+
+
+def with_head(head: Any) -> Callable[[Path], None]:
+    """Weights with another head, and a manifest that vouches for them."""
+
+    def write(folder: Path) -> None:
+        text = json.dumps(head).encode()
+        (folder / "weights.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+        sealed(folder)
+
+    return write
+
+
+def with_other_type(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"', 1))
+    sealed(folder)
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "no config": ("config.json is missing", without("config.json")),
+    "no weights": ("weights.safetensors is missing", without("weights.safetensors")),
+    "no manifest": ("manifest.json is missing", without("manifest.json")),
+    "cut config": ("config.json is damaged: it has 100 bytes", cut("config.json")),
+    "cut weights": ("weights.safetensors is damaged", cut("weights.safetensors")),
+    "cut manifest": ("manifest.json is damaged", cut("manifest.json")),
+    "one bit of the weights": ("its SHA-256", lambda folder: flip(folder / "weights.safetensors")),
+    "one bit of the config": ("its SHA-256", lambda folder: flip(folder / "config.json", 30)),
+    "one bit of the manifest": ("manifest.json", lambda folder: flip(folder / "manifest.json", 60)),
+    "renamed weights": ("weights.safetensors is missing", renamed("weights.safetensors", "model.safetensors")),
+    "config in the place of the weights": (
+        "weights.safetensors is damaged",
+        lambda folder: shutil.copy(folder / "config.json", folder / "weights.safetensors"),
+    ),
+    "other weights": ("weights.safetensors", with_other_weights),
+    "binary config": ("config.json is damaged", lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\0")),
+    "weights of a terabyte": ("weights.safetensors is damaged", grown("weights.safetensors")),
+    "config of a terabyte": ("config.json is damaged", grown("config.json")),
+    "manifest of a terabyte": ("manifest.json is damaged", grown("manifest.json")),
+    "manifest of another schema": ("schema 2", edited("manifest.json", schema=2)),
+    "manifest without files": ("says nothing of config.json", edited("manifest.json", files=[])),
+    "schema": ("schema 2", edited(schema=2)),
+    "no members": ("members", edited(members=[])),
+    "too many members": ("members", edited(members=[{}] * 1001)),
+    "unknown parameter": ("unknown parameter 'magic'", edited(members=[{"magic": 1}] * 2)),
+    "wrong parameter": ("lookback must be", edited(members=[{"lookback": -1}] * 2)),
+    "far too many units": ("hidden_units must be", edited(members=[TINY | {"hidden_units": 10**9}] * 2)),
+    "far too long a lookback": ("lookback must be at most", edited(members=[TINY | {"lookback": 10**15}] * 2)),
+    "a linear skip of a terabyte": (
+        "weight members.0.skip_weight has not",
+        edited(members=[TINY | {"lookback": 10**7, "skip": "linear"}] * 2, shape={"horizon": 10**5}),
+    ),
+    "other sizes": ("has not the shape", edited(members=[TINY | {"hidden_units": 4000}] * 2)),
+    "other shape": ("has not the shape", edited(shape={"horizon": 4})),
+    "shape of another kind": ("width", edited(shape={"width": 4})),
+    "shape in words": ("horizon must be a whole number", edited(shape={"horizon": "three"})),
+    "negative shape": ("horizon must be a whole number", edited(shape={"horizon": -3})),
+    "huge shape": ("channels must be a whole number", edited(shape={"channels": 10**18})),
+    "more channels": ("finite numbers|hold 9 numbers|do not fit", edited(shape={"channels": 9})),
+    "no data": ("config.json is damaged", edited(data=None)),
+    "data of another kind": ("something unknown", edited(data={"x": 1})),
+    "columns in numbers": ("must be text", edited(data={"targets": [1]})),
+    "a frequency that is none": ("unknown frequency", edited(data={"calendar": True, "freq": "fortnight"})),
+    "an origin of two columns": ("must hold 1 numbers", edited(data={"origin": [0.0, 1.0]})),
+    "no scale": ("config.json is damaged", edited(scale={})),
+    "an endless scale": ("Infinity is no JSON", edited(scale={"sd": [float("inf")]})),
+    "weights in words": ("finite numbers", edited(weights=["1", "1"])),
+    "nested without end": (
+        "config.json is damaged",
+        lambda folder: ((folder / "config.json").write_text("[" * 100_000), sealed(folder)),
+    ),
+    "a head that names no weight": ("holds other weights", with_head({})),
+    "a head that is a list": ("is damaged", with_head([1])),
+    "weights of another type": ("has not the shape", with_other_type),
+}
+
+
+@pytest.mark.parametrize(("says", "damage"), DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_model_is_refused_with_one_line(saved: Path, says: str, damage: Callable[[Path], Any]) -> None:
+    damage(saved)
+    with pytest.raises(RunError, match=says) as caught:
+        ForecastModel.load(saved)
+    assert "\n" not in str(caught.value)
+    assert str(saved) in str(caught.value)
+    assert "run tune again" in str(caught.value)
+
+
+def test_no_memory_is_taken_for_a_model_that_is_refused(saved: Path) -> None:
+    edited(members=[TINY | {"hidden_units": 4096, "layers": 8}] * 2, shape={"horizon": 10**7})(saved)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RunError, match="holds other weights"):
+        ForecastModel.load(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; the weights would take 330 GB
+
+
+def test_save_that_fails_leaves_the_model_that_was_there(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {p.name: p.read_bytes() for p in saved.iterdir()}
+    full = OSError(28, "No space left on device")
+
+    def write(path: Path, content: bytes) -> int:
+        if path.name.startswith(".manifest"):
+            raise full
+        return len(content)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left"):
+        model_of(series_of(daily(wave())), {"hidden_units": 5}).save(saved)
+    assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
+
+
+# ---- predict
+
+
+def test_forecast_follows_the_last_row_in_the_units_of_the_frame() -> None:
+    frame = daily(1e7 + wave(noise=0.0))
+    model = model_of(series_of(frame), {"skip": "seasonal"})
+    for member in model.network.members:
+        torch.nn.init.zeros_(member.output.weight)  # type: ignore[union-attr, arg-type]
+        torch.nn.init.zeros_(member.output.bias)  # type: ignore[union-attr, arg-type]
+    ahead = model.predict(frame)
+    assert list(ahead) == ["time", "series", "step", "y"]
+    assert ahead["time"].tolist() == list(pd.date_range("2024-06-09", periods=3))
+    assert ahead["step"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(ahead["y"], frame["y"].to_numpy()[-7:-4], atol=1e-3)
+
+
+def test_forecast_needs_no_more_than_the_lookback_and_refuses_less() -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame))
+    assert model.lookback == 8
+    whole = model.predict(frame)
+    pd.testing.assert_frame_equal(model.predict(frame.tail(8)), whole)
+    with pytest.raises(DataError, match=r"looks back on 8 rows, but there are 7"):
+        model.predict(frame.tail(7))
+
+
+def test_each_series_is_forecast_alone() -> None:
+    a, b = wave(120), 10 * wave(100, seed=1)
+    model = model_of(series_of(panel(a, b), target="y", id="shop"))
+    both = model.predict(panel(a, b))
+    assert both["series"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert both["time"].tolist() == [*pd.date_range("2024-04-30", periods=3), *pd.date_range("2024-04-10", periods=3)]
+    alone = model.predict(panel(a))
+    np.testing.assert_allclose(both["y"].head(3), alone["y"], rtol=1e-6)
+    with pytest.raises(DataError, match="series 'b' has 5"):
+        model.predict(panel(a, b[:5]))
+
+
+def test_every_target_gets_a_column() -> None:
+    frame = daily(wave(), z=100 + wave(seed=1))
+    model = model_of(series_of(frame, target=["y", "z"]))
+    assert list(model.predict(frame)) == ["time", "series", "step", "y", "z"]
+    with pytest.raises(LstmTuneError, match="z"):
+        model.predict(frame.drop(columns="z"))
+
+
+def test_known_future_covariates_stand_at_the_end_and_matter() -> None:
+    frame = daily(wave(), f=wave(seed=1))
+    model = model_of(series_of(frame, target="y", future="f"))
+    rows = [daily([np.nan] * 3, start="2024-06-09", f=[x, x, x]) for x in (0.0, 9.0)]
+    low, high = (model.predict(pd.concat([frame, ahead])) for ahead in rows)
+    assert low["time"].tolist() == list(pd.date_range("2024-06-09", periods=3))
+    assert bool((low["y"] != high["y"]).all())
+    with pytest.raises(DataError, match="needs 3 rows of known f after the last target, but there are 0"):
+        model.predict(frame)
+
+
+def test_calendar_of_the_rows_ahead_is_worked_out() -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame, calendar=True))
+    assert model.shape.future == 4
+    assert model.spec.future == ()
+    later = frame.assign(date=frame["date"] + pd.Timedelta(days=1))
+    assert bool((model.predict(frame)["y"] != model.predict(later)["y"]).all())
+
+
+def test_arrays_and_series_are_taken_where_the_model_has_one_column() -> None:
+    y = wave()
+    model = model_of(series_of(y))
+    np.testing.assert_array_equal(model.predict(y)["y"], model.predict(pd.Series(y))["y"])
+    assert model.predict(y)["time"].tolist() == [160, 161, 162]
+
+
+def test_other_frequency_and_other_columns_are_refused() -> None:
+    model = model_of(series_of(daily(wave())))
+    hourly = pd.DataFrame({"date": pd.date_range("2024", periods=60, freq="h"), "y": wave(60)})
+    with pytest.raises(DataError, match="frequency 'D', but these have 'h'"):
+        model.predict(hourly)
+    with pytest.raises(LstmTuneError) as caught:
+        model.predict(np.stack([wave(), wave()], axis=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_units_of_the_training_data_are_kept_for_other_data() -> None:
+    y = 1e8 + wave()
+    model = model_of(series_of(daily(y)))
+    assert model.spec.origin[0] > 0
+    small = model.read(daily(wave()))
+    assert small.origin == model.spec.origin
+    np.testing.assert_allclose(small.values[0] + model.spec.origin[0], wave(), atol=10)
+    np.testing.assert_allclose(model.predict(daily(y))["y"], 1e8 + 5, atol=10)
+
+
+# ---- evaluate
+
+
+def test_evaluation_scores_model_and_naive_forecasts_on_the_same_windows() -> None:
+    y = wave()
+    model = model_of(series_of(daily(y)))
+    scores = model.evaluate(daily(y))
+    assert set(scores) == {"model", "persistence", "seasonal_naive"}
+    assert {s.windows for s in scores.values()} == {160 - 8 - HORIZON + 1}
+    naive = np.mean([(y[r : r + 3] - y[r - 1]) ** 2 for r in range(8, 158)])
+    assert scores["persistence"].mse[0] == pytest.approx(naive, rel=1e-4)
+    with pytest.raises(DataError, match="takes 8 rows to look back on and 3 to score"):
+        model.evaluate(daily(y[:10]))
+
+
+def test_series_set_is_taken_as_it_is() -> None:
+    data = series_of(daily(wave()))
+    model = model_of(data)
+    assert model.read(data) is data
+    assert dataclasses.asdict(model.spec)["targets"] == ("y",)

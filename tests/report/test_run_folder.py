@@ -1,0 +1,59 @@
+"""The run folder that was never needed, and the time that was given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import studies
+from series import TINY
+from studies import Watching
+
+from lstm_tune.cli import app as cli
+from lstm_tune.errors import LstmTuneError
+
+tune = partial(studies.tune, space=TINY | {"epochs": 1}, n_trials=1)
+
+
+@pytest.mark.parametrize("options", [{"storage": "bogus://host/x"}, {"sampler": "bogus"}, {"pruner": "bogus"}], ids=str)
+def test_study_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(LstmTuneError, match="bogus"):
+        tune(out=tmp_path / "runs" / "mine", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_study_that_cannot_begin_leaves_alone_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "study.journal").touch()
+    for name in ("mine", "other"):
+        with pytest.raises(LstmTuneError, match="bogus"):
+            tune(out=tmp_path / name, storage="bogus://host/x", resume=True)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["mine", "other", "other/study.journal"]
+
+
+def test_command_that_repeats_the_run_has_the_timeout_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.setattr(cli, "_STARTED", time.monotonic() - 30)
+    (tmp_path / "space.toml").write_text("lookback = 4\nhidden_units = 4\nepochs = 1\n")
+    options = ["--space", str(tmp_path / "space.toml"), "--trials", "1", "--workers", "1", "--retrain-seeds", "1"]
+    status, _, err = command_line("tune", "example:nile", *options, "--timeout", "100", "--out", str(tmp_path / "run"))
+    assert status == 0, err
+    assert " --timeout 100s " in (tmp_path / "run" / "result.json").read_text()
+
+
+def test_time_that_had_passed_before_counts() -> None:
+    told: list[float | None] = []
+
+    class Begun(Watching):
+        def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
+            told.append(seconds)
+
+    tune(timeout=100, began=time.monotonic() - 30, progress=Begun())
+    assert told[0] is not None
+    assert told[0] <= 70
