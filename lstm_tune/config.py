@@ -1,6 +1,6 @@
 """One configuration of the forecaster: every parameter that a search may set, with its bounds.
 
-The defaults are the article's LSTM (lookback 20, 50 units, dropout 0.2, Adam, batch 32), so that `Config()` is
+The defaults are the plain LSTM (lookback 20, 50 units, dropout 0.2, Adam, batch 32), so that `Config()` is
 the forecaster whose high MSE this package sets out to explain.
 """
 
@@ -82,7 +82,7 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One point of the search space; the defaults are the article's LSTM.
+    """One point of the search space; the defaults are the plain LSTM.
 
     Raises:
         UsageError: a value is outside its rule (`RULES`).
@@ -122,7 +122,7 @@ class Config:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """Build a configuration from {name: value}; what is not named takes the article's value.
+        """Build a configuration from {name: value}; what is not named takes the plain LSTM's value.
 
         Raises:
             UsageError: an unknown name, or a value outside its rule.
@@ -142,4 +142,4 @@ class Config:
         return dataclasses.asdict(self)
 
 
-ARTICLE = Config()
+PLAIN = Config()

@@ -32,7 +32,7 @@ from series import (
 )
 
 import lstm_tune
-from lstm_tune.config import ARTICLE, Config
+from lstm_tune.config import PLAIN, Config
 from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
@@ -405,7 +405,7 @@ def test_law_7_tune_leaves_the_global_random_numbers_alone() -> None:
     assert before[2] == after[2]
 
 
-# ---- 8. the article and the best-known configurations first
+# ---- 8. the plain LSTM and the best-known configurations first
 
 
 @pytest.mark.parametrize("preset", sorted(presets()))
@@ -414,12 +414,12 @@ def test_law_8_every_preset_begins_with_the_article_and_its_best_known(preset: s
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     enqueue_known(study, space)
     tables = tomllib.loads(presets()[preset].read_text()).get("first", [])
-    article = space.suggest(study.ask())
-    assert (article.optimizer, article.dropout, article.batch_size) == ("adam", 0.2, 32)
+    plain = space.suggest(study.ask())
+    assert (plain.optimizer, plain.dropout, plain.batch_size) == ("adam", 0.2, 32)
     if preset != "quick":  # which starts above 20 rows and has other words
-        assert (article.lookback, article.hidden_units, article.activation) == (20, 50, "tanh")
+        assert (plain.lookback, plain.hidden_units, plain.activation) == (20, 50, "tanh")
     if preset == "default":
-        assert article == dataclasses.replace(ARTICLE, epochs=article.epochs, patience=article.patience)
+        assert plain == dataclasses.replace(PLAIN, epochs=plain.epochs, patience=plain.patience)
     for table in tables:
         config = space.suggest(study.ask())
         assert {name: getattr(config, name) for name in table} == table

@@ -28,7 +28,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import lstm_tune
-from lstm_tune.config import ARTICLE
+from lstm_tune.config import PLAIN
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.report.result_json import versions
 from lstm_tune.search.space import Space, load_space
@@ -54,7 +54,7 @@ class Lever:
         for first in plain["first"]:
             for name, value in self.fixed.items():
                 if isinstance(value, Mapping):
-                    first[name] = min(first.get(name, getattr(ARTICLE, name)), value["high"])
+                    first[name] = min(first.get(name, getattr(PLAIN, name)), value["high"])
                 elif not isinstance(value, list):
                     first[name] = value
                 elif first.get(name) not in value:

@@ -36,7 +36,7 @@ from lstm_tune.evaluation.score import Forecaster, quick_mse_scaled
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.report.result_json import versions
-from lstm_tune.search.objective import ARTICLE_SPLIT, Objective, Trained
+from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.study import candidates, completed, enqueue_known
 from lstm_tune.training.ensemble import Part, weigh
@@ -72,7 +72,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     """Run one study and score what each rule chooses."""
     began = time.monotonic()
     data = load_series(frame, target="value")
-    split = make_split(data, ARTICLE_SPLIT, series.horizon)
+    split = make_split(data, DEFAULT_SPLIT, series.horizon)
     task = build_task(data, split, series.horizon, folds=BLOCKS)
     windows = Windows(data, series.horizon)
     positions = windows.positions(split.test, 0, reach_back=True)

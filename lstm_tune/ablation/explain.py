@@ -1,4 +1,4 @@
-"""Explain a run: train what lies between the article's LSTM and the tuned one, one change at a time.
+"""Explain a run: train what lies between the plain LSTM and the tuned one, one change at a time.
 
 Every training is that of a trial: the same task, folds, windows and precision, so the values compare with the study's.
 Test rows are read when all steps are chosen, for the first one alone; the score of the last is the run's own.
@@ -31,7 +31,7 @@ def explain_run(
     timeout: float | None = None,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
-    """Train the steps from the article's LSTM to the tuned one, and write `explain.json` into the run folder.
+    """Train the steps from the plain LSTM to the tuned one, and write `explain.json` into the run folder.
 
     Args:
         folder: that `tune` wrote.

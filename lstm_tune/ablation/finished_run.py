@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lstm_tune.config import ARTICLE, Config
+from lstm_tune.config import PLAIN, Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.errors import RunError, UsageError
@@ -81,7 +81,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
         series=series,
         parts=parts,
         task=task,
-        start=article_within(task.limits),
+        start=plain_within(task.limits),
         end=end,
         members=members,
         seeds=tuple(range(seed, seed + seeds)),
@@ -97,12 +97,12 @@ def _member(entry: Mapping[str, Any]) -> Member:
     return Member(trial=trial, config=config, epochs=epochs, factors=(), weight=weight)
 
 
-def article_within(limits: Limits) -> Config:
-    """Return the article's LSTM, its lookback and batch no larger than the data allow."""
+def plain_within(limits: Limits) -> Config:
+    """Return the plain LSTM, its lookback and batch no larger than the data allow."""
     return replace(
-        ARTICLE,
-        lookback=min(ARTICLE.lookback, limits.max_lookback),
-        batch_size=min(ARTICLE.batch_size, limits.max_batch_size),
+        PLAIN,
+        lookback=min(PLAIN.lookback, limits.max_lookback),
+        batch_size=min(PLAIN.batch_size, limits.max_batch_size),
     )
 
 

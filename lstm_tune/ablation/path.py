@@ -1,4 +1,4 @@
-"""The way from the article's LSTM to the tuned one, one change at a time."""
+"""The way from the plain LSTM to the tuned one, one change at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Walk:
         subject = self.subject
         values = self.trainings.values({waterfall.START: subject.start}, subject.seeds)[waterfall.START]
         if not any(v is not None for v in values):
-            raise StudyError("the article's LSTM diverged with every seed, so there is nothing to explain from")
+            raise StudyError("the plain LSTM diverged with every seed, so there is nothing to explain from")
         self.book.steps.append(Step(name=waterfall.START, changes={}, values=values, before=None))
         if subject.end != subject.start:
             self.trainings.values({"the tuned LSTM": subject.end}, subject.seeds)

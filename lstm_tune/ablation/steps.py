@@ -1,4 +1,4 @@
-"""The waterfall: which changes lead from the article's LSTM to the tuned one, in what order, and which of them count.
+"""The waterfall: which changes lead from the plain LSTM to the tuned one, in what order, and which of them count.
 
 Pure functions of configurations and validation values; `explain` does the training. The order goes by stages, which are
 the way of the data through the model: what is done to the series, what is done to each window, the network and its
@@ -20,7 +20,7 @@ from lstm_tune.config import Config
 LEVEL = 0.95  # of the interval that a step within noise does not leave
 LEAST = 1e-3  # of the MSE before: a smaller change is noise whatever the seeds say
 UNIT = "validation MSE, scaled"
-START = "the article's LSTM"
+START = "the plain LSTM"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +117,7 @@ class Step:
 
     def _says(self, noise: bool) -> str:
         if self.before is None:
-            return "Where the article stands on these data."
+            return "The error of the plain LSTM on these data."
         if self.mean is None:
             return "Training diverged with every seed."
         if self.delta is None:

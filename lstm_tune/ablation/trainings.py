@@ -20,6 +20,7 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.training.retrain import Member, retrain, retrain_samples
 from lstm_tune.training.task import make_trainer
 from lstm_tune.training.trainer import Diverged, TrainResult, fit, side_by_side
+from lstm_tune.utils.process import available_cores
 
 _MEAN = "ensemble"
 

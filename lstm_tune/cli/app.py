@@ -220,7 +220,7 @@ def predict(
 ) -> None:
     """Forecast what follows the last row of DATA."""
     from lstm_tune.pipeline import tune as api
-    from lstm_tune.utils.atomic_files import replacing
+    from lstm_tune.utils.atomic_files import atomic_write
     from lstm_tune.utils.escaping import cell
 
     forecast = api.load(run).predict(data)
@@ -235,7 +235,7 @@ def predict(
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"cannot write {str(out)!r}: --out must name a file in a folder that exists")
     try:
-        with replacing(out) as beside:
+        with atomic_write(out) as beside:
             forecast.to_csv(beside, index=False, float_format="%.7g")
     except OSError as error:
         raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from None
@@ -300,7 +300,7 @@ def explain(
     ] = "10m",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
-    """Show the waterfall: which change took how much off the article's LSTM's MSE."""
+    """Show the waterfall: which change took how much off the plain LSTM's MSE."""
     seconds = parse_duration(timeout)
     from lstm_tune.cli.waterfall_table import show_waterfall, telling
     from lstm_tune.pipeline import tune as api

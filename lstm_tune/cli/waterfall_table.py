@@ -29,7 +29,7 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
     steps, seeds = record["steps"], record["seeds"]
     console.print()
     console.print(
-        Text("From the article's LSTM to the tuned one, one change at a time", style="bold")
+        Text("From the plain LSTM to the tuned one, one change at a time", style="bold")
         + Text("" if record["finished"] else " (not finished)", style="bold yellow")
     )
     known = [s["val_mse_scaled"] for s in steps if s["val_mse_scaled"] is not None]

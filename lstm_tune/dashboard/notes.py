@@ -41,7 +41,7 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         result: with all of its record.
-        known: what was tried first: the article's configuration, then the preset's.
+        known: what was tried first: the plain LSTM, then the preset's.
     """
     study = result.study
     trials = study.get_trials(deepcopy=False)
@@ -156,9 +156,7 @@ def trial_notes(
         fixed = trial.system_attrs.get("fixed_params")
         if fixed is not None and fixed in known:
             place = known.index(fixed)
-            source = (
-                "The article's plain LSTM, as far as the space admits it" if not place else "Known from other series"
-            )
+            source = "The plain LSTM, as far as the space admits it" if not place else "Known from other series"
             lines.append(f"**{source}**: tried before the search began.")
         if lines:
             notes.append((trial, "\n\n".join([*lines, *_fate(trial, best["value"])])))

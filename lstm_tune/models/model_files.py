@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lstm_tune.errors import RunError
-from lstm_tune.utils.atomic_files import make_folder, parse_json, read_json, replacing
+from lstm_tune.utils.atomic_files import atomic_write, make_folder, parse_json, read_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -49,7 +49,7 @@ def write_model(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, T
     contents[MANIFEST] = _json({"schema": SCHEMA, "files": manifest})
     with contextlib.ExitStack() as stack:  # all take their names together, at its end
         for name, content in contents.items():
-            stack.enter_context(replacing(folder / name)).write_bytes(content)
+            stack.enter_context(atomic_write(folder / name)).write_bytes(content)
 
 
 def _json(value: Any) -> bytes:

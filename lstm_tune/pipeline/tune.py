@@ -30,13 +30,13 @@ from lstm_tune.report.run_folder import (
     JOURNAL,
     check_counts,
     claim_folder,
-    nothing_left_of,
     pick_device,
+    remove_on_failure,
     run_name,
 )
 from lstm_tune.search.budget import Budget
 from lstm_tune.search.draws import draw
-from lstm_tune.search.objective import ARTICLE_SPLIT, Objective, resolve_space
+from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, resolve_space
 from lstm_tune.search.progress import Progress, Silent
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
@@ -59,7 +59,7 @@ _DRAWN = 64  # configurations that stand for a space where bf16 is judged
 
 
 @contextlib.contextmanager
-def _one_core_each() -> Iterator[None]:
+def single_threaded_torch() -> Iterator[None]:
     """Let torch use one core for each operation inside the `with`.
 
     The steps of an LSTM are too short to share: a second core buys a tenth or so, and costs many times that where
@@ -73,7 +73,7 @@ def _one_core_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@_one_core_each()
+@single_threaded_torch()
 def tune(
     data: Any,
     *,
@@ -84,7 +84,7 @@ def tune(
     past: Sequence[str] = (),
     future: Sequence[str] = (),
     calendar: bool | None = None,
-    split: Sequence[float] = ARTICLE_SPLIT,
+    split: Sequence[float] = DEFAULT_SPLIT,
     folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     n_trials: int | None = None,
@@ -206,7 +206,7 @@ def tune(
         "seed": seed,
     }
     folder = None if out is None else Path(out)
-    with nothing_left_of(folder):
+    with remove_on_failure(folder):
         if folder is not None:
             claim_folder(folder, resume)
         alone = False
@@ -300,7 +300,7 @@ def load(folder: str | Path) -> ForecastModel:
     return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
 
 
-@_one_core_each()
+@single_threaded_torch()
 def explain(
     run: str | Path,
     *,
@@ -309,7 +309,7 @@ def explain(
     timeout: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Train what lies between the article's LSTM and the tuned one of a run, one change at a time.
+    """Train what lies between the plain LSTM and the tuned one of a run, one change at a time.
 
     See `explain_run`, which says what each argument means, what is returned and what is raised.
     """

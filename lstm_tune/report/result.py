@@ -23,7 +23,7 @@ from lstm_tune.evaluation.score import Number, Score, forecast_all, per_target
 from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.page import DETAILS, write_report
 from lstm_tune.report.run_folder import JOURNAL, RESULT
-from lstm_tune.utils.atomic_files import make_folder, replacing, write_json
+from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json
 from lstm_tune.utils.escaping import cell
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ def write_trials(study: optuna.Study, path: Path) -> None:
         for t in study.get_trials(deepcopy=False)
         if t.state.is_finished()
     ]
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)
 
 
@@ -191,7 +191,7 @@ def write_forecast(model: ForecastModel, windows: Windows, positions: Positions,
     origin = np.array(data.origin)
     values, observed = data.values.numpy(), data.observed.numpy()
     steps = np.arange(horizon)
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         schema = pa.schema(
             [
                 ("time", pa.string()),

@@ -65,7 +65,7 @@ def claim_folder(folder: Path, resume: bool) -> None:
 
 
 @contextlib.contextmanager
-def nothing_left_of(folder: Path | None) -> Iterator[None]:
+def remove_on_failure(folder: Path | None) -> Iterator[None]:
     """Take away again, where what is inside the `with` fails, the run folder and its parents that it made.
 
     Only what is empty goes, and a journal in which nothing was written.

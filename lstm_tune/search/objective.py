@@ -32,7 +32,7 @@ from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResul
 logger = logging.getLogger(__name__)
 
 _OWN = {"run", "repeats"}  # user attributes that say whose a trial is and why it was begun, not how it ended
-ARTICLE_SPLIT = (0.7, 0.1, 0.2)
+DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Objective:
         *,
         target: str | Sequence[str] | None = None,
         horizon: int = 1,
-        split: Sequence[float] = ARTICLE_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         folds: int = 3,
         seed: int = 0,
         device: str = "cpu",

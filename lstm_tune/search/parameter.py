@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeAlias
 
-from lstm_tune.config import ARTICLE
+from lstm_tune.config import PLAIN
 
 Value: TypeAlias = int | float | str
 Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
@@ -216,17 +216,17 @@ def is_active(parameter: Parameter, values: Mapping[str, Value]) -> bool:
 
 
 def settle(parameters: Mapping[str, Parameter], wanted: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the values of the active parameters that are nearest to `wanted`, or to the article where it is silent."""
+    """Return the values of the active parameters nearest to `wanted`, or to the plain LSTM for what it leaves out."""
     values: dict[str, Value] = {}
     for name, parameter in parameters.items():
         if is_active(parameter, values):
-            values[name] = parameter.nearest(wanted.get(name, getattr(ARTICLE, name)))
+            values[name] = parameter.nearest(wanted.get(name, getattr(PLAIN, name)))
     return values
 
 
 def largest(parameters: Mapping[str, Parameter], name: str) -> float:
     """Return the largest number that the parameter `name` can take in this space."""
-    default: float = getattr(ARTICLE, name)
+    default: float = getattr(PLAIN, name)
     match parameters.get(name):
         case None:
             return default

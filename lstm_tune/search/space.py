@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.config import PLAIN, RULES, Config
 from lstm_tune.errors import SpaceError
 from lstm_tune.search.parameter import (
     Choice,
@@ -55,10 +55,10 @@ class Space:
     parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
     max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
     epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
-    first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the article's
+    first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the plain LSTM
 
     def suggest(self, trial: Suggests) -> Config:
-        """Return the configuration that the trial chooses; what is inactive or not named takes the article's value.
+        """Return the configuration that the trial chooses; what is inactive or not named takes the plain LSTM's value.
 
         A patch longer than the lookback is the lookback; one so short that the LSTM would take more than `max_steps`
         steps is lengthened to what that many steps need.
@@ -75,7 +75,7 @@ class Space:
         return replace(config, patch=min(max(config.patch, least), config.lookback))
 
     def enqueued(self) -> tuple[dict[str, Value], ...]:
-        """Return what to try first, for `study.enqueue_trial`: the article's configuration, then those of `first`.
+        """Return what to try first, for `study.enqueue_trial`: the plain LSTM, then those of `first`.
 
         Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside.
         """
@@ -129,10 +129,10 @@ class Space:
                 notes.append(f"{name}: {parameter.describe()} cut to {left.describe()}: {bound.reason}")
             parameters[name] = left
         for name, bound in bounds.items():
-            article = getattr(ARTICLE, name)
-            if name not in parameters and not bound.allows(article):
+            plain = getattr(PLAIN, name)
+            if name not in parameters and not bound.allows(plain):
                 parameters[name] = Fixed(value=bound.top)
-                notes.append(f"{name}: {article} cut to {bound.top}: {bound.reason}")
+                notes.append(f"{name}: {plain} cut to {bound.top}: {bound.reason}")
         first = tuple(_adapted(wanted, parameters) for wanted in self.first)
         return replace(self, parameters=parameters, first=first), tuple(notes)
 
@@ -175,11 +175,11 @@ class Space:
         )
 
     def _left(self, name: str, parameter: Parameter, bound: _Bound) -> Parameter:
-        left, article = _narrowed(parameter, bound), getattr(ARTICLE, name)
+        left, plain = _narrowed(parameter, bound), getattr(PLAIN, name)
         if left is None:
             raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {bound.reason}; {bound.remedy}")
-        if left.when and not bound.allows(article):
-            rule = f"is {article} where its condition does not hold, but {bound.reason}; drop the condition"
+        if left.when and not bound.allows(plain):
+            rule = f"is {plain} where its condition does not hold, but {bound.reason}; drop the condition"
             raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {rule}")
         return left
 
@@ -257,7 +257,7 @@ def _bounds(limits: Limits, parameters: Mapping[str, Parameter]) -> dict[str, _B
             reason=f"there are only {limits.max_batch_size} training windows",
         ),
     }
-    window = _narrowed(parameters.get("lookback", Fixed(value=ARTICLE.lookback)), bounds["lookback"])
+    window = _narrowed(parameters.get("lookback", Fixed(value=PLAIN.lookback)), bounds["lookback"])
     longest = limits.max_lookback if window is None else largest({"lookback": window}, "lookback")
     patch = min(max(1, limits.max_lookback // 2), longest)
     bounds["patch"] = _Bound(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lstm_tune.config import ARTICLE, RULES
+from lstm_tune.config import PLAIN, RULES
 from lstm_tune.errors import SpaceError
 from lstm_tune.search.parameter import (
     Choice,
@@ -277,7 +277,7 @@ def _first_table(
 
 def _unmet(parameter: Parameter, values: Mapping[str, Value]) -> str:
     parent = next(parent for parent, allowed in parameter.when.items() if values.get(parent) not in allowed)
-    return f"{parent} is {values.get(parent, getattr(ARTICLE, parent))}"
+    return f"{parent} is {values.get(parent, getattr(PLAIN, parent))}"
 
 
 def near(word: object, known: Iterable[str]) -> str:

@@ -185,7 +185,7 @@ def _own_error(error: BaseException | None) -> LstmTuneError | None:
 
 
 def enqueue_known(study: optuna.Study, space: Space) -> None:
-    """Queue the article's configuration and the preset's best-known ones, so that no study ends behind them."""
+    """Queue the plain LSTM and the preset's best-known ones, so that no study ends behind them."""
     for params in space.enqueued():
         study.enqueue_trial(params, skip_if_exists=True)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lstm_tune.config import ARTICLE, Config
+from lstm_tune.config import PLAIN, Config
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.models.forecaster import Shape
 from lstm_tune.training.task import Task, make_trainer
@@ -24,10 +24,10 @@ from lstm_tune.training.trainer import Diverged, gains
 PRECISIONS = ("auto", "fp32", "bf16")
 
 _LEAST_GAIN = 1.3  # times as fast: bfloat16 is taken from there
-_MEASURED = replace(ARTICLE, lookback=96, hidden_units=64, batch_size=128)  # large: it gains clearly or not at all
+_MEASURED = replace(PLAIN, lookback=96, hidden_units=64, batch_size=128)  # large: it gains clearly or not at all
 _SECONDS = 0.4  # of measuring, about
 _LEAST_RUNS, _MOST_RUNS = 3, 40
-_measured: dict[tuple[str, Shape, Config], float] = {}  # what `speed_up` found, in this process
+_measured: dict[tuple[str, Shape, Config], float] = {}  # what `measure_bf16_speedup` found, in this process
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -62,12 +62,12 @@ def pick_precision(task: Task, configs: Iterable[Config]) -> str:
         return "fp32"
     config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))
     try:
-        return "bf16" if speed_up(task, config) >= _LEAST_GAIN else "fp32"
+        return "bf16" if measure_bf16_speedup(task, config) >= _LEAST_GAIN else "fp32"
     except (Diverged, DataError, MemoryError, torch.OutOfMemoryError):
         return "fp32"  # a configuration that cannot train here says nothing about bf16; its trials will say why
 
 
-def speed_up(task: Task, config: Config) -> float:
+def measure_bf16_speedup(task: Task, config: Config) -> float:
     """Return how many times as fast two training steps are in bfloat16: the best of many runs of each, by turns.
 
     On a CPU the time is that of the thread, which other processes on the machine disturb little.

@@ -17,7 +17,7 @@ _REMEDY = "restore it from a copy, or run tune again"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it takes the name of `path`, else it is removed."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     os.close(handle)
@@ -51,7 +51,7 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         # Half a character, as a path that is not UTF-8 has, becomes an escape that JSON reads.
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 

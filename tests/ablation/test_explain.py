@@ -1,4 +1,4 @@
-"""The waterfall: real trainings, one change at a time, from the article's LSTM to the tuned one."""
+"""The waterfall: real trainings, one change at a time, from the plain LSTM to the tuned one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstm_tune.ablation import trainings
 from lstm_tune.ablation.steps import STAGES, Group, Step
 from lstm_tune.cli import app as cli
 from lstm_tune.cli import waterfall_table as explain_screen
-from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.config import PLAIN, RULES, Config
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.errors import RunError, StudyError, UsageError
@@ -116,7 +116,7 @@ def test_both_ends_are_what_the_study_found_with_the_same_seed(explained: Path) 
     record, trials = record_of(explained), pd.read_csv(explained / "trials.csv").set_index("number")
     best = record_of(explained, "result.json")["best"]
     assert record["finished"]
-    assert record["steps"][0]["values"][0] == trials.value[0]  # the article's LSTM is always tried first
+    assert record["steps"][0]["values"][0] == trials.value[0]  # the plain LSTM is always tried first
     assert record["steps"][-2]["values"][0] == best["value"] == trials.value[best["trial"]]
 
 
@@ -124,7 +124,7 @@ def test_changes_are_made_one_group_at_a_time_and_lead_to_the_winner(explained: 
     *steps, mean = record_of(explained)["steps"]
     best = record_of(explained, "result.json")["best"]["params"]
     groups = {group.name: group.parameters for stage in STAGES for group in stage}
-    at = ARTICLE.params()
+    at = PLAIN.params()
     assert steps[0]["changes"] == {}
     for step in steps[1:]:
         assert step["changes"]

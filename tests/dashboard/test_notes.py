@@ -17,7 +17,7 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from series import daily, panel, wave
 
 import lstm_tune
-from lstm_tune.config import ARTICLE, Config
+from lstm_tune.config import PLAIN, Config
 from lstm_tune.dashboard import notes
 from lstm_tune.dashboard.notes import (
     SIGNATURE,
@@ -94,9 +94,9 @@ def test_trials_tell_their_model_in_words_and_their_metric_has_a_unit(result: Re
     assert result.study.metric_names == ["validation score (scaled MSE)"]
 
 
-def test_article_and_known_configurations_are_named(result: Result) -> None:
+def test_the_plain_lstm_and_known_configurations_are_named(result: Result) -> None:
     bodies = [get_note_from_system_attrs(attrs_of(result.study), i)["body"] for i in range(4)]
-    assert "The article's plain LSTM" in bodies[0]
+    assert "The plain LSTM" in bodies[0]
     assert "Known from other series" in bodies[1]
     assert not any("before the search began" in body for body in bodies[2:])
 
@@ -118,7 +118,7 @@ def test_note_of_the_study_begins_with_the_verdict(result: Result) -> None:
 
 def test_pruned_trial_tells_the_reason(study: optuna.Study) -> None:
     trial = study.ask()
-    trial.set_user_attr("config", ARTICLE.params())
+    trial.set_user_attr("config", PLAIN.params())
     trial.set_user_attr("pruned_because", "diverged: <nan>")
     study._storage.set_trial_system_attr(trial._trial_id, "fixed_params", {"x": 1})
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)

@@ -24,7 +24,7 @@ SHAPE = Shape(horizon=HORIZON, channels=2, past=1, future=1, period=7)
 Factory = Callable[[Windows], Forecaster]
 
 LSTMS: dict[str, dict[str, Any]] = {
-    "article": {"dropout": 0.5},
+    "plain": {"dropout": 0.5},
     "two layers": {"layers": 2, "dropout": 0.5},
     "patches": {"lookback": 10, "patch": 4, "head_units": 5},
     "one row": {"lookback": 1},

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_tune.config import ARTICLE, RULES, Config
+from lstm_tune.config import PLAIN, RULES, Config
 from lstm_tune.errors import SpaceError
 from lstm_tune.search.space import Choice, Fixed, Range, Space, _preset_folder, load_space, presets, space_from_mapping
 from lstm_tune.training.limits import Limits
@@ -204,7 +204,7 @@ FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lookback = [8, 16]\npatch = [1, 24]",
         ("patch = 24", "above the largest lookback, 16", "raise lookback"),
     ),
-    "patch above the article's lookback": ("patch = 21", ("patch = 21", "above the largest lookback, 20")),
+    "patch above the plain LSTM's lookback": ("patch = 21", ("patch = 21", "above the largest lookback, 20")),
     "first not tables": ("first = 3\nlayers = 1", ("first = 3", "[[first]]")),
     "first of unknown": ("layers = 1\n[[first]]\nlayer = 1", ("[[first]] table 1, layer = 1", "did you mean layers?")),
     "first of absent": (
@@ -288,7 +288,7 @@ def test_a_suggested_configuration_lies_within_the_space(name: str, seed: int, s
         spec = space.parameters.get(parameter)
         if spec is None or not all(params[parent] in allowed for parent, allowed in spec.when.items()):
             assert parameter not in trial.params
-            assert value == getattr(ARTICLE, parameter)
+            assert value == getattr(PLAIN, parameter)
         else:
             resolved = parameter == "patch"  # made to fit lookback and max_steps
             assert spec.admits(trial.params.get(parameter, value) if resolved else value)
@@ -334,10 +334,10 @@ def test_a_preset_admits_the_article_whole(name: str) -> None:
     space = load_space(name)
     config = FirstTrial(space.enqueued()[0]).config(space)
     budget = {name: value for name, value in config.params().items() if name in ("epochs", "patience")}
-    assert config == Config.from_params({**ARTICLE.params(), **budget})
+    assert config == Config.from_params({**PLAIN.params(), **budget})
 
 
-def test_the_quick_preset_takes_the_nearest_to_the_article() -> None:
+def test_the_quick_preset_takes_the_nearest_to_the_plain_lstm() -> None:
     first = load_space("quick").enqueued()[0]
     assert (first["lookback"], first["hidden_units"], first["window_norm"]) == (24, 50, "last")
 
@@ -354,10 +354,10 @@ def test_enqueued_params_give_the_same_configuration_in_a_study(name: str, limit
         assert trial.params == params
 
 
-def test_the_default_preset_tries_its_best_known_after_the_article() -> None:
+def test_the_default_preset_tries_its_best_known_after_the_plain_lstm() -> None:
     space = load_space("default")
-    article, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
-    assert article == replace(ARTICLE, epochs=60, patience=4)
+    plain, *rest = (FirstTrial(params).config(space) for params in space.enqueued())
+    assert plain == replace(PLAIN, epochs=60, patience=4)
     assert [(config.lookback, config.patch, config.window_norm, config.skip) for config in rest] == [
         (512, 24, "last", "linear"),
         (336, 24, "standard", "linear"),
@@ -403,9 +403,9 @@ def test_enqueued_values_are_moved_into_the_space_and_kept_once() -> None:
             "first": [{"lookback": 16}, {"lookback": 12, "optimizer": "sgd"}, {}],
         }
     )
-    article = {"lookback": 16, "hidden_units": 64, "batch_size": 64, "optimizer": "rmsprop"}
+    plain = {"lookback": 16, "hidden_units": 64, "batch_size": 64, "optimizer": "rmsprop"}
     sgd = {"lookback": 12, "hidden_units": 64, "batch_size": 64, "optimizer": "sgd", "momentum": 0.9}
-    assert space.enqueued() == (article, sgd)
+    assert space.enqueued() == (plain, sgd)
 
 
 # Cutting to the data
@@ -501,7 +501,7 @@ def test_what_the_data_forbid_altogether_is_refused(mapping: dict[str, Any], sai
         space_from_mapping(mapping, name="mine").cut(SCARCE)
 
 
-def test_a_conditional_lookback_is_refused_where_the_data_forbid_the_articles() -> None:
+def test_a_conditional_lookback_is_refused_where_the_data_forbid_the_plain_value() -> None:
     space = space_from_mapping({"layers": [1, 2], "lookback": {"choices": [4, 8], "when": {"layers": 2}}})
     few = Limits(max_lookback=12, positive=True, period=None, max_batch_size=100)
     with pytest.raises(SpaceError, match=r"lookback = 4, 8: is 20 where its condition does not hold.*drop the cond"):

@@ -14,7 +14,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.search.draws import draw
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.training import precision
-from lstm_tune.training.precision import check_precision, has_bf16, pick_precision, speed_up
+from lstm_tune.training.precision import check_precision, has_bf16, measure_bf16_speedup, pick_precision
 from lstm_tune.training.task import Task
 from lstm_tune.training.trainer import Diverged, gains
 
@@ -47,20 +47,20 @@ def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypa
 @pytest.mark.parametrize(("times", "expected"), [(1.29, "fp32"), (1.31, "bf16")])
 def test_auto_follows_the_measurement(monkeypatch: pytest.MonkeyPatch, times: float, expected: str) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "speed_up", lambda task, config: times)
+    monkeypatch.setattr(precision, "measure_bf16_speedup", lambda task, config: times)
     assert pick_precision(task_of(wave(400)), configs(LARGE)) == expected
 
 
 def test_space_of_small_nets_is_fp32_without_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "speed_up", lambda task, config: pytest.fail("measured"))
+    monkeypatch.setattr(precision, "measure_bf16_speedup", lambda task, config: pytest.fail("measured"))
     assert pick_precision(task_of(wave(400)), configs(SMALL)) == "fp32"
 
 
 def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[Config] = []
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "speed_up", lambda task, config: measured.append(config) or 2.0)
+    monkeypatch.setattr(precision, "measure_bf16_speedup", lambda task, config: measured.append(config) or 2.0)
     task = task_of(wave(400))
     for units in (128, 256):
         pick_precision(task, configs(LARGE | {"hidden_units": units}))
@@ -74,7 +74,7 @@ def test_what_cannot_be_measured_is_fp32(monkeypatch: pytest.MonkeyPatch) -> Non
         raise Diverged("nothing to train on")
 
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "speed_up", fail)
+    monkeypatch.setattr(precision, "measure_bf16_speedup", fail)
     assert pick_precision(task_of(wave(400)), configs(LARGE)) == "fp32"
 
 
@@ -82,11 +82,11 @@ def test_speed_is_measured_once_in_a_process(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(precision, "_SECONDS", 0.0)
     task = task_of(wave(400))
     config = Config(lookback=24, hidden_units=128, batch_size=128)
-    found = speed_up(task, config)
+    found = measure_bf16_speedup(task, config)
     assert np.isfinite(found)
     assert found > 0
     monkeypatch.setattr(precision, "make_trainer", lambda *args: pytest.fail("measured again"))
-    assert speed_up(task, config) == found
+    assert measure_bf16_speedup(task, config) == found
 
 
 def test_a_device_says_whether_it_computes_in_bf16() -> None:
