@@ -45,7 +45,7 @@ patience = 4
 """
 SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
 SETTINGS = f"supervisor.SILENCE = {SILENCE}; supervisor._STILLBORN = 20"  # it is we who kill workers that begin
-LAUNCH = f"from lstm_tune import supervisor; {SETTINGS}; from lstm_tune.cli import main; main()"
+LAUNCH = f"from lstm_tune.workers import supervisor; {SETTINGS}; from lstm_tune.cli.app import main; main()"
 WORKER_FAULTS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGSTOP)
 RESTARTS = 0.08  # of the faults, with --postgres: the server is restarted, or crashes
 FROZEN = 0.1  # of the faults; each costs SILENCE seconds of a worker
