@@ -32,7 +32,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lstm_tune.report.result_json import versions
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
 
 SPACE = """
@@ -217,7 +217,7 @@ def verdict(siege: Siege, tally: Tally) -> dict[str, Any]:
     # What was tried again must have failed, and was tried again once by each trial that says so.
     twice = [n for n, times in repeats.items() if times > 1 or trials[n].state is not TrialState.FAIL]
     waiting = [t for t in trials if t.state is TrialState.WAITING and "repeats" in t.user_attrs]
-    ended = spent(study)
+    ended = n_counted(study)
     return {
         "asked": siege.trials,
         "ended": ended,

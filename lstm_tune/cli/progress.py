@@ -68,7 +68,7 @@ class PlainProgress:
     def _say(self, text: str) -> None:
         print(printable(text), file=self._stream, flush=True)
 
-    def note(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print the sentence."""
         self._say(text)
 
@@ -79,7 +79,7 @@ class PlainProgress:
         budget += [_clock(seconds)] if seconds is not None else []
         self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
 
-    def begun(self, trial: int, worker: int) -> None:
+    def trial_started(self, trial: int, worker: int) -> None:
         """Say nothing: a line for each trial is enough."""
 
     def epoch(self, trial: int, stats: EpochStats) -> None:
@@ -110,7 +110,7 @@ class LiveProgress:
         self._recent: list[tuple[FrozenTrial, bool]] = []
         self._retrain = ""
 
-    def note(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print the sentence above the display."""
         self._console.print(Text("· " + printable(text), style="dim"))
 
@@ -120,7 +120,7 @@ class LiveProgress:
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._live.start()
 
-    def begun(self, trial: int, worker: int) -> None:
+    def trial_started(self, trial: int, worker: int) -> None:
         """Show which worker has it."""
         for before in [t for t, w in self._workers.items() if w == worker]:
             self._forget(before)  # it was lost

@@ -27,7 +27,7 @@ from lstm_tune.search.study import (
     stop_after_failures,
 )
 from lstm_tune.search.study import optimize as run_trials
-from lstm_tune.search.trial_queue import drop_own, spent
+from lstm_tune.search.trial_queue import fail_own_interrupted, n_counted
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
 from lstm_tune.training.retrain import Member, Retrained, retrain, retrain_samples
 from lstm_tune.training.task import Task
@@ -115,16 +115,16 @@ def search(
     def no_longer_helps() -> bool:
         if patience is None or not gained_nothing(study, patience):
             return False
-        tell.note(
-            f"stopped after {spent(study)} trials: the last {patience} took less than 1% off the best validation "
+        tell.info(
+            f"stopped after {n_counted(study)} trials: the last {patience} took less than 1% off the best validation "
             f"score; for more pass --trials or --timeout, and --resume to go on"
         )
         return True
 
     def taken(number: int) -> None:
-        tell.note(f"trial {number}: another process has ended it, so that its result was dropped")
+        tell.info(f"trial {number}: another process has ended it, so that its result was dropped")
 
-    done = spent(study)
+    done = n_counted(study)
     if not study.get_trials(deepcopy=False):
         enqueue_known(study, objective.space)
     objective.deadline = lambda: budget.trial_end(to_retrain())
@@ -151,12 +151,12 @@ def search(
                     run=this_run(),
                 )
                 optimize(
-                    study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, tell=tell
+                    study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, progress=tell
                 )
             else:
-                run_trials(study, objective, n_trials=remaining, callbacks=every, on_taken=taken)
+                run_trials(study, objective, n_trials=remaining, callbacks=every, on_lost=taken)
     except KeyboardInterrupt:
-        drop_own(study, this_run())
+        fail_own_interrupted(study, this_run())
         return False
     return True
 
@@ -226,7 +226,7 @@ def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Ret
             f"pass another --seed or --space"
         )
     reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
-    run.tell.note(f"{reason}: the model is the best trial's own, trained on the train rows alone")
+    run.tell.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
     whole = Part(number=best.number, epochs=best.user_attrs["best_epoch"], weight=1.0)
     models = (((_member(best, whole), own.models[0]),),)
     return Retrained(seeds=(seed,), models=models, interrupted=retrained.interrupted), "train"

@@ -42,7 +42,7 @@ from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback, create_study, kept_precision
-from lstm_tune.search.trial_queue import requeue_stale, spent
+from lstm_tune.search.trial_queue import n_counted, requeue_stale
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
@@ -191,10 +191,10 @@ def tune(
         task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=chosen.epoch_samples)
         objective = Objective(task, chosen, seed=seed, threads=max(1, threads // workers), on_epoch=tell.epoch)
     for note in (*series.notes, *parts.notes, *task.notes, *objective.notes):
-        tell.note(note)
+        tell.info(note)
 
     if pruner == "wilcoxon" and len(task.folds) == 1:
-        tell.note("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
+        tell.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
     settings = {
         "schema": record.SCHEMA,
         "data": series.fingerprint(),
@@ -213,7 +213,7 @@ def tune(
         if storage is None and folder is not None:
             storage, alone = str((folder / JOURNAL).resolve()), True
         shared = temporary_journal() if storage is None and workers > 1 else storage
-        opened = open_storage(shared, on_stale=requeue_stale, note=tell.note)
+        opened = open_storage(shared, on_stale=requeue_stale, note=tell.info)
         name = study_name or run_name(series.path, series.targets, horizon)
         if precision == "auto":  # a study that goes on keeps the precision that it began with
             precision = kept_precision(opened, name) or pick_precision(task, draw(objective.space, _DRAWN))
@@ -245,14 +245,14 @@ def tune(
     )
     budget.threads = threads
     budget.growth = run.samples / max(task.folds[0].samples, sum(f.samples for f in task.folds) / objective.threads)
-    result, interrupted, before = None, False, spent(study)
+    result, interrupted, before = None, False, n_counted(study)
     with watched() as seen:
         try:
             with held():  # search and retrain can be interrupted, what lies between and after them cannot
                 with budget.phase("study"):
                     ended = phases.search(run, shared, workers, n_trials, patience, callbacks)
                 if not ended:
-                    tell.note(
+                    tell.info(
                         "stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that"
                     )
                 best = phases.winner(study, needed=ended)
@@ -274,7 +274,7 @@ def tune(
                     budget.seconds["total"] = clock.monotonic() - budget.began
                     result.record["timing"] = record.timing_record(budget.seconds, study, before)
                     if folder is not None:
-                        result.write(folder, tell.note)
+                        result.write(folder, tell.info)
                     if storage is not None:
                         _annotate(result, objective.space, tell)
                 elif folder is not None:
@@ -339,11 +339,11 @@ def _shareable(
     except UsageError as error:
         if not auto:
             raise
-        tell.note(f"one worker alone: {error}")
+        tell.info(f"one worker alone: {error}")
         return 1
     processes.prepare()
     if workers > cores:
-        tell.note(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
+        tell.info(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
     return workers
 
 
@@ -352,7 +352,7 @@ def _annotate(result: Result, space: Space, tell: Progress) -> None:
     try:
         write_notes(result, space.enqueued())
     except Exception as error:
-        tell.note(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
+        tell.info(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")
 
 
 def _shown_storage(storage: str | BaseStorage | None) -> str | None:

@@ -25,7 +25,7 @@ from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.recorded_forecasts import Fit
 from lstm_tune.evaluation.score import Score, per_target
 from lstm_tune.report.result import TestScore, per_step
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task
 
@@ -93,7 +93,7 @@ def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool)
         "direction": "minimize",
         "n_trials": sum(states[s] for s in names),
         "states": {s.name: states[s] for s in names},
-        "not_counted": sum(t.state.is_finished() for t in trials) - spent(study),
+        "not_counted": sum(t.state.is_finished() for t in trials) - n_counted(study),
         "interrupted": interrupted,
     }
 
@@ -194,7 +194,7 @@ def timing_record(seconds: dict[str, float], study: optuna.Study, before: int) -
     trained = [t for t in trials if "same_as_trial" not in t.user_attrs]
     samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
     busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
-    ended = spent(study) - before
+    ended = n_counted(study) - before
     return {
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "trials_per_hour": round(3600 * ended / seconds["study"], 1) if seconds["study"] > 0 else None,

@@ -12,7 +12,7 @@ from lstm_tune.training.trainer import EpochStats
 class Progress(Protocol):
     """What happens in a study, as it happens; each method does nothing unless it is overridden."""
 
-    def note(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Say one sentence about the data or the search."""
         return
 
@@ -20,7 +20,7 @@ class Progress(Protocol):
         """Begin a study of so many trials, of which some are done, within so many seconds."""
         return
 
-    def begun(self, trial: int, worker: int) -> None:
+    def trial_started(self, trial: int, worker: int) -> None:
         """A worker has begun a trial; a study of one worker says nothing here."""
         return
 

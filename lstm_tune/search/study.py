@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.config import Config
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.search.space import Space
-from lstm_tune.search.trial_queue import RUN, begin_trial, take_up, used_up
+from lstm_tune.search.trial_queue import RUN, begin_trial, counted_trials, recover_stale_trials
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
 from lstm_tune.training.ensemble import Candidate
 from lstm_tune.utils.process import is_alive, this_run
@@ -118,7 +118,7 @@ def create_study(
         if is_alive(owner := study.user_attrs.get(RUN)):
             process = str(owner).split("/")[1]
             raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
-        take_up(study)
+        recover_stale_trials(study)
     study.set_user_attr(RUN, this_run())
     return study
 
@@ -134,7 +134,7 @@ def optimize(
     *,
     n_trials: int | None,
     callbacks: Sequence[OptunaCallback],
-    on_taken: Callable[[int], None],
+    on_lost: Callable[[int], None],
 ) -> None:
     """Do what `study.optimize` does, and outlive what it does not: a trial that is taken away, a storage that fails.
 
@@ -146,7 +146,7 @@ def optimize(
         objective: of a trial.
         n_trials: to be ended; None: until the study is stopped.
         callbacks: called after every trial.
-        on_taken: called with the number of a trial that was taken away.
+        on_lost: called with the number of a trial that was taken away.
 
     Raises:
         StudyError: the storage fails; the cause, not what Optuna makes of it.
@@ -171,7 +171,7 @@ def optimize(
                 raise cause from None
             if begun == last_ended or not study.get_trials(deepcopy=False)[begun].state.is_finished():
                 raise
-            on_taken(begun)
+            on_lost(begun)
             last_ended = begun
         else:
             return
@@ -196,7 +196,7 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
     Raises:
         StudyError: with the cause.
     """
-    last = used_up(study)[-_FAILURES_IN_A_ROW:]
+    last = counted_trials(study)[-_FAILURES_IN_A_ROW:]
     if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
         cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
         raise StudyError(
@@ -210,7 +210,7 @@ def gained_nothing(study: optuna.Study, patience: int) -> bool:
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return False
     best, last_gain, ended = math.inf, 0, 0
-    for trial in used_up(study):
+    for trial in counted_trials(study):
         ended += 1
         if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
             best, last_gain = trial.value, ended

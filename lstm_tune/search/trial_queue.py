@@ -21,7 +21,7 @@ RUN = "run"  # the user attribute that says which process has a trial, or the st
 _REPEATS = 2  # times that a configuration is tried again after its process died
 
 
-def is_owed(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:
+def needs_retry(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:
     """Return whether a trial must be done again: it was interrupted, or lost with its process, at most twice."""
     if trial.state is not TrialState.FAIL:
         return False
@@ -40,16 +40,16 @@ def _losses(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
         trial = trials[before]
 
 
-def spent(study: optuna.Study) -> int:
+def n_counted(study: optuna.Study) -> int:
     """Return how many trials of the budget are used up: all that ended, but for those that were queued again."""
-    return len(used_up(study))
+    return len(counted_trials(study))
 
 
-def used_up(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count, in the order of their numbers; see `spent`."""
+def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count, in the order of their numbers; see `n_counted`."""
     trials = study.get_trials(deepcopy=False)
     repeated = {t.user_attrs.get("repeats") for t in trials}
-    return [t for t in trials if t.state.is_finished() and t.number not in repeated and not is_owed(trials, t)]
+    return [t for t in trials if t.state.is_finished() and t.number not in repeated and not needs_retry(trials, t)]
 
 
 # ---- what is done about it
@@ -75,19 +75,19 @@ def begin_trial(study: optuna.Study, run: str) -> FrozenTrial:
     return storage.get_trial(begun)
 
 
-def drop(study: optuna.Study, trial: FrozenTrial) -> None:
+def fail_interrupted(study: optuna.Study, trial: FrozenTrial) -> None:
     """Fail a trial that the user has interrupted; a resumed study tries it again."""
     _fail(study, trial, {"interrupted": True})
 
 
-def drop_own(study: optuna.Study, run: str) -> None:
+def fail_own_interrupted(study: optuna.Study, run: str) -> None:
     """Fail what an interruption left running of a run's trials."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(RUN) == run:
-            drop(study, trial)
+            fail_interrupted(study, trial)
 
 
-def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> Literal["ended", "queued", "given up"]:
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial, cause: str) -> Literal["ended", "queued", "given up"]:
     """Fail a running trial whose process is gone, and queue its configuration again.
 
     Args:
@@ -103,7 +103,7 @@ def fail_lost(study: optuna.Study, trial: FrozenTrial, cause: str) -> Literal["e
     trial = trials[trial.number]
     if _was_requeued(study, trial.number):
         return "queued"
-    if is_owed(trials, trial):
+    if needs_retry(trials, trial):
         _queue_again(study, trial)
         return "queued"
     return "given up" if trial.state is TrialState.FAIL and "lost" in trial.user_attrs else "ended"
@@ -115,15 +115,15 @@ def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
         _queue_again(study, trial)
 
 
-def take_up(study: optuna.Study) -> None:
+def recover_stale_trials(study: optuna.Study) -> None:
     """Fail the trials that an interruption left running, and queue them, and those it ended, again."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not is_alive(trial.user_attrs.get(RUN)):
-            fail_lost(study, trial, "its process ended")
+            fail_and_requeue(study, trial, "its process ended")
     trials = study.get_trials(deepcopy=False)
     queued = {t.user_attrs.get("repeats") for t in trials}
     for trial in trials:
-        if is_owed(trials, trial) and trial.number not in queued:
+        if needs_retry(trials, trial) and trial.number not in queued:
             _queue_again(study, trial)
 
 

@@ -42,7 +42,7 @@ _STALE = 120  # seconds without one after which a trial is given to another
 _TOKEN = "lstm_tune:token"
 _DISK_FULL = "53100"
 _READ_ONLY = "25006"  # what a standby says until it takes over
-_PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "too many")
+_TRANSIENT = ("starting up", "shutting down", "recovery", "not yet accepting", "too many")
 _TRIALS = sql.table(
     "trials",
     sql.column("trial_id"),
@@ -91,13 +91,13 @@ class Database(BaseStorage, BaseHeartbeat):
         self.limit = LIMIT
         self.attempts = 0  # in vain so far: who waits is not frozen
         self._note = note
-        self._down = self._given_up = False
+        self._down = self._gave_up = False
         self._rdb = self._open(url, on_stale, opening)
         weakref.finalize(self, self._rdb.engine.dispose)  # closes the connections
         sql.event.listen(self._rdb.engine, "handle_error", _recognise)
         self._backend = optuna.storages.get_storage(self._rdb)  # with Optuna's cache of ended trials
         self._up_since = time.monotonic()
-        self._rose()
+        self._mark_up()
 
     def _open(self, url: str, on_stale: OnStale | None, opening: float) -> RDBStorage:
         try:
@@ -128,14 +128,14 @@ class Database(BaseStorage, BaseHeartbeat):
             except Exception as error:
                 if not _worth_another_try(error) or time.monotonic() + pause > limit:
                     raise self._failure("cannot open", error) from None
-                self._fell()
+                self._mark_down()
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
     def _failure(self, what: str, error: BaseException) -> StudyError:
         return StudyError(f"{what} the storage {mask_password(self.url)!r}: {_reason(error, self.url)}")
 
-    def _patiently(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+    def _retry(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
         """Call until the database answers.
 
         Args:
@@ -152,29 +152,29 @@ class Database(BaseStorage, BaseHeartbeat):
             except (Outage, StorageInternalError, sql.exc.SQLAlchemyError) as error:
                 if not _is_outage(error):
                     raise self._failure("an error of", error) from None
-                self._fell()
-                if self._given_up or time.monotonic() - began > self.limit:
-                    self._given_up = True  # what is still to be tidied up need not wait as long again
+                self._mark_down()
+                if self._gave_up or time.monotonic() - began > self.limit:
+                    self._gave_up = True  # what is still to be tidied up need not wait as long again
                     raise StudyError(
                         f"{self._failure('no answer from', error)}; what was finished is kept: when the database is "
                         f"back, repeat the command with --resume"
                     ) from None
             else:
-                self._rose()
+                self._mark_up()
                 return result
             self.attempts += 1
             time.sleep(random.uniform(0.5, 1.0) * pause)
             pause = min(2 * pause, _LONGEST)
             call = again or call
 
-    def _fell(self) -> None:
+    def _mark_down(self) -> None:
         if not self._down:
             self._down = True
             self._note("the storage does not answer; waiting for it")
 
-    def _rose(self) -> None:
+    def _mark_up(self) -> None:
         if self._down:
-            self._down = self._given_up = False
+            self._down = self._gave_up = False
             self._up_since = time.monotonic()
             self._note("the storage answers again")
 
@@ -195,7 +195,7 @@ class Database(BaseStorage, BaseHeartbeat):
                     return id_of_trial(trial)
             return create()
 
-        return self._patiently(create, again)
+        return self._retry(create, again)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Set the state; False: another has taken the trial out of the queue.
@@ -205,7 +205,7 @@ class Database(BaseStorage, BaseHeartbeat):
         """
         if state is TrialState.RUNNING:
             token = uuid.uuid4().hex
-            return self._patiently(lambda: self._take(trial_id, token))
+            return self._retry(lambda: self._take(trial_id, token))
 
         def tell() -> bool:
             return self._backend.set_trial_state_values(trial_id, state, values)
@@ -215,7 +215,7 @@ class Database(BaseStorage, BaseHeartbeat):
             told = None if values is None else list(values)
             return True if trial.state is state and trial.values == told else tell()
 
-        return self._patiently(tell, again)
+        return self._retry(tell, again)
 
     def _take(self, trial_id: int, token: str) -> bool:
         """Take a trial out of the queue in one transaction, which also marks it as taken with this token."""
@@ -245,17 +245,17 @@ class Database(BaseStorage, BaseHeartbeat):
         try:
             self._rdb.record_heartbeat(trial_id)
         except Outage:
-            self._fell()
+            self._mark_down()
         except Exception:
             return
         else:
-            self._rose()
+            self._mark_up()
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         if time.monotonic() - self._up_since < _STALE:
             return []  # others had no way to beat, either
         stale = []
-        for trial_id in self._patiently(lambda: self._rdb._get_stale_trial_ids(study_id)):
+        for trial_id in self._retry(lambda: self._rdb._get_stale_trial_ids(study_id)):
             with contextlib.suppress(UpdateFinishedTrialError):
                 # Should this process die before it has queued the trial again, a resumed study does it.
                 self.set_trial_user_attr(trial_id, "lost", f"no heartbeat for {_STALE} s")
@@ -275,80 +275,80 @@ class Database(BaseStorage, BaseHeartbeat):
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Create a study."""
-        return self._patiently(lambda: self._backend.create_new_study(directions, study_name))
+        return self._retry(lambda: self._backend.create_new_study(directions, study_name))
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study."""
-        self._patiently(lambda: self._backend.delete_study(study_id))
+        self._retry(lambda: self._backend.delete_study(study_id))
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a user attribute of the study."""
-        self._patiently(lambda: self._backend.set_study_user_attr(study_id, key, value))
+        self._retry(lambda: self._backend.set_study_user_attr(study_id, key, value))
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a system attribute of the study."""
-        self._patiently(lambda: self._backend.set_study_system_attr(study_id, key, value))
+        self._retry(lambda: self._backend.set_study_system_attr(study_id, key, value))
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of a study."""
-        return self._patiently(lambda: self._backend.get_study_id_from_name(study_name))
+        return self._retry(lambda: self._backend.get_study_id_from_name(study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the name of a study."""
-        return self._patiently(lambda: self._backend.get_study_name_from_id(study_id))
+        return self._retry(lambda: self._backend.get_study_name_from_id(study_id))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return the directions of a study."""
-        return self._patiently(lambda: self._backend.get_study_directions(study_id))
+        return self._retry(lambda: self._backend.get_study_directions(study_id))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the user attributes of a study."""
-        return self._patiently(lambda: self._backend.get_study_user_attrs(study_id))
+        return self._retry(lambda: self._backend.get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the system attributes of a study."""
-        return self._patiently(lambda: self._backend.get_study_system_attrs(study_id))
+        return self._retry(lambda: self._backend.get_study_system_attrs(study_id))
 
     def get_all_studies(self) -> list[Any]:
         """Return all studies."""
-        return self._patiently(lambda: self._backend.get_all_studies())
+        return self._retry(lambda: self._backend.get_all_studies())
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
         """Set a parameter; a second time changes nothing."""
         # Past Optuna's cache, which knows no trial that another process has begun.
-        self._patiently(lambda: self._rdb.set_trial_param(trial_id, param_name, param_value_internal, distribution))
+        self._retry(lambda: self._rdb.set_trial_param(trial_id, param_name, param_value_internal, distribution))
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Return the id of a trial."""
-        return self._patiently(lambda: self._backend.get_trial_id_from_study_id_trial_number(study_id, trial_number))
+        return self._retry(lambda: self._backend.get_trial_id_from_study_id_trial_number(study_id, trial_number))
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Set the value of a step."""
-        self._patiently(lambda: self._backend.set_trial_intermediate_value(trial_id, step, intermediate_value))
+        self._retry(lambda: self._backend.set_trial_intermediate_value(trial_id, step, intermediate_value))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set a user attribute of a trial."""
-        self._patiently(lambda: self._backend.set_trial_user_attr(trial_id, key, value))
+        self._retry(lambda: self._backend.set_trial_user_attr(trial_id, key, value))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set a system attribute of a trial."""
-        self._patiently(lambda: self._backend.set_trial_system_attr(trial_id, key, value))
+        self._retry(lambda: self._backend.set_trial_system_attr(trial_id, key, value))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial."""
-        return self._patiently(lambda: self._backend.get_trial(trial_id))
+        return self._retry(lambda: self._backend.get_trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return the trials of a study in the order of their numbers."""
-        return self._patiently(lambda: self._backend.get_all_trials(study_id, deepcopy, states))
+        return self._retry(lambda: self._backend.get_all_trials(study_id, deepcopy, states))
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return the completed trial of the best value."""
-        return self._patiently(lambda: self._backend.get_best_trial(study_id))
+        return self._retry(lambda: self._backend.get_best_trial(study_id))
 
     def remove_session(self) -> None:
         """Close this thread's connection."""
@@ -405,10 +405,10 @@ def _recognise(context: sql.engine.ExceptionContext) -> Exception | None:
     error = context.sqlalchemy_exception
     if context.is_pre_ping or error is None:
         return None
-    return Outage(str(context.original_exception)) if context.is_disconnect or _passes(error) else None
+    return Outage(str(context.original_exception)) if context.is_disconnect or _is_transient(error) else None
 
 
-def _passes(error: sql.exc.StatementError) -> bool:
+def _is_transient(error: sql.exc.StatementError) -> bool:
     """Return whether an error of the database is one that goes by."""
     cause = error.orig
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
@@ -432,10 +432,10 @@ def _worth_another_try(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     if isinstance(cause, sql.exc.IntegrityError) or "already exists" in str(cause):
         return True
-    if not isinstance(cause, sql.exc.DBAPIError) or not _passes(cause):
+    if not isinstance(cause, sql.exc.DBAPIError) or not _is_transient(cause):
         return False
     said = str(cause.orig)
-    return "FATAL" not in said or any(word in said for word in _PASSING)  # FATAL: there is a server, and it refuses
+    return "FATAL" not in said or any(word in said for word in _TRANSIENT)  # FATAL: there is a server, and it refuses
 
 
 def _reason(error: BaseException, url: str) -> str:

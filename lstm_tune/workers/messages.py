@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class RunTrial:
     """The trial that is next."""
 
     trial_id: int
@@ -63,19 +63,19 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class TrialFinished:
     """Its trial has ended."""
 
     stopped: bool  # whether the sampler or the pruner asked to stop the study
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TrialLost:
     """Another process has ended its trial."""
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class WorkerFailed:
     """It cannot work."""
 
     cause: str

@@ -75,7 +75,7 @@ def optimize(
     n_trials: int | None,
     deadline: Callable[[], float],
     callbacks: Sequence[OptunaCallback],
-    tell: Progress,
+    progress: Progress,
 ) -> None:
     """Do what `study.optimize(objective, n_trials, callbacks=callbacks)` does, in several processes.
 
@@ -86,7 +86,7 @@ def optimize(
         n_trials: to be ended, those that died with their worker and were queued again not counted.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called in this process, after each trial; `study.stop` works.
-        tell: told what happens.
+        progress: told what happens.
 
     Raises:
         StudyError: the workers cannot work.
@@ -95,10 +95,10 @@ def optimize(
     supervisor = Supervisor(
         study=SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner),
         job=job,
-        left=math.inf if n_trials is None else n_trials,
+        trials_left=math.inf if n_trials is None else n_trials,
         deadline=deadline,
         callbacks=callbacks,
-        tell=tell,
+        progress=progress,
     )
     try:
         for number in range(1, 1 + min(workers, workers if n_trials is None else n_trials)):

@@ -22,18 +22,18 @@ from multiprocessing.process import BaseProcess
 from lstm_tune.errors import StudyError
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import OptunaCallback, SharedStudy
-from lstm_tune.search.trial_queue import begin_trial, drop, fail_lost
+from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_interrupted
 from lstm_tune.storage.optuna_private import id_of_trial
 from lstm_tune.utils.signals import held
 from lstm_tune.workers import processes
-from lstm_tune.workers.messages import Broken, Ended, Epoch, Go, Job, Ready, Taken
+from lstm_tune.workers.messages import Epoch, Job, Ready, RunTrial, TrialFinished, TrialLost, WorkerFailed
 from lstm_tune.workers.worker import GRACE, work
 
 SILENCE = 60.0  # seconds without a sign of life, at least, after which a worker counts as frozen …
 _PATIENCE = 10  # … and times the longest silence after which one was heard again …
 _START = 5  # … and times SILENCE for one that has yet to begin: it may have to import everything
 _TICK = 1.0  # seconds between looks at who is silent
-_STILLBORN = 3  # workers in a row that died before they were ready: something is wrong with all of them
+_MOST_FAILED_STARTS = 3  # workers in a row that died before they were ready: something is wrong with all of them
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -54,32 +54,32 @@ class Supervisor:
     Attributes:
         study: whose trials are given out.
         job: what each worker needs.
-        left: trials that may still be given out.
+        trials_left: trials that may still be given out.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called after each trial.
-        tell: told what happens.
-        crew: the workers by their links.
-        stillborn: workers in a row that died before they were ready.
-        longest: seconds of silence after which a worker was heard again.
-        looked: when somebody silent was last looked for.
+        progress: told what happens.
+        workers: the workers by their links.
+        failed_starts: workers in a row that died before they were ready.
+        longest_silence: seconds of silence after which a worker was heard again.
+        last_check: when somebody silent was last looked for.
     """
 
     study: SharedStudy
     job: Job
-    left: float
+    trials_left: float
     deadline: Callable[[], float]
     callbacks: Sequence[OptunaCallback]
-    tell: Progress
-    crew: dict[Connection, _Worker] = field(default_factory=dict)
-    stillborn: int = 0
-    longest: float = 0.0
-    looked: float = field(default_factory=time.monotonic)
+    progress: Progress
+    workers: dict[Connection, _Worker] = field(default_factory=dict)
+    failed_starts: int = 0
+    longest_silence: float = 0.0
+    last_check: float = field(default_factory=time.monotonic)
 
     @property
     def at_work(self) -> bool:
         """Whether a trial runs or is to be given out."""
-        return any(worker.trial is not None for worker in self.crew.values()) or (
-            bool(self.crew) and self.left > 0 and not self.study.stopped
+        return any(worker.trial is not None for worker in self.workers.values()) or (
+            bool(self.workers) and self.trials_left > 0 and not self.study.stopped
         )
 
     def start(self, number: int) -> None:
@@ -87,15 +87,15 @@ class Supervisor:
         here, there = processes.context().Pipe()
         process = processes.start(work, self.job, there)
         there.close()  # the child's copy is the only one left: where it dies, `here` ends
-        self.crew[here] = _Worker(number=number, process=process, link=here)
+        self.workers[here] = _Worker(number=number, process=process, link=here)
 
     def listen(self) -> None:
         """Wait for the workers, answer them, and look for those that are silent."""
-        heard = wait(list(self.crew), timeout=_TICK)
+        heard = wait(list(self.workers), timeout=_TICK)
         # This process may have been suspended itself, and the workers with it: that alone makes nobody frozen.
-        passed = min(time.monotonic() - self.looked, SILENCE / 2)
-        self.looked = time.monotonic()
-        for worker in list(self.crew.values()):
+        passed = min(time.monotonic() - self.last_check, SILENCE / 2)
+        self.last_check = time.monotonic()
+        for worker in list(self.workers.values()):
             if worker.link in heard:
                 self._answer(worker)
             else:
@@ -105,7 +105,7 @@ class Supervisor:
                     worker.process.kill()  # its link ends, and we hear of that
 
     def _patience(self, worker: _Worker) -> float:
-        return max(SILENCE, _PATIENCE * self.longest) if worker.ready else _START * SILENCE
+        return max(SILENCE, _PATIENCE * self.longest_silence) if worker.ready else _START * SILENCE
 
     def _answer(self, worker: _Worker) -> None:
         try:
@@ -114,44 +114,46 @@ class Supervisor:
             self._died(worker)
             return
         if worker.ready:
-            self.longest = max(self.longest, worker.silent)
+            self.longest_silence = max(self.longest_silence, worker.silent)
         worker.silent = 0.0
         match message:
             case Ready():
-                worker.ready, self.stillborn = True, 0
-                self._give(worker)
+                worker.ready, self.failed_starts = True, 0
+                self._assign(worker)
             case Epoch(trial, stats):
-                self.tell.epoch(trial, stats)
-            case Ended(stopped):
+                self.progress.epoch(trial, stats)
+            case TrialFinished(stopped):
                 self.study.stopped |= stopped
                 assert worker.trial is not None
                 ended, worker.trial = worker.trial, None
                 self._ended(ended)
-                self._give(worker)
-            case Taken():
-                self.tell.note(f"trial {worker.trial}: another process has ended it, so that its result was dropped")
-                self.left += 1
+                self._assign(worker)
+            case TrialLost():
+                self.progress.info(
+                    f"trial {worker.trial}: another process has ended it, so that its result was dropped"
+                )
+                self.trials_left += 1
                 worker.trial = None
-                self._give(worker)
-            case Broken(cause):
+                self._assign(worker)
+            case WorkerFailed(cause):
                 raise StudyError(f"worker {worker.number} failed: {cause}")
 
-    def _give(self, worker: _Worker) -> None:
+    def _assign(self, worker: _Worker) -> None:
         """Give out a trial, or send the worker home."""
-        if self.left <= 0 or self.study.stopped:
+        if self.trials_left <= 0 or self.study.stopped:
             with contextlib.suppress(OSError):
                 worker.link.send(None)
-            self._dismiss(worker)
+            self._stop_worker(worker)
             return
-        self.left -= 1
+        self.trials_left -= 1
         trial = begin_trial(self.study, self.job.run)
         worker.trial = trial.number
-        self.tell.begun(trial.number, worker.number)
+        self.progress.trial_started(trial.number, worker.number)
         with contextlib.suppress(OSError):  # it has just died: its link ends, and we hear of that
-            worker.link.send(Go(id_of_trial(trial), max(0.0, self.deadline() - time.monotonic())))
+            worker.link.send(RunTrial(id_of_trial(trial), max(0.0, self.deadline() - time.monotonic())))
 
-    def _dismiss(self, worker: _Worker) -> None:
-        del self.crew[worker.link]
+    def _stop_worker(self, worker: _Worker) -> None:
+        del self.workers[worker.link]
         worker.process.join(GRACE)
         if worker.process.is_alive():
             worker.process.kill()
@@ -165,44 +167,45 @@ class Supervisor:
 
     def _died(self, worker: _Worker) -> None:
         """Replace a worker, fail its trial, and queue that again."""
-        self._dismiss(worker)
-        self.stillborn += not worker.ready
-        if self.stillborn == _STILLBORN:
+        self._stop_worker(worker)
+        self.failed_starts += not worker.ready
+        if self.failed_starts == _MOST_FAILED_STARTS:
             raise StudyError(
-                f"{_STILLBORN} workers in a row ended before they could begin ({_cause(worker)}); use --workers 1"
+                f"{_MOST_FAILED_STARTS} workers in a row ended before they could begin ({_cause(worker)}); "
+                f"use --workers 1"
             )
         if worker.trial is not None:
             self._lost(worker, worker.trial)
-        if self.left > 0 and not self.study.stopped:
+        if self.trials_left > 0 and not self.study.stopped:
             self.start(worker.number)
 
     def _lost(self, worker: _Worker, number: int) -> None:
         cause = f"its worker ended with {_cause(worker)}"
         if worker.frozen:
             cause = f"its worker gave no sign of life for {worker.silent:.0f} s and was killed"
-        fate = fail_lost(self.study, self.study.get_trials(deepcopy=False)[number], cause)
+        fate = fail_and_requeue(self.study, self.study.get_trials(deepcopy=False)[number], cause)
         if fate != "ended":  # or else it died between the trial's end and telling so
-            self.tell.note(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
+            self.progress.info(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
         if fate == "queued":
-            self.left += 1
+            self.trials_left += 1
         else:
             self._ended(number)
 
     def end(self) -> None:
         """Stop the workers that are left, after an error or Ctrl-C; none of their trials stays behind as running."""
         with held():
-            crew = list(self.crew.values())
-            for worker in crew:
+            workers = list(self.workers.values())
+            for worker in workers:
                 with contextlib.suppress(OSError):
                     os.kill(worker.process.pid or 0, signal.SIGINT)
             limit = time.monotonic() + GRACE
-            for worker in crew:
+            for worker in workers:
                 worker.process.join(max(0.0, limit - time.monotonic()))
                 worker.process.kill()
-                self._dismiss(worker)
-            for worker in crew:
+                self._stop_worker(worker)
+            for worker in workers:
                 if worker.trial is not None:
-                    drop(self.study, self.study.get_trials(deepcopy=False)[worker.trial])
+                    fail_interrupted(self.study, self.study.get_trials(deepcopy=False)[worker.trial])
 
 
 def _cause(worker: _Worker) -> str:

@@ -24,7 +24,7 @@ from lstm_tune.search.study import SharedStudy, optimize
 from lstm_tune.search.trial_queue import requeue_stale
 from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import keep_freed_memory
-from lstm_tune.workers.messages import Alive, Broken, Ended, Epoch, Job, Ready, Taken
+from lstm_tune.workers.messages import Alive, Epoch, Job, Ready, TrialFinished, TrialLost, WorkerFailed
 
 GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed
 _BEAT = 2.0  # seconds between looks at whether the trial advances and the supervisor lives
@@ -42,7 +42,7 @@ def work(job: Job, link: Connection) -> None:
         pass  # stopped, or the supervisor is gone
     except Exception as error:
         with contextlib.suppress(OSError):
-            link.send(Broken(" ".join(str(error).split()) or type(error).__name__))
+            link.send(WorkerFailed(" ".join(str(error).split()) or type(error).__name__))
 
 
 def _interrupt_once(signum: int, frame: object) -> None:
@@ -51,7 +51,7 @@ def _interrupt_once(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-class _TakenAway(Exception):
+class _LostTrial(Exception):
     """Another process has ended the trial."""
 
 
@@ -73,7 +73,7 @@ def _work(job: Job, link: Connection) -> None:
             raise KeyboardInterrupt from None  # nobody listens: the trial is dropped, as after Ctrl-C
 
     def taken(trial: int) -> None:
-        raise _TakenAway
+        raise _LostTrial
 
     objective = Objective(
         job.task,
@@ -90,11 +90,11 @@ def _work(job: Job, link: Connection) -> None:
         objective.deadline = lambda end=end: end  # type: ignore[misc]
         study.given = go.trial_id
         try:
-            optimize(study, objective, n_trials=1, callbacks=(), on_taken=taken)
-        except _TakenAway:
-            say(Taken())
+            optimize(study, objective, n_trials=1, callbacks=(), on_lost=taken)
+        except _LostTrial:
+            say(TrialLost())
         else:
-            say(Ended(study.stopped))
+            say(TrialFinished(study.stopped))
 
 
 def _watch(objective: Objective, storage: BaseStorage, say: Callable[[object], None]) -> None:

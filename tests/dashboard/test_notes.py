@@ -159,7 +159,7 @@ def test_failure_to_write_notes_fails_no_result(
     said: list[str] = []
 
     class Listener(Progress):
-        def note(self, text: str) -> None:
+        def info(self, text: str) -> None:
             said.append(text)
 
     monkeypatch.setattr(api, "write_notes", fail)

@@ -95,10 +95,10 @@ class Watching(Silent):
         self.ended: list[int] = []
         self.at_first_epoch = at_first_epoch
 
-    def note(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.notes.append(text)
 
-    def begun(self, trial: int, worker: int) -> None:
+    def trial_started(self, trial: int, worker: int) -> None:
         assert trial not in self.worker
         self.worker[trial] = worker
 

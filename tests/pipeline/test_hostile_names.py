@@ -116,8 +116,8 @@ def test_folder_of_a_run_stays_in_runs(text: str) -> None:
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
 def test_displays_print_notes_without_acting_on_them(text: str) -> None:
     out = io.StringIO()
-    PlainProgress(out).note(f"column {text}")
-    LiveProgress(Console(file=out, force_terminal=False, width=20_000)).note(f"column {text}")
+    PlainProgress(out).info(f"column {text}")
+    LiveProgress(Console(file=out, force_terminal=False, width=20_000)).info(f"column {text}")
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)

@@ -21,7 +21,7 @@ from series import TINY
 from studies import start_command, stored, wait_for
 
 from lstm_tune.search.progress import Silent
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.training.trainer import EpochStats
 from lstm_tune.utils import signals as interrupts
 from lstm_tune.utils.signals import Stopped, held, interruptible, leaving, watched
@@ -162,7 +162,7 @@ class At(Silent):
             if self.count in self.at:
                 ctrl_c(self.signum)
 
-    def note(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.notes.append(text)
 
     def epoch(self, trial: int, stats: EpochStats) -> None:
@@ -187,7 +187,7 @@ def test_ctrl_c_keeps_the_trials_retrains_the_best_and_writes_everything(tmp_pat
     assert caught.value.result.test.mse == result["test"]["mse"]
     assert "the best so far is retrained" in at.notes[-1]
     resumed = tune(out=tmp_path, resume=True, workers=workers)
-    assert spent(resumed.study) == 6
+    assert n_counted(resumed.study) == 6
     assert resumed.record["study"]["interrupted"] is False
 
 
@@ -223,7 +223,7 @@ def test_second_ctrl_c_skips_the_retrain_and_the_resumed_study_does_it(tmp_path:
     assert caught.value.result is None  # the weights were in a worker
     assert {p.name for p in tmp_path.iterdir()} == {"study.journal", "trials.csv"}
     resumed = tune(out=tmp_path, resume=True, workers=2)
-    assert (spent(resumed.study), resumed.record["retrain"]["rows"]) == (6, "train+val")
+    assert (n_counted(resumed.study), resumed.record["retrain"]["rows"]) == (6, "train+val")
 
 
 def test_ctrl_c_without_a_folder_still_hands_over_the_result() -> None:
@@ -238,7 +238,7 @@ def test_ctrl_c_before_any_trial_is_complete_leaves_no_result(tmp_path: Path) ->
     assert caught.value.result is None
     study = stored(tmp_path)
     assert [t.state for t in study.trials if t.state is not TrialState.WAITING] == [TrialState.FAIL]
-    assert spent(study) == 0
+    assert n_counted(study) == 0
 
 
 # ---- the command

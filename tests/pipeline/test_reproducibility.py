@@ -17,7 +17,7 @@ from series import TINY, daily, wave
 
 import lstm_tune
 from lstm_tune.search.progress import Silent
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
 from lstm_tune.training import trainer as train
 from lstm_tune.training.trainer import EpochStats
@@ -93,7 +93,7 @@ def check_continued(folder: Path, whole: Path, interruptions: int) -> None:
     study = stored(folder)
     again = {t.user_attrs["repeats"] for t in study.trials if "repeats" in t.user_attrs}
     assert len(again) == interruptions
-    assert spent(study) == TRIALS
+    assert n_counted(study) == TRIALS
     assert [fate(t) for t in study.trials if t.number not in again] == [fate(t) for t in stored(whole).trials]
     results = [json.loads((f / "run" / "result.json").read_text()) for f in (folder, whole)]
     assert results[0]["test"] == results[1]["test"]

@@ -238,7 +238,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
         def __init__(self) -> None:
             self.said = []
 
-        def note(self, text: str) -> None:
+        def info(self, text: str) -> None:
             self.said.append(text)
 
     monkeypatch.setattr(lstm_tune.pipeline.tune, "DEFAULT_PATIENCE", 3)

@@ -14,7 +14,7 @@ from studies import SPACE, study_of, value_of
 from lstm_tune.errors import StudyError
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.study import stop_after_failures
-from lstm_tune.search.trial_queue import RUN, begin_trial, drop_own, fail_lost, spent
+from lstm_tune.search.trial_queue import RUN, begin_trial, fail_and_requeue, fail_own_interrupted, n_counted
 from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import this_run
 
@@ -32,11 +32,11 @@ def test_trial_that_was_left_running_is_failed_and_tried_again_once() -> None:
     for _ in range(2):
         study = study_of(storage=storage, resume=True)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 2 + [TrialState.FAIL, TrialState.WAITING]
-    assert spent(study) == 2
+    assert n_counted(study) == 2
     study.optimize(value_of, n_trials=1)
     assert study.trials[3].params == killed.params
     assert study.trials[3].params["lookback"] == params["lookback"]
-    assert spent(study) == 3
+    assert n_counted(study) == 3
 
 
 def test_failed_and_pruned_trials_count_and_interrupted_ones_do_not() -> None:
@@ -45,14 +45,14 @@ def test_failed_and_pruned_trials_count_and_interrupted_ones_do_not() -> None:
         study.add_trial(optuna.trial.create_trial(state=state, value=1.0 if state is TrialState.COMPLETE else None))
     gone = optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={"interrupted": True})
     study.add_trial(gone)
-    assert spent(study) == 3
+    assert n_counted(study) == 3
 
 
 def test_lost_trial_from_the_queue_keeps_what_it_had_not_taken_up() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"a": 1, "b": 2})
     study.ask().suggest_int("a", 0, 9)
-    assert fail_lost(study, study.trials[0], "gone") == "queued"
+    assert fail_and_requeue(study, study.trials[0], "gone") == "queued"
     assert study.ask({"b": optuna.distributions.IntDistribution(0, 9)}).params == {"b": 2}
     assert study.trials[0].user_attrs["traceback"] == "gone"
 
@@ -76,7 +76,7 @@ def test_study_that_another_process_is_at_is_not_taken_up(monkeypatch: pytest.Mo
 def test_only_own_trials_are_dropped() -> None:
     study = fresh_study()
     mine, other = begin_trial(study, "here/1/1"), begin_trial(study, "there/2/2")
-    drop_own(study, "here/1/1")
+    fail_own_interrupted(study, "here/1/1")
     states = [study.trials[t.number].state for t in (mine, other)]
     assert states == [TrialState.FAIL, TrialState.RUNNING]
 
@@ -87,7 +87,7 @@ def test_what_was_lost_is_begun_before_what_else_is_queued() -> None:
         study.enqueue_trial({"x": x})
     first = study.ask()
     first.suggest_int("x", 0, 9)
-    assert fail_lost(study, study.trials[first.number], "gone") == "queued"
+    assert fail_and_requeue(study, study.trials[first.number], "gone") == "queued"
     assert study.ask().suggest_int("x", 0, 9) == 0
     assert study.ask().suggest_int("x", 0, 9) == 1
 
@@ -97,7 +97,7 @@ def test_trial_that_has_ended_meanwhile_is_not_lost() -> None:
     trial = study.ask()
     seen = study.trials[0]
     study.tell(trial, 1.0)
-    assert fail_lost(study, seen, "gone") == "ended"
+    assert fail_and_requeue(study, seen, "gone") == "ended"
     assert [t.state for t in study.trials] == [TrialState.COMPLETE]
 
 
@@ -107,7 +107,7 @@ def test_supervisor_killed_between_failing_a_trial_and_queueing_it_loses_nothing
     trial = study.ask()
     trial.set_user_attr("lost", "its worker ended with SIGKILL")
     study.tell(trial, state=TrialState.FAIL)
-    assert spent(study) == 0
+    assert n_counted(study) == 0
     for _ in range(2):
         study = fresh_study(storage)
     assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.WAITING]
@@ -119,15 +119,15 @@ def test_supervisor_that_dies_of_a_configuration_gives_it_up_at_the_third_time()
         fresh_study(storage).ask()
     study = fresh_study(storage)
     assert [t.state for t in study.trials] == [TrialState.FAIL] * 3
-    assert spent(study) == 1
+    assert n_counted(study) == 1
 
 
 def test_interruptions_by_the_user_do_not_count_as_losses() -> None:
     storage = open_storage(None)
     for _ in range(5):
         fresh_study(storage).ask()
-        drop_own(fresh := optuna.load_study(study_name="s", storage=storage), this_run())
-    assert spent(fresh) == 0
+        fail_own_interrupted(fresh := optuna.load_study(study_name="s", storage=storage), this_run())
+    assert n_counted(fresh) == 0
     assert [t.state for t in fresh_study(storage).trials] == [TrialState.FAIL] * 5 + [TrialState.WAITING]
 
 

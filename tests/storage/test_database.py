@@ -19,7 +19,7 @@ from series import TINY
 from studies import Watching
 
 from lstm_tune.errors import StudyError
-from lstm_tune.search.trial_queue import fail_lost, requeue_stale
+from lstm_tune.search.trial_queue import fail_and_requeue, requeue_stale
 from lstm_tune.storage import database
 from lstm_tune.storage.database import Database, Outage
 from lstm_tune.storage.open import open_storage
@@ -194,7 +194,9 @@ def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: P
     def take(trial: int) -> None:
         if not taken:
             other = optuna.load_study(study_name=None, storage=open_storage(tmp_path / "study.journal"))
-            if fail_lost(other, other.trials[trial], "another process took it") == "queued":  # or it had just ended
+            if (
+                fail_and_requeue(other, other.trials[trial], "another process took it") == "queued"
+            ):  # or it had just ended
                 taken.append(trial)
 
     watching = Watching(take)

@@ -24,7 +24,7 @@ from series import TINY
 from studies import Watching, begun_by, lives, start_command, states, stored, wait_for
 
 from lstm_tune.search.progress import Silent
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.workers import supervisor
 
 LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
@@ -36,7 +36,7 @@ def check_exact(study: optuna.Study, asked: int) -> None:
     """The trials asked for have ended; what was lost was done again once; nothing runs or waits to be done again."""
     trials = study.get_trials(deepcopy=False)
     again = [t.user_attrs["repeats"] for t in trials if "repeats" in t.user_attrs]
-    assert spent(study) == asked
+    assert n_counted(study) == asked
     assert len(again) == len(set(again))
     assert {trials[n].state for n in again} <= {TrialState.FAIL}
     assert not [t for t in trials if t.state is TrialState.RUNNING]
@@ -50,8 +50,8 @@ def once(act: Callable[[int], None]) -> Watching:
     def strike(trial: int) -> None:
         if not struck:
             struck.append(trial)
-            crew = sorted(multiprocessing.active_children(), key=lambda p: int(p.name.rpartition("-")[2]))
-            act(crew[watching.worker[trial] - 1].pid or 0)
+            workers = sorted(multiprocessing.active_children(), key=lambda p: int(p.name.rpartition("-")[2]))
+            act(workers[watching.worker[trial] - 1].pid or 0)
 
     watching = Watching(strike)
     return watching
@@ -81,19 +81,21 @@ def test_frozen_worker_is_killed_and_its_trial_done_again(tmp_path: Path, monkey
     assert [note for note in watching.notes if "no sign of life" in note and note.endswith("it is tried again")]
 
 
-def supervisor_at(monkeypatch: pytest.MonkeyPatch, longest: float, clock: Callable[[], float]) -> Any:
+def supervisor_at(monkeypatch: pytest.MonkeyPatch, longest_silence: float, clock: Callable[[], float]) -> Any:
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=clock))
     given: dict[str, Any] = {"study": None, "job": None, "deadline": lambda: 0.0}
-    return supervisor.Supervisor(**given, left=0, callbacks=(), tell=Silent(), longest=longest, looked=0.0)
+    return supervisor.Supervisor(
+        **given, trials_left=0, callbacks=(), progress=Silent(), longest_silence=longest_silence, last_check=0.0
+    )
 
 
 @pytest.mark.parametrize(
-    ("longest", "ready", "limit"), [(0, True, 60), (5, True, 60), (30, True, 300), (0, False, 300)]
+    ("longest_silence", "ready", "limit"), [(0, True, 60), (5, True, 60), (30, True, 300), (0, False, 300)]
 )
 def test_patience_grows_with_the_longest_silence_and_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, longest: float, ready: bool, limit: float
+    monkeypatch: pytest.MonkeyPatch, longest_silence: float, ready: bool, limit: float
 ) -> None:
-    boss = supervisor_at(monkeypatch, longest, lambda: 0.0)
+    boss = supervisor_at(monkeypatch, longest_silence, lambda: 0.0)
     worker = supervisor._Worker(number=1, process=None, link=None, ready=ready)  # type: ignore[arg-type]
     assert boss._patience(worker) == limit
 
@@ -103,7 +105,7 @@ def test_suspended_supervisor_takes_nobody_for_frozen(monkeypatch: pytest.Monkey
     boss = supervisor_at(monkeypatch, 0, lambda: next(times))
     monkeypatch.setattr(supervisor, "wait", lambda links, timeout: [])
     worker = supervisor._Worker(number=1, process=None, link="link", ready=True)  # type: ignore[arg-type]
-    boss.crew["link"] = worker
+    boss.workers["link"] = worker
     boss.listen()
     boss.listen()
     assert (worker.silent, worker.frozen) == (31.0, False)

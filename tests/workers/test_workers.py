@@ -28,7 +28,7 @@ from lstm_tune.cli.progress import LiveProgress
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.search.samplers import SAMPLERS, make_sampler
 from lstm_tune.search.space import space_from_mapping
-from lstm_tune.search.trial_queue import spent
+from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage, temporary_journal
 from lstm_tune.training.trainer import EpochStats
 from lstm_tune.workers import processes
@@ -127,7 +127,7 @@ def test_killed_workers_are_replaced_and_their_trials_done_again(tmp_path: Path)
     assert set(again) == {t.number for t in failed}
     assert all(again[t.number].params.items() >= t.params.items() for t in failed)
     assert states(study) == {"COMPLETE": 5, "FAIL": len(failed)}
-    assert spent(study) == len(watching.ended) == 5
+    assert n_counted(study) == len(watching.ended) == 5
     assert any("SIGKILL; it is tried again" in note for note in watching.notes)
     assert result.record["study"]["states"]["RUNNING"] == 0
     assert not left_in_shared_memory()
@@ -151,7 +151,7 @@ def test_interruption_leaves_no_running_trial_and_resuming_does_the_rest(tmp_pat
     assert not multiprocessing.active_children()
     assert "RUNNING" not in states(stored(tmp_path))
     result = tune(n_trials=6, space=LONG, out=tmp_path, resume=True)
-    assert spent(result.study) == 6
+    assert n_counted(result.study) == 6
     assert set(states(result.study)) <= {"COMPLETE", "FAIL"}
 
 
@@ -301,8 +301,8 @@ def test_result_names_the_workers_and_storage_by_an_object(tmp_path: Path) -> No
 def test_display_has_a_line_for_each_running_trial() -> None:
     console = Console(width=100)
     live = LiveProgress(console)
-    live.begun(4, 2)
-    live.begun(3, 1)
+    live.trial_started(4, 2)
+    live.trial_started(3, 1)
     stats = {"samples": 0, "train_loss": 0.0, "learning_rate": 0.1, "seconds": 1.0}
     live.epoch(3, EpochStats(epoch=7, val=0.25, **stats))  # type: ignore[arg-type]
     with console.capture() as capture:
@@ -310,7 +310,7 @@ def test_display_has_a_line_for_each_running_trial() -> None:
     lines = [line.rstrip() for line in capture.get().splitlines()]
     assert "worker 1, trial 3: epoch 7, validation score 0.25" in lines
     assert lines.index("worker 2, trial 4: begins") == lines.index(next(x for x in lines if "worker 1" in x)) + 1
-    live.begun(5, 2)  # its trial 4 was lost
+    live.trial_started(5, 2)  # its trial 4 was lost
     live.trial(optuna.trial.create_trial(state=TrialState.PRUNED))
     with console.capture() as capture:
         console.print(live._render())
