@@ -307,7 +307,7 @@ main()
 def test_ctrl_c_that_a_library_swallows_ends_the_process_while_nothing_has_begun() -> None:
     code = """
 import os, signal
-from lstm_tune.interrupts import leaving
+from lstm_tune.utils.signals import leaving
 with leaving():
     try:
         os.kill(os.getpid(), signal.SIGINT)

@@ -113,7 +113,7 @@ def test_a_line_that_was_cut_and_replaced_while_it_was_read_is_read_again(
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     code = (
-        "import sys; from pathlib import Path; from lstm_tune.journal import JournalFile\n"
+        "import sys; from pathlib import Path; from lstm_tune.storage.journal import JournalFile\n"
         "file, number, big = JournalFile(Path(sys.argv[1])), 0, 'x' * 300_000\n"
         "while True:\n"
         "    record = {'op_code': 2, 'worker_id': sys.argv[2], 'n': number, 'big': big}\n"
@@ -161,7 +161,7 @@ def test_the_lock_of_a_killed_process_is_broken_at_once(tmp_path: Path, monkeypa
     path = tmp_path / "study.journal"
     file = JournalFile(path)
     code = (
-        "import os, signal, sys; from pathlib import Path; from lstm_tune import journal\n"
+        "import os, signal, sys; from pathlib import Path; from lstm_tune.storage import journal\n"
         "with journal._locked(Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

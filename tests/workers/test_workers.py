@@ -261,7 +261,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(options: dict[str, Any], wor
 
 
 def test_auto_takes_one_worker_where_several_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "available_cores", lambda: 2)
+    monkeypatch.setattr(lstm_tune.pipeline.tune, "available_cores", lambda: 2)
     watching = Watching()
     result = tune(workers="auto", n_trials=8, storage=optuna.storages.InMemoryStorage(), progress=watching)
     assert result.record["env"]["workers"] == 1
