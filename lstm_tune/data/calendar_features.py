@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_tune.data.time_grid import DAY, EvenTimes, Step, Times, parse_freq
+from lstm_tune.data.even_times import EvenTimes, Times
+from lstm_tune.data.frequency import DAY, Step, parse_freq
 
 MONTH_LENGTH = 31 * DAY
 YEAR_DAYS = 365.25

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from lstm_tune.data.cleaning import Repairs, assemble
+from lstm_tune.data.assemble import assemble
+from lstm_tune.data.cleaning import Repairs
 from lstm_tune.data.columns import Roles, as_names, check_roles, default_targets, series_of_rows, tidy_frame
 from lstm_tune.data.examples import Example, examples
 from lstm_tune.data.readers import Data, read_source

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from lstm_tune.data.time_grid import EvenTimes, Times, following
+from lstm_tune.data.even_times import EvenTimes, Times
+from lstm_tune.data.time_grid import following
 from lstm_tune.errors import UsageError
 
 STRETCH = 2**20  # values that are looked at together: bounds memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_tune.data.time_grid import EvenTimes, Times, pieces
+from lstm_tune.data.even_times import EvenTimes, Times, pieces
 from lstm_tune.utils.escaping import cell
 
 

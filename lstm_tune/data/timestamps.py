@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstm_tune.data.time_grid import Times
+from lstm_tune.data.even_times import Times
 from lstm_tune.errors import DataError
 
 _TIME_WORDS = ("date", "time", "datetime", "timestamp", "week", "month", "period", "ds")

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_tune.data.cleaning import fill_forward
+from lstm_tune.data.filling import fill_forward
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import mean_and_sd
 from lstm_tune.errors import DataError, UsageError

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_tune.data.calendar_features import calendar_features
-from lstm_tune.data.time_grid import EvenTimes, find_freq, following, lay_grid, parse_freq, short_step, uneven_steps
+from lstm_tune.data.even_times import EvenTimes
+from lstm_tune.data.frequency import find_freq, parse_freq, short_step
+from lstm_tune.data.time_grid import following, lay_grid, uneven_steps
 from lstm_tune.data.timestamps import parse_numbers, text_formats
 from lstm_tune.errors import DataError
 
