@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lstm_tune.config import Config
+from lstm_tune.config import Config, parameters_of_step
 
 LEVEL = 0.95  # of the interval that a step within noise does not leave
 LEAST = 1e-3  # of the MSE before: a smaller change is noise whatever the seeds say
@@ -31,29 +31,22 @@ class Group:
     parameters: tuple[str, ...]
 
 
-# Each parameter of `Config` stands in one group.
-STAGES: tuple[tuple[Group, ...], ...] = (
-    (
-        Group(name="log", parameters=("transform",)),
-        Group(name="differencing", parameters=("difference",)),
-    ),
-    (
-        Group(name="window normalisation", parameters=("window_norm",)),
-        Group(name="outlier clipping", parameters=("outlier_clip",)),
-    ),
-    (
-        # A patch is never longer than its window, and one bounds the steps of a long one: they move together.
-        Group(name="lookback", parameters=("lookback", "patch")),
-        Group(name="capacity", parameters=("hidden_units", "layers", "head_units", "activation", "cell_activation")),
-        Group(name="regularisation", parameters=("dropout", "weight_decay", "weight_average")),
-        Group(
-            name="optimiser and learning rate",
-            parameters=("optimizer", "learning_rate", "momentum", "schedule", "gradient_clip", "loss"),
+# The way of the data through the model. `config.PARAMETERS` says which parameters change in which step.
+STAGES: tuple[tuple[Group, ...], ...] = tuple(
+    tuple(Group(name=step, parameters=parameters_of_step(step)) for step in stage)
+    for stage in (
+        ("log", "differencing"),
+        ("window normalisation", "outlier clipping"),
+        (
+            "lookback",
+            "capacity",
+            "regularisation",
+            "optimiser and learning rate",
+            "batch size",
+            "epochs and patience",
         ),
-        Group(name="batch size", parameters=("batch_size",)),
-        Group(name="epochs and patience", parameters=("epochs", "patience")),
-    ),
-    (Group(name="skip forecast", parameters=("skip",)),),
+        ("skip forecast",),
+    )
 )
 
 

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.cli.result_table import show_findings
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.utils.escaping import printable
-from lstm_tune.utils.wording import baseline, number
+from lstm_tune.utils.text import number
 
 
 def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
@@ -70,5 +71,7 @@ def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], p
         table.add_column(column, justify="right")
     for name, scores in baselines.items():
         own = [number(scores["test_mse"])] if single else []
-        table.add_row(baseline(name, period), *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"]))
+        table.add_row(
+            table_label(name, period), *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"])
+        )
     console.print(table)

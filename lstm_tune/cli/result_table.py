@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.diagnosis.finding import SHOWN
+from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.wording import UNTRAINED, baseline, fates, members, number
+from lstm_tune.utils.text import number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -46,7 +48,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         own = [number(scores["test_mse"]), number(scores["test_mse"] ** 0.5)] if single else []
         skill = record["skill"][name]
         table.add_row(
-            baseline(name, data["period"]),
+            table_label(name, data["period"]),
             *own,
             number(scores["test_mse_scaled"]),
             number(scores["val_mse_scaled"]),
@@ -66,7 +68,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     )
     console.print()
     study = record["study"]
-    ended = f"{study['n_trials']} trials ({fates(study)})"
+    ended = f"{study['n_trials']} trials ({trial_states(study)})"
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
@@ -155,7 +157,8 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
         table.add_column(column, justify="right")
     for name, s in scores.items():
         table.add_row(
-            "this model" if name == "model" else baseline(name, period), *(number(s[key]) for key in columns.values())
+            "this model" if name == "model" else table_label(name, period),
+            *(number(s[key]) for key in columns.values()),
         )
     console.print(table)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")

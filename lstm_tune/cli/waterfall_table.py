@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_tune.utils.wording import number
+from lstm_tune.utils.text import number
 
 _BAR = (10, 40)  # columns of the bars, at least and at most
 _BESIDE = 68  # columns of the rest of the table

@@ -20,13 +20,14 @@ from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.data.time_labels import time_labels
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.evaluation.score import forecast_all
 from lstm_tune.report.result import Result
-from lstm_tune.search.config_summary import in_words
+from lstm_tune.report.study_text import UNTRAINED, members
 from lstm_tune.search.study import completed
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
 from lstm_tune.utils.escaping import markdown, printable
-from lstm_tune.utils.wording import UNTRAINED, baseline, members, number
+from lstm_tune.utils.text import number
 
 SIGNATURE = "*Written by lstm-tune; a note without this line is left alone.*"
 _PIECE = 2045  # characters of an attribute: what every database holds
@@ -109,7 +110,7 @@ def study_note(record: Mapping[str, Any]) -> str:
     for name, scored in record["baselines"].items():
         skill = record["skill"][name]
         against = "–" if skill is None else f"{-skill:+.1%}"
-        called = baseline(name, data["period"])
+        called = table_label(name, data["period"])
         lines.append(f"| {called} | {number(scored['test_mse_scaled'])} | {against} |")
     findings = record["findings"][:_FINDINGS]
     if findings:
@@ -124,7 +125,7 @@ def study_note(record: Mapping[str, Any]) -> str:
         "",
         "### The model",
         "",
-        f"Best trial: **{best['trial']}**, {markdown(in_words(Config.from_params(best['params'])))}.",
+        f"Best trial: **{best['trial']}**, {markdown(Config.from_params(best['params']).describe())}.",
         "",
         f"Saved: {'the weighted mean of ' if len(record['ensemble']) > 1 else ''}{members(record['ensemble'])}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(record['retrain']['rows'])} rows.",
@@ -165,7 +166,7 @@ def trial_notes(
 
 def _fate(trial: FrozenTrial, best: float) -> list[str]:
     attrs = trial.user_attrs
-    lines = [markdown(in_words(Config.from_params(attrs["config"])), 400)]
+    lines = [markdown(Config.from_params(attrs["config"]).describe(), 400)]
     if trial.value is not None and "best_epoch" in attrs:
         times = f", {trial.value / best:.2f} times the best trial's" if best > 0 and trial.value > best else ""
         lines.append(

@@ -16,8 +16,8 @@ from scipy.special import stdtr, stdtrit
 
 from lstm_tune.diagnosis.evidence import Scores, plain
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
-from lstm_tune.utils.wording import BASELINES_SAID
 
 _BLOCKS = 4  # fewer blocks can tell nothing
 _MOST_BLOCKS = 200
@@ -166,13 +166,8 @@ def worse_than_baseline(scores: Scores) -> Finding | None:
             "test_mse_scaled": plain(scores.test),
             "baseline_mse_scaled": plain(best),
         },
-        says=f"{BASELINES_SAID[name].capitalize()} has {1 - 1 / (1 + excess):.1%} less test error, {said}.",
-        advice={
-            "persistence": "Search window_norm = last and skip = last, which begin at this forecast (--space default).",
-            "seasonal_naive": "Search skip = seasonal and difference = seasonal (--space default), with a lookback of "
-            "a season or more.",
-            "ridge": "Search skip = linear, which begins at this forecast (--space default), or use the ridge itself.",
-        }[name],
+        says=f"{label_of(name).sentence.capitalize()} has {1 - 1 / (1 + excess):.1%} less test error, {said}.",
+        advice=label_of(name).advice,
     )
 
 
@@ -208,7 +203,7 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
     says = "The forecast follows the last value, a step late"
     if better and best is not None:
         says += f", and errs {'as much as' if gain >= 0 else 'more than'} just repeating it, while "
-        says += f"{BASELINES_SAID[best]} shows that {1 - rivals[best] / persistence:.0%} less is possible."
+        says += f"{label_of(best).sentence} shows that {1 - rivals[best] / persistence:.0%} less is possible."
         advice = "Search difference, window_norm and skip (--space default) with a longer lookback."
     else:
         says += (
@@ -253,7 +248,7 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
         f"The forecast is nearly constant: its range is {math.sqrt(forecast / actual):.0%} of that of the actual values"
     )
     if better and name is not None:
-        says += f", although {BASELINES_SAID[name]} shows that there is something to forecast."
+        says += f", although {label_of(name).sentence} shows that there is something to forecast."
         advice = "Raise learning_rate, epochs and hidden_units, lower dropout and weight_decay, or use skip = linear."
     else:
         says += ", and nothing that was tried finds much more in the past values than their mean."

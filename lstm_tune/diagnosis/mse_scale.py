@@ -15,10 +15,10 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
 from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.diagnosis.channel import Track
+from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.score import Forecaster, TargetScale, per_target, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.training.task import Task
-from lstm_tune.utils.wording import BASELINES_SAID
 
 
 def baseline_scores(series: SeriesSet, parts: Split, task: Task) -> dict[str, dict[str, Any]]:
@@ -95,7 +95,7 @@ def meaning(scale: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
     best = scale["best_baseline"]
     value = baselines[best]["test_mse_scaled"]
     sentences.append(
-        f"The best forecast without an LSTM is {BASELINES_SAID[best]}: {_number(value)} scaled on the test rows. An "
+        f"The best forecast without an LSTM is {label_of(best).sentence}: {_number(value)} scaled on the test rows. An "
         f"LSTM above that is not worth its training."
     )
     floor = scale["noise_floor_scaled"]

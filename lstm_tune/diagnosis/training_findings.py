@@ -14,8 +14,8 @@ import numpy as np
 
 from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord, leaders, median, plain
 from lstm_tune.diagnosis.finding import Finding, Severity
+from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Floats
-from lstm_tune.utils.wording import BASELINES_SAID
 
 _ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
@@ -94,7 +94,7 @@ def underfit(scores: Scores) -> Finding | None:
     if better:
         name = max(better, key=lambda n: better[n])
         evidence |= {"baseline": name, "baseline_fitted_mse_scaled": plain(scores.fit_baselines[name])}
-        times = f"{_times(better[name])} as much as {BASELINES_SAID[name]}"
+        times = f"{_times(better[name])} as much as {label_of(name).sentence}"
         says = f"Even on the rows it was trained on the model errs {times}."
     else:
         evidence |= {"noise_estimate": plain(scores.noise)}

@@ -11,8 +11,9 @@ from lstm_tune.diagnosis.finding import DATA_CODES, SEARCH_CODES, SEVERITIES, Fi
 from lstm_tune.diagnosis.forecast_findings import forecast_findings, worse_than_baseline
 from lstm_tune.diagnosis.search_findings import Search, search_findings
 from lstm_tune.diagnosis.training_findings import training_findings
+from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
-from lstm_tune.utils.wording import BASELINES_SAID, number
+from lstm_tune.utils.text import number
 
 # What a finding says of the MSE, as part of a sentence: "What keeps it up: {cause}."; `_cause` knows some more closely.
 _CAUSES = {
@@ -150,9 +151,9 @@ def _comparison(record: Mapping[str, Any]) -> str:
     if name is None:
         return f"{what} has no baseline to compare with."
     if skill is None:
-        return f"{what} is above that of {BASELINES_SAID.get(name, name)}, which makes no error at all."
+        return f"{what} is above that of {label_of(name).sentence}, which makes no error at all."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
-    against = f"that of {BASELINES_SAID.get(name, name)} ({number(other)}), the best forecast without an LSTM"
+    against = f"that of {label_of(name).sentence} ({number(other)}), the best forecast without an LSTM"
     if abs(skill) < 0.005:
         return f"{what} is level with {against}."
     size = (

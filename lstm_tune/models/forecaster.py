@@ -122,7 +122,7 @@ class LSTMForecaster(nn.Module):
             if shape.future
             else None
         )  # fmt: skip
-        if config.corrects:
+        if config.starts_from_simple_forecast:
             # Training starts from the skip itself (persistence, ridge, …) and can only be kept where it betters it.
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
@@ -148,7 +148,7 @@ class LSTMForecaster(nn.Module):
     @property
     def is_untrained(self) -> bool:
         """Whether the network adds nothing, as before training, to the forecast that it corrects."""
-        return self.config.corrects and not bool(self.output.weight.any() or self.output.bias.any())
+        return self.config.starts_from_simple_forecast and not bool(self.output.weight.any() or self.output.bias.any())
 
     # ---- what is fitted, in closed form, on the rows to fit on
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.report.encoding import encode_times, evenly, pack, plain
 from lstm_tune.report.forecast_csv import SeriesForecast
-from lstm_tune.utils.wording import baseline, number
+from lstm_tune.utils.text import number
 
 Figure = dict[str, Any]
 Trial = Mapping[str, Any]
 
 SCORE = "validation score (scaled MSE)"
-_LINES = {"persistence": "dot", "seasonal_naive": "dash", "ridge": "dashdot"}
+_DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")  # of the baselines, in their order
 _PARALLEL = 120  # trials that are drawn
 _DOTS = 250
 _NEAR_LEVEL = 4.0  # of two values: from this ratio on their axis is logarithmic
@@ -49,12 +50,15 @@ def error_per_step(
         steps: (H,) of the tuned LSTM.
         baselines: (H,) of each.
         unit: of the MSE.
-        period: rows in a season, as `wording.baseline` takes it.
+        period: rows in a season, as `table_label` takes it.
     """
     x = list(range(1, len(steps) + 1))
     traces = [_line(x, plain(steps), "tuned LSTM", "@forecast", width=3.5)]
-    for name, values in baselines.items():  # on top: where a baseline is level with the LSTM, both are seen
-        traces.append(_line(x, plain(values), baseline(name, period), f"@{name}", width=1.6, dash=_LINES[name]))
+    for i, (name, values) in enumerate(baselines.items()):  # on top: of two equal lines both are seen
+        style = i % len(_DASHES)
+        traces.append(
+            _line(x, plain(values), table_label(name, period), f"@baseline{style}", width=1.6, dash=_DASHES[style])
+        )
     return _figure(traces, x={"title": "steps ahead"}, y={"title": f"test MSE ({unit})", "rangemode": "tozero"})
 
 

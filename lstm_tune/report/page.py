@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lstm_tune.config import PARAMETERS
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.errors import RunError
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.report import figures
 from lstm_tune.report.encoding import evenly
 from lstm_tune.report.forecast_csv import SeriesForecast, read_forecast
+from lstm_tune.report.study_text import UNTRAINED, trial_states
 from lstm_tune.utils.atomic_files import read_json, write_text
-from lstm_tune.utils.wording import PARAMETERS, UNTRAINED, baseline, fates, number
+from lstm_tune.utils.text import number
 
 SCHEMA = 1  # of report.json
 PAGE = "report.html"
@@ -167,7 +170,7 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "key": name,
-                "name": baseline(name, period),
+                "name": table_label(name, period),
                 "mse": scored["test_mse"] if single else None,
                 "scaled": scored["test_mse_scaled"],
                 "validation": scored["val_mse_scaled"],
@@ -185,7 +188,7 @@ def target_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     return [
         {"name": figures.cut(t), "mse": test["mse"][t], "rmse": test["rmse"][t], "r2": test["r2"][t]}
-        | {key: scored["test_mse"][t] for key, scored in result["baselines"].items()}
+        | {"baselines": [scored["test_mse"][t] for scored in result["baselines"].values()]}
         for t in result["data"]["target"]
     ]
 
@@ -240,8 +243,8 @@ def _context(
         "details": details,
         "period": period,
         "trials": len(trials),
-        "fates": fates(result["study"]),
-        "words": PARAMETERS,
+        "fates": trial_states(result["study"]),
+        "words": {name: info.help for name, info in PARAMETERS.items()},
         "untrained": UNTRAINED,
         "slices": slices,
         "slices_open": 6,

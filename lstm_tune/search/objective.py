@@ -24,7 +24,6 @@ from lstm_tune.data.split import make_split
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
-from lstm_tune.search.config_summary import in_words
 from lstm_tune.search.space import Space, load_space, space_from_mapping
 from lstm_tune.training.task import Task, build_task, make_trainer
 from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory
@@ -127,7 +126,7 @@ class Objective:
     def _value(self, trial: optuna.Trial) -> float:
         config = self.space.suggest(trial)
         trial.set_user_attr("config", config.params())
-        trial.set_user_attr("model", in_words(config))
+        trial.set_user_attr("model", config.describe())
         twin = _find_twin(trial, config)
         if twin is not None:
             return _repeat(trial, twin)

@@ -28,8 +28,9 @@ from lstm_tune.search.parameter import (
     simplified,
     unique,
 )
-from lstm_tune.search.space_file import check_space, near, read_toml
+from lstm_tune.search.space_file import check_space, read_toml
 from lstm_tune.training.limits import Limits
+from lstm_tune.utils.text import did_you_mean
 
 __all__ = [
     "Choice",
@@ -201,7 +202,9 @@ def load_space(name_or_path: str | os.PathLike[str]) -> Space:
         return Space._checked(read_toml(known[text]), text, f"preset {text}")
     path = Path(text)
     if isinstance(name_or_path, str) and path.name == text and path.suffix != ".toml" and not path.exists():
-        raise SpaceError(f"{text!r}: no such preset{near(text, known)}; known: {', '.join(known)}, or a .toml file")
+        raise SpaceError(
+            f"{text!r}: no such preset{did_you_mean(text, known)}; known: {', '.join(known)}, or a .toml file"
+        )
     return Space._checked(read_toml(path), path.stem, text)
 
 

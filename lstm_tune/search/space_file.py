@@ -5,7 +5,6 @@ Every error is a `SpaceError`: the file, the key, the value, the rule, and the r
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ from lstm_tune.search.parameter import (
     settle,
     simplified,
 )
+from lstm_tune.utils.text import did_you_mean, shortened
 
 RANGE_KEYS = ("low", "high", "log", "step")
 TABLE_KEYS = (*RANGE_KEYS, "choices", "when")
 _LARGEST = 2**20  # bytes of a file
 _MOST_DOTS = 1000  # in a line: the time of tomllib grows with the square of the parts of a name
-SHOWN = 60  # characters of a faulty value that an error repeats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +77,7 @@ def check_space(mapping: Mapping[str, Any], source: str) -> Content:
         SpaceError: something in it is wrong.
     """
     if not isinstance(mapping, Mapping):
-        raise SpaceError(f"{source}: a space must be a table of parameters, but is {_shown(mapping)}")
+        raise SpaceError(f"{source}: a space must be a table of parameters, but is {shortened(mapping)}")
     description = mapping.get("description", "")
     if not isinstance(description, str):
         _refuse(source, "description", description, "must be text")
@@ -200,7 +199,7 @@ def _value(source: str, name: str, key: str, raw: Any) -> Value:
     except OverflowError:  # a whole number that no float can hold
         admitted = False
     if not admitted:
-        _refuse(source, key, raw, f"must be {rule.describe()}{near(raw, rule.words)}")
+        _refuse(source, key, raw, f"must be {rule.describe()}{did_you_mean(raw, rule.words)}")
     value: Value = rule.kind(raw)
     return value
 
@@ -280,24 +279,10 @@ def _unmet(parameter: Parameter, values: Mapping[str, Value]) -> str:
     return f"{parent} is {values.get(parent, getattr(PLAIN, parent))}"
 
 
-def near(word: object, known: Iterable[str]) -> str:
-    """Return '; did you mean adam?' for a word that nearly is a known one, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _suggestion(word: object, known: Iterable[str]) -> str:
-    return near(word, known) or f"; known: {', '.join(known)}"
-
-
-def _shown(value: object) -> str:
-    try:
-        text = " ".join(repr(value).split())  # one line, whatever it is
-    except RecursionError:
-        text = "a table in a table in a table …"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return did_you_mean(word, known) or f"; known: {', '.join(known)}"
 
 
 def _refuse(source: str, key: object, value: object, rule: str) -> NoReturn:
     name = key if isinstance(key, str) and key.isprintable() else repr(key)
-    raise SpaceError(f"{source}: {name} = {_shown(value)}: {rule}")
+    raise SpaceError(f"{source}: {name} = {shortened(value)}: {rule}")

@@ -232,5 +232,5 @@ def _candidate(trial: FrozenTrial, value: float) -> Candidate:
     attrs = trial.user_attrs
     config = Config.from_params(attrs["config"])
     # Of studies that were begun before it was recorded the start is not known.
-    start = attrs.get("start", math.inf) if config.corrects else math.inf
+    start = attrs.get("start", math.inf) if config.starts_from_simple_forecast else math.inf
     return Candidate(number=trial.number, value=value, epochs=attrs["best_epoch"], config=config, start=start)

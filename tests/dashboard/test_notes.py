@@ -30,9 +30,8 @@ from lstm_tune.dashboard.notes import (
 )
 from lstm_tune.pipeline import tune as api
 from lstm_tune.report.result import Result
-from lstm_tune.search.config_summary import in_words
+from lstm_tune.report.study_text import members, trial_states
 from lstm_tune.search.progress import Progress
-from lstm_tune.utils.wording import fates, members
 
 SPACE: dict[str, Any] = {
     "lookback": [8, 12],
@@ -90,7 +89,7 @@ def test_tune_leaves_notes_and_figures_that_the_dashboard_reads(result: Result) 
 
 def test_trials_tell_their_model_in_words_and_their_metric_has_a_unit(result: Result) -> None:
     for trial in result.study.trials:
-        assert trial.user_attrs["model"] == in_words(Config.from_params(trial.user_attrs["config"]))
+        assert trial.user_attrs["model"] == Config.from_params(trial.user_attrs["config"]).describe()
     assert result.study.metric_names == ["validation score (scaled MSE)"]
 
 
@@ -232,29 +231,4 @@ def test_members_are_named_with_their_parts_and_the_untrained_as_such() -> None:
 )
 def test_interrupted_trials_are_told_from_failed_ones(failed: int, not_counted: int, words: str) -> None:
     states = {"COMPLETE": 5, "PRUNED": 1, "FAIL": failed, "RUNNING": 0}
-    assert fates({"states": states, "not_counted": not_counted}) == words
-
-
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({}, "LSTM 1×50, lookback 20, dropout 0.2, adam 0.001, batch 32"),
-        (
-            {"layers": 2, "hidden_units": 64, "lookback": 96, "patch": 8, "window_norm": "last", "dropout": 0.0},
-            "LSTM 2×64, lookback 96 in patches of 8, windows minus their last value, adam 0.001, batch 32",
-        ),
-        (
-            {"transform": "log", "difference": "seasonal", "skip": "linear", "loss": "huber", "schedule": "cosine"},
-            "LSTM 1×50, lookback 20, log, seasonal differences, corrects ridge regression, dropout 0.2, "
-            "adam 0.001, cosine schedule, huber loss, batch 32",
-        ),
-        (
-            {"head_units": 8, "cell_activation": "relu", "outlier_clip": 4.0, "weight_decay": 0.01, "skip": "last"},
-            "LSTM 1×50, lookback 20, corrects the last value, inputs cut at 4 sd, head of 8 units, tanh, relu cell, "
-            "dropout 0.2, adam 0.001, weight decay 0.01, batch 32",
-        ),
-    ],
-    ids=range(4),
-)
-def test_configuration_in_words(params: dict[str, Any], words: str) -> None:
-    assert in_words(Config.from_params(params)) == words
+    assert trial_states({"states": states, "not_counted": not_counted}) == words

@@ -20,7 +20,7 @@ from lstm_tune.dashboard.notes import study_note
 from lstm_tune.diagnosis.finding import CODES, SHOWN, Finding, Severity
 from lstm_tune.diagnosis.verdict import answered, seen_to, verdict
 from lstm_tune.evaluation.recorded_forecasts import Recorder, noise_estimate, stretches
-from lstm_tune.utils.wording import UNTRAINED
+from lstm_tune.report.study_text import UNTRAINED
 
 PLAIN: dict[str, Any] = {
     "lookback": 12,

@@ -23,7 +23,7 @@ from lstm_tune.report import report_json as details
 from lstm_tune.report.encoding import decode_times, encode_times, envelope, evenly, pack, unpack
 from lstm_tune.report.forecast_csv import read_forecast
 from lstm_tune.report.repeat_command import tune_command
-from lstm_tune.utils.wording import UNTRAINED
+from lstm_tune.report.study_text import UNTRAINED
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
 HOSTILE = '</script><script>alert("x")</script> <img src=http://evil.example/x onerror=alert(1)> & \'"'

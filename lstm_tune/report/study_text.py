@@ -1,0 +1,30 @@
+"""What a study's trials and the saved model are called, in words, from the records of `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
+
+
+def trial_states(study: Mapping[str, Any]) -> str:
+    """Return how the trials of a study ended, such as "13 completed, 7 pruned, 2 interrupted".
+
+    Args:
+        study: as in `result.json`.
+    """
+    states, not_counted = study["states"], study.get("not_counted", 0)
+    rare = {"failed": states["FAIL"] - not_counted, "interrupted": not_counted}
+    counts = [f"{states['COMPLETE']} completed", f"{states['PRUNED']} pruned"]
+    return ", ".join(counts + [f"{n} {name}" for name, n in rare.items() if n])
+
+
+def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
+    """Return the members of the saved model with their weights, such as "trials 10 (15%), 6 untrained (12%)".
+
+    Args:
+        ensemble: as in `result.json`.
+    """
+    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({m['weight']:.0%})" for m in ensemble]
+    return f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"
