@@ -12,7 +12,7 @@ from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
-from lstm_tune.data.summary import data_facts, part_facts
+from lstm_tune.data.summary import data_facts, split_facts
 from lstm_tune.diagnosis.channel import Track
 from lstm_tune.diagnosis.finding import SEVERITIES, Finding, Severity, ranked
 from lstm_tune.diagnosis.level_checks import non_stationary_level, train_test_shift, trend_beyond_training_range
@@ -123,10 +123,7 @@ def diagnose(
         task = build_task(series, parts, horizon, folds=_FOLDS)
     except DataError as error:
         return _refused(error, facts)
-    facts["split"] = {
-        name: part_facts(series, ranges)
-        for name, ranges in (("train", parts.train), ("val", parts.val), ("test", parts.test))
-    }
+    facts["split"] = split_facts(series, parts)
     facts["period"] = task.period
     facts["notes"] = [*series.notes, *parts.notes]
     tracks = _tracks(series, parts, task)

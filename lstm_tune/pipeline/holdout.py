@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
+from lstm_tune.data.summary import data_record
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.diagnosis.data_findings import data_findings
 from lstm_tune.diagnosis.evidence import Scores, TrialRecord
@@ -59,7 +60,7 @@ def score_holdout(run: Run, retrained: Retrained, best: FrozenTrial) -> Result:
         best_params=best.user_attrs["config"],
         record={
             "schema": record.SCHEMA,
-            "data": record.data_record(series, run.parts, task.shape.horizon, task.period),
+            "data": data_record(series, run.parts, task.shape.horizon, task.period),
             "study": {},
             "best": record.best_record(best, series.targets),
             "test": record.test_record(tested.score),

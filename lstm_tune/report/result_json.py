@@ -12,14 +12,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Ranges, Split
-from lstm_tune.data.time_labels import time_labels
 from lstm_tune.diagnosis.evidence import plain
 from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.recorded_forecasts import Fit
@@ -31,40 +27,6 @@ from lstm_tune.training.task import Task
 
 SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
-
-
-def data_record(data: SeriesSet, split: Split, horizon: int, period: int | None) -> dict[str, Any]:
-    """Describe the data: rows, columns, the three parts, what was missing and what was repaired.
-
-    `period`: rows in a season; None: there is none.
-    """
-    return {
-        "path": data.path,
-        "rows": data.n_rows,
-        "freq": data.freq,
-        "target": list(data.targets),
-        "series": data.n_series,
-        "channels": data.n_channels,
-        "past": list(data.past_names),
-        "future": list(data.future_names),
-        "horizon": horizon,
-        "period": period,
-        "split": {
-            name: _part(data, ranges)
-            for name, ranges in (("train", split.train), ("val", split.val), ("test", split.test))
-        },
-        "missing": data.missing,
-        "repaired": data.repaired,
-        "notes": [*data.notes, *split.notes],
-    }
-
-
-def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:
-    used = [(a, b) for a, b in ranges if b > a]
-    first = min(data.times[a] for a, _ in used)
-    last = max(data.times[b - 1] for _, b in used)
-    start, end = time_labels(np.array([first, last]))
-    return {"rows": sum(b - a for a, b in used), "start": str(start), "end": str(end)}
 
 
 def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
