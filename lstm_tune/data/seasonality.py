@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,50 +63,70 @@ def find_period(data: SeriesSet, rows: Ranges) -> int | None:
         data: the series.
         rows: for each series, the rows that may be looked at (the train rows).
     """
+    pieces = _pieces(data, rows)
+    longest_lag = min(min((len(p) for p in pieces), default=0) // _MIN_CYCLES, 10_000)
+    if longest_lag < 3:
+        return None
+    seen = _Autocorrelations.of(pieces, longest_lag, calendar_periods(data.freq))
+    candidates = seen.candidates()
+    if not candidates:
+        return None
+    cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
+    best = min(cost.values())
+    winner = next(m for m, value in cost.items() if value <= _TIE * best)
+    clearer = [m for m in cost if m % winner == 0 and cost[m] <= cost[winner] and seen.is_clearer(m, winner)]
+    highest = max((seen.acf[m] for m in clearer), default=0.0)
+    # Of multiples that repeat about as well as the best of them, the shortest.
+    return next((m for m in clearer if seen.acf[m] > highest - 0.1), winner)
+
+
+def _pieces(data: SeriesSet, rows: Ranges) -> list[NDArray[np.float64]]:
+    """Return the values of each channel and series, of 200 at most, none shorter than half of the longest."""
     pieces: list[NDArray[np.float64]] = []
     for a, b in rows:
         if b - a >= 8:
             pieces.extend(data.values[:, max(a, b - _MAX_ROWS) : b].double().numpy())
-    if not pieces:
-        return None
-    longest = max(len(p) for p in pieces)
-    pieces = [p for p in pieces if len(p) >= longest / 2][:200]
-    shortest = min(len(p) for p in pieces)
-    max_lag = min(shortest // _MIN_CYCLES, 10_000)
-    if max_lag < 3:
-        return None
-    acf = np.median([_autocorrelation(_tame(np.diff(_clip(p))), max_lag) for p in pieces], axis=0)
-    # What the autocorrelation of differenced noise scatters by; the largest of many lags scatters further.
-    scatter = 1.25 / np.sqrt(shortest - np.arange(max_lag + 1))
-    threshold = np.maximum(0.1, scatter * (1.5 + np.sqrt(2 * np.log(max_lag))))
-    calendar_threshold = np.maximum(0.1, 3 * scatter)
-    inner = np.arange(2, max_lag)
-    peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > threshold[inner])]
-    candidates = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
-    if candidates:  # of many multiples as high as the period itself, the ten highest need not hold the period
-        candidates |= {int(p) for p in peaks[acf[peaks] >= _AS_HIGH * acf[peaks].max()][:10]}
-    candidates |= {p for p in calendar_periods(data.freq) if 2 <= p < max_lag and acf[p] > calendar_threshold[p]}
-    if not candidates:
-        return None
-    # A smooth series resembles itself a few rows on: what stands out least is no season, however small its cost.
-    clearest = max(acf[m] for m in candidates)
-    candidates = {m for m in candidates if acf[m] >= _CLEAR * clearest}
-    cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
-    best = min(cost.values())
-    winner = next(m for m, value in cost.items() if value <= _TIE * best)
-    calendar = calendar_periods(data.freq)
-    clearer = [
-        m
-        for m in cost
-        if m % winner == 0
-        and cost[m] <= cost[winner]
-        and 1 - acf[m] < _SHARE_LEFT * (1 - acf[winner])
+    longest = max((len(p) for p in pieces), default=0)
+    return [p for p in pieces if len(p) >= longest / 2][:200]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Autocorrelations:
+    """The autocorrelation of the steps from row to row, and what of it may be chance."""
+
+    acf: NDArray[np.float64]  # (L + 1,) at lags 0..L, the median of all series
+    scatter: NDArray[np.float64]  # (L + 1,) standard deviation of the autocorrelation of differenced noise
+    threshold: NDArray[np.float64]  # (L + 1,) that the highest of many lags passes by chance in few series of noise
+    calendar: tuple[int, ...]  # periods that the calendar suggests
+
+    @classmethod
+    def of(cls, pieces: list[NDArray[np.float64]], longest_lag: int, calendar: tuple[int, ...]) -> Self:
+        acf = np.median([_autocorrelation(_tame(np.diff(_clip(p))), longest_lag) for p in pieces], axis=0)
+        scatter = 1.25 / np.sqrt(min(len(p) for p in pieces) - np.arange(longest_lag + 1))
+        threshold = np.maximum(0.1, scatter * (1.5 + np.sqrt(2 * np.log(longest_lag))))
+        return cls(acf=acf, scatter=scatter, threshold=threshold, calendar=calendar)
+
+    def candidates(self) -> set[int]:
+        """Return the lags that may be the period: local peaks clear of noise, and periods of the calendar."""
+        acf, longest = self.acf, len(self.acf) - 1
+        inner = np.arange(2, longest)
+        local = (acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1])
+        peaks = inner[local & (acf[inner] > self.threshold[inner])]
+        found = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
+        if found:  # of many multiples as high as the period itself, the ten highest need not hold the period
+            found |= {int(p) for p in peaks[acf[peaks] >= _AS_HIGH * acf[peaks].max()][:10]}
+        found |= {p for p in self.calendar if 2 <= p < longest and acf[p] > max(0.1, 3 * self.scatter[p])}
+        # A smooth series resembles itself a few rows on: the least clear peak is no season, however small its cost.
+        clearest = max((acf[m] for m in found), default=0.0)
+        return {m for m in found if acf[m] >= _CLEAR * clearest}
+
+    def is_clearer(self, multiple: int, period: int) -> bool:
+        """Return whether steps repeat at least twice as well after a multiple of a period as after the period."""
         # As for the periods themselves: of many multiples one is higher by chance, of the calendar's few hardly.
-        and acf[m] - acf[winner] > max(0.1, 2 * scatter[m] if m in calendar else threshold[m])
-    ]
-    highest = max((acf[m] for m in clearer), default=0.0)
-    # Of multiples that repeat about as well as the best of them, the shortest.
-    return next((m for m in clearer if acf[m] > highest - 0.1), winner)
+        chance = 2 * self.scatter[multiple] if multiple in self.calendar else self.threshold[multiple]
+        gain = self.acf[multiple] - self.acf[period]
+        half = 1 - self.acf[multiple] < _SHARE_LEFT * (1 - self.acf[period])
+        return bool(half and gain > max(0.1, chance))
 
 
 def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:
