@@ -87,9 +87,9 @@ def ours(job: Job) -> Fit:
     from lstm_tune.data.load import load_series
     from lstm_tune.data.split import make_split
     from lstm_tune.evaluation.score import quick_mse_scaled
+    from lstm_tune.training.fitting import fit
     from lstm_tune.training.precision import has_bf16
     from lstm_tune.training.task import build_task, make_trainer
-    from lstm_tune.training.trainer import fit
     from lstm_tune.utils.process import keep_freed_memory
 
     torch.set_num_threads(1)

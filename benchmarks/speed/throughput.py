@@ -41,7 +41,7 @@ from lstm_tune.report.result_json import versions
 from lstm_tune.search import objective
 from lstm_tune.training.precision import has_bf16
 from lstm_tune.training.task import build_task
-from lstm_tune.training.trainer import Trainer, gains
+from lstm_tune.training.trainer import Trainer, bf16_pays
 from lstm_tune.utils.process import keep_freed_memory
 
 SHAPES = "64x96x128x2,256x96x64x1,64x336x64x1,32x24x32x1,64x24x64x1"
@@ -158,7 +158,7 @@ def row_of(shape: str, rounds: int) -> Row:
     batch, length, units, layers = (int(part) for part in shape.split("x"))
     config = Config(lookback=length, hidden_units=units, layers=layers, batch_size=batch)
     times = {name: round(value, 3) for name, value in ({"bf16": None} | found).items() if value is not None}
-    return Row(shape=shape, **({"bf16": None} | times), auto_bf16=gains(config, Shape(horizon=HORIZON)))
+    return Row(shape=shape, **({"bf16": None} | times), auto_bf16=bf16_pays(config, Shape(horizon=HORIZON)))
 
 
 def share_of(rows: int, horizon: int, params: dict[str, Any]) -> Share:

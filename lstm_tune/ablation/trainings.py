@@ -17,9 +17,11 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.training.fitting import TrainResult, fit
+from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Member, retrain, retrain_samples
 from lstm_tune.training.task import make_trainer
-from lstm_tune.training.trainer import Diverged, TrainResult, fit, side_by_side
+from lstm_tune.training.trainer import Diverged
 from lstm_tune.utils.process import available_cores
 
 _MEAN = "ensemble"

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.escaping import printable
 
 

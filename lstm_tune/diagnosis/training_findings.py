@@ -16,8 +16,8 @@ from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord, leaders, me
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Floats
+from lstm_tune.training.optimizers import is_adaptive
 
-_ADAM = ("adam", "adamw", "nadam", "rmsprop")  # a step moves each weight by about the learning rate
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
 _MORE = 1.02  # times a baseline's validation MSE: there is more to gain
 _REACH = 0.03  # the sum of all steps, below which no weight can have moved by as much as it began with
@@ -236,7 +236,7 @@ def _swing(values: Floats, first: float) -> float:
 def _thrown_off(trial: TrialRecord, curve: Curve) -> float:
     """Return how many times its untrained value validation has after the first epoch, if no epoch recovers."""
     stalls = curve.epochs >= 2 and curve.loss[-1] >= 0.97 * curve.loss[0]
-    limit = 0.05 if trial.config.get("optimizer") in _ADAM else 0.5
+    limit = 0.05 if is_adaptive(trial.config.get("optimizer")) else 0.5
     if stalls and curve.lr.max() >= limit and curve.val[-1] >= 0.8 * curve.val[0]:
         return 2.0
     return float(curve.val[1] / curve.val[0]) if curve.best == 0 else 0.0
@@ -307,7 +307,7 @@ def _crawls(trial: TrialRecord, curve: Curve) -> float:
 def _cannot_move(trial: TrialRecord, curve: Curve) -> bool:
     """Return whether all steps that were planned are together too short for any weight to change by much."""
     reach = trial.config.get("learning_rate", math.nan) * curve.steps * trial.config.get("epochs", math.nan)
-    return trial.config.get("optimizer") in _ADAM and bool(reach < _REACH)
+    return is_adaptive(trial.config.get("optimizer")) and bool(reach < _REACH)
 
 
 def too_few_epochs(lead: Lead) -> Finding | None:

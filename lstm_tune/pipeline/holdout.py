@@ -27,8 +27,8 @@ from lstm_tune.report import report_json as details
 from lstm_tune.report import result_json as record
 from lstm_tune.report.result import Result, TestScore, test_score
 from lstm_tune.search.space import Fixed
+from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Retrained
-from lstm_tune.training.trainer import side_by_side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

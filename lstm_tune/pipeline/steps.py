@@ -183,7 +183,7 @@ def _member(trial: FrozenTrial, part: Part) -> Member:
         epochs=part.epochs,
         factors=tuple(attrs["factors"]),
         weight=part.weight,
-        halved="micro_batch" in attrs,
+        half_batches="micro_batch" in attrs,
     )
 
 

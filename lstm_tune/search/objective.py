@@ -25,8 +25,9 @@ from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space, load_space, space_from_mapping
+from lstm_tune.training.fitting import EpochStats, TrainResult, fit
 from lstm_tune.training.task import Task, build_task, make_trainer
-from lstm_tune.training.trainer import Diverged, EpochStats, Trainer, TrainResult, fit, is_out_of_memory
+from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
 
 def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
     """Note on the trial where memory sufficed for half a batch alone."""
-    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.halved]
+    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.half_batches]
     if halves:
         trial.set_user_attr("micro_batch", max(halves))
 

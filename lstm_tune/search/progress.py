@@ -6,7 +6,7 @@ from typing import Protocol
 
 from optuna.trial import FrozenTrial
 
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 
 
 class Progress(Protocol):

@@ -2,7 +2,7 @@
 
 Weights, gradients, optimizer, everything before and after the LSTM, and every score stay in float32. Two questions are
 kept apart, so that chance decides neither: whether a trial's LSTM is large enough to gain is arithmetic on its
-configuration (`train.gains`), and whether the machine is fast in bfloat16 is measured once, on a shape that is.
+configuration (`trainer.bf16_pays`), and whether the machine is fast in bfloat16 is measured once, on a shape that is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lstm_tune.config import PLAIN, Config
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.models.forecaster import Shape
 from lstm_tune.training.task import Task, make_trainer
-from lstm_tune.training.trainer import Diverged, gains
+from lstm_tune.training.trainer import Diverged, bf16_pays
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -58,7 +58,7 @@ def pick_precision(task: Task, configs: Iterable[Config]) -> str:
         task: whose windows are trained on.
         configs: a sample of what the trials may be.
     """
-    if not has_bf16(task.windows.device.type) or not any(gains(config, task.shape) for config in configs):
+    if not has_bf16(task.windows.device.type) or not any(bf16_pays(config, task.shape) for config in configs):
         return "fp32"
     config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))
     try:

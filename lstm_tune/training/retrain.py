@@ -14,7 +14,8 @@ from lstm_tune.config import Config
 from lstm_tune.data.split import Ranges, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster, Shape
-from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded, side_by_side
+from lstm_tune.training.parallel import side_by_side
+from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
 from lstm_tune.utils.signals import interruptible
 
 
@@ -27,7 +28,7 @@ class Member:
     epochs: int  # the trial's best epoch
     factors: tuple[float, ...]  # of the plateau schedule, epoch by epoch, as the trial found them
     weight: float
-    halved: bool = False  # whether memory sufficed for half a batch alone
+    half_batches: bool = False  # whether memory sufficed for half a batch alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -145,7 +146,7 @@ def _trainer(
         fitted[config] = model
     positions = windows.positions(rows, model.context, reach_back=False)
     trainer = Trainer(model, windows, positions, config, samples, seed, precision)
-    trainer.halved = member.halved
+    trainer.half_batches = member.half_batches
     return trainer
 
 

@@ -9,8 +9,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from lstm_tune.search.space import Space
+from lstm_tune.training.fitting import EpochStats
 from lstm_tune.training.task import Task
-from lstm_tune.training.trainer import EpochStats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -30,8 +30,9 @@ from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.pipeline import tune as api
+from lstm_tune.training.fitting import fit
 from lstm_tune.training.task import build_task, make_trainer
-from lstm_tune.training.trainer import Diverged, fit
+from lstm_tune.training.trainer import Diverged
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

@@ -22,7 +22,7 @@ from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.study import create_study
 from lstm_tune.storage.open import open_storage
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 
 SPACE = space_from_mapping(
     {

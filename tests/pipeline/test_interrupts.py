@@ -22,7 +22,7 @@ from studies import start_command, stored, wait_for
 
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils import signals as interrupts
 from lstm_tune.utils.signals import Stopped, held, interruptible, leaving, watched
 

@@ -20,7 +20,7 @@ from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
 from lstm_tune.training import trainer as train
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.signals import Stopped
 
 SPACE: dict[str, Any] = TINY | {

@@ -81,7 +81,7 @@ def test_retrain_takes_its_batches_in_halves_too(monkeypatch: pytest.MonkeyPatch
     run_epoch = Trainer.run_epoch
 
     def watched(self: Trainer, *args: Any) -> float | None:
-        halved.append(self.halved)
+        halved.append(self.half_batches)
         return run_epoch(self, *args)
 
     memory_for(monkeypatch, 16)

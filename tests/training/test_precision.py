@@ -16,7 +16,7 @@ from lstm_tune.search.space import space_from_mapping
 from lstm_tune.training import precision
 from lstm_tune.training.precision import check_precision, has_bf16, measure_bf16_speedup, pick_precision
 from lstm_tune.training.task import Task
-from lstm_tune.training.trainer import Diverged, gains
+from lstm_tune.training.trainer import Diverged, bf16_pays
 
 LARGE = {"lookback": {"low": 24, "high": 48}, "hidden_units": {"low": 128, "high": 256}, "batch_size": [128, 256]}
 SMALL = {"lookback": {"low": 4, "high": 8}, "hidden_units": {"low": 4, "high": 8}, "batch_size": [16, 32]}
@@ -66,7 +66,7 @@ def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytes
         pick_precision(task, configs(LARGE | {"hidden_units": units}))
     assert measured[0] == measured[1]
     assert measured[0].lookback <= task.limits.max_lookback
-    assert gains(measured[0], task.shape)
+    assert bf16_pays(measured[0], task.shape)
 
 
 def test_what_cannot_be_measured_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,11 @@ from lstm_tune.config import RULES, Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import Shape
 from lstm_tune.training import trainer as train
-from lstm_tune.training.trainer import (
-    Diverged,
-    EpochStats,
-    Trainer,
-    fit,
-    plateau_factor,
-    samples_per_epoch,
-    schedule_factor,
-    seeded,
-    side_by_side,
-)
+from lstm_tune.training.fitting import EpochStats, fit
+from lstm_tune.training.optimizers import OPTIMIZERS, is_adaptive, make_optimizer
+from lstm_tune.training.parallel import side_by_side
+from lstm_tune.training.schedules import SCHEDULES, plateau_factor, schedule_factor
+from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
 
 def trainer_of(y: Any = None, samples: int = 100, seed: int = 0, **params: Any) -> Trainer:
@@ -141,6 +135,27 @@ def test_training_lowers_the_loss() -> None:
     trainer = trainer_of(samples=500)
     losses = [trainer.run_epoch() for _ in range(4)]
     assert losses[-1] < 0.7 * losses[0]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("loss", train.LOSSES)], ids=str
+)
+def test_tables_of_the_trainer_hold_the_words_of_the_parameters(name: str, table: Mapping[str, Any]) -> None:
+    assert sorted(table) == sorted(RULES[name].words)
+
+
+def test_unknown_optimizer_or_schedule_is_no_silent_default() -> None:
+    config = Config()
+    object.__setattr__(config, "optimizer", "lion")
+    with pytest.raises(KeyError, match="lion"):
+        make_optimizer([torch.zeros(3)], config)
+    with pytest.raises(KeyError, match="step"):
+        schedule_factor("step", 0.5)
+
+
+def test_only_sgd_is_not_adaptive() -> None:
+    assert [name for name in OPTIMIZERS if not is_adaptive(name)] == ["sgd"]
+    assert not is_adaptive(None)
 
 
 @pytest.mark.parametrize("optimizer", RULES["optimizer"].words)
@@ -326,7 +341,14 @@ def test_step_equals_that_of_torch_on_separate_parameters(optimizer: str) -> Non
     twin = trainer_of(optimizer=optimizer, samples=64, gradient_clip=0.5, weight_decay=1e-3, head_units=3)
     model = net(twin.config, twin.model.shape)
     model.load_state_dict(twin.model.state_dict())
-    theirs = train._optimizer(list(model.parameters()), twin.config)
+    common = {"lr": twin.config.learning_rate, "weight_decay": 1e-3}
+    theirs: torch.optim.Optimizer = {
+        "adam": lambda p: torch.optim.Adam(p, **common),
+        "adamw": lambda p: torch.optim.AdamW(p, **common),
+        "nadam": lambda p: torch.optim.NAdam(p, **common),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, **common),
+        "sgd": lambda p: torch.optim.SGD(p, momentum=0.9, **common),
+    }[optimizer](model.parameters())
     for _ in range(3):
         batch = twin.windows.gather(twin._next(64), model.context)
         theirs.zero_grad()
@@ -422,7 +444,7 @@ def test_lack_of_memory_halves_the_batch_and_nothing_else(error: Exception, monk
     losses = [(trainer.run_epoch(), trainer.run_epoch()) for trainer in (usual, short)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     torch.testing.assert_close(weights(short), weights(usual), rtol=1e-3, atol=1e-5)
-    assert (usual.halved, short.halved, short.steps) == (False, True, usual.steps)
+    assert (usual.half_batches, short.half_batches, short.steps) == (False, True, usual.steps)
 
 
 def test_memory_that_does_not_suffice_for_half_a_batch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,4 +459,4 @@ def test_other_errors_do_not_halve_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(trainer, "_loss", Full(trainer, 16, RuntimeError("shapes differ")))
     with pytest.raises(RuntimeError, match="shapes differ"):
         trainer.run_epoch()
-    assert not trainer.halved
+    assert not trainer.half_batches

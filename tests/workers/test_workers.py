@@ -30,7 +30,7 @@ from lstm_tune.search.samplers import SAMPLERS, make_sampler
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage, temporary_journal
-from lstm_tune.training.trainer import EpochStats
+from lstm_tune.training.fitting import EpochStats
 from lstm_tune.workers import processes
 from lstm_tune.workers.pool import check_shareable, share
 
