@@ -1,0 +1,131 @@
+"""Small studies of every kind of data, quick enough to be run by the dozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from oracle import Finished
+from oracle_data import read_table
+from series import daily, wave
+
+import lstm_tune
+
+QUICK: dict[str, Any] = {
+    "hidden_units": 4,
+    "dropout": 0.0,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "epochs": 2,
+    "patience": 2,
+    "lookback": [5, 9, 12],
+    "epoch_samples": 96,
+}
+SKIPS: dict[str, Any] = QUICK | {"skip": ["none", "last", "linear", "seasonal"]}
+ROWS = (100, 20, 40)
+SHARES = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A kind of data, and how a study of it is asked for."""
+
+    frame: Any
+    columns: Mapping[str, Any] = field(default_factory=dict)  # target, id, past, future, calendar
+    space: Mapping[str, Any] = field(default_factory=lambda: SKIPS)
+    split: tuple[float, float, float] = SHARES
+    horizon: int = 3
+    folds: int = 1
+    trials: int = 5
+    seeds: int = 2
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rich(rows: int = 160, seed: int = 0) -> pd.DataFrame:
+    """Two targets in different units, a past and a future covariate that help to forecast them."""
+    rng = np.random.default_rng(seed)
+    future, past = rng.normal(size=rows) + 3, 40 + 10 * rng.normal(size=rows)
+    y = wave(rows, seed=seed) + 0.15 * future
+    return daily(y, z=900 * wave(rows, seed=seed + 1) + 5 * np.roll(past, 1), p=past, f=future)
+
+
+def holed(frame: pd.DataFrame, every: int = 9) -> pd.DataFrame:
+    """Some values missing, single ones and a run longer than a horizon, and some rows absent."""
+    frame = frame.copy()
+    columns = [name for name in frame.columns if name in ("y", "z", "p", "f")]
+    for shift, name in enumerate(columns):
+        at = np.arange(len(frame)) % every == (every - 2 - 2 * shift) % every
+        at |= (np.arange(len(frame)) >= 60 + 3 * shift) & (np.arange(len(frame)) < 65 + 3 * shift)
+        frame.loc[at, name] = np.nan
+    return frame.drop(index=frame.index[[30, 31, 32, 33, 47]])
+
+
+def unequal(*lengths: int) -> pd.DataFrame:
+    """A panel of `rich` series of these lengths, named c, b, a in the order of the rows."""
+    names = "fedcba"[-len(lengths) :]
+    return pd.concat([rich(n, seed=i).assign(shop=names[i]) for i, n in enumerate(lengths)], ignore_index=True)
+
+
+KINDS: dict[str, Kind] = {
+    "one series, split by rows": Kind(frame=daily(wave(163)), split=ROWS),
+    "one series, split by shares, folds": Kind(frame=daily(wave(203)), folds=3, seeds=3),
+    "one seed": Kind(frame=daily(wave(150)), seeds=1, trials=3),
+    "holes": Kind(frame=holed(daily(wave(165))), split=ROWS, folds=2),
+    "covariates": Kind(frame=rich(), columns={"target": "y", "past": ["p"], "future": ["f"], "calendar": True}),
+    "two targets": Kind(frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37)),
+    "panel": Kind(frame=unequal(160, 120, 140), columns={"target": "y", "id": "shop"}, folds=2),
+    "all at once": Kind(
+        frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
+        columns={"target": ["z", "y"], "id": "shop", "past": ["p"], "future": ["f"], "calendar": True},
+        folds=2,
+    ),
+    "logarithms and differences": Kind(
+        frame=daily(np.exp(0.4 * wave(160))),
+        space=SKIPS | {"transform": "log", "difference": ["none", "first", "seasonal"]},
+        trials=8,
+    ),
+    "windows brought to a norm": Kind(
+        frame=daily(wave(160) + np.arange(160) / 40),
+        space=SKIPS | {"window_norm": ["last", "standard"], "difference": ["none", "first"], "outlier_clip": 2.0},
+        trials=8,
+    ),
+    "other networks": Kind(
+        frame=daily(wave(160)),
+        space=SKIPS
+        | {"patch": [1, 4], "head_units": [0, 3], "layers": [1, 2], "activation": ["relu", "gelu", "silu", "none"]}
+        | {"cell_activation": ["tanh", "elu"], "weight_average": [0.0, 0.9], "dropout": 0.2},
+        trials=8,
+    ),
+    "large numbers": Kind(frame=daily(wave(160, level=1e7)), split=ROWS),
+    "rows without time": Kind(frame=pd.DataFrame({"y": wave(160)}), split=ROWS),
+}
+
+
+def run_kind(kind: Kind, folder: Path, **changes: Any) -> Finished:
+    """Run a study of a kind of data and return its folder beside the oracle's reading of the frame."""
+    columns = {"target": "y", "calendar": False} | dict(kind.columns)
+    frame = changes.pop("frame", kind.frame)
+    options: dict[str, Any] = {
+        "space": dict(kind.space),
+        "split": kind.split,
+        "horizon": kind.horizon,
+        "folds": kind.folds,
+        "n_trials": kind.trials,
+        "retrain_seeds": kind.seeds,
+        "sampler": "random",
+        "pruner": "none",
+        "out": folder / "run",
+    }
+    result = lstm_tune.tune(frame, **(columns | options | dict(kind.options) | changes))
+    return Finished(
+        folder=folder / "run",
+        table=read_table(frame, **columns),
+        study=result.study,
+        split=kind.split,
+        folds=kind.folds,
+        frame_rows=len(frame),
+    )

@@ -1,0 +1,185 @@
+"""The parts of `result.json`, and `forecast.csv`, each compared with what the oracle finds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import oracle_baselines as simple
+import pandas as pd
+import pytest
+from oracle import CLOSE, NAIVE, Errors, Finished, per_target, same
+from oracle_data import target_of, windows_of
+from oracle_model import SavedModel
+
+
+def check_data(run: Finished) -> None:
+    """Rows, series, columns, split, missing values and season."""
+    data, table = run.record["data"], run.table
+    assert data["rows"] == sum(map(len, table.series))
+    assert (data["series"], data["channels"]) == (len(table.series), run.channels)
+    assert (data["target"], data["horizon"], data["period"]) == (list(table.targets), run.horizon, run.period)
+    assert data["missing"] == table.missing
+    gaps = sum(map(len, table.series)) - (run.frame_rows or sum(map(len, table.series)))
+    assert data["repaired"].get("gap_rows", 0) == gaps
+    assert data["repaired"].get("missing_values", 0) >= sum(table.missing.values())
+    for name in ("train", "val", "test"):
+        part = data["split"][name]
+        ends = [(s.times[a], s.times[b - 1], b - a) for s, (a, b) in zip(table.series, run.parts[name], strict=True)]
+        assert part["rows"] == sum(n for *_, n in ends)
+        assert part["start"] == _label(min(first for first, *_ in ends))
+        assert part["end"] == _label(max(last for _, last, _ in ends))
+
+
+def _label(time: Any) -> str:
+    return str(time) if np.issubdtype(type(time), np.integer) else str(np.datetime64(time, "D"))
+
+
+def check_test_scores(run: Finished) -> None:
+    """The test MSE and its kin, from the saved weights."""
+    test, found = run.record["test"], run.tested(run.ahead)
+    assert test["windows"] == len(run.test)
+    same(test["mse"], per_target(run, found.mse), "test.mse")
+    same(test["rmse"], per_target(run, np.sqrt(found.mse)), "test.rmse")
+    same(test["mae"], per_target(run, found.each(lambda e, y: np.mean(np.abs(e)))), "test.mae")
+    r2 = found.each(lambda e, y: 1 - np.mean(e**2) / y.var())
+    same(test["r2"], per_target(run, r2), "test.r2", floor=1e-3)
+    same(test["mse_scaled"], found.mse_scaled, "test.mse_scaled")
+    same(test["per_step_mse"], found.per_step.tolist(), "test.per_step_mse")
+
+
+def check_baselines(run: Finished) -> None:
+    """Validation and test MSE of the simple forecasts, and the skill against each."""
+    val = list(windows_of(run.table, run.parts["val"], run.horizon, 0, reach_back=True))
+    assert list(run.record["baselines"])[:3] == [*NAIVE, "ridge"]
+    for name in (*NAIVE, "ridge"):
+        entry = run.record["baselines"][name]
+        ahead = run.baseline(name, val, run.parts["train"], run.shortest_fit)
+        validated = Errors.of(run, val, ahead)
+        tested = run.tested(run.baseline(name, run.test, run.parts["fit"], run.shortest_fit))
+        rel = 5e-3 if name == "ridge" else CLOSE  # the package solves it from moments of float32 windows
+        same(entry["val_mse"], per_target(run, validated.mse), f"{name}.val_mse", rel)
+        same(entry["val_mse_scaled"], validated.mse_scaled, f"{name}.val_mse_scaled", rel)
+        same(entry["test_mse"], per_target(run, tested.mse), f"{name}.test_mse", rel)
+        same(entry["test_mse_scaled"], tested.mse_scaled, f"{name}.test_mse_scaled", rel)
+        same(entry["per_step_mse"], tested.per_step.tolist(), f"{name}.per_step_mse", 2 * rel)
+        skill = 1 - run.record["test"]["mse_scaled"] / entry["test_mse_scaled"]
+        same(run.record["skill"][name], skill, f"skill.{name}", 1e-9)
+
+
+def check_intervals(run: Finished) -> None:
+    """`ci95` is an interval of the MSE in the MSE's unit; `skill_ci95` one of each skill."""
+    own = run.tested(run.ahead)
+    error, count = own.window_sums
+    unit = run.sd[0] ** 2 if run.channels == 1 else 1.0
+    low, high = run.record["test"]["ci95"]
+    estimate = run.record["test"]["mse"] if run.channels == 1 else run.record["test"]["mse_scaled"]
+    assert low <= estimate <= high
+    expected = simple.bootstrap_interval(error, count, max(run.horizon, run.period or 1))
+    width = unit * (expected[1] - expected[0])
+    same((low, high), tuple(unit * end for end in expected), "test.ci95", 0.0, 0.1 * width)
+    for name, interval in run.record["skill_ci95"].items():
+        if name not in (*NAIVE, "ridge"):
+            continue
+        other = run.tested(run.baseline(name, run.test, run.parts["fit"], run.shortest_fit)).window_sums[0]
+        between = simple.skill_interval(error, other, run.horizon)
+        if between is None:
+            assert interval is None
+        else:
+            assert interval[0] <= run.record["skill"][name] <= interval[1]
+            width = between[1] - between[0]
+            same(interval, between, f"skill_ci95.{name}", 0.0, 0.02 * width)
+
+
+def check_retrain(run: Finished) -> None:
+    """What each seed alone scores, their mean and their spread."""
+    retrain, k = run.record["retrain"], len(run.record["ensemble"])
+    members, seeds = run.model.members, retrain["seeds"]
+    assert len(members) == k * len(seeds)
+    assert [entry["seed"] for entry in seeds] == list(range(run.record["env"]["seed"], len(seeds)))
+    assert retrain["rows"] == "train+val"
+    scaled = []
+    for i, entry in enumerate(seeds):
+        alone = SavedModel(
+            **{f: getattr(run.model, f) for f in run.model.__slots__} | {"members": members[i * k :][:k]}
+        )
+        found = run.tested(run.forecast_of(alone, run.test))
+        scaled.append(found.mse_scaled)
+        same(entry["mse"], per_target(run, found.mse), f"retrain.seeds[{i}].mse")
+        same(entry["mse_scaled"], found.mse_scaled, f"retrain.seeds[{i}].mse_scaled")
+    same(retrain["mean"], np.mean(scaled), "retrain.mean")
+    if len(scaled) > 1:
+        same(retrain["sd"], np.std(scaled, ddof=1), "retrain.sd", 1e-2)
+    else:
+        assert retrain["sd"] is None
+
+
+def check_timing(run: Finished) -> None:
+    """Rates from seconds and counts."""
+    timing, trials = run.record["timing"], run.study.trials
+    seconds = timing["seconds"]
+    assert seconds["total"] >= max(seconds[phase] for phase in ("data", "study", "retrain", "test"))
+    same(timing["trials_per_hour"], 3600 * len(trials) / seconds["study"], "trials_per_hour", 0.02, 0.2)
+    trained = [t.user_attrs for t in trials if t.value is not None and "same_as_trial" not in t.user_attrs]
+    busy = math.fsum(attrs["seconds"] for attrs in trained)
+    if busy > 0.05:
+        rate = sum(attrs["samples"] for attrs in trained) / busy
+        same(timing["samples_per_second"], rate, "samples_per_second", 0.02)
+
+
+def check_decomposition(run: Finished) -> None:
+    """Theil's parts of the test MSE, in all and for each step."""
+    found, tested = run.record["decomposition"], run.tested(run.ahead)
+    names = ["mse_scaled", "bias2", "variance", "rest", "bias", "spread"]
+
+    def parts(step: int | None) -> dict[str, float]:
+        each = []
+        for c in range(run.channels):
+            here = (tested.channel == c)[:, None] & np.isfinite(tested.actual)
+            if step is not None:
+                here[:, [h for h in range(run.horizon) if h != step]] = False
+            each.append(simple.theil(tested.ahead[here] / run.sd[c], tested.actual[here] / run.sd[c]))
+        return {name: float(np.mean([part[name] for part in each])) for name in names}
+
+    assert (found["windows"], found["of"]) == (len(run.test), len(run.test))
+    whole = parts(None)
+    for name in names:
+        same(found[name], whole[name], f"decomposition.{name}", 2e-3, 2e-5)
+    for name in names[:4]:
+        steps = [parts(step)[name] for step in range(run.horizon)]
+        same(found["per_step"][name], steps, f"decomposition.per_step.{name}", 2e-3, 2e-5)
+
+
+def check_in_sample(run: Finished) -> None:
+    """The MSE on windows of train and validation rows, of the model and of the simple forecasts."""
+    found, fit = run.record["in_sample"], run.parts["fit"]
+    ridge = simple.ridge_lookback(run.shortest_fit, run.horizon, run.period)
+    windows = list(windows_of(run.table, fit, run.horizon, max(run.context, ridge), reach_back=False))
+    assert found["windows"] == len(windows) <= 768
+    own = Errors.of(run, windows, run.forecast_of(run.model, windows))
+    same(found["mse_scaled"], own.mse_scaled, "in_sample.mse_scaled", 1e-3)
+    for name in (*NAIVE, "ridge"):
+        expected = Errors.of(run, windows, run.baseline(name, windows, fit, run.shortest_fit)).mse_scaled
+        same(found["baselines"][name], expected, f"in_sample.baselines.{name}", 5e-3)
+
+
+def check_forecast_csv(run: Finished) -> None:
+    """`forecast.csv`: every test window and step, in order, in the targets' own units."""
+    csv = pd.read_csv(run.folder / "forecast.csv", dtype={"time": str, "series": str})
+    assert list(csv.columns) == ["time", "series", "step", "actual", "forecast"]
+    several, rows = run.channels > 1, []
+    for w, ahead in zip(run.test, run.ahead, strict=True):
+        series, target = run.table.series[w.series], run.table.targets[w.channel]
+        name = " ".join(filter(None, (series.name, target if several else ""))) or target
+        values, seen = target_of(run.table, w, run.horizon)
+        for h in range(run.horizon):
+            time = _label(series.times[w.row + h])
+            rows.append((time, name, h + 1, values[h] if seen[h] else np.nan, ahead[h]))
+    expected = pd.DataFrame(rows, columns=list(csv.columns))
+    for name in ("time", "series", "step"):
+        assert csv[name].tolist() == expected[name].tolist(), f"forecast.csv: {name}"
+    assert csv["actual"].to_numpy() == pytest.approx(expected["actual"].to_numpy(), rel=1e-6, nan_ok=True)
+    assert csv["forecast"].to_numpy() == pytest.approx(
+        expected["forecast"].to_numpy(), rel=1e-5, abs=2e-5 * run.sd.min()
+    )

@@ -1,0 +1,136 @@
+"""A frame as the laws see it: series on an even grid, their holes, their split, their windows. NumPy and loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+Rows = tuple[int, int]  # [first, end)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneSeries:
+    """A series of n rows on its grid; holes hold the last value before them."""
+
+    name: str
+    times: Array  # (n,) datetime64, or row numbers
+    values: Array  # (C, n)
+    seen: Array  # (C, n) False where the value was filled in
+    past: Array  # (n, P)
+    future: Array  # (n, F)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """All series of a frame, sorted by name."""
+
+    series: tuple[OneSeries, ...]
+    targets: tuple[str, ...]
+    missing: dict[str, int]  # per target: values missing in the frame
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """One window of one target column: where its first target stands, and what may be looked at."""
+
+    channel: int
+    series: int
+    row: int  # of the first target, in its series
+
+
+def read_table(
+    frame: pd.DataFrame,
+    *,
+    target: str | Sequence[str] = "y",
+    id: str | None = None,
+    past: Sequence[str] = (),
+    future: Sequence[str] = (),
+    calendar: bool = False,
+    time: str = "date",
+    freq: str = "D",
+) -> Table:
+    """Lay a frame on its grid, series by series; the names are those of `tune`."""
+    targets = [target] if isinstance(target, str) else list(target)
+    groups = [("", frame)] if id is None else sorted((str(key), part) for key, part in frame.groupby(id))
+    series = []
+    for name, part in groups:
+        rows = part.set_index(pd.to_datetime(part[time])).sort_index() if time in part else part
+        if time in part:
+            rows = rows.reindex(pd.date_range(rows.index[0], rows.index[-1], freq=freq))
+        known = rows[targets].notna().to_numpy().T
+        times = rows.index.to_numpy().astype("datetime64[s]") if time in part else np.arange(len(rows))
+        ahead = _filled(rows, future)
+        if calendar:
+            ahead = np.concatenate([ahead, _daily_calendar(times)], axis=1)
+        series.append(
+            OneSeries(
+                name=name,
+                times=times,
+                values=_filled(rows, targets).T,
+                seen=known,
+                past=_filled(rows, past),
+                future=ahead,
+            )
+        )
+    return Table(series=tuple(series), targets=tuple(targets), missing={t: int(frame[t].isna().sum()) for t in targets})
+
+
+def _filled(rows: pd.DataFrame, names: Sequence[str]) -> Array:
+    """Return some columns (n, K), holes filled with the last value before them, leading ones with the first."""
+    return rows[list(names)].astype(float).ffill().bfill().to_numpy()
+
+
+def _daily_calendar(times: Array) -> Array:
+    """Return sine and cosine of the place in the week and in the year, (n, 4), for rows of whole days."""
+    stamps = pd.DatetimeIndex(times)
+    turns = [stamps.day_of_week.to_numpy() / 7, (stamps.day_of_year.to_numpy() - 1) / 365.25]
+    return np.stack([wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)], axis=1)
+
+
+def split_of(rows: int, split: Sequence[float]) -> tuple[Rows, Rows, Rows]:
+    """Return train, validation and test rows of a series: counts as they are, fractions of its rows."""
+    if all(float(part).is_integer() for part in split):
+        n_train, n_val, n_test = (int(part) for part in split)
+    else:
+        n_train, n_val = round(rows * split[0]), round(rows * split[1])
+        n_test = rows - n_train - n_val
+    return (0, n_train), (n_train, n_train + n_val), (n_train + n_val, n_train + n_val + n_test)
+
+
+def windows_of(table: Table, rows: Sequence[Rows], horizon: int, context: int, *, reach_back: bool) -> Iterator[Window]:
+    """Yield the windows whose targets lie in `rows` (one range a series) and hold one observed value at least.
+
+    `reach_back`: whether what is looked at may lie before the range, as it may for scored rows.
+    """
+    for channel in range(len(table.targets)):
+        for s, (series, (first, end)) in enumerate(zip(table.series, rows, strict=True)):
+            for row in range(first, end - horizon + 1):
+                if row - context < (0 if reach_back else first):
+                    continue
+                if series.seen[channel, row : row + horizon].any():
+                    yield Window(channel=channel, series=s, row=row)
+
+
+def history_of(table: Table, window: Window, context: int) -> Array:
+    """Return the `context` values before a window's first target."""
+    return table.series[window.series].values[window.channel, window.row - context : window.row]
+
+
+def target_of(table: Table, window: Window, horizon: int) -> tuple[Array, Array]:
+    """Return a window's targets (H,), and which of them were observed."""
+    series, rows = table.series[window.series], slice(window.row, window.row + horizon)
+    return series.values[window.channel, rows], series.seen[window.channel, rows]
+
+
+def observed_values(table: Table, rows: Sequence[Rows], channel: int) -> Array:
+    """Return the observed values of a target column in some rows of all series."""
+    pairs = zip(table.series, rows, strict=True)
+    return np.concatenate([s.values[channel, a:b][s.seen[channel, a:b]] for s, (a, b) in pairs])

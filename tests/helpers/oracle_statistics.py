@@ -1,0 +1,88 @@
+"""What a saved network was given before any training: scale, clip bounds and linear skip, from the rows to fit on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import oracle_baselines as simple
+import pytest
+from oracle import Finished, same
+from oracle_data import Array, Window, history_of, observed_values, target_of, windows_of
+from oracle_model import Member, context_of, inputs_of, lag_of, to_level, view_of
+
+
+def check_statistics(run: Finished) -> None:
+    """Every fitted statistic of every member is that of the observed train and validation rows, and of no other."""
+    model, fit = run.model, run.parts["fit"]
+    for c in range(run.channels):
+        train = observed_values(run.table, run.parts["train"], c) - model.origin[c]
+        same(model.mean[c], train.mean(), "scale.mean", 1e-5, 1e-6 * run.sd[c])
+        same(model.sd[c], train.std(), "scale.sd", 1e-4)
+    for i, member in enumerate(model.members):
+        state, what = member.state, f"members[{i}]."
+        for c in range(run.channels):
+            seen = observed_values(run.table, fit, c) - model.origin[c]
+            level = np.log(seen) if member.params["transform"] == "log" else seen
+            same(state["center"][c], level.mean(), what + "center", 1e-5, 1e-6 * level.std())
+            same(state["scale"][c], level.std(), what + "scale", 1e-4)
+            if member.params["transform"] == "log":
+                top = level.max() + max(3.0, level.max() - level.min())
+                same(state["log_ceiling"][c], top, what + "log_ceiling", 1e-5)
+            else:
+                assert np.isinf(state["log_ceiling"][c])
+        rows = [
+            np.concatenate([s.past[a:b], s.future[a:b]], 1) for s, (a, b) in zip(run.table.series, fit, strict=True)
+        ]
+        covariates = np.concatenate(rows)
+        same(state["covariate_mean"], covariates.mean(axis=0), what + "covariate_mean", 1e-4, 1e-5)
+        spread = covariates.std(axis=0)
+        same(state["covariate_scale"], np.where(spread > 1e-12, spread, 1), what + "covariate_scale", 1e-4)
+        windows = list(
+            windows_of(run.table, fit, run.horizon, context_of(member.params, model.period), reach_back=False)
+        )
+        _check_clip(run, member, windows, what)
+        _check_skip(run, member, windows, what)
+
+
+def _check_clip(run: Finished, member: Member, windows: list[Window], what: str) -> None:
+    state, width = member.state, member.params["outlier_clip"]
+    if not width:
+        assert (state["clip_low"], state["clip_high"]) == (-np.inf, np.inf)
+        return
+    inputs = np.concatenate([inputs_of(_view(run, member, w), member).ravel() for w in windows])
+    middle = _lower_median(inputs)
+    reach = width * 1.4826 * _lower_median(np.abs(inputs - middle))
+    same((state["clip_low"], state["clip_high"]), (middle - reach, middle + reach), what + "clip", 1e-4, 1e-4)
+
+
+def _check_skip(run: Finished, member: Member, windows: list[Window], what: str) -> None:
+    if member.params["skip"] != "linear":
+        return
+    x, y, usable = [], [], []
+    for w in windows:
+        view, lookback = _view(run, member, w), member.params["lookback"]
+        target, seen = target_of(run.table, w, run.horizon)
+        ahead = to_level(target[None] - run.model.origin[w.channel], member, w.channel)
+        lag = lag_of(member.params, run.model.period)
+        if lag:
+            both = np.concatenate([view.level[:, -lag:], ahead], axis=1)
+            ahead = both[:, lag:] - both[:, :-lag]
+        x.append((view.window[:, -lookback:] - view.location)[0])
+        y.append((ahead - view.location)[0])
+        usable.append(seen.all())
+    weight, bias = simple.fit_ridge(np.array(x), np.array(y), np.array(usable))
+    # Nearly collinear columns leave single weights undetermined to float32: what they forecast is compared.
+    expected = np.array(x) @ weight.T + bias
+    found = np.array(x) @ member.state["skip_weight"].T + member.state["skip_bias"]
+    assert found == pytest.approx(expected, abs=5e-3 * max(1e-3, float(expected.std()))), what + "skip_weight"
+
+
+def _view(run: Finished, member: Member, window: Window) -> Any:
+    context = context_of(member.params, run.model.period)
+    history = history_of(run.table, window, context) - run.model.origin[window.channel]
+    return view_of(history[None], member, window.channel, run.model.period)
+
+
+def _lower_median(x: Array) -> float:
+    return float(np.sort(x)[(len(x) - 1) // 2])
