@@ -7,45 +7,69 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_tune.config import Config
-    from lstm_tune.diagnosis.data_findings import diagnose
-    from lstm_tune.errors import DataError, LstmTuneError, RunError, StudyError, UsageError
+    from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
+    from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
     from lstm_tune.models.saved_model import ForecastModel
-    from lstm_tune.pipeline.tune import load, tune
+    from lstm_tune.pipeline.options import TuneOptions
+    from lstm_tune.pipeline.saved_run import explain, load
+    from lstm_tune.pipeline.tune import tune
     from lstm_tune.report.result import Result
     from lstm_tune.search.objective import Objective
+    from lstm_tune.search.space import Space
+
+    __version__: str
+
+# Where each public name is defined; nothing is imported before it is asked for.
+_HOMES = {
+    "Config": "config",
+    "DataError": "errors",
+    "Diagnosis": "diagnosis.data_findings",
+    "ForecastModel": "models.saved_model",
+    "LstmTuneError": "errors",
+    "Objective": "search.objective",
+    "Result": "report.result",
+    "RunError": "errors",
+    "Space": "search.space",
+    "SpaceError": "errors",
+    "StudyError": "errors",
+    "TuneOptions": "pipeline.options",
+    "UsageError": "errors",
+    "diagnose": "diagnosis.data_findings",
+    "explain": "pipeline.saved_run",
+    "load": "pipeline.saved_run",
+    "tune": "pipeline.tune",
+}
 
 __all__ = [
     "Config",
     "DataError",
+    "Diagnosis",
     "ForecastModel",
     "LstmTuneError",
     "Objective",
     "Result",
     "RunError",
+    "Space",
+    "SpaceError",
     "StudyError",
+    "TuneOptions",
     "UsageError",
     "diagnose",
+    "explain",
     "load",
     "tune",
 ]
 
-_HOMES = {
-    "tune": "pipeline.tune",
-    "load": "pipeline.tune",
-    "diagnose": "diagnosis.data_findings",
-    "Config": "config",
-    "ForecastModel": "models.saved_model",
-    "Objective": "search.objective",
-    "Result": "report.result",
-    "SpaceError": "errors",  # a UsageError: the public names are twelve
-}
-
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `import lstm_tune` loads no torch."""
-    if name not in __all__ and name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lstm-tune")  # that pyproject.toml names
+    if name not in _HOMES:
         raise AttributeError(f"module 'lstm_tune' has no attribute {name!r}")
-    return getattr(import_module(f"lstm_tune.{_HOMES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"lstm_tune.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -48,7 +48,8 @@ TORCH_FREE = {
     "diagnosis.stationarity",
     "cli.app",
     "cli.diagnosis_table",
-    "cli.option_parsers",
+    "cli.options",
+    "cli.tune_command",
     "cli.result_table",
 }
 
@@ -172,14 +173,19 @@ def test_public_names_are_pinned() -> None:
     assert sorted(lstm_tune.__all__) == [
         "Config",
         "DataError",
+        "Diagnosis",
         "ForecastModel",
         "LstmTuneError",
         "Objective",
         "Result",
         "RunError",
+        "Space",
+        "SpaceError",
         "StudyError",
+        "TuneOptions",
         "UsageError",
         "diagnose",
+        "explain",
         "load",
         "tune",
     ]

@@ -41,6 +41,7 @@ from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import Shape
 from lstm_tune.pipeline import holdout
+from lstm_tune.pipeline import tune as pipeline
 from lstm_tune.search import objective
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.space import load_space, presets
@@ -282,8 +283,10 @@ def test_law_4_no_trial_can_reach_a_test_row() -> None:
 
 def test_law_4_test_rows_are_scored_after_the_last_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    original = holdout.score_holdout
-    monkeypatch.setattr(holdout, "score_holdout", lambda *args: order.append("test") or original(*args))
+    original = holdout.score_test_rows
+    monkeypatch.setattr(
+        pipeline, "score_test_rows", lambda *args, **how: order.append("test") or original(*args, **how)
+    )
     tune(daily(wave()), callbacks=[lambda study, trial: order.append("trial")])
     assert order == ["trial"] * 3 + ["test"]
 

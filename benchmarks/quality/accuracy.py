@@ -34,9 +34,9 @@ from rich.console import Console
 from rich.table import Table
 
 import lstm_tune
-from lstm_tune.cli.option_parsers import parse_duration
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.utils.atomic_files import write_json
+from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.process import keep_freed_memory
 
 HERE = Path(__file__).resolve().parent

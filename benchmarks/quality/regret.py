@@ -90,7 +90,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         return quick_mse_scaled(forecaster, windows, positions, task.scale)
 
     units = [fold.unit for fold in task.folds]
-    ended = [t for t in completed(study) if t.number in trained]
+    ended = [t for t in completed(study.trials) if t.number in trained]
     blocks = {
         t.number: [mse / unit for mse, unit in zip(t.user_attrs["fold_mse_scaled"], units, strict=True)] for t in ended
     }
@@ -103,7 +103,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         config = Config.from_params(study.trials[part.number].user_attrs["config"])
         return make_trainer(task, 0, config, seed).result
 
-    parts = weigh(candidates(study), independent=task.independent_windows, blocks=len(task.folds))
+    parts = weigh(candidates(study.trials), independent=task.independent_windows, blocks=len(task.folds))
     average = test_mse(MeanForecaster([member(part) for part in parts], [part.weight for part in parts]))
     fitted = fit_baselines(
         windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd

@@ -45,13 +45,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from lstm_tune.cli.option_parsers import parse_duration
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.evaluation.score import TargetScale, score
 from lstm_tune.report.result_json import versions
+from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.process import available_cores
 
 CELL = "ETTh1-OT-96"

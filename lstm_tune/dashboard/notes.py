@@ -50,7 +50,7 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
     for trial, note in trial_notes(result.record, trials, known):
         save_note(study, trial, note)
     save_figure(study, "forecast", forecast_figure(result))
-    save_figure(study, "learning-curves", curves_figure(completed(study)[:_CURVES]))
+    save_figure(study, "learning-curves", curves_figure(completed(trials)[:_CURVES]))
 
 
 def save_note(study: optuna.Study, trial: FrozenTrial | None, body: str) -> None:

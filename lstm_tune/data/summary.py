@@ -1,7 +1,9 @@
-"""What the data are, as plain JSON: rows, frequency, what is missing, where each part begins and ends."""
+"""What the data are: rows, frequency, what is missing, where each part begins and ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,23 +34,60 @@ def split_facts(data: SeriesSet, split: Split) -> dict[str, Any]:
     return {name: _part(data, ranges) for name, ranges in parts}
 
 
-def data_record(data: SeriesSet, split: Split, horizon: int, period: int | None) -> dict[str, Any]:
-    """Return the part `data` of result.json.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartSummary:
+    """Train, validation or test rows of all series together."""
 
-    Args:
-        data: all rows.
-        split: of the rows.
-        horizon: rows that a forecast covers.
-        period: rows in a season; None: there is none.
-    """
-    return data_facts(data, horizon) | {
-        "channels": data.n_channels,
-        "past": list(data.past_names),
-        "future": list(data.future_names),
-        "period": period,
-        "split": split_facts(data, split),
-        "notes": [*data.notes, *split.notes],
-    }
+    rows: int
+    start: str  # time stamp of the first row
+    end: str  # of the last one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """The part `data` of result.json: rows, columns, the three parts, what was missing and what was repaired."""
+
+    path: str
+    rows: int
+    freq: str | None
+    target: tuple[str, ...]
+    series: int
+    channels: int
+    past: tuple[str, ...]
+    future: tuple[str, ...]
+    horizon: int
+    period: int | None  # rows in a season; None: there is none
+    split: Mapping[str, PartSummary]  # train, val, test
+    missing: Mapping[str, int]
+    repaired: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: SeriesSet, split: Split, *, horizon: int, period: int | None) -> DataSummary:
+        """Summarise the data of a study.
+
+        Args:
+            data: all rows.
+            split: of the rows.
+            horizon: rows that a forecast covers.
+            period: rows in a season; None: there is none.
+        """
+        return cls(
+            path=data.path,
+            rows=data.n_rows,
+            freq=data.freq,
+            target=data.targets,
+            series=data.n_series,
+            channels=data.n_channels,
+            past=data.past_names,
+            future=data.future_names,
+            horizon=horizon,
+            period=period,
+            split={name: PartSummary(**part) for name, part in split_facts(data, split).items()},
+            missing=data.missing,
+            repaired=data.repaired,
+            notes=(*data.notes, *split.notes),
+        )
 
 
 def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:

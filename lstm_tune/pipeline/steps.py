@@ -1,22 +1,20 @@
-"""The phases of `tune` before the test (study, choice, retrain), each a function of one record that they share."""
+"""The steps of `tune` between the data and the test: the search, the choice of what to keep, the retrain."""
 
 from __future__ import annotations
 
-import time as clock
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
-from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split
-from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError
-from lstm_tune.search.budget import Budget
-from lstm_tune.search.objective import Objective
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
+from lstm_tune.search.budget import Clock, RetrainCost
+from lstm_tune.search.objective import Objective, Trained
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import (
     OptunaCallback,
@@ -38,141 +36,277 @@ from lstm_tune.workers.pool import optimize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Run:
-    """What the phases of `tune` share."""
+class SearchOutcome:
+    """The study after its last trial.
 
-    series: SeriesSet
-    parts: Split
-    objective: Objective
-    everything: Windows  # of all rows; only the retrain and the test are given rows that no trial may see
-    study: optuna.Study
-    budget: Budget
-    seed: int
-    retrain_seeds: int
-    tell: Progress
-
-    @property
-    def task(self) -> Task:
-        """What the trials share."""
-        return self.objective.task
-
-    @property
-    def samples(self) -> int:
-        """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
-        return retrain_samples(self.everything, self.parts, self.task.folds[0].samples)
-
-    def chosen(self) -> list[tuple[FrozenTrial, Part]]:
-        """Choose the completed trials whose weighted mean forecast is the model, or the best one alone."""
-        trials = {t.number: t for t in completed(self.study)}
-        if not trials:
-            return []
-        parts = weigh(
-            candidates(self.study),
-            independent=self.task.independent_windows,
-            blocks=len(self.task.folds),
-            members=1 if self.retrain_seeds == 1 else MEMBERS,
-        )
-        return [(trials[part.number], part) for part in parts]
-
-
-def search(
-    run: Run,
-    storage: str | BaseStorage | None,
-    workers: int,
-    n_trials: int | None,
-    patience: int | None,
-    callbacks: Sequence[OptunaCallback],
-) -> bool:
-    """Run what is left of the study's budget, in this process or in several workers.
-
-    Args:
-        run: the study and what it is about.
-        storage: of the study, by which workers find it; None: it is in the memory of this process.
-        workers: processes; 1: this one.
-        n_trials: of the whole study, those that it holds already counted in; None: until time is up.
-        patience: trials without a gain after which the study ends; None: it goes on.
-        callbacks: called in this process after every trial.
-
-    Returns:
-        Whether it ended by itself; False: Ctrl-C ended it, and its running trials were dropped.
-
-    Raises:
-        StudyError: ten trials in a row failed, or the workers cannot work.
+    Attributes:
+        trials: all of them, read once: what is done with them later does not depend on who else reads or writes.
+        best: the completed trial of the least value; None: none was completed before the study was interrupted.
+        weights: of the best trial among those of this process; None: the trials were in other processes.
+        interrupted: whether Ctrl-C or SIGTERM ended it; its running trials were failed, to be retried on resume.
     """
-    study, objective, budget, tell = run.study, run.objective, run.budget, run.tell
-    stopped = False
 
-    def to_retrain() -> list[FrozenTrial]:
-        return [trial for trial, part in run.chosen() if part.epochs == trial.user_attrs["best_epoch"]]
+    trials: tuple[FrozenTrial, ...]
+    best: FrozenTrial | None
+    weights: Trained | None
+    interrupted: bool
 
-    def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
-        nonlocal stopped
-        tell.trial(trial)
-        if not stopped and (clock.monotonic() >= budget.study_end(to_retrain()) or no_longer_helps()):
-            stopped = True  # other workers' trials may still end; the reason is said once
+    @property
+    def own(self) -> Trained | None:
+        """The best trial's weights, if this process has trained it."""
+        found = self.weights is not None and self.best is not None and self.weights.number == self.best.number
+        return self.weights if found else None
+
+
+def _retrain_cost(options: TuneOptions, dataset: Dataset, task: Task, resources: Resources) -> RetrainCost:
+    """Return how the time of a trial becomes that of its retrain."""
+    one_thread = max(task.folds[0].samples, sum(f.samples for f in task.folds) / resources.threads_each)
+    growth = _retrain_samples(dataset, task) / one_thread
+    return RetrainCost(seeds=options.retrain_seeds, threads=resources.threads, growth=growth)
+
+
+def _retrain_samples(dataset: Dataset, task: Task) -> int:
+    return retrain_samples(dataset.windows, dataset.split, task.folds[0].samples)
+
+
+# ---- search
+
+
+@dataclass(slots=True)
+class _StopRule:
+    """An Optuna callback that ends the study when time is up, or when more trials no longer help."""
+
+    options: TuneOptions
+    end: Callable[[], float]  # when trials must be over, as far as the trials show until now
+    progress: Progress
+    stopped: bool = False  # trials of other workers may still end after that; the reason is shown once
+
+    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self.progress.trial(trial)
+        if not self.stopped and (time.monotonic() >= self.end() or self.no_longer_helps(study)):
+            self.stopped = True
             study.stop()
 
-    def no_longer_helps() -> bool:
+    def no_longer_helps(self, study: optuna.Study) -> bool:
+        """Return whether the last trials gained nothing, and say so."""
+        patience = self.options.patience
         if patience is None or not gained_nothing(study, patience):
             return False
-        tell.info(
+        self.progress.info(
             f"stopped after {n_counted(study)} trials: the last {patience} took less than 1% off the best validation "
             f"score; for more pass --trials or --timeout, and --resume to go on"
         )
         return True
 
-    def taken(number: int) -> None:
-        tell.info(f"trial {number}: another process has ended it, so that its result was dropped")
 
-    done = n_counted(study)
-    if not study.get_trials(deepcopy=False):
-        enqueue_known(study, objective.space)
-    objective.deadline = lambda: budget.trial_end(to_retrain())
-    remaining = None if n_trials is None else max(0, n_trials - done)
-    tell.begin(n_trials, done, budget.left())
-    if remaining == 0 or no_longer_helps():
-        return True
-    every = [after_trial, stop_after_failures, *callbacks]
-    try:
-        with interruptible():
-            if workers > 1:
-                assert storage is not None
-                job = Job(
-                    storage=storage,
-                    study=study.study_name,
-                    sampler=study.sampler,
-                    pruner=study.pruner,
-                    task=run.task,
-                    space=objective.space,
-                    seed=run.seed,
-                    precision=objective.precision,
-                    threads=objective.threads,
-                    verbosity=optuna.logging.get_verbosity(),
-                    run=this_run(),
-                )
-                optimize(
-                    study, job, workers, n_trials=remaining, deadline=objective.deadline, callbacks=every, progress=tell
-                )
-            else:
-                run_trials(study, objective, n_trials=remaining, callbacks=every, on_lost=taken)
-    except KeyboardInterrupt:
-        fail_own_interrupted(study, this_run())
-        return False
-    return True
+def search(
+    opened: OpenStudy,
+    task: Task,
+    dataset: Dataset,
+    options: TuneOptions,
+    clock: Clock,
+    callbacks: Sequence[OptunaCallback],
+    progress: Progress,
+) -> SearchOutcome:
+    """Run what is left of the study's budget, in this process or in several workers.
 
-
-def winner(study: optuna.Study, *, needed: bool = True) -> FrozenTrial | None:
-    """Return the completed trial of the least value, or None where there is none.
+    Args:
+        opened: the study.
+        task: what the trials share.
+        dataset: all rows: how many there will be to retrain on says how much time the retrain needs.
+        options: trials, patience, seed.
+        clock: the deadline.
+        callbacks: called in this process after every trial.
+        progress: told what happens.
 
     Raises:
-        StudyError: there is none, and it is needed; says why.
+        StudyError: ten trials in a row failed, the workers cannot work, or no trial was completed.
     """
-    ranked = completed(study)
+    study, resources = opened.study, opened.resources
+    cost = _retrain_cost(options, dataset, task, resources)
+
+    def retrain_seconds() -> float | None:
+        chosen = choose(study.get_trials(deepcopy=False), task, options.retrain_seeds)
+        return cost.seconds([trial for trial, part in chosen if part.epochs == trial.user_attrs["best_epoch"]])
+
+    rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), progress)
+    objective = Objective(
+        task,
+        opened.space,
+        seed=options.seed,
+        precision=opened.precision,
+        threads=resources.threads_each,
+        on_epoch=progress.epoch,
+        deadline=lambda: clock.trial_end(retrain_seconds()),
+    )
+    done = opened.trials_before
+    if not study.get_trials(deepcopy=False):
+        enqueue_known(study, opened.space)
+    remaining = None if options.trials is None else max(0, options.trials - done)
+    progress.begin(options.trials, done, clock.left())
+    interrupted = False
+    if remaining != 0 and not rule.no_longer_helps(study):
+        every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]
+        try:
+            with interruptible():
+                _run_trials(opened, objective, resources.workers, remaining, every, progress)
+        except KeyboardInterrupt:
+            fail_own_interrupted(study, this_run())
+            interrupted = True
+    trials = tuple(study.get_trials(deepcopy=False))
+    best = _find_best(trials, needed=not interrupted)
+    return SearchOutcome(trials=trials, best=best, weights=objective.best, interrupted=interrupted)
+
+
+def _run_trials(
+    opened: OpenStudy,
+    objective: Objective,
+    workers: int,
+    n_trials: int | None,
+    callbacks: Sequence[OptunaCallback],
+    progress: Progress,
+) -> None:
+    """Do `n_trials` trials (None: until the study is stopped), in this process or in several workers."""
+    study = opened.study
+    if workers == 1:
+        lost = "another process has ended it, so that its result was dropped"
+        run_trials(
+            study,
+            objective,
+            n_trials=n_trials,
+            callbacks=callbacks,
+            on_lost=lambda number: progress.info(f"trial {number}: {lost}"),
+        )
+        return
+    assert opened.storage is not None
+    job = Job(
+        storage=opened.storage,
+        study=study.study_name,
+        sampler=study.sampler,
+        pruner=study.pruner,
+        task=objective.task,
+        space=opened.space,
+        seed=objective.seed,
+        precision=objective.precision,
+        threads=objective.threads,
+        verbosity=optuna.logging.get_verbosity(),
+        run=this_run(),
+    )
+    optimize(
+        study, job, workers, n_trials=n_trials, deadline=objective.deadline, callbacks=callbacks, progress=progress
+    )
+
+
+def _find_best(trials: Sequence[FrozenTrial], *, needed: bool) -> FrozenTrial | None:
+    """Return the completed trial of the least value, or None if there is none and none is needed.
+
+    Raises:
+        StudyError: a completed trial is needed; the text says why there is none.
+    """
+    ranked = completed(trials)
     if ranked or not needed:
         return ranked[0] if ranked else None
-    reasons = [t.user_attrs.get("pruned_because") for t in study.get_trials(deepcopy=False)]
+    reasons = [trial.user_attrs.get("pruned_because") for trial in trials]
     reason = next((r for r in reversed(reasons) if r), "none was begun")
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
+
+
+# ---- what is kept
+
+
+def choose(trials: Sequence[FrozenTrial], task: Task, retrain_seeds: int) -> list[tuple[FrozenTrial, Part]]:
+    """Choose the completed trials whose weighted mean forecast is the model, or the best one alone.
+
+    Args:
+        trials: one reading of the study's.
+        task: that they share.
+        retrain_seeds: 1: the best trial alone.
+
+    Returns:
+        Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
+    """
+    found = {trial.number: trial for trial in completed(trials)}
+    if not found:
+        return []
+    parts = weigh(
+        candidates(list(found.values())),
+        independent=task.independent_windows,
+        blocks=len(task.folds),
+        members=1 if retrain_seeds == 1 else MEMBERS,
+    )
+    return [(found[part.number], part) for part in parts]
+
+
+# ---- retrain
+
+
+def retrain_best(
+    outcome: SearchOutcome,
+    dataset: Dataset,
+    task: Task,
+    opened: OpenStudy,
+    options: TuneOptions,
+    deadline: float,
+    *,
+    skip: bool,
+    progress: Progress,
+) -> Retrained | None:
+    """Train the chosen trials on train and validation rows; if time allows none, keep the best trial's own weights.
+
+    Args:
+        outcome: of the search.
+        dataset: all rows; of them train and validation rows are read.
+        task: that the trials shared.
+        opened: the study: its precision and threads.
+        options: seed and number of seeds.
+        deadline: on the clock of `time.monotonic`.
+        skip: whether nothing is to be trained. Ctrl-C meanwhile skips what is left.
+        progress: told what happens.
+
+    Returns:
+        None: there is no best trial, or the retrain was skipped and the best trial's weights were in another process.
+
+    Raises:
+        StudyError: every model diverged or ran out of memory.
+    """
+    best, own = outcome.best, outcome.own
+    if best is None:
+        return None
+    retrained = Retrained(seeds=(), models=(), interrupted=skip)
+    if not skip:
+        chosen = choose(outcome.trials, task, options.retrain_seeds)
+        retrained = retrain(
+            dataset.windows,
+            dataset.split.final.fit,
+            task.shape,
+            [_member(trial, part) for trial, part in chosen],
+            samples=_retrain_samples(dataset, task),
+            seeds=range(options.seed, options.seed + options.retrain_seeds),
+            precision=opened.precision,
+            deadline=deadline,
+            at_least_one=own is None,
+            threads=opened.resources.threads,
+            on_model=progress.retrain,
+        )
+    if retrained.seeds:
+        return retrained
+    if own is not None:
+        reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
+        progress.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
+        return _own_weights(best, own, options.seed, interrupted=retrained.interrupted)
+    if retrained.interrupted:
+        return None
+    raise StudyError(
+        f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
+        f"pass another --seed or --space"
+    )
+
+
+def _own_weights(best: FrozenTrial, own: Trained, seed: int, *, interrupted: bool) -> Retrained:
+    """Return the best trial's own model, as it was trained on the train rows."""
+    whole = Part(number=best.number, epochs=best.user_attrs["best_epoch"], weight=1.0)
+    models = (((_member(best, whole), own.models[0]),),)
+    return Retrained(seeds=(seed,), models=models, rows="train", interrupted=interrupted)
 
 
 def _member(trial: FrozenTrial, part: Part) -> Member:
@@ -185,48 +319,3 @@ def _member(trial: FrozenTrial, part: Part) -> Member:
         weight=part.weight,
         half_batches="micro_batch" in attrs,
     )
-
-
-def train_again(run: Run, best: FrozenTrial, *, skip: bool = False) -> tuple[Retrained, str] | None:
-    """Train the chosen trials on train and validation rows; where time allows none, keep the best trial's own weights.
-
-    Args:
-        run: the study, which has ended.
-        best: its winner.
-        skip: whether nothing is to be trained. Ctrl-C meanwhile skips what is left.
-
-    Returns:
-        The models, and the rows that they were trained on: "train+val" or "train". None: it was skipped, and the
-        winner's own weights were in another process.
-    """
-    objective, seed = run.objective, run.seed
-    own = objective.best if objective.best is not None and objective.best.number == best.number else None
-    retrained = Retrained(seeds=(), models=(), interrupted=skip)
-    if not skip:
-        retrained = retrain(
-            run.everything,
-            run.parts.final.fit,
-            run.task.shape,
-            [_member(trial, part) for trial, part in run.chosen()],
-            samples=run.samples,
-            seeds=range(seed, seed + run.retrain_seeds),
-            precision=objective.precision,
-            deadline=run.budget.retrain_end,
-            at_least_one=own is None,
-            threads=run.budget.threads,
-            on_model=run.tell.retrain,
-        )
-    if retrained.seeds:
-        return retrained, "train+val"
-    if own is None:
-        if retrained.interrupted:
-            return None
-        raise StudyError(
-            f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
-            f"pass another --seed or --space"
-        )
-    reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
-    run.tell.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
-    whole = Part(number=best.number, epochs=best.user_attrs["best_epoch"], weight=1.0)
-    models = (((_member(best, whole), own.models[0]),),)
-    return Retrained(seeds=(seed,), models=models, interrupted=retrained.interrupted), "train"

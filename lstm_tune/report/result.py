@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,35 +15,23 @@ import pyarrow as pa
 import pyarrow.csv
 from optuna.trial import FrozenTrial
 
+from lstm_tune.data.split import Split
 from lstm_tune.data.time_labels import series_name, time_labels, whole_days
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
-from lstm_tune.evaluation.score import Number, Score, forecast_all, per_target
+from lstm_tune.evaluation.score import forecast_all
 from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.page import DETAILS, write_report
+from lstm_tune.report.report_json import collect
+from lstm_tune.report.result_json import ResultRecord, TestScore
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json
 from lstm_tune.utils.escaping import cell
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
 TRIALS = "trials.csv"
 _CHUNK_WINDOWS = 20_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TestScore:
-    """The score on the test rows; with several targets `mse` and its kin map each column to its number."""
-
-    mse: Number
-    rmse: Number
-    mae: Number
-    r2: Number
-    mse_scaled: float
-    per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
-    ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
-    windows: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,21 +39,40 @@ class Result:
     """A finished study: the model, its honest score, and all that `result.json` holds.
 
     Attributes:
-        model: forecasts frames; the mean of the retrained seeds.
+        model: forecasts frames; the weighted mean of the retrained models.
         study: the ordinary `optuna.Study`.
-        test: the score on the test rows.
-        best_params: {name: value} of the winner, all parameters resolved.
-        record: what `result.json` holds.
+        trials: of the study, as they were when the result was made.
+        summary: what `result.json` holds, as typed records.
+        windows: of all rows.
+        split: of the rows.
     """
 
     model: ForecastModel
     study: optuna.Study
-    test: TestScore
-    best_params: dict[str, Any]
-    record: dict[str, Any]
-    windows: Windows  # of all rows, for forecast.csv
-    test_positions: Positions
-    details: Callable[[], dict[str, Any]]  # gathers what report.json holds
+    trials: tuple[FrozenTrial, ...]
+    summary: ResultRecord
+    windows: Windows
+    split: Split
+
+    @property
+    def test(self) -> TestScore:
+        """The score on the test rows."""
+        return self.summary.test
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """{name: value} of the best trial, all parameters resolved."""
+        return dict(self.summary.best.params)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+        return self.summary.to_dict()
+
+    @property
+    def test_positions(self) -> Positions:
+        """The test windows, as `windows` counts them."""
+        return self.windows.positions(self.split.test, 0, reach_back=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `result.json` holds."""
@@ -97,7 +103,7 @@ class Result:
         make_folder(folder)
         try:
             self.model.save(folder / "model")
-            write_trials(self.study, folder / TRIALS)
+            write_trials(self.trials, folder / TRIALS)
             write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
             self._report(folder, note)
             write_json(folder / RESULT, self.record)
@@ -109,42 +115,11 @@ class Result:
 
     def _report(self, folder: Path, note: Callable[[str], None]) -> None:
         try:
-            write_json(folder / DETAILS, self.details())
+            write_json(folder / DETAILS, collect(self.study, self.windows.data, self.split, self.summary.data.period))
             write_report(folder, self.record)
         except Exception as error:
             reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
             note(f"no report was written ({reason}); all else is there")
-
-
-def test_score(
-    score: Score, targets: tuple[str, ...], sd: tuple[float, ...], ci_scaled: tuple[float, float]
-) -> TestScore:
-    """Turn a `Score` into what is reported.
-
-    Args:
-        score: on the test windows.
-        targets: names of the columns.
-        sd: standard deviations of the train rows.
-        ci_scaled: interval of the scaled MSE.
-    """
-    unit = sd[0] ** 2 if len(targets) == 1 else 1.0
-    return TestScore(
-        mse=per_target(score.mse, targets),
-        rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
-        mae=per_target(score.mae, targets),
-        r2=per_target(score.r2, targets),
-        mse_scaled=score.mse_scaled,
-        per_step_mse=per_step(score, sd),
-        ci95=(ci_scaled[0] * unit, ci_scaled[1] * unit),
-        windows=score.windows,
-    )
-
-
-def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
-    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
-    steps = np.array(score.per_step_mse)
-    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
-    return mse
 
 
 def trial_row(trial: FrozenTrial) -> dict[str, Any]:
@@ -166,11 +141,11 @@ def trial_row(trial: FrozenTrial) -> dict[str, Any]:
     return row | {f"params_{name}": value for name, value in attrs.get("config", trial.params).items()}
 
 
-def write_trials(study: optuna.Study, path: Path) -> None:
-    """Write every trial as one row of a CSV, in which no text is a formula."""
+def write_trials(trials: Sequence[FrozenTrial], path: Path) -> None:
+    """Write every trial that has ended as one row of a CSV, in which no text is a formula."""
     rows = [
         {name: cell(value) if isinstance(value, str) else value for name, value in trial_row(t).items()}
-        for t in study.get_trials(deepcopy=False)
+        for t in trials
         if t.state.is_finished()
     ]
     with atomic_write(path) as beside:

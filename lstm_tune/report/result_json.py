@@ -1,4 +1,4 @@
-"""`result.json`: what a study found, as plain JSON."""
+"""`result.json`: typed records of what a study found; their fields, in order, are the keys of the file."""
 
 from __future__ import annotations
 
@@ -7,123 +7,266 @@ import platform
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from typing import Any
 
-import optuna
+import numpy as np
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.evidence import plain
+from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.recorded_forecasts import Fit
-from lstm_tune.evaluation.score import Score, per_target
-from lstm_tune.report.result import TestScore, per_step
-from lstm_tune.search.trial_queue import n_counted
+from lstm_tune.evaluation.score import Number, Score, per_target
+from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task
 
 SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
+_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
-def best_record(trial: FrozenTrial, targets: tuple[str, ...]) -> dict[str, Any]:
-    """Describe the winner by its number, its parameters and its validation scores."""
-    attrs = trial.user_attrs
-    return {
-        "trial": trial.number,
-        "params": attrs["config"],
-        "val_mse": per_target(tuple(attrs["val_mse"]), targets),
-        "val_mse_scaled": attrs["val_mse_scaled"],
-        "value": trial.value,
-        "fold_mse_scaled": attrs["fold_mse_scaled"],
-        "epochs": attrs["best_epoch"],
-        "weights": attrs["parameters"],
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySummary:
+    """The study: how its trials ended, and whether the user ended it."""
+
+    name: str
+    storage: str | None  # its password masked
+    direction: str
+    n_trials: int
+    states: Mapping[str, int]
+    not_counted: int  # trials that were lost or interrupted, and tried again
+    interrupted: bool
+    command: str | None  # that repeats it; None: a command line cannot say it
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        trials: Sequence[FrozenTrial],
+        *,
+        storage: str | None,
+        interrupted: bool,
+        command: str | None,
+    ) -> StudySummary:
+        """Summarise the trials of a study."""
+        states = Counter(t.state for t in trials)
+        return cls(
+            name=name,
+            storage=storage,
+            direction="minimize",
+            n_trials=sum(states[s] for s in _STATES),
+            states={s.name: states[s] for s in _STATES},
+            not_counted=sum(t.state.is_finished() for t in trials) - len(counted_trials(trials)),
+            interrupted=interrupted,
+            command=command,
+        )
 
 
-def study_record(study: optuna.Study, storage: str | None, *, interrupted: bool) -> dict[str, Any]:
-    """Describe the study: name, storage without its password, how its trials ended, whether the user ended it."""
-    trials = study.get_trials(deepcopy=False)
-    states = Counter(t.state for t in trials)
-    names = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
-    return {
-        "name": study.study_name,
-        "storage": storage,
-        "direction": "minimize",
-        "n_trials": sum(states[s] for s in names),
-        "states": {s.name: states[s] for s in names},
-        "not_counted": sum(t.state.is_finished() for t in trials) - n_counted(study),
-        "interrupted": interrupted,
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestTrial:
+    """The trial with the least value."""
+
+    trial: int
+    params: Mapping[str, Any]
+    val_mse: Number
+    val_mse_scaled: float
+    value: float | None
+    fold_mse_scaled: tuple[float, ...]
+    epochs: int
+    weights: int  # of the network
+
+    @classmethod
+    def of(cls, trial: FrozenTrial, targets: tuple[str, ...]) -> BestTrial:
+        """Read a completed trial."""
+        attrs = trial.user_attrs
+        return cls(
+            trial=trial.number,
+            params=attrs["config"],
+            val_mse=per_target(tuple(attrs["val_mse"]), targets),
+            val_mse_scaled=attrs["val_mse_scaled"],
+            value=trial.value,
+            fold_mse_scaled=tuple(attrs["fold_mse_scaled"]),
+            epochs=attrs["best_epoch"],
+            weights=attrs["parameters"],
+        )
 
 
-def retrain_record(
-    retrained: Retrained, scores: list[Score], best: FrozenTrial, targets: tuple[str, ...]
-) -> dict[str, Any]:
-    """Describe the retrain: what each seed alone would have scored on the test rows."""
-    scaled = [s.mse_scaled for s in scores]
-    return {
-        "epochs": best.user_attrs["best_epoch"],
-        "seeds": [
-            {"seed": seed, "mse": per_target(s.mse, targets), "mse_scaled": s.mse_scaled}
-            for seed, s in zip(retrained.seeds, scores, strict=True)
-        ],
-        "mean": statistics.fmean(scaled),
-        "sd": statistics.stdev(scaled) if len(scaled) > 1 else None,
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestScore:
+    """The score on the test rows; with several targets `mse`, `rmse`, `mae` and `r2` map column to number."""
+
+    __test__ = False  # no test of pytest's, whatever its name
+
+    mse: Number
+    rmse: Number
+    mae: Number
+    r2: Number
+    mse_scaled: float
+    per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
+    ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
+    windows: int
+
+    @classmethod
+    def of(
+        cls, score: Score, targets: tuple[str, ...], sd: tuple[float, ...], interval: tuple[float, float]
+    ) -> TestScore:
+        """Turn a `Score` into what is reported.
+
+        Args:
+            score: on the test windows.
+            targets: names of the columns.
+            sd: standard deviations of the train rows.
+            interval: of the scaled MSE.
+        """
+        unit = sd[0] ** 2 if len(targets) == 1 else 1.0
+        return cls(
+            mse=per_target(score.mse, targets),
+            rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
+            mae=per_target(score.mae, targets),
+            r2=per_target(score.r2, targets),
+            mse_scaled=score.mse_scaled,
+            per_step_mse=per_step(score, sd),
+            ci95=(interval[0] * unit, interval[1] * unit),
+            windows=score.windows,
+        )
 
 
-def ensemble_record(members: Sequence[Member]) -> list[dict[str, Any]]:
-    """Describe what is averaged, the heaviest part first; epochs 0: a trial's forecast before any training."""
-    return [
-        {"trial": m.trial, "weight": round(m.weight, 4), "epochs": m.epochs, "params": m.config.params()}
-        for m in members
-    ]
+def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
+    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
+    steps = np.array(score.per_step_mse)
+    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
+    return mse
 
 
-def baselines_record(task: Task, test: dict[str, Score], targets: tuple[str, ...]) -> dict[str, Any]:
-    """Put each baseline's validation and test MSE together, the latter for each step, too."""
-    return {
-        name: {
-            "val_mse": per_target(task.baselines[name][0], targets),
-            "val_mse_scaled": task.baselines[name][1],
-            "test_mse": per_target(score.mse, targets),
-            "test_mse_scaled": score.mse_scaled,
-            "per_step_mse": per_step(score, task.scale.sd),
-        }
-        for name, score in test.items()
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedScore:
+    """What the model of one seed alone scores on the test rows."""
+
+    seed: int
+    mse: Number
+    mse_scaled: float
 
 
-def skill_record(test: TestScore, baselines: dict[str, Score]) -> dict[str, float | None]:
-    """Return 1 - mse/baseline for each baseline (scaled MSE); None where the baseline makes no error at all."""
-    return {
-        name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
-        for name, score in baselines.items()
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrainSummary:
+    """The retrain: which rows, and what each seed alone would have scored on the test rows."""
+
+    epochs: int  # of the best trial
+    seeds: tuple[SeedScore, ...]
+    mean: float  # of the scaled MSEs
+    sd: float | None  # None: of one seed
+    rows: str  # "train+val" or "train"
+    asked: int  # seeds
+
+    @classmethod
+    def of(
+        cls, retrained: Retrained, scores: Sequence[Score], *, epochs: int, asked: int, targets: tuple[str, ...]
+    ) -> RetrainSummary:
+        """Summarise the final models, given the score of each seed."""
+        scaled = [s.mse_scaled for s in scores]
+        return cls(
+            epochs=epochs,
+            seeds=tuple(
+                SeedScore(seed=seed, mse=per_target(s.mse, targets), mse_scaled=s.mse_scaled)
+                for seed, s in zip(retrained.seeds, scores, strict=True)
+            ),
+            mean=statistics.fmean(scaled),
+            sd=statistics.stdev(scaled) if len(scaled) > 1 else None,
+            rows=retrained.rows,
+            asked=asked,
+        )
 
 
-def interval_record(against: dict[str, Comparison]) -> dict[str, list[float] | None]:
-    """Return the 95% interval of the skill against each baseline; None where too few windows tell none."""
-    return {name: [1 - c.high, 1 - c.low] if math.isfinite(c.low) else None for name, c in against.items()}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberSummary:
+    """A member of the mean forecast that is saved."""
+
+    trial: int
+    weight: float
+    epochs: int  # 0: the trial's forecast before any training
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, member: Member) -> MemberSummary:
+        """Summarise a member."""
+        return cls(
+            trial=member.trial, weight=round(member.weight, 4), epochs=member.epochs, params=member.config.params()
+        )
 
 
-def in_sample_record(fit: Fit) -> dict[str, Any]:
-    """Return the scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
-    return {
-        "mse_scaled": plain(fit.model),
-        "baselines": {name: plain(mse) for name, mse in fit.baselines.items()},
-        "noise_estimate": plain(fit.noise),
-        "windows": fit.windows,
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineSummary:
+    """A baseline's MSE on validation and test rows, the latter for each step, too."""
+
+    val_mse: Number
+    val_mse_scaled: float
+    test_mse: Number
+    test_mse_scaled: float
+    per_step_mse: list[float]
+
+    @classmethod
+    def of(cls, name: str, test: Score, task: Task, targets: tuple[str, ...]) -> BaselineSummary:
+        """Put the scores of the baseline `name` together."""
+        mse, mse_scaled = task.baselines[name]
+        return cls(
+            val_mse=per_target(mse, targets),
+            val_mse_scaled=mse_scaled,
+            test_mse=per_target(test.mse, targets),
+            test_mse_scaled=test.mse_scaled,
+            per_step_mse=per_step(test, task.scale.sd),
+        )
 
 
-def test_record(test: TestScore) -> dict[str, Any]:
-    """Return the test score as JSON."""
-    return asdict(test) | {"ci95": list(test.ci95)}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InSample:
+    """Scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
+
+    mse_scaled: float | None
+    baselines: Mapping[str, float | None]
+    noise_estimate: float | None
+    windows: int
+
+    @classmethod
+    def of(cls, fit: Fit) -> InSample:
+        """Read the fit to the training rows."""
+        return cls(
+            mse_scaled=plain(fit.model),
+            baselines={name: plain(mse) for name, mse in fit.baselines.items()},
+            noise_estimate=plain(fit.noise),
+            windows=fit.windows,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """The software, the device, the processes and the seed."""
+
+    versions: Mapping[str, str]
+    platform: str
+    device: str
+    threads: int
+    workers: int
+    precision: str
+    seed: int
+
+    @classmethod
+    def of(cls, *, device: str, threads: int, workers: int, precision: str, seed: int) -> Environment:
+        """Describe this machine."""
+        return cls(
+            versions=versions(),
+            platform=f"{sys.platform}-{platform.machine()}",
+            device=device if device == "cpu" else torch.cuda.get_device_name(device),
+            threads=threads,
+            workers=workers,
+            precision=precision,
+            seed=seed,
+        )
 
 
 def versions() -> dict[str, str]:
@@ -131,34 +274,83 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
 
-def env_record(device: str, threads: int, workers: int, precision: str, seed: int) -> dict[str, Any]:
-    """Describe the software, the device, the processes and the seed."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Seconds of each step, trials per hour and training windows per second."""
+
+    seconds: Mapping[str, float]
+    trials_per_hour: float | None
+    samples_per_second: float | None
+
+    @classmethod
+    def of(cls, seconds: Mapping[str, float], trials: Sequence[FrozenTrial], before: int) -> Timing:
+        """Work out the rates of a run.
+
+        Args:
+            seconds: of this run, by step.
+            trials: of the study.
+            before: trials that had ended when this run began.
+        """
+        trained = [t for t in trials if t.state is TrialState.COMPLETE and "same_as_trial" not in t.user_attrs]
+        samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
+        busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
+        ended = len(counted_trials(trials)) - before
+        return cls(
+            seconds={name: round(value, 3) for name, value in seconds.items()},
+            trials_per_hour=round(3600 * ended / seconds["study"], 1) if seconds["study"] > 0 else None,
+            samples_per_second=round(samples / busy, 1) if busy > 0 else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultRecord:
+    """All that `result.json` holds."""
+
+    schema: int = SCHEMA
+    data: DataSummary
+    study: StudySummary
+    best: BestTrial
+    test: TestScore
+    retrain: RetrainSummary
+    baselines: Mapping[str, BaselineSummary]
+    skill: Mapping[str, float | None]  # 1 - MSE over the baseline's
+    skill_ci95: Mapping[str, tuple[float, float] | None]  # None: too few windows for an interval
+    decomposition: Mapping[str, Any]
+    in_sample: InSample
+    findings: tuple[Finding, ...]
+    verdict: str
+    ensemble: tuple[MemberSummary, ...]  # the heaviest first
+    settings: Mapping[str, Any]
+    env: Environment
+    timing: Timing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of the file: dicts, lists, numbers and text alone."""
+        content: dict[str, Any] = to_plain(self)
+        return content
+
+
+def to_plain(value: Any) -> Any:
+    """Return records as dicts and tuples as lists, all the way down."""
+    if isinstance(value, Finding):
+        return value.to_dict()
+    if is_dataclass(value):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    return value
+
+
+def skill(test: TestScore, baselines: Mapping[str, Score]) -> dict[str, float | None]:
+    """Return 1 - MSE over each baseline's MSE; None against a baseline without an error."""
     return {
-        "versions": versions(),
-        "platform": f"{sys.platform}-{platform.machine()}",
-        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
-        "threads": threads,
-        "workers": workers,
-        "precision": precision,
-        "seed": seed,
+        name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
+        for name, score in baselines.items()
     }
 
 
-def timing_record(seconds: dict[str, float], study: optuna.Study, before: int) -> dict[str, Any]:
-    """Return seconds by phase, trials per hour and training windows per second.
-
-    Args:
-        seconds: of this run, by phase.
-        study: that it went on with.
-        before: trials that had ended when it began.
-    """
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    trained = [t for t in trials if "same_as_trial" not in t.user_attrs]
-    samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
-    busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
-    ended = n_counted(study) - before
-    return {
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "trials_per_hour": round(3600 * ended / seconds["study"], 1) if seconds["study"] > 0 else None,
-        "samples_per_second": round(samples / busy, 1) if busy > 0 else None,
-    }
+def skill_interval(against: Mapping[str, Comparison]) -> dict[str, tuple[float, float] | None]:
+    """Return the 95% interval of the skill against each baseline; None if too few windows tell none."""
+    return {name: (1 - c.high, 1 - c.low) if math.isfinite(c.low) else None for name, c in against.items()}

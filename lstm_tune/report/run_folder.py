@@ -1,9 +1,8 @@
-"""The plain arguments of a run: checked, filled in, named."""
+"""The run folder: its name, its files, who may write to it; and the device."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,22 +12,6 @@ from lstm_tune.utils.atomic_files import make_folder
 
 JOURNAL = "study.journal"
 RESULT = "result.json"
-
-
-def check_counts(n_trials: int | None, timeout: float | None, seed: int, retrain_seeds: int) -> None:
-    """Refuse budgets below 1 and a negative seed.
-
-    Raises:
-        UsageError: says which.
-    """
-    if n_trials is not None and n_trials < 1:
-        raise UsageError(f"trials must be at least 1, but is {n_trials}")
-    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
-        raise UsageError(f"timeout must be above 0 seconds, but is {timeout:g}")
-    if retrain_seeds < 1:
-        raise UsageError(f"retrain-seeds must be at least 1, but is {retrain_seeds}")
-    if not 0 <= seed < 2**31:
-        raise UsageError(f"seed must be from 0 to {2**31 - 1}, but is {seed}")
 
 
 def pick_device(device: str) -> str:

@@ -196,7 +196,7 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
     Raises:
         StudyError: with the cause.
     """
-    last = counted_trials(study)[-_FAILURES_IN_A_ROW:]
+    last = counted_trials(study.get_trials(deepcopy=False))[-_FAILURES_IN_A_ROW:]
     if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
         cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
         raise StudyError(
@@ -210,22 +210,22 @@ def gained_nothing(study: optuna.Study, patience: int) -> bool:
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return False
     best, last_gain, ended = math.inf, 0, 0
-    for trial in counted_trials(study):
+    for trial in counted_trials(study.get_trials(deepcopy=False)):
         ended += 1
         if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
             best, last_gain = trial.value, ended
     return ended - last_gain >= patience
 
 
-def completed(study: optuna.Study) -> list[FrozenTrial]:
+def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the completed trials, the best first; equal values in the order of their numbers."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(trials, key=lambda t: (t.value if t.value is not None else float("inf"), t.number))
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return sorted(done, key=lambda t: (t.value if t.value is not None else float("inf"), t.number))
 
 
-def candidates(study: optuna.Study) -> list[Candidate]:
+def candidates(trials: Sequence[FrozenTrial]) -> list[Candidate]:
     """Return what an ensemble is chosen from: the completed trials."""
-    return [_candidate(trial, trial.value) for trial in completed(study) if trial.value is not None]
+    return [_candidate(trial, trial.value) for trial in completed(trials) if trial.value is not None]
 
 
 def _candidate(trial: FrozenTrial, value: float) -> Candidate:

@@ -41,13 +41,16 @@ def _losses(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
 
 
 def n_counted(study: optuna.Study) -> int:
-    """Return how many trials of the budget are used up: all that ended, but for those that were queued again."""
-    return len(counted_trials(study))
+    """Return how many trials of the budget are used up; see `counted_trials`."""
+    return len(counted_trials(study.get_trials(deepcopy=False)))
 
 
-def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count, in the order of their numbers; see `n_counted`."""
-    trials = study.get_trials(deepcopy=False)
+def counted_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count towards the budget: all that ended, but for those that were queued again.
+
+    Args:
+        trials: of a study, all of them, in the order of their numbers.
+    """
     repeated = {t.user_attrs.get("repeats") for t in trials}
     return [t for t in trials if t.state.is_finished() and t.number not in repeated and not needs_retry(trials, t)]
 

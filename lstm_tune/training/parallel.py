@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -35,3 +36,18 @@ def side_by_side(work: Callable[[int], T], count: int, threads: int) -> list[T]:
             raise
         finally:
             _stop.clear()
+
+
+@contextlib.contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Let torch use one core for each operation inside the `with`.
+
+    The steps of an LSTM are too short to share: a second core gains about a tenth, and costs many times that if another
+    process wants it. Cores go to folds and seeds instead, which share nothing.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

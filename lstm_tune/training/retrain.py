@@ -37,6 +37,7 @@ class Retrained:
 
     seeds: tuple[int, ...]
     models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
+    rows: Literal["train+val", "train"] = "train+val"  # that it was trained on
     interrupted: bool = False  # whether Ctrl-C ended it
 
     def network(self, seed: int | None = None) -> MeanForecaster:

@@ -6,9 +6,12 @@ They keep their meaning inside the program; these functions stand at its borders
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 
 SHOWN = 200  # characters of one name that a sentence repeats
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, direction marks, halves of characters, line breaks
@@ -68,3 +71,27 @@ def markdown(text: str, most: int = SHOWN) -> str:
     """Return text for a line of Markdown that shows it as it is: no markup, no HTML, no formula."""
     shown = printable(text, most).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", shown)
+
+
+def split_columns(values: Sequence[str] | None) -> list[str]:
+    """Return column names from options that hold one name each, or several with commas between.
+
+    A name that holds a comma itself is put in double quotes, as in CSV.
+    """
+    names: list[str] = []
+    for value in values or []:
+        try:
+            row = next(csv.reader([value], skipinitialspace=True, strict=True), [])
+        except csv.Error:
+            row = value.split(",")
+        names += [name.strip() for name in row if name.strip()]
+    return names
+
+
+def quote_column(name: str) -> str:
+    """Return a column's name so that `split_columns` reads it back."""
+    if split_columns([name]) == [name]:
+        return name
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="").writerow([name])
+    return text.getvalue()

@@ -29,6 +29,7 @@ from lstm_tune.data.split import make_split
 from lstm_tune.errors import RunError, StudyError, UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled
 from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.pipeline import saved_run
 from lstm_tune.pipeline import tune as api
 from lstm_tune.training.fitting import fit
 from lstm_tune.training.task import build_task, make_trainer
@@ -72,7 +73,7 @@ def run(short_epochs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explained(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, explained; to be read alone."""
     folder = shutil.copytree(run, tmp_path_factory.mktemp("explained") / "run")
-    api.explain(folder)
+    saved_run.explain(folder)
     return folder
 
 
@@ -209,7 +210,7 @@ def test_changes_that_diverge_alone_are_made_together(copy: Path, monkeypatch: p
     best["ensemble"] = best["ensemble"][:1]
     (copy / "result.json").write_text(json.dumps(best))
     monkeypatch.setattr(trainings, "fit", diverging)
-    steps = api.explain(copy)["steps"]
+    steps = saved_run.explain(copy)["steps"]
     assert [step["name"] for step in steps] == [waterfall.START, "window normalisation", "lookback + capacity"]
     assert set(steps[-1]["changes"]) == {"lookback", "hidden_units"}
     assert all(value is not None for value in steps[-1]["values"])
@@ -268,14 +269,14 @@ def test_the_second_time_nothing_is_trained(done: Path, monkeypatch: pytest.Monk
     before = record_of(done)
     monkeypatch.setattr(trainings, "fit", never)
     monkeypatch.setattr(trainings, "retrain", never)
-    assert untimed(api.explain(done)) == untimed(before)
+    assert untimed(saved_run.explain(done)) == untimed(before)
     assert untimed(record_of(done)) == untimed(before)
 
 
 def test_a_further_seed_trains_that_seed_alone(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = record_of(done)
     seen = counted(monkeypatch)
-    after = api.explain(done, seeds=4)
+    after = saved_run.explain(done, seeds=4)
     members = len(record_of(done, "result.json")["ensemble"])
     assert len(seen) == len(before["steps"]) - 1 + members
     assert [s["values"][:3] for s in after["steps"]] == [s["values"] for s in before["steps"]]
@@ -285,7 +286,7 @@ def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
     copy: Path, explained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted(monkeypatch, 10)
-    cut = api.explain(copy)
+    cut = saved_run.explain(copy)
     whole = untimed(record_of(explained))
     assert not cut["finished"]
     assert cut["test"] is None
@@ -297,19 +298,19 @@ def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
     kept = record_of(copy)["trainings"]
     assert len(kept) == 10
     counted(monkeypatch)
-    assert untimed(api.explain(copy)) == whole
+    assert untimed(saved_run.explain(copy)) == whole
     assert {key: entry for key, entry in record_of(copy)["trainings"].items() if key in kept} == kept
 
 
 def test_time_for_no_step_at_all_is_said_in_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted(monkeypatch, 0)
     with pytest.raises(StudyError, match=r"^time was up before the first step .* longer --timeout .*$"):
-        api.explain(copy)
+        saved_run.explain(copy)
 
 
 def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk.Walk, "_time_to_try", lambda *args: False)
-    record = api.explain(copy)
+    record = saved_run.explain(copy)
     listed = [group.name for stage in STAGES for group in stage]
     names = [step["name"] for step in record["steps"][1:-1]]
     assert names == [name for name in listed if name in names]
@@ -320,7 +321,7 @@ def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, mon
 def test_test_rows_change_nothing_but_the_test_score(tmp_path: Path, explained: Path) -> None:
     frame = climb()
     frame.loc[TEST_FROM:, "y"] = np.random.default_rng(1).normal(1e3, 50, size=ROWS - TEST_FROM)
-    other = api.explain(tuned(tmp_path, frame))
+    other = saved_run.explain(tuned(tmp_path, frame))
     record = record_of(explained)
     assert other["steps"] == record["steps"]
     assert other["test"]["start"]["mse"] > 10 * record["test"]["start"]["mse"]
@@ -339,7 +340,7 @@ def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: p
     (done / "explain.json").write_text(json.dumps(kept))
     seen = counted(monkeypatch, 0)
     with pytest.raises(StudyError):
-        api.explain(done)
+        saved_run.explain(done)
     assert seen
 
 
@@ -356,7 +357,7 @@ def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: p
 def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
     (copy / "explain.json").write_text(content)
     with pytest.raises(RunError, match=r"explain\.json cannot be taken up \(.*\); delete it to begin anew$") as caught:
-        api.explain(copy)
+        saved_run.explain(copy)
     assert "\n" not in str(caught.value)
     assert (copy / "explain.json").read_text() == content
 
@@ -364,13 +365,13 @@ def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
 def test_other_data_are_refused_and_moved_data_are_found(copy: Path, done: Path, run: Path, tmp_path: Path) -> None:
     climb(seed=3).to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(UsageError, match="does not hold the data that"):
-        api.explain(copy, data=tmp_path / "other.csv")
+        saved_run.explain(copy, data=tmp_path / "other.csv")
     result = record_of(done, "result.json")
     result["data"]["path"] = "gone.csv"
     (done / "result.json").write_text(json.dumps(result))
     with pytest.raises(UsageError, match=r"'gone\.csv', are not there; say with --data"):
-        api.explain(done)
-    assert api.explain(done, data=climb())["finished"]
+        saved_run.explain(done)
+    assert saved_run.explain(done, data=climb())["finished"]
 
 
 @pytest.mark.parametrize(
@@ -387,18 +388,18 @@ def test_a_result_that_lacks_something_is_refused(copy: Path, change: Any, match
     change(result)
     (copy / "result.json").write_text(json.dumps(result))
     with pytest.raises(RunError, match=match):
-        api.explain(copy)
+        saved_run.explain(copy)
 
 
 def test_wrong_arguments_are_refused(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="seeds must be at least 3"):
-        api.explain(copy, seeds=2)
+        saved_run.explain(copy, seeds=2)
     with pytest.raises(UsageError, match="timeout must be above 0"):
-        api.explain(copy, timeout=0)
+        saved_run.explain(copy, timeout=0)
     with pytest.raises(RunError, match="is no folder"):
-        api.explain(tmp_path / "nothing")
+        saved_run.explain(tmp_path / "nothing")
     with pytest.raises(RunError, match=r"result\.json is missing"):
-        api.explain(tmp_path)
+        saved_run.explain(tmp_path)
 
 
 # ---- what is shown

@@ -16,8 +16,9 @@ import typer
 from series import daily, wave
 
 from lstm_tune.cli import app as cli
-from lstm_tune.cli import option_parsers as arguments
 from lstm_tune.errors import UsageError
+from lstm_tune.utils.duration import parse_duration
+from lstm_tune.utils.escaping import quote_column, split_columns
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -134,7 +135,7 @@ def test_interruption_ends_with_130_and_says_how_to_go_on(
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "tune", interrupted)
+    monkeypatch.setattr(api, "run", interrupted)
     status, out, err = tune(run)
     assert (status, out) == (130, "")
     assert err.count("\n") == 1
@@ -314,18 +315,24 @@ def test_error_is_one_line_from_a_real_process(tmp_path: Path) -> None:
     ],
 )
 def test_duration_is_read(text: str, seconds: float) -> None:
-    assert arguments.parse_duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "-5m", "10 minutes", "5m1h", "1e3", "nan"])
 def test_duration_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="90s, 10m or 1h30m"):
-        arguments.parse_duration(text)
+        parse_duration(text)
 
 
 def test_columns_are_split_at_commas() -> None:
-    assert arguments.split_columns(["a, b", "c"]) == ["a", "b", "c"]
-    assert arguments.split_columns(None) == []
+    assert split_columns(["a, b", "c"]) == ["a", "b", "c"]
+    assert split_columns(None) == []
+    assert split_columns(['"a, b",c', 'd "e"']) == ["a, b", "c", 'd "e"']
+
+
+@pytest.mark.parametrize("name", ["y", "a b", "a,b", 'the "real" one', '"', '",', "a\nb", "=1+1", ",", "ä;|"])
+def test_quoted_column_is_read_back(name: str) -> None:
+    assert split_columns([quote_column(name)]) == [name]
 
 
 def test_app_is_what_typer_runs() -> None:

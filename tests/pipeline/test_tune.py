@@ -17,7 +17,9 @@ from series import TINY, daily, panel, wave, with_holes
 
 import lstm_tune
 from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
-from lstm_tune.pipeline.tune import load
+from lstm_tune.pipeline import options as pipeline_options
+from lstm_tune.pipeline import prepare
+from lstm_tune.pipeline.saved_run import load
 from lstm_tune.report.run_folder import run_name
 from lstm_tune.search.progress import Silent
 from lstm_tune.training import precision
@@ -241,7 +243,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
         def info(self, text: str) -> None:
             self.said.append(text)
 
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "DEFAULT_PATIENCE", 3)
+    monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
     notes = Notes()
     one_config = TINY | {"epochs": 1}
     result = tune(daily(wave()), n_trials=None, space=one_config, progress=notes)
@@ -256,7 +258,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
 def test_resuming_a_study_that_no_longer_gained_repeats_its_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "DEFAULT_PATIENCE", 3)
+    monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
     options = {"n_trials": None, "space": TINY | {"epochs": 1}, "out": tmp_path / "run"}
     first = tune(daily(wave()), **options)
     again = tune(daily(wave()), resume=True, **options)
@@ -311,15 +313,15 @@ def test_trial_that_an_interruption_ended_is_tried_again(tmp_path: Path) -> None
 
 def test_resumed_study_keeps_the_precision_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "pick_precision", lambda *asked: "bf16")
+    monkeypatch.setattr(prepare, "pick_precision", lambda *asked: "bf16")
     first = tune(daily(wave()), n_trials=1, out=tmp_path)
     assert first.record["env"]["precision"] == "bf16"
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "pick_precision", lambda *asked: pytest.fail("measured again"))
+    monkeypatch.setattr(prepare, "pick_precision", lambda *asked: pytest.fail("measured again"))
     again = tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
     assert again.record["env"]["precision"] == "bf16"
     with pytest.raises(StudyError, match=r'another precision \("bf16", now "fp32"\)'):
         tune(daily(wave()), n_trials=2, out=tmp_path, resume=True, precision="fp32")
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "has_bf16", lambda device: False)
+    monkeypatch.setattr(prepare, "has_bf16", lambda device: False)
     with pytest.raises(StudyError, match="trains in bf16, which this machine lacks"):
         tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
 

@@ -22,7 +22,6 @@ from lstm_tune.report import page as report
 from lstm_tune.report import report_json as details
 from lstm_tune.report.encoding import decode_times, encode_times, envelope, evenly, pack, unpack
 from lstm_tune.report.forecast_csv import read_forecast
-from lstm_tune.report.repeat_command import tune_command
 from lstm_tune.report.study_text import UNTRAINED
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
@@ -447,29 +446,6 @@ def test_curves_of_a_thousand_trials_are_bounded() -> None:
     assert found["of"] == 400
     assert len(found["kept"]) <= 100
     assert found["kept"][0]["trial"] == study.best_trial.number
-
-
-def test_command_repeats_what_was_asked_for(run: Path) -> None:
-    options = {"target": ["a b", "c"], "horizon": 24, "split": (8640, 2880, 2880), "space": "quick", "trials": 5}
-    options |= {"timeout": 59.2, "calendar": False, "folds": 3, "seed": 0, "past": (), "study": None}
-    assert tune_command("my data.csv", options) == (
-        "lstm-tune tune 'my data.csv' --target 'a b' --target c --horizon 24 --split 8640,2880,2880 --space quick "
-        "--trials 5 --timeout 60s --no-calendar --seed 0"
-    )
-    assert tune_command("d.csv", {"split": (0.6, 0.2, 0.2)}) == "lstm-tune tune d.csv --split 0.6,0.2,0.2"
-    assert tune_command("d.csv", {"sampler": optuna.samplers.RandomSampler()}) is None
-    assert json.loads((run / "result.json").read_text())["study"]["command"] is None  # a frame lives in Python
-
-
-def test_command_of_a_run_never_holds_a_password(tmp_path: Path, short_epochs: None) -> None:
-    daily(wave()).to_csv(tmp_path / "d.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstm_tune.pipeline.tune.open_storage", lambda shared, **hooks: optuna.storages.InMemoryStorage())
-        result = api.tune(tmp_path / "d.csv", space=TINY, n_trials=1, retrain_seeds=1, storage="mysql://u:secret@h/s")
-    assert result.record["study"]["command"] is None  # the space is a mapping
-    command = tune_command("d.csv", {"storage": api._shown_storage("mysql://u:secret@h/s")})
-    assert command is not None
-    assert "secret" not in command
 
 
 # ---- numbers in little text

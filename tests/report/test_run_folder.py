@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import studies
-from series import TINY
+from series import TINY, daily, wave
 from studies import Watching
 
-from lstm_tune.cli import app as cli
+from lstm_tune.cli import tune_command
 from lstm_tune.errors import LstmTuneError
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.tune import run
+from lstm_tune.search.budget import Clock
 
 tune = partial(studies.tune, space=TINY | {"epochs": 1}, n_trials=1)
 
@@ -39,7 +42,7 @@ def test_study_that_cannot_begin_leaves_alone_what_was_there(tmp_path: Path) -> 
 def test_command_that_repeats_the_run_has_the_timeout_that_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[..., tuple[int, str, str]]
 ) -> None:
-    monkeypatch.setattr(cli, "_STARTED", time.monotonic() - 30)
+    monkeypatch.setattr(tune_command, "STARTED", time.monotonic() - 30)
     (tmp_path / "space.toml").write_text("lookback = 4\nhidden_units = 4\nepochs = 1\n")
     options = ["--space", str(tmp_path / "space.toml"), "--trials", "1", "--workers", "1", "--retrain-seeds", "1"]
     status, _, err = command_line("tune", "example:nile", *options, "--timeout", "100", "--out", str(tmp_path / "run"))
@@ -54,6 +57,7 @@ def test_time_that_had_passed_before_counts() -> None:
         def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
             told.append(seconds)
 
-    tune(timeout=100, began=time.monotonic() - 30, progress=Begun())
+    options = TuneOptions(space=TINY | {"epochs": 1}, n_trials=1, timeout=100, retrain_seeds=1, folds=1)
+    run(daily(wave(200)), options, Clock(options.seconds, time.monotonic() - 30), progress=Begun())
     assert told[0] is not None
     assert told[0] <= 70

@@ -44,7 +44,7 @@ def test_completed_trials_are_ranked_by_value_then_number() -> None:
     study = study_of()
     for value in (2.0, 1.0, 3.0, 1.0):
         study.add_trial(optuna.trial.create_trial(value=value))
-    assert [t.number for t in completed(study)] == [1, 3, 0, 2]
+    assert [t.number for t in completed(study.trials)] == [1, 3, 0, 2]
 
 
 def test_known_configurations_are_queued_once() -> None:

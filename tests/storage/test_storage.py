@@ -110,7 +110,7 @@ def test_the_line_to_resume_shows_no_password(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "tune", stopped)
+    monkeypatch.setattr(api, "run", stopped)
     option = [part.format("postgresql://me:s3crit@host/db") for part in form]
     monkeypatch.setattr(sys, "argv", ["lstm-tune", "tune", "example:nile", *option])
     with pytest.raises(SystemExit) as ended:

@@ -23,7 +23,7 @@ from series import TINY, task_of, wave
 from studies import Watching, start_command, states, stored, wait_for
 
 import lstm_tune
-from lstm_tune.cli.option_parsers import parse_workers
+from lstm_tune.cli.options import parse_workers
 from lstm_tune.cli.progress import LiveProgress
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.search.samplers import SAMPLERS, make_sampler

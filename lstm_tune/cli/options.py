@@ -1,0 +1,44 @@
+"""Options that several commands share, and parsers of their values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lstm_tune.errors import UsageError
+
+Data = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A CSV, Parquet or Feather file, or example:NAME.", show_default=False),
+]
+Target = Annotated[
+    list[str] | None, typer.Option(metavar="COLS", help="Columns to forecast, comma-separated.", show_default=False)
+]
+Time = Annotated[str | None, typer.Option(metavar="COL", help="Time column; found if it is obvious.")]
+Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")]
+Horizon = Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")]
+Past = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Past covariates, comma-separated.")]
+Future = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")]
+SplitText = Annotated[
+    str, typer.Option("--split", metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def parse_workers(text: str, *, repeatable: bool) -> int | str:
+    """Return a number of workers, or "auto".
+
+    Args:
+        text: of the option.
+        repeatable: whether a seed was given: only one worker repeats a study to the bit, so auto means one.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "auto":
+        return 1 if repeatable else "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"workers must be auto or a number of processes, but is {text!r}") from None

@@ -1,0 +1,173 @@
+"""`lstm-tune tune`: the options, the display while it runs, the tables at its end, and how a stop ends it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time as clock
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstm_tune.cli import options as shared
+from lstm_tune.cli.console import make_console, make_progress, say
+from lstm_tune.cli.options import parse_workers
+from lstm_tune.utils.duration import parse_duration
+from lstm_tune.utils.escaping import shell, split_columns
+
+if TYPE_CHECKING:
+    from lstm_tune.pipeline.options import TuneOptions
+    from lstm_tune.report.result import Result
+
+STARTED = clock.monotonic()  # imports count towards --timeout
+
+
+def tune(
+    data: shared.Data,
+    target: shared.Target = None,
+    time: shared.Time = None,
+    id: shared.Id = None,
+    horizon: shared.Horizon = 1,
+    past: shared.Past = None,
+    future: shared.Future = None,
+    calendar: Annotated[
+        bool | None, typer.Option("--calendar/--no-calendar", help="Hour, weekday and season as covariates.")
+    ] = None,
+    split: shared.SplitText = "0.7,0.1,0.2",
+    folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
+    space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Total time limit, e.g. 90s, 10m, 1h30m. [default without --trials: 10m and at most 50 trials]",
+        ),
+    ] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N|auto", help="Worker processes; auto: one per core, but 1 with --seed.")
+    ] = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="S", help="The same seed gives the same result, with one worker. [default: 0]"),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    sampler: Annotated[str, typer.Option(help="tpe, random, gp, cmaes or grid.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
+    ] = None,
+    retrain_seeds: Annotated[
+        int, typer.Option(metavar="N", help="Times each winner is retrained; 1: the best alone.")
+    ] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/NAME]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study in the run folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
+    seconds = None if timeout is None else parse_duration(timeout)
+    number = parse_workers(workers, repeatable=seed is not None)
+    _import_packages(number, device, trials)
+    from lstm_tune.data.split import parse_split
+    from lstm_tune.pipeline.options import TuneOptions
+    from lstm_tune.report.run_folder import default_folder, run_name
+
+    targets = split_columns(target)
+    folder = out or default_folder(study or run_name(data, targets, horizon), resume=resume)
+    options = TuneOptions(
+        target=targets,
+        time=time,
+        id=id,
+        horizon=horizon,
+        past=split_columns(past),
+        future=split_columns(future),
+        calendar=calendar,
+        split=parse_split(split),
+        folds=folds,
+        space=space,
+        n_trials=trials,
+        timeout=seconds,
+        workers=number,
+        seed=seed or 0,
+        precision=precision,
+        device=device,
+        sampler=sampler,
+        pruner=pruner,
+        study_name=study,
+        storage=storage,
+        retrain_seeds=retrain_seeds,
+        out=folder,
+        resume=resume,
+    )
+    _run(data, options, folder, named=out is not None, quiet=quiet, as_json=as_json)
+
+
+def _import_packages(workers: int | str, device: str, trials: int | None) -> None:
+    """Import what takes long; Ctrl-C meanwhile ends the process, since nothing has begun."""
+    from lstm_tune.utils.signals import leaving
+
+    with leaving():
+        from lstm_tune.utils.process import available_cores
+        from lstm_tune.workers import processes
+
+        if processes.pick_workers(workers, cores=available_cores(), device=device, n_trials=trials) > 1:
+            processes.prepare()  # it imports torch while we do
+        gc.disable()  # collecting garbage takes a quarter of the time of these imports
+        import lstm_tune.cli.result_table
+        import lstm_tune.pipeline.tune  # noqa: F401
+
+        gc.enable()
+
+
+def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: bool, as_json: bool) -> None:
+    """Run the study, print what came of it, and end with the exit status of a stop if there was one."""
+    import optuna
+
+    from lstm_tune.cli.result_table import show_result
+    from lstm_tune.pipeline.tune import run
+    from lstm_tune.search.budget import Clock
+    from lstm_tune.utils.process import keep_freed_memory
+    from lstm_tune.utils.signals import ignore, watched
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
+    keep_freed_memory()
+    console = make_console(stderr=as_json)
+    result: Result | None
+    stopped = False
+    with watched() as seen:
+        try:
+            progress = make_progress(console, quiet=quiet or as_json)
+            result = run(data, options, Clock(options.seconds, _began(options.seconds)), progress=progress)
+        except KeyboardInterrupt as error:
+            ignore()  # what is left takes no time, and the exit status counts
+            stopped, result = True, getattr(error, "result", None)
+        if result is not None and as_json:
+            print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
+        elif result is not None and not quiet:
+            show_result(console, result.to_dict(), str(folder))
+        if stopped:
+            say(f"stopped; all finished trials are kept. To go on: {_resume_command(folder, named=named)}")
+            raise typer.Exit(seen.exit_status) from None
+
+
+def _began(seconds: float | None) -> float:
+    """Return when the time limit began to run: with this process, unless that leaves less than a second."""
+    return STARTED if seconds is None else max(STARTED, clock.monotonic() - max(0.0, seconds - 1.0))
+
+
+def _resume_command(folder: Path, *, named: bool) -> str:
+    """Return the command line that continues this study, passwords masked."""
+    from lstm_tune.storage.urls import mask_argument
+
+    words = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
+    if not named:
+        words += ["--out", str(folder)]
+    return f"lstm-tune {' '.join(shell(word) for word in words)} --resume"

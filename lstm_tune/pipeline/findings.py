@@ -1,0 +1,75 @@
+"""What is wrong with the data, the training, the forecasts or the search, once the study has ended."""
+
+from __future__ import annotations
+
+import math
+
+from optuna.trial import FrozenTrial
+
+from lstm_tune.config import Config
+from lstm_tune.diagnosis.data_findings import data_findings
+from lstm_tune.diagnosis.evidence import Scores, TrialRecord
+from lstm_tune.diagnosis.finding import Finding, ranked
+from lstm_tune.diagnosis.search_findings import Retrain, Search, widenable
+from lstm_tune.diagnosis.verdict import answered, study_findings
+from lstm_tune.pipeline.holdout import TestResult
+from lstm_tune.pipeline.prepare import Dataset
+from lstm_tune.pipeline.steps import SearchOutcome
+from lstm_tune.search.space import Fixed, Space
+from lstm_tune.training.retrain import Retrained
+from lstm_tune.training.task import Task
+
+
+def diagnose_study(
+    dataset: Dataset,
+    task: Task,
+    space: Space,
+    outcome: SearchOutcome,
+    retrained: Retrained,
+    tested: TestResult,
+) -> list[Finding]:
+    """Return what data, trials, forecasts and search say about the MSE, the most severe finding first.
+
+    Args:
+        dataset: all rows.
+        task: that the trials shared.
+        space: that was searched, cut to what the data allow.
+        outcome: the trials.
+        retrained: the final models.
+        tested: their scores on the test rows.
+    """
+    best = outcome.best
+    assert best is not None
+    config = Config.from_params(best.user_attrs["config"])
+    search = Search(
+        trials=[
+            TrialRecord(number=t.number, state=t.state.name, value=t.value, attrs=t.user_attrs)
+            for t in outcome.trials
+            if t.state.is_finished()
+        ],
+        scores=_scores(task, best, tested),
+        retrain=Retrain(
+            seeds=tuple(s.mse_scaled for s in tested.alone),
+            weights=tuple(member.weight for member, _ in retrained.models[0] if member.epochs),
+        ),
+        edges=widenable(space.edges(config), task.limits),
+        searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
+    )
+    of_data = answered(data_findings(dataset.series, dataset.split, task), config.params())
+    return ranked([*of_data, *study_findings(search, tested.forecasts)])
+
+
+def _scores(task: Task, best: FrozenTrial, tested: TestResult) -> Scores:
+    unexplained = tested.decomposition["rest"]
+    return Scores(
+        val=best.user_attrs["val_mse_scaled"],
+        test=tested.score.mse_scaled,
+        fit=tested.fit.model,
+        val_baselines={name: task.baselines[name][1] for name in tested.baselines},
+        test_baselines={name: s.mse_scaled for name, s in tested.baselines.items()},
+        fit_baselines=tested.fit.baselines,
+        unexplained=math.nan if unexplained is None else unexplained,
+        noise=tested.fit.noise,
+        independent=task.independent_windows,
+        skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in tested.against.items()},
+    )

@@ -1,0 +1,218 @@
+"""The first steps of `tune`: the machine, the data, and the study that is begun or resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from lstm_tune.data.load import load_series
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.windows import Windows
+from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.pipeline.options import TuneOptions, show_storage
+from lstm_tune.report.result_json import SCHEMA
+from lstm_tune.report.run_folder import JOURNAL, claim_folder, pick_device, remove_on_failure, run_name
+from lstm_tune.search.draws import draw
+from lstm_tune.search.progress import Progress
+from lstm_tune.search.pruners import make_pruner
+from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.space import Space
+from lstm_tune.search.study import create_study, kept_precision
+from lstm_tune.search.trial_queue import n_counted, requeue_stale
+from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
+from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
+from lstm_tune.training.task import Task
+from lstm_tune.utils.process import available_cores
+from lstm_tune.workers import processes
+from lstm_tune.workers.pool import check_shareable
+
+_DRAWN = 64  # random configurations that represent a space when bf16 is judged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What the study may use of this machine.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        threads: of this process; folds of a trial and models of the retrain share them.
+        workers: processes that do the trials; 1: this one.
+    """
+
+    device: str
+    threads: int
+    workers: int
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of one worker."""
+        return max(1, self.threads // self.workers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dataset:
+    """All rows, test rows included, and how they are cut; trials are given a `Task`, which holds no test row."""
+
+    series: SeriesSet
+    split: Split
+    windows: Windows  # of all rows, on the device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OpenStudy:
+    """A study that is ready to run.
+
+    Attributes:
+        study: new, or resumed.
+        storage: by which workers find it; None: it is in the memory of this process.
+        shown_storage: the same for a person to read; None: nothing of the study is left when this process ends.
+        space: cut to what the data allow.
+        precision: "fp32" or "bf16": what its trials train in.
+        settings: what makes two studies the same, as it is kept with the study.
+        resources: what it may use of this machine.
+        trials_before: trials that counted when it was opened.
+    """
+
+    study: optuna.Study
+    storage: str | BaseStorage | None
+    shown_storage: str | None
+    space: Space
+    precision: str
+    settings: Mapping[str, Any]
+    resources: Resources
+    trials_before: int
+
+
+def pick_resources(options: TuneOptions, progress: Progress) -> Resources:
+    """Choose device, threads and workers.
+
+    Raises:
+        UsageError: what was asked for is not there, or several workers cannot share the study.
+    """
+    device = pick_device(options.device)
+    check_precision(options.precision, device)
+    check_storage(options.storage)
+    cores = available_cores()
+    trials = options.trials
+    workers = processes.pick_workers(options.workers, cores=cores, device=device, n_trials=trials)
+    if workers > 1:
+        workers = _shareable(workers, options, cores, progress)
+    return Resources(
+        device=device,
+        threads=cores if device == "cpu" else 1,
+        workers=workers if trials is None else min(workers, trials),
+    )
+
+
+def _shareable(workers: int, options: TuneOptions, cores: int, progress: Progress) -> int:
+    """Return how many workers there will be: one, and the reason shown, if several cannot share the study."""
+    try:
+        check_shareable(options.storage, options.sampler, options.pruner)
+    except UsageError as error:
+        if options.workers != "auto":
+            raise
+        progress.info(f"one worker alone: {error}")
+        return 1
+    processes.prepare()
+    if workers > cores:
+        progress.info(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
+    return workers
+
+
+def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
+    """Load the data, and cut them into train, validation and test rows.
+
+    Args:
+        data: DataFrame, Series, array, path, or "example:NAME".
+        options: which columns, which horizon, which split.
+        device: that holds the windows of all rows.
+
+    Raises:
+        DataError: the data cannot be used.
+        UsageError: a column is not there, or the split is impossible.
+    """
+    series = load_series(
+        data,
+        target=options.target,
+        time=options.time,
+        id=options.id,
+        past=options.past,
+        future=options.future,
+        calendar=options.calendar,
+    )
+    split = make_split(series, options.split, options.horizon)
+    return Dataset(series=series, split=split, windows=Windows(series, options.horizon, device))
+
+
+def open_study(
+    options: TuneOptions, dataset: Dataset, task: Task, space: Space, resources: Resources, progress: Progress
+) -> OpenStudy:
+    """Create the study, or take up the one that the run folder or the storage holds.
+
+    If it cannot be opened, the run folder that was made for it is removed again.
+
+    Args:
+        options: storage, sampler, pruner, run folder.
+        dataset: all rows.
+        task: what the trials share.
+        space: cut to what the data allow.
+        resources: device, threads and workers.
+        progress: told what the storage does.
+
+    Raises:
+        StudyError: the study exists and is not to be resumed, has other settings, or its storage cannot be opened.
+        UsageError: the sampler or the pruner is unknown, or the run folder cannot be written to.
+    """
+    if options.pruner == "wilcoxon" and len(task.folds) == 1:
+        progress.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
+    series, folder, storage = dataset.series, options.folder, options.storage
+    with remove_on_failure(folder):
+        if folder is not None:
+            claim_folder(folder, options.resume)
+        alone = False
+        if storage is None and folder is not None:
+            storage, alone = str((folder / JOURNAL).resolve()), True  # this journal holds no other study
+        shown = show_storage(storage)
+        if storage is None and resources.workers > 1:
+            storage = temporary_journal()
+        opened = open_storage(storage, on_stale=requeue_stale, note=progress.info)
+        name = options.study_name or run_name(series.path, series.targets, options.horizon)
+        precision = _precision(options.precision, opened, name, task, space)
+        settings = options.settings(
+            schema=SCHEMA, data=series.fingerprint(), target=series.targets, space=space, precision=precision
+        )
+        study = create_study(
+            opened,
+            name,
+            settings,
+            sampler=make_sampler(options.sampler, options.seed, space),
+            # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
+            pruner=make_pruner(options.pruner, space.most_epochs(), max(5, len(space.enqueued()))),
+            resume=options.resume,
+            alone=alone,
+        )
+    return OpenStudy(
+        study=study,
+        storage=storage,
+        shown_storage=shown,
+        space=space,
+        precision=precision,
+        settings=settings,
+        resources=resources,
+        trials_before=n_counted(study),
+    )
+
+
+def _precision(asked: str, storage: BaseStorage, name: str, task: Task, space: Space) -> str:
+    """Return "fp32" or "bf16": what was asked for, what a resumed study began with, or what is measured to pay."""
+    if asked != "auto":
+        return asked
+    precision = kept_precision(storage, name) or pick_precision(task, draw(space, _DRAWN))
+    if precision == "bf16" and not has_bf16(task.windows.device.type):
+        raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
+    return precision

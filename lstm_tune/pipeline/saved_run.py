@@ -1,0 +1,52 @@
+"""What is done with a finished run: load its model, explain its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lstm_tune.ablation.explain import explain_run
+from lstm_tune.errors import LstmTuneError, RunError
+from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.report.page import write_report
+from lstm_tune.training.parallel import single_threaded_torch
+
+
+def load(folder: str | Path) -> ForecastModel:
+    """Load the model of a run folder (or of its `model` folder).
+
+    Raises:
+        RunError: the folder holds no model, or a damaged one.
+    """
+    folder = _folder(folder)
+    return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+
+
+@single_threaded_torch()
+def explain(
+    run: str | Path,
+    *,
+    data: Any = None,
+    seeds: int = 3,
+    timeout: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Train what lies between the plain LSTM and the tuned one of a run, one change at a time.
+
+    See `explain_run`, which explains each argument, what is returned and what is raised.
+    """
+    folder = _folder(run)
+    waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
+    try:
+        write_report(folder)
+    except (LstmTuneError, OSError) as error:
+        say(f"the report was not written again: {error}")
+    return waterfall
+
+
+def _folder(run: str | Path) -> Path:
+    folder = Path(run)
+    if not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
+    return folder

@@ -1,0 +1,111 @@
+"""The result of a study, put together once from what the steps returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lstm_tune.data.summary import DataSummary
+from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.verdict import verdict
+from lstm_tune.models.saved_model import DataSpec, ForecastModel
+from lstm_tune.pipeline.holdout import TestResult
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.prepare import Dataset, OpenStudy
+from lstm_tune.pipeline.steps import SearchOutcome
+from lstm_tune.report import result_json as record
+from lstm_tune.report.result import Result
+from lstm_tune.search.budget import Clock
+from lstm_tune.training.retrain import Retrained
+from lstm_tune.training.task import Task
+
+
+def build_result(
+    data: Any,
+    options: TuneOptions,
+    dataset: Dataset,
+    task: Task,
+    opened: OpenStudy,
+    outcome: SearchOutcome,
+    retrained: Retrained,
+    tested: TestResult,
+    findings: Sequence[Finding],
+    clock: Clock,
+) -> Result:
+    """Return the result; each argument is what the step before returned.
+
+    Args:
+        data: that `tune` was given.
+        options: that it was asked for.
+        dataset: all rows.
+        task: that the trials shared.
+        opened: the study.
+        outcome: its trials.
+        retrained: the final models.
+        tested: their scores on the test rows.
+        findings: on data, training, forecasts and search.
+        clock: with the seconds of each step.
+    """
+    series, best, machine = dataset.series, outcome.best, opened.resources
+    assert best is not None
+    about_best = record.BestTrial.of(best, series.targets)
+    baselines = {
+        name: record.BaselineSummary.of(name, score, task, series.targets) for name, score in tested.baselines.items()
+    }
+    skill = record.skill(tested.score, tested.baselines)
+    skill_ci95 = record.skill_interval(tested.against)
+    summary = record.ResultRecord(
+        data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period),
+        study=record.StudySummary.of(
+            opened.study.study_name,
+            outcome.trials,
+            storage=opened.shown_storage,
+            interrupted=outcome.interrupted or retrained.interrupted,
+            command=options.command(data, workers=machine.workers, precision=opened.precision),
+        ),
+        best=about_best,
+        test=tested.score,
+        retrain=record.RetrainSummary.of(
+            retrained,
+            tested.alone,
+            epochs=about_best.epochs,
+            asked=options.retrain_seeds,
+            targets=series.targets,
+        ),
+        baselines=baselines,
+        skill=skill,
+        skill_ci95=skill_ci95,
+        decomposition=tested.decomposition,
+        in_sample=record.InSample.of(tested.fit),
+        findings=tuple(findings),
+        verdict=verdict(
+            record.to_plain(
+                {
+                    "best": about_best,
+                    "test": tested.score,
+                    "baselines": baselines,
+                    "skill": skill,
+                    "skill_ci95": skill_ci95,
+                    "findings": findings,
+                }
+            )
+        ),
+        ensemble=tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
+        settings=opened.settings,
+        env=record.Environment.of(
+            device=machine.device,
+            threads=machine.threads,
+            workers=machine.workers,
+            precision=opened.precision,
+            seed=options.seed,
+        ),
+        timing=record.Timing.of({**clock.seconds, "total": clock.elapsed}, outcome.trials, before=opened.trials_before),
+    )
+    return Result(
+        model=ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale),
+        study=opened.study,
+        trials=outcome.trials,
+        summary=summary,
+        windows=dataset.windows,
+        split=dataset.split,
+    )
