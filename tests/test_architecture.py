@@ -44,7 +44,6 @@ TORCH_FREE = {
     "dashboard.access_guard",
     "diagnosis.autocorrelated_tests",
     "diagnosis.finding",
-    "diagnosis.predictability",
     "diagnosis.stationarity",
     "cli.app",
     "cli.diagnosis_table",

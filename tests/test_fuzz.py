@@ -32,7 +32,8 @@ from lstm_tune.data.load import load_series
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import TargetScale
-from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.saved_model import DataSpec, ForecastModel
 from lstm_tune.search.space import load_space
 

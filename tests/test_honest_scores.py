@@ -39,7 +39,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation import score as evaluate
 from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, score
 from lstm_tune.models.baselines import fit_baselines
-from lstm_tune.models.forecaster import Shape
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.pipeline import holdout
 from lstm_tune.pipeline import tune as pipeline
 from lstm_tune.search import objective

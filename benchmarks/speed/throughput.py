@@ -35,8 +35,9 @@ from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
-from lstm_tune.models.forecaster import LSTMForecaster, Shape
-from lstm_tune.models.lstm import set_training_precision
+from lstm_tune.models.cells import set_training_precision
+from lstm_tune.models.forecaster import LSTMForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.report.result_json import versions
 from lstm_tune.search import objective
 from lstm_tune.training.precision import has_bf16

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
-from lstm_tune.data.windows import Batch, Windows
+from lstm_tune.data.windows import Windows
 from lstm_tune.diagnosis.channel import Track
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.score import Forecaster, TargetScale, per_target, score
-from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.models.baselines import TrainMean, fit_baselines
 from lstm_tune.training.task import Task
+from lstm_tune.utils.text import number
 
 
 def baseline_scores(series: SeriesSet, parts: Split, task: Task) -> dict[str, dict[str, Any]]:
@@ -47,20 +45,6 @@ def baseline_scores(series: SeriesSet, parts: Split, task: Task) -> dict[str, di
     return result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainMean:
-    """Every step of the horizon equals the mean of the rows that were fitted on."""
-
-    horizon: int
-    mean: tuple[float, ...]  # (C,)
-    context: int = 1
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Map a batch to (B, H)."""
-        mean = torch.tensor(self.mean, dtype=batch.history.dtype, device=batch.history.device)
-        return mean[batch.channel, None].expand(-1, self.horizon)
-
-
 def scale_of(
     tracks: Sequence[Track], task: Task, targets: Sequence[str], baselines: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
@@ -87,26 +71,22 @@ def meaning(scale: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
     """Return in sentences what an MSE of a given size means for these data."""
     mean = baselines["train_mean"]
     single = not isinstance(scale["unit_mse"], Mapping)
-    unit = f" (MSE {_number(scale['unit_mse'])}, RMSE {_number(math.sqrt(scale['unit_mse']))})" if single else ""
+    unit = f" (MSE {number(scale['unit_mse'], 3)}, RMSE {number(math.sqrt(scale['unit_mse']), 3)})" if single else ""
     sentences = [
         f"Scaled MSE 1.0{unit} is the variance of the train rows: what forecasting their mean costs there. On the test "
-        f"rows that forecast costs {_number(mean['test_mse_scaled'])}."
+        f"rows that forecast costs {number(mean['test_mse_scaled'], 3)}."
     ]
     best = scale["best_baseline"]
     value = baselines[best]["test_mse_scaled"]
     sentences.append(
-        f"The best forecast without an LSTM is {label_of(best).sentence}: {_number(value)} scaled on the test rows. An "
-        f"LSTM above that is not worth its training."
+        f"The best forecast without an LSTM is {label_of(best).sentence}: {number(value, 3)} scaled on the test rows. "
+        f"An LSTM above that is not worth its training."
     )
     floor = scale["noise_floor_scaled"]
     if floor is not None:
         quieter = " (the test rows are quieter)" if value < 0.9 * floor else ""
         sentences.append(
-            f"Noise floor, an estimate from train and validation rows: about {_number(floor)} scaled{quieter}. Little "
-            f"below it can be had from the series' own past."
+            f"Noise floor, an estimate from train and validation rows: about {number(floor, 3)} scaled{quieter}. "
+            f"Little below it can be had from the series' own past."
         )
     return tuple(sentences)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"

@@ -6,7 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from lstm_tune.models.ridge import cross_validate, moments
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -20,7 +23,6 @@ _BLOCKS = 5
 _NEIGHBOUR_LAGS = (1, 2, 4)  # values in a row that are compared (Sugihara and May 1990)
 _FEWEST = 30
 _LITTLE = 0.3  # explained share below which a nonlinear look is worth its time
-_ALPHAS = (1e-4, 1e-2, 0.1, 1.0, 10.0)  # times the rows
 _FEWER_LAGS = (1, 3, 8, 16)  # the nearest values alone, where more only blur
 
 
@@ -131,22 +133,17 @@ def _folds(n: int, blocks: int, gap: int) -> list[tuple[Bools, slice]]:
 
 def _cross_validated(past: Floats, target: Floats, gap: int) -> float:
     """Return the MSE of ridge regression on blocks that it was not fitted to: the least of some lags and strengths."""
-    widths = [*(k for k in _FEWER_LAGS if k < past.shape[1]), past.shape[1]]
-    errors = np.zeros((len(widths), len(_ALPHAS)))
+    x = torch.from_numpy(past[:, ::-1].copy())  # the nearest value last, as `Moments.newest` wants it
+    y = torch.from_numpy(target[:, None])
+    folds = []
     for fit, scored in _folds(len(target), _BLOCKS, gap):
-        a, b = past[fit], target[fit]
-        if len(b) < _FEWEST // 2:
+        if fit.sum() < _FEWEST // 2:
             return float(np.var(target))
-        mean_a, mean_b = a.mean(axis=0), b.mean()
-        gram, cross = (a - mean_a).T @ (a - mean_a), (a - mean_a).T @ (b - mean_b)
-        for j, k in enumerate(widths):
-            values, vectors = np.linalg.eigh(gram[:k, :k])
-            projected = vectors.T @ cross[:k]
-            seen = (past[scored, :k] - mean_a[:k]) @ vectors
-            for i, alpha in enumerate(_ALPHAS):
-                forecast = mean_b + seen @ (projected / (np.maximum(values, 0) + alpha * len(b)))
-                errors[j, i] += float(((target[scored] - forecast) ** 2).sum())
-    return float(errors.min()) / len(target)
+        near = torch.from_numpy(~fit)
+        folds.append((moments(x[scored], y[scored]), moments(x[near], y[near])))
+    widths = [*(k for k in _FEWER_LAGS if k < x.shape[1]), x.shape[1]]
+    tried = cross_validate(moments(x, y), folds, widths)
+    return max(0.0, min(error for error, _, _ in tried)) / len(target)
 
 
 def _neighbour_error(past: Floats, target: Floats, gap: int) -> float:

@@ -1,21 +1,26 @@
-"""Linear forecasts in closed form: the ridge baseline and the model's linear skip.
+"""Ridge regression in closed form: for the baseline, the model's linear skip and the estimate of predictability.
 
-The regression is of the targets on the rows before them, both minus a location (the window's last value, say). Only
-the moments X'X (L, L) and X'Y (L, H) are kept, so that no matrix of size rows x lookback is ever made.
+The regression is of the targets on the rows before them, both minus a location (such as the window's last value). Only
+the moments X'X (L, L) and X'Y (L, H) are kept, so that no matrix of size rows x lookback is ever made. Letters: B
+windows in a batch, L lookback, H horizon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lstm_tune.data.windows import Batch, Windows
+
 _ALPHAS = tuple(10.0**k for k in range(-5, 3))  # relative to the mean eigenvalue of X'X
 _SHORTEST = 3  # rows of lookback
 _TIE = 1.03  # a longer lookback is kept where a shorter one's error is not clearly less
 _BLOCKS = 5
+_CHUNK = 4096
+MAX_WINDOWS = 100_000  # to fit on: evenly spaced windows suffice, and bound the time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +65,47 @@ def moments(x: Tensor, y: Tensor) -> Moments:
     return Moments(n=float(len(x)), x=x.sum(0), y=y.sum(0), xx=x.T @ x, xy=x.T @ y, yy=(y * y).sum(0))
 
 
-def fit_ridge(blocks: Iterable[Moments]) -> tuple[Tensor, Tensor]:
+def stretch_moments(
+    windows: Windows, positions: Tensor, context: int, regression: Callable[[Batch], tuple[Tensor, Tensor]]
+) -> list[Moments]:
+    """Return the moments of consecutive, nearly equal stretches of windows, those that hold any, for `fit_ridge`.
+
+    Args:
+        windows: where the batches come from; a window with a target that was filled in is left out.
+        positions: of the windows (n,), in the order of time.
+        context: rows before the first target.
+        regression: maps a batch to what is regressed on, (B, L), and the targets, (B, H).
+    """
+    blocks = []
+    for stretch in torch.split(positions, block_sizes(len(positions))):
+        total: Moments | None = None
+        for batch in map(_complete, windows.batches(stretch, context, _CHUNK)):
+            if len(batch.target):
+                part = moments(*regression(batch))
+                total = part if total is None else total + part
+        if total is not None:
+            blocks.append(total)
+    return blocks
+
+
+def _complete(batch: Batch) -> Batch:
+    """Return the windows of which every target was observed."""
+    if batch.observed is None:
+        return batch
+    keep = batch.observed.all(dim=1)
+    if bool(keep.all()):
+        return batch
+    return Batch(
+        history=batch.history[keep],
+        target=batch.target[keep],
+        observed=None,
+        past=batch.past[keep],
+        future=batch.future[keep],
+        channel=batch.channel[keep],
+    )
+
+
+def fit_ridge(blocks: Sequence[Moments]) -> tuple[Tensor, Tensor] | None:
     """Fit a ridge regression with intercept; how far it looks back and how strongly it shrinks, by cross-validation.
 
     Args:
@@ -69,34 +114,49 @@ def fit_ridge(blocks: Iterable[Moments]) -> tuple[Tensor, Tensor]:
             what was left out win; of lookbacks within 3% of the least the longest.
 
     Returns:
-        weight (H, L), zero on rows that the chosen lookback does not reach, and bias (H,), float32; both zero where
-        the blocks hold no window.
+        weight (H, L), zero on rows that the chosen lookback does not reach, and bias (H,), float32; None if there is
+        no block, since no window could be fitted to.
     """
-    every = list(blocks)
-    total = every[0]
-    for b in every[1:]:
+    if not blocks:
+        return None
+    total = blocks[0]
+    for b in blocks[1:]:
         total = total + b
     length = len(total.x)
-    kept = [b for b in every if b.n > 0]
-    if not kept:
-        return torch.zeros(len(total.y), length), torch.zeros(len(total.y))
-    lengths = [length]
-    while len(kept) > 1 and lengths[-1] // 2 >= _SHORTEST:
-        lengths.append(lengths[-1] // 2)
-    tried = []  # (error, lookback, strength): the best strength of each lookback
-    for k in lengths:
-        whole = total.newest(k)
-        errors = torch.zeros(len(_ALPHAS), dtype=torch.float64)
-        for left_out in (b.newest(k) for b in kept) if len(kept) > 1 else ():
-            for i, (weight, bias) in enumerate(_solve(whole - left_out, _ALPHAS)):
-                errors[i] += _squared_error(left_out, weight, bias)
-        least = int(errors.argmin())
-        tried.append((float(errors[least]), k, _ALPHAS[least]))
+    lookbacks = [length]
+    while len(blocks) > 1 and lookbacks[-1] // 2 >= _SHORTEST:
+        lookbacks.append(lookbacks[-1] // 2)
+    folds = [(b, b) for b in blocks] if len(blocks) > 1 else []
+    tried = cross_validate(total, folds, lookbacks)
     limit = _TIE * max(0.0, min(error for error, _, _ in tried))  # one of a perfect fit may be rounded below 0
     _, k, alpha = next(t for t in tried if t[0] <= limit)
     ((weight, bias),) = _solve(total.newest(k), (alpha,))
     padded = torch.nn.functional.pad(weight.T.float(), (length - k, 0))
     return padded.contiguous(), bias.float()
+
+
+def cross_validate(
+    total: Moments, folds: Sequence[tuple[Moments, Moments]], lookbacks: Sequence[int]
+) -> list[tuple[float, int, float]]:
+    """Return (squared error, lookback, strength) for each lookback, with the strength that errs least.
+
+    Args:
+        total: moments of all windows.
+        folds: for each, the moments of the windows to score, and of those that are left out of the fit: the same, or
+            more if neighbours of the scored windows share targets with them.
+        lookbacks: newest rows of a window that the regression sees.
+    """
+    tried = []
+    for k in lookbacks:
+        errors = torch.zeros(len(_ALPHAS), dtype=torch.float64)
+        for scored, left_out in folds:
+            held = scored.newest(k)
+            rest = total.newest(k) - (held if left_out is scored else left_out.newest(k))
+            for i, (weight, bias) in enumerate(_solve(rest, _ALPHAS)):
+                errors[i] += _squared_error(held, weight, bias)
+        least = int(errors.argmin())
+        tried.append((float(errors[least]), k, _ALPHAS[least]))
+    return tried
 
 
 def _solve(m: Moments, alphas: tuple[float, ...]) -> list[tuple[Tensor, Tensor]]:
@@ -122,7 +182,7 @@ def _squared_error(m: Moments, weight: Tensor, bias: Tensor) -> Tensor:
     return (m.yy - 2 * cross + quadratic).sum()
 
 
-def block_sizes(n: int, blocks: int = _BLOCKS) -> list[int]:
-    """Return the sizes of `blocks` consecutive, nearly equal stretches of n windows (fewer where n is small)."""
-    blocks = max(1, min(blocks, n // 4))
+def block_sizes(n: int) -> list[int]:
+    """Return the sizes of consecutive, nearly equal stretches of n windows, fewer if n is small."""
+    blocks = max(1, min(_BLOCKS, n // 4))
     return [n // blocks + (i < n % blocks) for i in range(blocks)]

@@ -21,9 +21,10 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
 from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, forecast_all, score
-from lstm_tune.models.baselines import Persistence, SeasonalNaive
-from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster, Shape
+from lstm_tune.models.baselines import naive_baselines
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_files import CONFIG, read_config, read_weights, write_model
+from lstm_tune.models.preprocessing import Shape
 
 _MOST_MEMBERS = 1000
 _LARGEST = 10**7  # rows, columns or steps that a saved model may name
@@ -166,7 +167,7 @@ class ForecastModel:
         """Score the model, and the naive forecasts that need no fitting, on every window that the data hold.
 
         Returns:
-            {"model" | "persistence" | "seasonal_naive": score}, all on the same windows.
+            {"model", or the name of a baseline: score}, all on the same windows.
 
         Raises:
             DataError: too few rows for a single window.
@@ -181,11 +182,7 @@ class ForecastModel:
                 f"series has {max(b - a for a, b in ranges)}; give it more rows"
             )
         period = min(self.shape.period, self.lookback)
-        forecasters: dict[str, Forecaster] = {
-            "model": self.network,
-            "persistence": Persistence(horizon=self.horizon),
-            "seasonal_naive": SeasonalNaive(horizon=self.horizon, context=period),
-        }
+        forecasters: dict[str, Forecaster] = {"model": self.network, **naive_baselines(self.horizon, period)}
         return {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
 
     def save(self, folder: str | Path) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from lstm_tune.config import PLAIN, Config
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.models.forecaster import Shape
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.task import Task, make_trainer
 from lstm_tune.training.trainer import Diverged, bf16_pays
 

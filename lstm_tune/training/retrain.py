@@ -13,7 +13,8 @@ from typing import Literal
 from lstm_tune.config import Config
 from lstm_tune.data.split import Ranges, Split
 from lstm_tune.data.windows import Windows
-from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster, Shape
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
 from lstm_tune.utils.signals import interruptible

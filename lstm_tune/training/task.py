@@ -18,7 +18,8 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.evaluation.score import TargetScale, score
 from lstm_tune.models.baselines import fit_baselines
-from lstm_tune.models.forecaster import LSTMForecaster, Shape
+from lstm_tune.models.forecaster import LSTMForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 

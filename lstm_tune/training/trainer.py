@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch, Positions, Windows
-from lstm_tune.models.forecaster import LSTMForecaster, Shape, lstm_work
-from lstm_tune.models.lstm import seed_dropout, set_training_precision
+from lstm_tune.models.cells import seed_dropout, set_training_precision
+from lstm_tune.models.forecaster import LSTMForecaster, recurrent_work
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.optimizers import clip_gradients, flatten, make_optimizer
 from lstm_tune.training.parallel import must_stop
 from lstm_tune.training.schedules import schedule_factor
@@ -56,7 +57,7 @@ def samples_per_epoch(windows: int, most: int | None = None) -> int:
 def bf16_pays(config: Config, shape: Shape) -> bool:
     """Return whether training steps are large enough for bfloat16 to save time on a machine that is fast in it."""
     fused = config.cell_activation == "tanh"
-    return fused and config.batch_size * lstm_work(config, shape) >= _LEAST_WORK
+    return fused and config.batch_size * recurrent_work(config, shape) >= _LEAST_WORK
 
 
 class Trainer:

@@ -14,7 +14,7 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.score import Score, TargetScale, bootstrap_interval, forecast_all, quick_mse_scaled, score
 from lstm_tune.models.baselines import Persistence, SeasonalNaive
-from lstm_tune.models.forecaster import Shape
+from lstm_tune.models.preprocessing import Shape
 
 TRAIN = ((0, 60), (100, 150))
 ROWS = ((60, 100), (150, 200))

@@ -18,7 +18,8 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, make_split
 from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.evaluation.score import Forecaster
-from lstm_tune.models.forecaster import LSTMForecaster, Shape
+from lstm_tune.models.forecaster import LSTMForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.search.objective import Objective
 from lstm_tune.training.task import Task, build_task
 

@@ -13,9 +13,11 @@ from series import TINY, daily, net, series_of, wave
 
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch, Windows
+from lstm_tune.evaluation.baseline_labels import LABELS
 from lstm_tune.evaluation.score import Forecaster, TargetScale, forecast_all
-from lstm_tune.models.baselines import Persistence, SeasonalNaive, fit_ridge_baseline
-from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.baselines import Persistence, SeasonalNaive, TrainMean, fit_baselines, fit_ridge_baseline
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.preprocessing import Shape
 
 HORIZON = 3
 FIT = ((0, 100),)
@@ -55,16 +57,20 @@ def mean(windows: Windows) -> Forecaster:
     return MeanForecaster(members).eval()
 
 
-def ridge(windows: Windows) -> Forecaster:
-    return fit_ridge_baseline(windows, FIT, 12, TargetScale.of(windows, FIT).sd)
+def baselines(windows: Windows) -> dict[str, Forecaster]:
+    scale = TargetScale.of(windows, FIT)
+    fitted = fit_baselines(windows, FIT, period=7, max_lookback=12, sd=scale.sd)
+    return {**fitted, "train_mean": TrainMean(horizon=HORIZON, mean=scale.mean)}
+
+
+def baseline(name: str) -> Factory:
+    return lambda windows: baselines(windows)[name]
 
 
 FACTORIES: dict[str, Factory] = {
     **{f"lstm {name}": lstm(**params) for name, params in LSTMS.items()},
     "mean": mean,
-    "persistence": lambda windows: Persistence(horizon=HORIZON),
-    "seasonal naive": lambda windows: SeasonalNaive(horizon=HORIZON, context=7),
-    "ridge": ridge,
+    **{name: baseline(name) for name in LABELS},
 }
 every = pytest.mark.parametrize("make", FACTORIES.values(), ids=list(FACTORIES))
 
@@ -85,6 +91,10 @@ def positions(windows: Windows) -> torch.Tensor:
 
 def first_batch(windows: Windows, context: int) -> Batch:
     return windows.gather(positions(windows), context)
+
+
+def test_every_baseline_has_a_label_and_every_label_a_baseline() -> None:
+    assert list(baselines(windows_of())) == list(LABELS)
 
 
 @every
@@ -155,7 +165,7 @@ def test_forecast_follows_the_newest_value(make: Factory) -> None:
     history[:, -1] *= 1.2
     with torch.inference_mode():
         changed = forecaster(dataclasses.replace(batch, history=history)) - forecaster(batch)
-    naive = isinstance(forecaster, SeasonalNaive)  # its step 7 alone would show it
+    naive = isinstance(forecaster, SeasonalNaive | TrainMean)  # they look at other rows
     assert bool((changed.abs().sum(1) > 0).all()) is not naive
 
 

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from series import TINY, batch_at, daily, net, series_of, wave
 from torch.nn import functional as F
 
-from lstm_tune.config import ACTIVATIONS, CELL_ACTIVATIONS, Config
+from lstm_tune.config import ACTIVATIONS, CELL_ACTIVATIONS, CELL_LABELS, Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError
-from lstm_tune.models.forecaster import LSTMForecaster, Shape, seasonal_repeat
-from lstm_tune.models.lstm import LSTM, _params, _plain, set_training_precision
+from lstm_tune.models import forecaster as networks
+from lstm_tune.models.cells import CELLS, FUNCTIONS, RecurrentLayers, layer_params, set_training_precision
+from lstm_tune.models.forecaster import LSTMForecaster
+from lstm_tune.models.preprocessing import Shape, seasonal_repeat
 
 HORIZON = 5
 PERIOD = 4
@@ -57,18 +59,18 @@ def test_a_model_is_untrained_until_its_output_moves_off_the_forecast_that_it_co
 def test_difference_and_its_inverse_agree_with_loops(difference: str, lag: int, horizon: int) -> None:
     model = net(config_of(difference=difference), Shape(horizon=horizon, period=PERIOD))
     data = series_of(wave(60))
-    at = model._locate(batch_at(data, 30, model.context, horizon))
+    at = model.locate(batch_at(data, 30, model.context, horizon))
     target = data.values[0, 30 : 30 + horizon][None]
-    differenced = model._difference_target(target, at)
+    differenced = model.difference_target(target, at)
     values = data.values[0].double().tolist()
     expected = [values[30 + h] - (values[30 + h - lag] if lag else 0.0) for h in range(horizon)]
     np.testing.assert_allclose(differenced[0].numpy(), expected, atol=1e-5)
-    torch.testing.assert_close(model._undifference(differenced, at), target, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.undifference(differenced, at), target, atol=1e-5, rtol=0)
     # the inverse by its definition: each step on the one a lag before, itself a forecast beyond the first
     known = values[:30]
     for h in range(horizon):
         known.append(float(differenced[0, h]) + (known[30 + h - lag] if lag else 0.0))
-    np.testing.assert_allclose(model._undifference(differenced, at)[0].numpy(), known[30:], atol=1e-5)
+    np.testing.assert_allclose(model.undifference(differenced, at)[0].numpy(), known[30:], atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,9 +85,9 @@ def test_scaling_and_differencing_invert(values: list[float], transform: str, di
     model.scale.fill_(3.0)
     data = series_of([0.25, *values])
     batch = batch_at(data, 20, model.context, HORIZON)
-    at = model._locate(batch)
+    at = model.locate(batch)
     level = model.scale_level(batch.target, batch.channel)
-    back = model._unscale(model._undifference(model._difference_target(level, at), at), batch.channel)
+    back = model.unscale(model.undifference(model.difference_target(level, at), at), batch.channel)
     torch.testing.assert_close(back, batch.target, rtol=1e-3, atol=2e-3)
 
 
@@ -189,7 +191,7 @@ def test_every_combination_trains_and_forecasts_finite_numbers(transform: str) -
         assert level.shape == (2, HORIZON)
         (level - model.scale_level(batch.target, batch.channel)).square().mean().backward()  # type: ignore[no-untyped-call]
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
-        torch.testing.assert_close(model._unscale(level, batch.channel), model(batch))
+        torch.testing.assert_close(model.unscale(level, batch.channel), model(batch))
 
 
 def test_patches_hold_the_rows_in_order_the_oldest_filled_up() -> None:
@@ -208,8 +210,8 @@ def test_patch_longer_than_the_lookback_is_the_whole_lookback() -> None:
 
 def test_standard_norm_shows_the_lstm_windows_of_mean_0_and_spread_1() -> None:
     model, data = fitted(config_of(window_norm="standard", lookback=20), wave())
-    at = model._locate(batch_at(data, 60, 20, HORIZON))
-    inputs = model._inputs(at)
+    at = model.locate(batch_at(data, 60, 20, HORIZON))
+    inputs = model.inputs(at)
     assert float(inputs.mean()) == pytest.approx(0, abs=1e-5)
     assert float(inputs.std(correction=0)) == pytest.approx(1, abs=1e-2)
 
@@ -217,7 +219,7 @@ def test_standard_norm_shows_the_lstm_windows_of_mean_0_and_spread_1() -> None:
 def test_flat_window_is_not_blown_up() -> None:
     y = np.concatenate([wave(100), np.full(40, 5.0)])
     model, data = fitted(config_of(window_norm="standard"), y)
-    inputs = model._inputs(model._locate(batch_at(data, 130, 8, HORIZON)))
+    inputs = model.inputs(model.locate(batch_at(data, 130, 8, HORIZON)))
     assert float(inputs.abs().max()) < 1e-2
 
 
@@ -272,9 +274,15 @@ def test_constant_covariate_does_no_harm() -> None:
 # ---- the cell
 
 
+def test_tables_of_the_network_hold_the_words_of_the_parameters() -> None:
+    assert sorted(CELLS) == sorted(CELL_LABELS)
+    assert sorted(FUNCTIONS) == sorted(CELL_ACTIVATIONS)
+    assert sorted(networks.ACTIVATIONS) == sorted(ACTIVATIONS)
+
+
 @pytest.mark.parametrize("layers", [1, 3])
 def test_weights_start_orthogonal_and_the_forget_gate_open(layers: int) -> None:
-    cores: Any = LSTM(3, 6, layers=layers, dropout=0.0, activation="tanh").layers
+    cores: Any = RecurrentLayers(CELLS["lstm"], 3, 6, layers=layers, dropout=0.0, activation="tanh").layers
     assert len(cores) == layers
     for core in cores:
         recurrent = core.weight_hh_l0.detach()  # (24, 6): all four gates at once, as Keras has it
@@ -284,19 +292,19 @@ def test_weights_start_orthogonal_and_the_forget_gate_open(layers: int) -> None:
 
 
 def test_plain_cell_equals_the_fused_one_for_tanh() -> None:
-    lstm = LSTM(3, 6, layers=2, dropout=0.3, activation="tanh").eval()
+    lstm = RecurrentLayers(CELLS["lstm"], 3, 6, layers=2, dropout=0.3, activation="tanh").eval()
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
     hidden = x.transpose(0, 1)
     for core in lstm.layers:
         assert isinstance(core, torch.nn.LSTM)
-        hidden, last = _plain(_params(core), hidden, torch.tanh)
+        hidden, last = CELLS["lstm"].stepwise(layer_params(core), hidden, torch.tanh)
         torch.testing.assert_close(hidden[-1], last)
     torch.testing.assert_close(hidden[-1], lstm(x))
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_last_state_and_its_gradients_equal_those_of_nn_lstm(layers: int) -> None:
-    lstm = LSTM(3, 6, layers=layers, dropout=0.0, activation="tanh")
+    lstm = RecurrentLayers(CELLS["lstm"], 3, 6, layers=layers, dropout=0.0, activation="tanh")
     found = []
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
     for mine in (True, False):
@@ -312,7 +320,7 @@ def test_last_state_and_its_gradients_equal_those_of_nn_lstm(layers: int) -> Non
 
 
 def test_bf16_rounds_training_alone_and_keeps_weights_and_gradients_in_fp32() -> None:
-    lstm = LSTM(3, 16, layers=2, dropout=0.0, activation="tanh")
+    lstm = RecurrentLayers(CELLS["lstm"], 3, 16, layers=2, dropout=0.0, activation="tanh")
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
     full = lstm(x).detach()
     set_training_precision(lstm, "bf16")
@@ -329,7 +337,7 @@ def test_bf16_rounds_training_alone_and_keeps_weights_and_gradients_in_fp32() ->
 @pytest.mark.parametrize("activation", [a for a in CELL_ACTIVATIONS if a != "tanh"])
 def test_plain_cell_agrees_with_the_textbook(activation: str) -> None:
     function = getattr(F, activation, None) or getattr(torch, activation)
-    lstm = LSTM(2, 3, layers=1, dropout=0.0, activation=activation).eval()
+    lstm = RecurrentLayers(CELLS["lstm"], 2, 3, layers=1, dropout=0.0, activation=activation).eval()
     x = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
     core: Any = lstm.layers[0]
     h = c = torch.zeros(3)

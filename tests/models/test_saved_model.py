@@ -23,7 +23,8 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
 from lstm_tune.evaluation.score import TargetScale
-from lstm_tune.models.forecaster import MeanForecaster, Shape
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.saved_model import DataSpec, ForecastModel
 
 HORIZON = 3

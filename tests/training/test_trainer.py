@@ -17,7 +17,7 @@ from series import TINY, net, series_of, wave, with_holes
 
 from lstm_tune.config import RULES, Config
 from lstm_tune.data.windows import Windows
-from lstm_tune.models.forecaster import Shape
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training import trainer as train
 from lstm_tune.training.fitting import EpochStats, fit
 from lstm_tune.training.optimizers import OPTIMIZERS, is_adaptive, make_optimizer

@@ -1,0 +1,239 @@
+"""What stands before and after the network: raw values ↔ level ↔ window, each step with its inverse.
+
+Letters: B windows in a batch, X context, L lookback, H horizon, C channels, P past and F future covariates, m seasonal
+period.
+
+    raw history (B, X)
+      → log, if asked                     ┐ "level": what is scaled, what the loss is taken on
+      → scaled by the fit rows' mean, sd  ┘
+      → differenced (first | seasonal)
+      → minus the window's location, over its spread (window_norm)
+      → clipped → the network             → times the spread
+                                            + a skip forecast (last | linear | seasonal)
+                                            → undifferenced → unscaled → exp → raw forecast (B, H)
+
+What is fitted (scale, clip bounds, linear skip) is kept in buffers, so a saved or exported model cannot be served with
+the wrong scaler.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.config import Config
+from lstm_tune.data.series import SeriesSet, mean_and_sd
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.windows import Batch, Windows, evenly
+from lstm_tune.errors import DataError
+from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
+
+_CHUNK = 4096
+_SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
+_CLIP_WINDOWS, _CLIP_VALUES = 10_000, 2_000_000  # that the clip bounds are measured on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What the data fix: sizes that no trial changes."""
+
+    horizon: int
+    channels: int = 1
+    past: int = 0
+    future: int = 0
+    period: int = 1  # rows in a season; 1: none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Located:
+    """A batch on its way to the network."""
+
+    level: Tensor  # (B, X)
+    window: Tensor  # (B, X - lag)
+    location: Tensor | None  # (B, 1); None: 0
+    spread: Tensor | None  # (B, 1); None: 1
+
+    def minus_location(self, x: Tensor) -> Tensor:
+        """Subtract the windows' locations from x (B, n)."""
+        return x if self.location is None else x - self.location
+
+
+class Preprocessing(nn.Module):
+    """The abstract half of a forecaster: everything but the network, fitted in closed form.
+
+    Attributes:
+        lag: rows between a value and the one that is subtracted from it; 0: no difference.
+        context: X, rows before the first target that a forecast looks at.
+    """
+
+    center: Tensor
+    scale: Tensor
+    covariate_mean: Tensor
+    covariate_scale: Tensor
+    clip_low: Tensor
+    clip_high: Tensor
+    log_ceiling: Tensor
+    skip_weight: Tensor
+    skip_bias: Tensor
+
+    def __init__(self, config: Config, shape: Shape) -> None:
+        super().__init__()
+        self.config = config
+        self.shape = shape
+        period = shape.period
+        self.lag = {"none": 0, "first": 1, "seasonal": period}[config.difference]
+        self.context = max(config.lookback, period if config.skip == "seasonal" else 1) + self.lag
+        covariates = shape.past + shape.future
+        for name, value in {
+            "center": torch.zeros(shape.channels),
+            "scale": torch.ones(shape.channels),
+            "covariate_mean": torch.zeros(covariates),
+            "covariate_scale": torch.ones(covariates),
+            "clip_low": torch.full((), -torch.inf),
+            "clip_high": torch.full((), torch.inf),
+            "log_ceiling": torch.full((shape.channels,), torch.inf),
+            "skip_weight": torch.zeros((shape.horizon, config.lookback) if config.skip == "linear" else (0, 0)),
+            "skip_bias": torch.zeros(shape.horizon if config.skip == "linear" else 0),
+        }.items():
+            self.register_buffer(name, value)
+
+    # ---- what is fitted, in closed form, on the rows to fit on
+
+    @torch.no_grad()
+    def fit_statistics(self, windows: Windows, rows: Ranges) -> None:
+        """Fit scale, clip bounds and linear skip on `rows`, and on nothing else.
+
+        Raises:
+            DataError: a channel has no observed value in the rows, or log is asked of values that are not positive.
+        """
+        self._fit_scale(windows.data, rows)
+        if len(self.covariate_mean):
+            mean, sd = mean_and_sd(x.double() for x in windows.data.covariates(rows))
+            self.covariate_mean.copy_(mean)
+            self.covariate_scale.copy_(torch.where(sd > 1e-12, sd, torch.ones_like(sd)))
+        positions = evenly(windows.positions(rows, self.context, reach_back=False), MAX_WINDOWS)
+        if self.config.outlier_clip and len(positions):
+            self._fit_clip(windows, evenly(positions, _CLIP_WINDOWS))
+        if self.config.skip == "linear":
+            self._fit_skip(windows, positions)
+
+    def _fit_scale(self, data: SeriesSet, rows: Ranges) -> None:
+        log = self.config.transform == "log"
+        for c, name in enumerate(data.targets):
+            low, high = _extremes(data.seen(c, rows))
+            if low > high:
+                raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
+            if log and low <= 0:
+                raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
+            mean, sd = mean_and_sd(x.double().log() if log else x.double() for x in data.seen(c, rows))
+            self.center[c] = mean
+            self.scale[c] = max(float(sd), 1e-8 * (1 + abs(float(mean))))
+            if log:
+                # A forecast may grow beyond what was seen, but not without limit.
+                low, high = torch.tensor([low, high], dtype=torch.float64).log().tolist()
+                self.log_ceiling[c] = high + max(3.0, high - low)
+
+    def _fit_clip(self, windows: Windows, positions: Tensor) -> None:
+        batches = windows.batches(positions, self.context, _CHUNK)
+        inputs = evenly(torch.cat([self.inputs(self.locate(b)).flatten() for b in batches]), _CLIP_VALUES)
+        median = inputs.median()
+        spread = 1.4826 * (inputs - median).abs().median()
+        # If over half of the values are equal, the median deviation is 0 and tells nothing: no clipping.
+        width = self.config.outlier_clip * spread if float(spread) > 0 else torch.tensor(torch.inf)
+        self.clip_low.copy_(median - width)
+        self.clip_high.copy_(median + width)
+
+    def _fit_skip(self, windows: Windows, positions: Tensor) -> None:
+        self.skip_weight.zero_()
+        self.skip_bias.zero_()
+        if len(positions) >= 4:
+            fitted = fit_ridge(stretch_moments(windows, positions, self.context, self._regression))
+            if fitted is not None:
+                self.skip_weight.copy_(fitted[0])
+                self.skip_bias.copy_(fitted[1])
+
+    def _regression(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the linear skip regresses on, (B, L), and the targets, (B, H)."""
+        at = self.locate(batch)
+        target = self.difference_target(self.scale_level(batch.target, batch.channel), at)
+        return at.minus_location(at.window[:, -self.config.lookback :]), at.minus_location(target)
+
+    # ---- raw → level → window, and back
+
+    def scale_level(self, raw: Tensor, channel: Tensor) -> Tensor:
+        """Map raw values (B, n) of the given channels (B,) to the scaled level that the loss is taken on."""
+        level = raw.clamp_min(torch.finfo(raw.dtype).tiny).log() if self.config.transform == "log" else raw
+        return (level - self._of(channel, self.center)) / self._of(channel, self.scale)
+
+    def unscale(self, level: Tensor, channel: Tensor) -> Tensor:
+        """Invert `scale_level`; a log forecast stops at the ceiling that was fitted."""
+        level = level * self._of(channel, self.scale) + self._of(channel, self.center)
+        if self.config.transform == "log":
+            return torch.minimum(level, self._of(channel, self.log_ceiling)).exp()
+        return level
+
+    def _of(self, channel: Tensor, statistic: Tensor) -> Tensor:
+        """Return a statistic (C,) of the given channels (B,): (B, 1), or (1,) if there is one channel alone."""
+        return statistic[channel, None] if self.shape.channels > 1 else statistic
+
+    def locate(self, batch: Batch) -> Located:
+        """Return the scaled and differenced history of a batch, with each window's location and spread."""
+        level = self.scale_level(batch.history, batch.channel)
+        window = level[:, self.lag :] - level[:, : -self.lag] if self.lag else level
+        looked_at = window[:, -self.config.lookback :]
+        location = spread = None
+        if self.config.window_norm == "last":
+            location = window[:, -1:]
+        elif self.config.window_norm == "standard":
+            location = looked_at.mean(1, keepdim=True)
+            spread = (looked_at.var(1, keepdim=True, correction=0) + _SPREAD_FLOOR**2).sqrt()
+        return Located(level=level, window=window, location=location, spread=spread)
+
+    def inputs(self, at: Located) -> Tensor:
+        """Return what the network sees of the target, (B, L)."""
+        inputs = at.minus_location(at.window[:, -self.config.lookback :])
+        return inputs if at.spread is None else inputs / at.spread
+
+    def difference_target(self, target: Tensor, at: Located) -> Tensor:
+        """Difference scaled targets (B, H) as the window is differenced."""
+        if not self.lag:
+            return target
+        both = torch.cat([at.level[:, -self.lag :], target], dim=1)
+        return both[:, self.lag :] - both[:, : -self.lag]
+
+    def undifference(self, forecast: Tensor, at: Located) -> Tensor:
+        """Invert `difference_target`."""
+        if not self.lag:
+            return forecast
+        horizon, lag = forecast.shape[1], self.lag
+        seasons = -(-horizon // lag)
+        padded = nn.functional.pad(forecast, (0, seasons * lag - horizon))
+        summed = padded.view(-1, seasons, lag).cumsum(1) + at.level[:, None, -lag:]
+        return summed.reshape(len(forecast), -1)[:, :horizon]
+
+    def skip_forecast(self, at: Located) -> Tensor | None:
+        """Return the forecast that the network corrects, minus the window's location, (B, H) or (B, 1); None: 0."""
+        if self.config.skip == "last":
+            return at.minus_location(at.window[:, -1:])
+        if self.config.skip == "linear":
+            window = at.minus_location(at.window[:, -self.config.lookback :])
+            return nn.functional.linear(window, self.skip_weight, self.skip_bias)
+        if self.config.skip == "seasonal":
+            return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
+        return None
+
+
+def _extremes(parts: Iterable[Tensor]) -> tuple[float, float]:
+    """Return the least and the largest number in the parts; of no number at all, inf and -inf."""
+    bounds = [(float(part.min()), float(part.max())) for part in parts if len(part)]
+    return min((low for low, _ in bounds), default=math.inf), max((high for _, high in bounds), default=-math.inf)
+
+
+def seasonal_repeat(history: Tensor, period: int, horizon: int) -> Tensor:
+    """Repeat the last season of history (B, X >= period) over the horizon: (B, H)."""
+    last = history[:, -period:]
+    return last.repeat(1, -(-horizon // period))[:, :horizon]
