@@ -1,4 +1,4 @@
-"""One target column of one series, with what the tests of its level, values and signal have in common."""
+"""One target column of one series, with what the checks of its level, values and signal have in common."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Split
 from lstm_tune.diagnosis import stationarity
 from lstm_tune.diagnosis.predictability import Signal, estimate_signal
+from lstm_tune.training.task import Task
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-NEWEST = 20_000  # rows that costly tests look at
+NEWEST = 20_000  # rows that expensive tests look at
+MOST_CHANNELS = 20  # that are looked at one by one, evenly spaced
+_DAYS_A_YEAR = 365.25
+_IQR_REACH = 6  # interquartile ranges outside the quartiles beyond which a value is cut off
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Track:
-    """One target column of one series, with what the tests need to know."""
+class Channel:
+    """One target column of one series; n rows in time order."""
 
     target: str
-    series: str  # "" where there is one alone
+    series: str  # "" if there is only one
     values: Floats  # (n,) raw units, filled: train, validation and test rows
-    observed: Bools  # (n,) False where the value was filled in
+    observed: Bools  # (n,) False if the value was filled in
     train: int  # rows; the validation rows follow
     val: int  # rows; the rest are test rows
     horizon: int
     period: int | None = None
     dated: bool = False  # whether there are regular time stamps
-    year: float | None = None  # rows a year, where the time stamps tell and there are years enough
-    tracks: int = 1  # that are looked at: the more, the less one of them may be due to chance
+    year: float | None = None  # rows a year, if the time stamps span enough years
+    channels: int = 1  # that are looked at: the more, the more often one of them is unusual by chance
 
     @property
     def development(self) -> slice:
@@ -58,12 +64,12 @@ class Track:
 
     @property
     def moves(self) -> bool:
-        """Whether the level wanders or trends."""
+        """Whether the level wanders or follows a trend."""
         return self.level is not None and (self.level.wanders or self.level.trends)
 
     @property
     def may_move(self) -> bool:
-        """Whether the level moves, or cannot be told from one that does."""
+        """Whether the level moves, or cannot be distinguished from one that does."""
         return self.moves or (self.level is not None and self.level.may_wander)
 
     @cached_property
@@ -75,9 +81,8 @@ class Track:
     @property
     def varies(self) -> bool:
         """Whether the season leaves anything that a test could look at."""
-        return float(np.var(self.seen(self.seasonless, "train"))) > 1e-6 * float(
-            np.var(self.seen(self.values, "train"))
-        )
+        left, whole = (float(np.var(self.seen(x, "train"))) for x in (self.seasonless, self.values))
+        return left > 1e-6 * whole
 
     def seen(self, x: Floats, part: str) -> Floats:
         """Return the rows of x (n,) in a part in which a value was observed."""
@@ -85,10 +90,47 @@ class Track:
         return x[rows][self.observed[rows]]
 
 
+def channels_of(series: SeriesSet, parts: Split, task: Task) -> list[Channel]:
+    """Return at most `MOST_CHANNELS` target columns of series, evenly spaced, each with its rows."""
+    every = [(c, s) for s, (a, b) in enumerate(parts.train) if b > a for c in range(series.n_channels)]
+    count = min(MOST_CHANNELS, len(every))
+    chosen = [every[i] for i in np.linspace(0, len(every) - 1, count).round().astype(int)]
+    year = _rows_a_year(series)
+    channels = []
+    for c, s in chosen:
+        (a, b), (_, d), (_, e) = parts.train[s], parts.val[s], parts.test[s]
+        channels.append(
+            Channel(
+                target=series.targets[c],
+                series=series.series[s],
+                values=series.values[c, a:e].double().numpy() + series.origin[c],
+                observed=series.observed[c, a:e].numpy(),
+                train=b - a,
+                val=d - b,
+                horizon=task.shape.horizon,
+                period=task.period,
+                dated=series.freq is not None,
+                year=year if year and e - a >= stationarity.YEARS * year else None,
+                channels=count,
+            )
+        )
+    return channels
+
+
+def _rows_a_year(series: SeriesSet) -> float | None:
+    """Return the rows a year, if there is a frequency and more than 50 of them."""
+    if series.freq is None or series.n_rows < 2 or not isinstance(series.times[0], np.datetime64):
+        return None
+    end = series.offsets[1]
+    days = float((series.times[end - 1] - series.times[0]) / np.timedelta64(1, "D"))
+    rows = (end - 1) / days * _DAYS_A_YEAR if days > 0 else 0.0
+    return rows if rows > 50 else None
+
+
 def without_outliers(x: Floats) -> Floats:
-    """Return x (n,) with what lies more than six interquartile ranges outside the quartiles cut off."""
+    """Return x (n,) with everything cut off that lies more than six interquartile ranges outside the quartiles."""
     if len(x) < 8:
         return x
     low, high = np.quantile(x, [0.25, 0.75])
-    reach = 6 * (high - low)
+    reach = _IQR_REACH * (high - low)
     return np.clip(x, low - reach, high + reach) if reach > 0 else x

@@ -1,61 +1,45 @@
-"""`diagnose`: what in the data makes an LSTM's MSE high, in seconds and without training one."""
+"""`diagnose`: possible causes of a high MSE that the data show before any training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.summary import data_facts, split_facts
-from lstm_tune.diagnosis.channel import Track
-from lstm_tune.diagnosis.finding import SEVERITIES, Finding, Severity, ranked
-from lstm_tune.diagnosis.level_checks import non_stationary_level, train_test_shift, trend_beyond_training_range
-from lstm_tune.diagnosis.mse_scale import baseline_scores, meaning, scale_of
-from lstm_tune.diagnosis.series_checks import irregular_time, scales_differ, too_little_data
-from lstm_tune.diagnosis.stationarity import YEARS
-from lstm_tune.diagnosis.symptom import Symptom, gravest
-from lstm_tune.diagnosis.value_checks import (
-    constant_series,
-    low_signal,
-    missing_values,
-    outliers,
-    scale_unfit,
-    seasonality,
-)
+from lstm_tune.diagnosis import dataset_checks, level_checks, scale_checks, shift_checks, signal_checks, value_checks
+from lstm_tune.diagnosis.baseline_scores import score_baselines
+from lstm_tune.diagnosis.channel import Channel, channels_of
+from lstm_tune.diagnosis.check import Check, run_checks
+from lstm_tune.diagnosis.dataset_checks import DataSet
+from lstm_tune.diagnosis.finding import Finding, by_severity, milder, most_severe
+from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
 from lstm_tune.training.task import Task, build_task
 
-MOST_TRACKS = 20  # series (times target columns) that are looked at one by one, evenly spaced
-_CONCERNED = 0.25  # of the series, below which a symptom of some is one severity less grave
-_CHANCE = 0.1  # … and below which a test may be wrong by chance
-_TESTED = ("non_stationary_level", "trend_beyond_training_range", "train_test_shift", "low_signal")
-_FOLDS = 3  # as `tune` has them, so that its baselines are these
-_DAYS_A_YEAR = 365.25
+_CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
+_CHANCE = 0.1  # … and below this share a statistical test may be wrong by chance
+_FOLDS = 3  # as in `tune`, so that the baselines are the same
 
-PER_TRACK = {
-    "constant_series": constant_series,
-    "missing_values": missing_values,
-    "non_stationary_level": non_stationary_level,
-    "trend_beyond_training_range": trend_beyond_training_range,
-    "train_test_shift": train_test_shift,
-    "low_signal": low_signal,
-    "outliers": outliers,
-    "scale_unfit": scale_unfit,
-    "seasonality": seasonality,
-}
+CHANNEL_CHECKS: tuple[Check[Channel], ...] = (
+    *value_checks.CHECKS,
+    *level_checks.CHECKS,
+    *shift_checks.CHECKS,
+    *signal_checks.CHECKS,
+    *scale_checks.CHECKS,
+)
+DATA_CHECKS: tuple[Check[Any], ...] = (*CHANNEL_CHECKS, *scale_checks.SERIES_CHECKS, *dataset_checks.CHECKS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """What the data show by themselves; see `diagnose`."""
+    """What the data show before any training; see `diagnose`."""
 
-    findings: tuple[Finding, ...]  # the gravest first
+    findings: tuple[Finding, ...]  # most severe first
     data: Mapping[str, Any]  # facts: path, rows, freq, target, series, horizon, split, period, missing, repaired, notes
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as in result.json, and `train_mean`
     scale: Mapping[str, Any] = field(default_factory=dict)  # what an MSE means here: unit, noise floor, its method
@@ -63,7 +47,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong with the data: no finding is more than good to know."""
+        """Whether nothing is wrong with the data: every finding is for information only."""
         return all(f.severity == "info" for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,24 +74,24 @@ def diagnose(
     future: Sequence[str] = (),
     split: Sequence[float] = (0.7, 0.1, 0.2),
 ) -> Diagnosis:
-    """Say what in the data makes an LSTM's MSE high, without training one.
+    """Find what in the data makes an LSTM's MSE high, without training one.
 
-    Unlike a study it looks at the test rows: to compare them with the others, and to score the forecasts that need no
+    Unlike a study this reads the test rows: to compare them with the others, and to score the forecasts that need no
     training.
 
     Args:
         data: DataFrame, Series, array, path of a CSV, Parquet or Feather file, or "example:NAME".
         target: column, or columns, to forecast; by default the only one there is.
         horizon: rows to forecast at once.
-        time: the time column; found by itself where there is an obvious one.
-        id: column that names the series, for many series in long format.
-        past: covariates known up to now.
-        future: covariates known into the future, too.
+        time: the time column; by default an obvious one is found.
+        id: column that names the series, if the data hold many series in long format.
+        past: covariates that are known up to now.
+        future: covariates that are known into the future, too.
         split: train, validation and test rows, or fractions that add up to 1.
 
     Returns:
-        Findings, and what an MSE of a given size means for these data. Data that are refused because they are
-        constant, too few or contradict themselves give that as their one finding.
+        Findings, and what an MSE of a given size means for these data. If the data are refused because they are
+        constant, too few or contradict themselves, the only finding says so.
 
     Raises:
         DataError: the data cannot be read.
@@ -126,158 +110,94 @@ def diagnose(
     facts["split"] = split_facts(series, parts)
     facts["period"] = task.period
     facts["notes"] = [*series.notes, *parts.notes]
-    tracks = _tracks(series, parts, task)
-    facts["series_looked_at"] = len(tracks)
-    baselines = baseline_scores(series, parts, task)
-    scale = scale_of(tracks, task, series.targets, baselines)
+    channels = channels_of(series, parts, task)
+    facts["series_looked_at"] = len(channels)
+    baselines = score_baselines(series, parts, task)
+    scale = mse_scale(channels, task, series.targets, baselines)
     return Diagnosis(
-        findings=tuple(_findings(series, parts, task, tracks)),
+        findings=tuple(_findings(series, parts, task, channels)),
         data=facts,
         baselines=baselines,
         scale=scale,
-        meaning=meaning(scale, baselines),
+        meaning=explain_scale(scale, baselines),
     )
 
 
 def data_findings(series: SeriesSet, parts: Split, task: Task) -> list[Finding]:
-    """Return what the data show of why the MSE is high, the gravest first.
+    """Return the findings on the data, most severe first.
 
-    It compares test rows with the others, so a study may ask for it only after its end.
+    This compares test rows with the others, so a study may call it only after its end.
 
     Args:
         series: all rows.
         parts: train, validation and test rows.
         task: what was built of both.
     """
-    return _findings(series, parts, task, _tracks(series, parts, task))
+    return _findings(series, parts, task, channels_of(series, parts, task))
 
 
-def _findings(series: SeriesSet, parts: Split, task: Task, tracks: Sequence[Track]) -> list[Finding]:
-    found = [
-        finding
-        for code, look in PER_TRACK.items()
-        if (finding := _worst(code, [(t, symptom) for t in tracks if (symptom := look(t)) is not None], tracks))
-    ]
-    whole = {
-        "irregular_time": irregular_time(series),
-        "too_little_data": too_little_data(parts, task),
-        "scale_unfit": scales_differ(tracks),
-    }
-    for code, symptom in whole.items():
-        if symptom is None:
-            continue
-        twin = next((f for f in found if f.code == code), None)
-        if twin is not None and SEVERITIES.index(twin.severity) <= SEVERITIES.index(symptom.severity):
-            continue
-        found = [f for f in found if f is not twin] + [_finding(code, symptom)]
-    return ranked(found)
+def _findings(series: SeriesSet, parts: Split, task: Task, channels: Sequence[Channel]) -> list[Finding]:
+    found = [_of_all_channels(check, channels) for check in CHANNEL_CHECKS]
+    found += run_checks(scale_checks.SERIES_CHECKS, channels)
+    found += run_checks(dataset_checks.CHECKS, DataSet(series=series, parts=parts, task=task))
+    worst: dict[str, Finding] = {}  # of each code
+    for finding in by_severity(f for f in found if f is not None):
+        worst.setdefault(finding.code, finding)
+    return list(worst.values())
 
 
-def _finding(code: str, symptom: Symptom) -> Finding:
-    return Finding(
-        code=code,
-        severity=symptom.severity,
-        evidence=symptom.evidence,
-        says=symptom.says,
-        advice=symptom.advice,
-    )
-
-
-def _worst(code: str, found: Sequence[tuple[Track, Symptom]], tracks: Sequence[Track]) -> Finding | None:
-    """Return the gravest symptom of one code, with how many series it concerns."""
-    worst = gravest([symptom for _, symptom in found])
-    if worst is None:
-        return None
-    finding = _finding(code, worst)
-    if len(tracks) == 1:
-        return finding
-    track = next(t for t, symptom in found if symptom is worst)
-    alike = sum(symptom.severity == worst.severity for _, symptom in found)
+def _of_all_channels(check: Check[Channel], channels: Sequence[Channel]) -> Finding | None:
+    """Return the most severe finding of one check, with the number of channels that it concerns."""
+    found = {i: finding for i, channel in enumerate(channels) if (finding := check.find(channel)) is not None}
+    worst = most_severe(found.values())
+    if worst is None or len(channels) == 1:
+        return worst
+    channel = channels[next(i for i, finding in found.items() if finding is worst)]
+    alike = sum(finding.severity == worst.severity for finding in found.values()) / len(channels)
     severity = worst.severity
-    if alike < _CONCERNED * len(tracks):
-        severity = _milder(severity)
-    if alike < _CHANCE * len(tracks) and code in _TESTED:
-        severity = _milder(severity)
-    name = f"{track.target!r}" if not track.series else f"series {track.series!r}"
-    if track.series and len({t.target for t in tracks}) > 1:
-        name += f", {track.target!r}"
-    kind = "series" if any(t.series for t in tracks) else "columns"
-    of = f"{len(found)} of {len(tracks)} {kind}" if len(found) > 1 else f"it alone of {len(tracks)} {kind}"
-    return Finding(
-        code=code,
+    if alike < _CONCERNED:
+        severity = milder(severity)
+    if alike < _CHANCE and check.may_be_chance:
+        severity = milder(severity)
+    name = f"Series {channel.series!r}" if channel.series else f"Column {channel.target!r}"
+    if channel.series and len({c.target for c in channels}) > 1:
+        name += f", column {channel.target!r}"
+    kind = "series" if any(c.series for c in channels) else "columns"
+    of = f"of {len(channels)} {kind}"
+    concerned = f"{len(found)} {of} have this finding" if len(found) > 1 else f"the only one {of}"
+    return replace(
+        worst,
         severity=severity,
         evidence={
             **worst.evidence,
-            "target": track.target,
-            "series": track.series,
+            "target": channel.target,
+            "series": channel.series,
             f"{kind}_concerned": len(found),
-            f"{kind}_looked_at": len(tracks),
+            f"{kind}_looked_at": len(channels),
         },
-        says=f"{name[0].upper()}{name[1:]} ({of}): {worst.says}",
-        advice=worst.advice,
+        says=f"{name} ({concerned}): {worst.says}",
     )
 
 
-def _milder(severity: Severity) -> Severity:
-    return SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
-
-
 def _refused(error: DataError, facts: Mapping[str, Any]) -> Diagnosis:
-    """Return the diagnosis of data that cannot be trained on for a reason that has a code.
+    """Return the diagnosis of data that cannot be trained on, if the reason has a finding code.
 
     Raises:
-        DataError: the same, where it has none.
+        DataError: the reason has no code.
     """
     if error.code is None:
         raise error
     text = str(error)
-    says, _, advice = text.rpartition("; ") if "; " in text else (text, "", "other data")
+    says, _, advice = text.rpartition("; ") if "; " in text else (text, "", "use other data")
     finding = Finding(
         code=error.code,
         severity="high",
         evidence={"refused": True},
-        says=f"{says[0].upper()}{says[1:]}: nothing can be trained on these data.",
-        advice=advice,
+        says=f"{says[0].upper()}{says[1:]}, so nothing can be trained on these data.",
+        advice=f"{advice[0].upper()}{advice[1:].rstrip('.')}.",
     )
     return Diagnosis(findings=(finding,), data=facts)
 
 
 def _path(data: Data) -> str:
     return str(data) if isinstance(data, (str, bytes)) or hasattr(data, "__fspath__") else type(data).__name__
-
-
-def _tracks(series: SeriesSet, parts: Split, task: Task) -> list[Track]:
-    """Return at most `MOST_TRACKS` of the series, evenly spaced, each with its rows."""
-    which = [(c, s) for s, (a, b) in enumerate(parts.train) if b > a for c in range(series.n_channels)]
-    count = min(MOST_TRACKS, len(which))
-    chosen = [which[i] for i in np.linspace(0, len(which) - 1, count).round().astype(int)]
-    year = _year(series)
-    tracks = []
-    for c, s in chosen:
-        (a, b), (_, d), (_, e) = parts.train[s], parts.val[s], parts.test[s]
-        tracks.append(
-            Track(
-                target=series.targets[c],
-                series=series.series[s],
-                values=series.values[c, a:e].double().numpy() + series.origin[c],
-                observed=series.observed[c, a:e].numpy(),
-                train=b - a,
-                val=d - b,
-                horizon=task.shape.horizon,
-                period=task.period,
-                dated=series.freq is not None,
-                year=year if year and e - a >= YEARS * year else None,
-                tracks=count,
-            )
-        )
-    return tracks
-
-
-def _year(series: SeriesSet) -> float | None:
-    """Return the rows a year, where there is a frequency and more than 50 of them."""
-    if series.freq is None or series.n_rows < 2 or not isinstance(series.times[0], np.datetime64):
-        return None
-    end = series.offsets[1]
-    days = float((series.times[end - 1] - series.times[0]) / np.timedelta64(1, "D"))
-    rows = (end - 1) / days * _DAYS_A_YEAR if days > 0 else 0.0
-    return rows if rows > 50 else None

@@ -1,60 +1,27 @@
-"""Findings: what makes an MSE high, each with its evidence and what to do about it."""
+"""Findings: possible causes of a high MSE, each with its evidence and with what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Severity = Literal["info", "warn", "high"]
-SEVERITIES: tuple[Severity, ...] = ("high", "warn", "info")  # the gravest first
-SHOWN = 7  # findings at most, where people read them
-
-DATA_CODES = (
-    "non_stationary_level",
-    "trend_beyond_training_range",
-    "train_test_shift",
-    "scale_unfit",
-    "outliers",
-    "missing_values",
-    "irregular_time",
-    "constant_series",
-    "too_little_data",
-    "seasonality",
-    "low_signal",
-)
-TRAINING_CODES = (
-    "underfit",
-    "overfit",
-    "learning_rate_too_high",
-    "learning_rate_too_low",
-    "too_few_epochs",
-    "too_many_epochs",
-    "batch_size",
-    "diverged_trials",
-)
-FORECAST_CODES = (
-    "copies_last_value",
-    "predicts_the_mean",
-    "missed_seasonality",
-    "outliers_dominate",
-    "biased",
-    "worse_than_baseline",
-)
-SEARCH_CODES = ("winner_within_seed_noise", "validation_overfit", "space_edge", "stop_now", "more_trials")
-CODES = (*DATA_CODES, *TRAINING_CODES, *FORECAST_CODES, *SEARCH_CODES)
+SEVERITIES: tuple[Severity, ...] = ("high", "warn", "info")  # most severe first
+SHOWN = 7  # findings that people are shown, at most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One cause of a high MSE (or the word that there is none).
+    """A possible cause of a high MSE, with its evidence.
 
     Attributes:
-        code: one of `CODES`.
-        severity: "high": it decides the MSE; "warn": it costs something; "info": good to know.
+        code: one of the codes in `diagnosis/README.md`.
+        severity: "high": it decides the MSE; "warn": it costs accuracy, or may; "info": good to know.
         evidence: numbers (and names) that show it; plain JSON.
         says: one sentence in plain words.
-        advice: what to do: an option or a parameter of ours, by its name.
+        advice: what to do: an option or a parameter of this package, by its name.
+        rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """
 
     code: str
@@ -62,18 +29,45 @@ class Finding:
     evidence: Mapping[str, Any]
     says: str
     advice: str
+    rank: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.code not in CODES:
-            raise ValueError(f"code must be one of CODES, but is {self.code!r}")
         if self.severity not in SEVERITIES:
             raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, but is {self.severity!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `result.json` holds."""
-        return asdict(self)
+        """Return the entry of `result.json`."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "evidence": dict(self.evidence),
+            "says": self.says,
+            "advice": self.advice,
+        }
 
 
-def ranked(findings: Iterable[Finding], most: int | None = None) -> list[Finding]:
-    """Return the findings, the gravest first, within a severity in the order given; at most so many."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    """Values of one measure from which a finding has a severity."""
+
+    warn: float
+    high: float
+
+    def severity(self, value: float) -> Severity | None:
+        """Return the severity of a value; None if it is below both thresholds."""
+        return "high" if value >= self.high else "warn" if value >= self.warn else None
+
+
+def most_severe(findings: Iterable[Finding]) -> Finding | None:
+    """Return the most severe finding, of equal severities the one of highest rank, of equal ranks the first one."""
+    return min(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.rank), default=None)
+
+
+def milder(severity: Severity) -> Severity:
+    """Return the next lower severity; that of "info" is "info"."""
+    return SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
+
+
+def by_severity(findings: Iterable[Finding], most: int | None = None) -> list[Finding]:
+    """Return the findings, most severe first, in the given order within a severity; at most `most` of them."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:most]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores, plain
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.evaluation.baseline_labels import label_of
@@ -34,20 +35,12 @@ _LEAST_BIAS = 0.05  # train standard deviations
 _WORSE = 0.02, 0.05  # than a baseline: warn, high
 
 
-def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
-    """Return what the test forecasts say; `worse_than_baseline` is apart.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Holdout:
+    """Test forecasts, or a part of them, and the scores of the model and the baselines on all test windows."""
 
-    Args:
-        tested: the forecasts, or a part of them.
-        scores: of the model and the baselines, on all test windows.
-    """
-    found = [
-        outliers_dominate(tested),
-        biased(tested),
-        missed_seasonality(tested),
-        predicts_the_mean(tested, scores) or copies_last_value(tested, scores),
-    ]
-    return [finding for finding in found if finding is not None]
+    forecasts: Forecasts
+    scores: Scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -420,3 +413,33 @@ def biased(tested: Forecasts) -> Finding | None:
         advice="Where the level has moved since training: window_norm = last, difference = first or skip (--space "
         "default), and newer rows to train on (--split). Where values are skewed: loss = mse; mae aims at the median.",
     )
+
+
+BASELINE_CHECKS: tuple[Check[Holdout], ...] = (
+    # The first sentence of the verdict says this already.
+    Check(code="worse_than_baseline", look=lambda t: worse_than_baseline(t.scores), cause=None),
+)
+CHECKS: tuple[Check[Holdout], ...] = (
+    Check(
+        code="outliers_dominate",
+        look=lambda t: outliers_dominate(t.forecasts),
+        cause="a few rows make most of the error",
+    ),
+    Check(code="biased", look=lambda t: biased(t.forecasts), cause="the forecasts are too high or too low on average"),
+    Check(
+        code="missed_seasonality",
+        look=lambda t: missed_seasonality(t.forecasts),
+        cause="the errors still have a season",
+    ),
+    Check(
+        code="predicts_the_mean",
+        look=lambda t: predicts_the_mean(t.forecasts, t.scores),
+        cause="the forecast is nearly constant",
+        explains=("copies_last_value",),
+    ),
+    Check(
+        code="copies_last_value",
+        look=lambda t: copies_last_value(t.forecasts, t.scores),
+        cause="the forecast only follows the last value",
+    ),
+)

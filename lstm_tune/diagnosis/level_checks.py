@@ -1,198 +1,135 @@
-"""What a series shows of its level: that it moves, leaves the trained range, or differs between the parts.
+"""Checks of a channel's level: does it move, and does it leave the range of the train rows?
 
-A function takes a `Track` and returns the gravest `Symptom` that it finds, or None. Thresholds are set so that
-stationary series raise no alarm, see tests/test_diagnosis.py; two of them compare the test rows with the others, so all
-of this is for after a study or without one.
+Thresholds are set so that stationary series raise no alarm, see tests/diagnosis. `trend_beyond_training_range` looks at
+the test rows, so it runs after a study or without one.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from lstm_tune.diagnosis import autocorrelated_tests as dependence
-from lstm_tune.diagnosis.channel import Floats, Track, without_outliers
-from lstm_tune.diagnosis.symptom import Symptom, gravest, short
+from lstm_tune.diagnosis import autocorrelated_tests
+from lstm_tune.diagnosis.channel import Channel
+from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
+from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds, most_severe
+from lstm_tune.utils.text import rounded
 
-_P_SHIFT = 1e-3  # of chance, divided by the number of series
-_CYCLES = 5  # seasons in a part, from which its own mean can be taken
+_BEYOND = Thresholds(warn=0.1, high=0.25)  # share of a part's values beyond all train values
+_P_BEYOND = 0.01  # that chance explains the different mean, divided by the number of channels
 
 
-def non_stationary_level(track: Track) -> Symptom | None:
-    """Find a level that does not return: a trend, a random walk, a step."""
-    level = track.level
-    if level is None or not track.may_move:
+def non_stationary_level(channel: Channel) -> Finding | None:
+    """Find a level that does not return to a mean: a trend, a random walk, a step."""
+    level = channel.level
+    if level is None or not channel.may_move:
         return None
     evidence = {
-        "adf_p": short(level.adf_p),
-        "kpss_p": short(level.kpss_p),
-        "slow_share": short(level.slow_share),
-        "trend_share": short(level.trend_share),
+        "adf_p": rounded(level.adf_p),
+        "kpss_p": rounded(level.kpss_p),
+        "slow_share": rounded(level.slow_share),
+        "trend_share": rounded(level.trend_share),
     }
-    advice = "difference = first or window_norm = last: forecast changes, not the level"
-    if track.period:
-        advice = "window_norm = last, difference = first or seasonal: forecast changes, not the level"
+    settings = "difference = first or window_norm = last"
+    if channel.period:
+        settings = "window_norm = last, difference = first or difference = seasonal"
+    advice = f"Use {settings}: the model then forecasts changes instead of the level."
     if level.trends:
-        line = f"A straight trend explains {level.trend_share:.0%} of the variance over train and validation rows"
-        says = f"{line}, so what a model learned of levels is out of date when it forecasts."
-        evidence["slope_per_row"] = short(level.slope)
-    elif level.plain:
+        evidence["slope_per_row"] = rounded(level.slope)
         says = (
-            "The level wanders and does not return to a mean (ADF and KPSS agree), so what a model learned of levels "
-            "is out of date when it forecasts."
+            f"The level follows a trend: a straight line explains {level.trend_share:.0%} of the variance of the train "
+            f"and validation rows, so the levels that a model learns are out of date when it forecasts."
+        )
+    elif level.clear:
+        says = (
+            "The level wanders and does not return to a mean (the ADF and KPSS tests agree), so the levels that a "
+            "model learns are out of date when it forecasts."
         )
     else:
         says = (
-            f"The level cannot be told from a random walk: slow movements hold {level.slow_share:.0%} of the variance, "
-            f"and the rows span too few of them to tell whether they return to a mean (ADF p = {level.adf_p:.2g})."
+            f"The level may be a random walk: slow movements make up {level.slow_share:.0%} of the variance, and these "
+            f"rows are too few to show whether the level returns to a mean (ADF test, p = {level.adf_p:.2g})."
         )
-        advice = f"let the search try with and without {advice}"
-    return Symptom(
-        severity="high" if level.plain else "warn",
-        weight=level.trend_share if level.trends else level.slow_share,
+        advice = f"Let the search try {settings} as well as neither."
+    return Finding(
+        code="non_stationary_level",
+        severity="high" if level.clear else "warn",
+        rank=level.trend_share if level.trends else level.slow_share,
         evidence=evidence,
         says=says,
         advice=advice,
     )
 
 
-def trend_beyond_training_range(track: Track) -> Symptom | None:
-    """Find validation or test values beyond all train values, on one side, where the level moved that way."""
-    train = track.seen(track.values, "train")
-    if len(train) < 2:
+def trend_beyond_training_range(channel: Channel) -> Finding | None:
+    """Find validation or test values beyond all train values, on one side, if the level moved that way."""
+    if len(channel.seen(channel.values, "train")) < 2:
+        return None
+    return most_severe(
+        finding
+        for part in ("test", "validation")
+        for side in ("above", "below")
+        if (finding := _beyond(channel, part, side)) is not None
+    )
+
+
+def _beyond(channel: Channel, part: str, side: str) -> Finding | None:
+    train, rows = channel.seen(channel.values, "train"), channel.seen(channel.values, part)
+    if len(rows) < 3:
         return None
     low, high = float(train.min()), float(train.max())
-    found: list[Symptom] = []
-    for name in ("test", "validation"):
-        rows = track.seen(track.values, name)
-        if len(rows) < 3:
-            continue
-        for side, beyond in (("above", rows > high), ("below", rows < low)):
-            share = float(beyond.mean())
-            if share < 0.1:
-                continue
-            up = 1 if side == "above" else -1
-            shift = dependence.compare_means(track.seen(track.seasonless, "train"), track.seen(track.seasonless, name))
-            certain = shift.p < 0.01 / track.tracks and shift.effect * up > 0 and track.varies
-            if not (certain or track.moves or (share >= 0.5 and beyond.sum() >= 10)):
-                continue
-            far = float(np.max((rows - high) * up if up > 0 else (low - rows)))
-            evidence = {
-                "part": name,
-                "share_beyond": short(share),
-                "side": side,
-                "train_min": short(low),
-                "train_max": short(high),
-                "farthest_in_sd": short(far / (float(np.std(train)) or 1.0)),
-            }
-            edge = "largest" if up > 0 else "smallest"
-            found.append(
-                Symptom(
-                    severity="high" if share >= 0.25 else "warn",
-                    weight=share,
-                    evidence=evidence,
-                    says=f"{share:.0%} of the {name} values lie {side} the {edge} train value, where a network that "
-                    f"saw levels has learned nothing.",
-                    advice="difference = first or window_norm = last, with skip = linear; "
-                    "a longer train part (--split)",
-                )
-            )
-    return gravest(found)
-
-
-def train_test_shift(track: Track) -> Symptom | None:
-    """Find test or validation rows that differ from the train rows by more than a stationary series' rows would."""
-    found: list[Symptom] = []
-    if not track.varies:
+    up = side == "above"
+    excess = rows - high if up else low - rows
+    share = float((excess > 0).mean())
+    severity: Severity | None = _BEYOND.severity(share)
+    if severity is None:
         return None
-    train = without_outliers(track.seen(track.seasonless, "train"))
-    season = track.period or 0
-    # The season does not make two parts differ, but it is part of what the MSE is scaled by.
-    relative = float(np.std(train)) / float(np.std(track.seen(track.values, "train")))
-    for name in ("test", "validation"):
-        rows = without_outliers(track.seen(track.seasonless, name))
-        if min(len(train), len(rows)) < 8:
-            continue
-        mean = _compare_means(track, name, train, rows)
-        variance = dependence.compare_variances(train, rows, season)
-        evidence = {
-            "part": name,
-            "mean_shift_in_sd": short(mean.effect * relative),
-            "mean_p": short(mean.p),
-            "variance_ratio": short(variance.effect),
-            "variance_p": short(variance.p),
-        }
-        if track.may_move:  # the tests presume a level that returns
-            evidence = {k: v for k, v in evidence.items() if not k.endswith("_p")}
-        limit = _P_SHIFT / track.tracks
-        size = abs(mean.effect) * relative
-        way = "higher" if mean.effect > 0 else "lower"
-        if size >= (1 if track.may_move else 0.5) and (mean.p < limit or track.may_move):
-            doubtful = track.may_move and not track.moves and size < 2  # a level that returns slowly does that, too
-            found.append(
-                Symptom(
-                    severity="high" if size >= 1 and not doubtful else "warn",
-                    weight=10 + size,
-                    evidence=evidence,
-                    says=f"The {name} rows lie {size:.2g} standard deviations {way} than the train rows on average, "
-                    f"so a forecast near the train mean is off by {size**2:.2g} in scaled MSE alone.",
-                    advice="window_norm = last or difference = first; a longer train part (--split)",
-                )
-            )
-        ratio = max(variance.effect, 1 / max(variance.effect, 1e-9))
-        constant = float(np.ptp(rows)) == 0  # which is a finding of its own
-        if not constant and ratio >= 1.6 and variance.p < limit and not (track.may_move and ratio < 3):
-            wider = variance.effect > 1
-            found.append(
-                Symptom(
-                    severity="high" if wider and ratio >= 3 else "warn",
-                    weight=ratio,
-                    evidence=evidence,
-                    says=f"The {name} rows vary {ratio:.2g} times as {'much' if wider else 'little'} (variance) as the "
-                    f"train rows, so equal skill gives {'a higher' if wider else 'a lower'} MSE there.",
-                    advice="window_norm = standard"
-                    + (", or transform = log where the spread follows the level" if track.values.min() > 0 else ""),
-                )
-            )
-        if not found and not constant and not track.may_move:
-            shape = dependence.compare_distributions(train, rows, season)
-            if shape.effect >= 0.25 and shape.p < limit:
-                distance = f"(Kolmogorov-Smirnov distance {shape.effect:.2f})"
-                says = f"The {name} values are distributed otherwise than the train values {distance}."
-                advice = "another --split, or covariates (--past, --future) that explain the change"
-                if size >= 1:
-                    says = f"The {name} rows lie {size:.2g} standard deviations {way} than the train rows on average "
-                    says += (
-                        f"{distance}, so a forecast near the train mean is off by {size**2:.2g} in scaled MSE alone."
-                    )
-                    advice = "window_norm = last or difference = first; a longer train part (--split)"
-                found.append(
-                    Symptom(
-                        severity="warn",
-                        weight=shape.effect,
-                        evidence=evidence | {"ks_distance": short(shape.effect), "ks_p": short(shape.p)},
-                        says=says,
-                        advice=advice,
-                    )
-                )
-    return gravest(found)
-
-
-def _compare_means(track: Track, name: str, train: Floats, rows: Floats) -> dependence.Comparison:
-    """Compare the means of two parts without their season and, over whole cycles, with it.
-
-    Of a cycle whose length varies, a fixed season leaves, and adds, slow movements that hide a shift.
-    """
-    mean = dependence.compare_means(train, rows, track.period or 0)
-    if not track.period or len(rows) < _CYCLES * track.period:
-        return mean
-    before, after = (
-        without_outliers(_whole_cycles(track.seen(track.values, n), track.period)) for n in ("train", name)
+    shift = autocorrelated_tests.compare_means(
+        channel.seen(channel.seasonless, "train"), channel.seen(channel.seasonless, part)
     )
-    whole = dependence.compare_means(before, after, track.period)
-    return replace(mean, p=min(mean.p, whole.p)) if whole.effect * mean.effect > 0 else mean
+    same_way = shift.effect > 0 if up else shift.effect < 0
+    certain = shift.p < _P_BEYOND / channel.channels and same_way and channel.varies
+    if not (certain or channel.moves or (share >= 0.5 and (excess > 0).sum() >= 10)):
+        return None
+    return Finding(
+        code="trend_beyond_training_range",
+        severity=severity,
+        rank=share,
+        evidence={
+            "part": part,
+            "share_beyond": rounded(share),
+            "side": side,
+            "train_min": rounded(low),
+            "train_max": rounded(high),
+            "farthest_in_sd": rounded(float(np.max(excess)) / (float(np.std(train)) or 1.0)),
+        },
+        says=f"{share:.0%} of the {part} values lie {side} the {'largest' if up else 'smallest'} train value; a "
+        f"network that learns levels has never seen such values.",
+        advice="Use difference = first or window_norm = last, with skip = linear, or a longer train part (--split).",
+    )
 
 
-def _whole_cycles(x: Floats, period: int) -> Floats:
-    return x[: len(x) // period * period]
+def _cause(evidence: Evidence) -> str:
+    return "the level follows a trend" if "slope_per_row" in evidence else "the level wanders"
+
+
+def level_setting(evidence: Evidence, params: Params) -> str:
+    """Return the setting of the tuned model that handles a level that moves; "" if none does."""
+    return first_setting(params, {"window_norm": ("last", "standard"), "difference": ("first", "seasonal")})
+
+
+CHECKS: tuple[Check[Channel], ...] = (
+    Check(
+        code="non_stationary_level",
+        look=non_stationary_level,
+        cause=_cause,
+        handled_by=level_setting,
+        may_be_chance=True,
+    ),
+    Check(
+        code="trend_beyond_training_range",
+        look=trend_beyond_training_range,
+        cause="the trend leaves the range of the train rows",
+        handled_by=level_setting,
+        may_be_chance=True,
+    ),
+)

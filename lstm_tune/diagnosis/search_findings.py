@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores, TrialRecord, median, plain
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.training.limits import Limits
 
 _LEAST = 8  # trials, below which nothing is said of what more would bring
 _GAIN = 0.01, 0.05  # of the best value: worth more trials, and worth them much
-_LATELY = 12  # trials: the patience of a study without a budget
 _EXCESS = 1.3  # of the test/validation ratio over the baselines' own, beside a part that shrinks with the windows
 _LEAST_TRIALS = 3  # known configurations that are tried first lie on bounds by nature
 _OUTER = 0.2  # of the trials: those nearest to a bound
@@ -49,17 +49,6 @@ class Search:
     retrain: Retrain
     edges: Sequence[tuple[str, str, float]]  # (parameter, "low" or "high", bound) of the winner's values on a bound
     searched: Sequence[str]  # parameters that the space leaves open
-
-
-def search_findings(search: Search) -> list[Finding]:
-    """Return what a study says of itself."""
-    found = [
-        validation_overfit(search.scores),
-        winner_within_seed_noise(search.trials, search.retrain),
-        space_edge(search.trials, search.edges),
-        go_on_or_stop(search.trials, search.searched),
-    ]
-    return [finding for finding in found if finding is not None]
 
 
 def winner_within_seed_noise(trials: Sequence[TrialRecord], retrain: Retrain) -> Finding | None:
@@ -293,3 +282,28 @@ def _listed(numbers: Sequence[int], most: int = 4) -> str:
         return f"trial {numbers[0]}"
     shown = ", ".join(str(n) for n in numbers[:most])
     return f"trials {shown}" + (f" and {len(numbers) - most} more" if len(numbers) > most else "")
+
+
+def _only(code: str) -> Callable[[Search], Finding | None]:
+    def look(search: Search) -> Finding | None:
+        finding = go_on_or_stop(search.trials, search.searched)
+        return finding if finding is not None and finding.code == code else None
+
+    return look
+
+
+CHECKS: tuple[Check[Search], ...] = (
+    Check(
+        code="validation_overfit",
+        look=lambda s: validation_overfit(s.scores),
+        cause="the winner fits the validation rows too well",
+    ),
+    Check(
+        code="winner_within_seed_noise",
+        look=lambda s: winner_within_seed_noise(s.trials, s.retrain),
+        cause=None,
+    ),
+    Check(code="space_edge", look=lambda s: space_edge(s.trials, s.edges), cause=None),
+    Check(code="more_trials", look=_only("more_trials"), cause=None),
+    Check(code="stop_now", look=_only("stop_now"), cause=None),
+)

@@ -1,4 +1,4 @@
-"""Whether the level of a series moves, once its season is taken out."""
+"""Tests of whether the level of a series moves, once its season is removed."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_tune.diagnosis import autocorrelated_tests as dependence
+from lstm_tune.diagnosis import autocorrelated_tests
 
 Floats = NDArray[np.float64]
 
-_MOST = 1_000  # rows that are tested; of more the means over blocks
-_CYCLES = 100  # with so many, the means over whole seasons are tested
+_MOST = 1_000  # rows that are tested; if there are more, their means over blocks
+_CYCLES = 100  # seasons from which on the means over whole seasons are tested
 _FEWEST = 20
 _MAX_LAG = 24
 _HARMONICS = 4
-YEARS = 2.5  # fewer years tell a season of a year from a drift no better than chance
+YEARS = 2.5  # with fewer years a season of one year cannot be distinguished from drift
 _YEAR_HARMONICS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """What two tests with opposite null hypotheses say, and a straight line."""
+    """The results of two tests with opposite null hypotheses, and the fit of a straight line."""
 
     adf_p: float  # small: the level returns to a mean (Dickey and Fuller 1979; Said and Dickey 1984)
     kpss_p: float  # small: it does not (Kwiatkowski et al. 1992); tabulated from .01 to .1
-    slow_share: float  # of the variance that ten equal stretches' means hold
-    trend_share: float  # of the variance that a straight line explains
+    slow_share: float  # share of the variance that the means of ten equal stretches have
+    trend_share: float  # share of the variance that a straight line explains
     trend_p: float
-    slope: float  # a row
-    rows: int  # that were tested, or means over blocks of them
+    slope: float  # change per row
+    rows: int  # tested rows, or means over blocks of rows
 
     @property
     def wanders(self) -> bool:
-        """Whether both tests say that the level does not return; the slower it is, the less they must be certain."""
+        """Whether both tests say that the level does not return; the slower it is, the less certain they must be."""
         certain = self.adf_p > 0.1 and self.kpss_p <= 0.05
         likely = self.adf_p > 0.05 and self.kpss_p < 0.1
         return (certain and self.slow_share > 0.3) or (likely and self.slow_share > 0.5)
 
     @property
     def may_wander(self) -> bool:
-        """Whether the rows cannot be told from a random walk: most variance is slow, and ADF does not rule one out."""
+        """Whether it may be a random walk: most of the variance is slow, and the ADF test does not rule one out."""
         return self.wanders or (self.adf_p > 0.05 and self.slow_share > 0.5)
 
     @property
-    def plain(self) -> bool:
-        """Whether a level that wanders or trends is told from one that returns slowly, for which few rows do not do.
+    def clear(self) -> bool:
+        """Whether the drift is distinguishable from slow mean reversion, for which few rows do not suffice.
 
         An AR(1) of .95 has an ADF p value above .5 in one of twenty stretches of 150 rows, and a slow share of .84.
         """
@@ -59,21 +59,21 @@ class Level:
 
     @property
     def trends(self) -> bool:
-        """Whether a straight line explains more than chance would."""
+        """Whether a straight line explains more than chance does."""
         return (self.trend_p < 0.001 and self.trend_share > 0.25) or (self.wanders and self.trend_share > 0.8)
 
 
 def without_season(x: Floats, period: int | None) -> Floats:
-    """Return x (n,) minus its mean season: the medians of each place in the cycle, around the level of each cycle.
+    """Return x (n,) minus its mean season: the mean of each place in the cycle, around the level of each cycle.
 
-    A period of which there are fewer than three cycles is left in; a long smooth one is fitted by harmonics.
+    If there are fewer than three cycles, nothing is removed; of fewer than eight long ones, a smooth season is.
     """
     n = len(x)
     if not period or period < 2 or n < 3 * period:
         return x
     place = np.arange(n) % period
     detrended = x - _moving_mean(x, period)
-    if n < 8 * period and period > 4 * _HARMONICS:  # too few cycles for a mean of each place
+    if n < 8 * period and period > 4 * _HARMONICS:  # too few cycles for a mean of each place in the cycle
         return x - _harmonics(detrended, period)
     sums = np.bincount(place, detrended, period) / np.bincount(place, minlength=period)
     season: Floats = (sums - sums.mean())[place]
@@ -81,14 +81,14 @@ def without_season(x: Floats, period: int | None) -> Floats:
 
 
 def without_year(x: Floats, year: float) -> Floats:
-    """Return x (n,) minus a smooth season of a year, `year` rows long, where there are two and a half of it."""
+    """Return x (n,) minus a smooth season of one year (`year` rows), if x spans at least `YEARS` years."""
     if len(x) < YEARS * year:
         return x
     return x - _harmonics(_around_line(x), year, _YEAR_HARMONICS)
 
 
 def year_share(x: Floats, year: float) -> float:
-    """Return the share of the variance of x (n,) around a straight line that a smooth season of a year explains."""
+    """Return the share of the variance of x (n,) around a straight line that a smooth season of one year explains."""
     around = _around_line(x)
     total = float(np.var(around))
     if len(x) < YEARS * year or total == 0:
@@ -112,7 +112,7 @@ def season_strength(x: Floats, period: int) -> float:
 
 
 def level_of(x: Floats, period: int | None) -> Floats:
-    """Return what is left of x (n,) for a test of its level: without its season, in at most 1,000 means over blocks."""
+    """Return x (n,) without its season, as at most 1,000 means over blocks of rows: what tests of its level read."""
     n = len(x)
     block = 1
     if period and n >= _CYCLES * period:
@@ -126,7 +126,7 @@ def level_of(x: Floats, period: int | None) -> Floats:
 
 
 def examine_level(x: Floats, period: int | None) -> Level | None:
-    """Test whether the level of x (n,) returns to a mean; None where there are too few rows to tell."""
+    """Test whether the level of x (n,) returns to a mean; None if there are too few rows to tell."""
     from statsmodels.tools.sm_exceptions import InterpolationWarning
     from statsmodels.tsa.stattools import adfuller, kpss
 
@@ -135,16 +135,16 @@ def examine_level(x: Floats, period: int | None) -> Level | None:
     if len(y) < _FEWEST or spread <= 1e-9 * float(np.abs(x).max() or 1):
         return None
     y = (y - y.mean()) / spread
-    slope, share, p = dependence.trend(y)
+    slope, share, p = autocorrelated_tests.trend(y)
     steps = np.array([s.mean() for s in np.array_split(y, 10)])
-    if share > 1 - 1e-9:  # nothing is left around the line that could be tested
+    if share > 1 - 1e-9:  # around the line nothing is left to test
         rise = slope * spread * len(y) / len(x)
         return Level(adf_p=1.0, kpss_p=0.01, slow_share=1.0, trend_share=share, trend_p=p, slope=rise, rows=len(y))
     lags = min(_MAX_LAG, int(12 * (len(y) / 100) ** 0.25), len(y) // 4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InterpolationWarning)
-        warnings.simplefilter("ignore", FutureWarning)  # of what they will return; the p value stays second
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a series without noise, whose tests divide by it
+        warnings.simplefilter("ignore", FutureWarning)  # about future return values; the p value stays second
+        warnings.simplefilter("ignore", RuntimeWarning)  # the tests divide by the noise, which may be 0
         adf = adfuller(y, maxlag=lags, regression="c", autolag="AIC")[1]
         kpss_p = kpss(y, regression="c", nlags="auto")[1]
     return Level(
@@ -163,7 +163,7 @@ def _finite(p: float) -> float:
 
 
 def _moving_mean(x: Floats, width: int) -> Floats:
-    """Return the mean of x (n,) over `width` rows around each, of fewer at the ends."""
+    """Return the mean of x (n,) over the `width` rows around each row, and over the nearest ones at the ends."""
     n = len(x)
     running = np.concatenate([[0.0], np.cumsum(x)])
     low = np.maximum(0, np.arange(n) - width // 2)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord, leaders, median, plain
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.evaluation.baseline_labels import label_of
@@ -33,30 +35,17 @@ _DIVERGED = 0.2, 0.5  # of the trials: warn, high
 _FEW_STEPS = 8  # in an epoch
 
 
-def training_findings(trials: Sequence[TrialRecord], scores: Scores) -> list[Finding]:
-    """Return what the trials' learning curves, and the fit to the training rows, say.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """The trials of a study that have ended, and the scores of the model and the baselines."""
 
-    Args:
-        trials: all that have ended.
-        scores: of the model and the baselines.
-    """
-    lead = leaders(trials)
-    found = [  # causes before effects
-        learning_rate_too_low(lead, trials, scores),
-        learning_rate_too_high(lead),
-        too_few_epochs(lead),
-        batch_size(lead, trials),
-        diverged_trials(trials),
-        overfit(lead, scores),
-        underfit(scores),
-        too_many_epochs(trials),
-    ]
-    codes = {finding.code for finding in found if finding is not None}
-    if "learning_rate_too_low" in codes:  # what crawls is still improving, too
-        codes.discard("too_few_epochs")
-    if "overfit" in codes:  # what was stopped early because it overfits has not fitted well, either
-        codes.discard("underfit")
-    return [finding for finding in found if finding is not None and finding.code in codes]
+    trials: Sequence[TrialRecord]
+    scores: Scores
+
+    @property
+    def lead(self) -> Lead:
+        """The best trials with their learning curves, the winner first."""
+        return leaders(self.trials)
 
 
 Lead = Sequence[tuple[TrialRecord, Curve]]
@@ -476,3 +465,37 @@ def _counted(n: int, noun: str) -> str:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < 100 else "over 100 times"
+
+
+CHECKS: tuple[Check[Training], ...] = (  # causes before effects
+    Check(
+        code="learning_rate_too_low",
+        look=lambda t: learning_rate_too_low(t.lead, t.trials, t.scores),
+        cause="the learning rate is too low",
+        explains=("too_few_epochs",),
+    ),
+    Check(
+        code="learning_rate_too_high",
+        look=lambda t: learning_rate_too_high(t.lead),
+        cause="the learning rate is too high",
+    ),
+    Check(code="too_few_epochs", look=lambda t: too_few_epochs(t.lead), cause="training ended too early"),
+    Check(
+        code="batch_size",
+        look=lambda t: batch_size(t.lead, t.trials),
+        cause="the batch size does not suit the data",
+    ),
+    Check(code="diverged_trials", look=lambda t: diverged_trials(t.trials), cause="many trials diverged"),
+    Check(
+        code="overfit",
+        look=lambda t: overfit(t.lead, t.scores),
+        cause="the model overfits its training rows",
+        explains=("underfit",),
+    ),
+    Check(
+        code="underfit",
+        look=lambda t: underfit(t.scores),
+        cause="the model does not even fit the rows that it was trained on",
+    ),
+    Check(code="too_many_epochs", look=lambda t: too_many_epochs(t.trials), cause=None),
+)

@@ -7,11 +7,12 @@ import math
 from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
+from lstm_tune.diagnosis.catalogue import mark_handled
 from lstm_tune.diagnosis.data_findings import data_findings
 from lstm_tune.diagnosis.evidence import Scores, TrialRecord
-from lstm_tune.diagnosis.finding import Finding, ranked
+from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.search_findings import Retrain, Search, widenable
-from lstm_tune.diagnosis.verdict import answered, study_findings
+from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.pipeline.steps import SearchOutcome
@@ -55,8 +56,8 @@ def diagnose_study(
         edges=widenable(space.edges(config), task.limits),
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
-    of_data = answered(data_findings(dataset.series, dataset.split, task), config.params())
-    return ranked([*of_data, *study_findings(search, tested.forecasts)])
+    of_data = mark_handled(data_findings(dataset.series, dataset.split, task), config.params())
+    return by_severity([*of_data, *study_findings(search, tested.forecasts)])
 
 
 def _scores(task: Task, best: FrozenTrial, tested: TestResult) -> Scores:

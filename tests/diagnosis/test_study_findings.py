@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 
 from lstm_tune.config import Config
+from lstm_tune.diagnosis import forecast_findings as forecast_checks
+from lstm_tune.diagnosis import search_findings as search_checks
+from lstm_tune.diagnosis import training_findings as training_checks
+from lstm_tune.diagnosis.check import run_checks
 from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.diagnosis.forecast_findings import compare, decompose, forecast_findings, worse_than_baseline
-from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, search_findings, widenable
-from lstm_tune.diagnosis.training_findings import training_findings
+from lstm_tune.diagnosis.forecast_findings import Holdout, compare, decompose, worse_than_baseline
+from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, widenable
+from lstm_tune.diagnosis.training_findings import Training
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.training.limits import Limits
@@ -133,6 +137,14 @@ def code_of(found: Sequence[Finding], code: str) -> Finding | None:
     return next((f for f in found if f.code == code), None)
 
 
+def training_findings(trials: Sequence[TrialRecord], scores: Scores) -> list[Finding]:
+    return run_checks(training_checks.CHECKS, Training(trials=trials, scores=scores))
+
+
+def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
+    return run_checks(forecast_checks.CHECKS, Holdout(forecasts=tested, scores=scores))
+
+
 def training(*trials: TrialRecord, **options: Any) -> list[Finding]:
     return training_findings(trials, scores(**options))
 
@@ -144,7 +156,7 @@ def searching(trials: Sequence[TrialRecord], **options: Any) -> list[Finding]:
         "edges": [],
         "searched": ["learning_rate"],
     }
-    return search_findings(Search(trials=trials, **(given | options)))
+    return run_checks(search_checks.CHECKS, Search(trials=trials, **(given | options)))
 
 
 # ---- training

@@ -17,8 +17,10 @@ from series import wave
 import lstm_tune
 from lstm_tune.cli.result_table import show_result
 from lstm_tune.dashboard.notes import study_note
-from lstm_tune.diagnosis.finding import CODES, SHOWN, Finding, Severity
-from lstm_tune.diagnosis.verdict import answered, seen_to, verdict
+from lstm_tune.diagnosis.catalogue import CODES, handling_setting, mark_handled
+from lstm_tune.diagnosis.check import Check
+from lstm_tune.diagnosis.finding import SHOWN, Finding, Severity
+from lstm_tune.diagnosis.verdict import verdict
 from lstm_tune.evaluation.recorded_forecasts import Recorder, noise_estimate, stretches
 from lstm_tune.report.study_text import UNTRAINED
 
@@ -196,7 +198,7 @@ def test_verdict_has_three_sentences_at_most() -> None:
 def test_verdict_names_the_best_baseline_and_the_cause() -> None:
     text = found("season", learning_rate=1e-6)["verdict"]
     assert "times that of ridge regression" in text
-    assert "by more than chance explains" in text
+    assert "more than chance explains" in text
     assert "the learning rate is too low" in text
     assert "Next: raise learning_rate" in text
 
@@ -208,9 +210,9 @@ def test_verdict_says_when_a_difference_may_be_chance() -> None:
     assert "10% below that of ridge regression" in verdict(record)
     assert "may be chance" in verdict(record)
     record["skill_ci95"]["ridge"] = None
-    assert "too few windows" in verdict(record)
+    assert "windows are too few" in verdict(record)
     record["skill"]["ridge"] = 0.001
-    assert "level with that of ridge regression" in verdict(record)
+    assert "equals that of ridge regression" in verdict(record)
 
 
 def test_verdict_takes_findings_on_the_data_up() -> None:
@@ -223,7 +225,7 @@ def test_verdict_takes_findings_on_the_data_up() -> None:
         "advice": "Search window_norm = last.",
     }
     record["findings"].insert(0, shift)
-    assert "What keeps it up: the test rows differ from the rows that were trained on." in verdict(record)
+    assert "Likely cause: the test rows differ from the train rows." in verdict(record)
     assert verdict(record).endswith("Next: search window_norm = last.")
 
 
@@ -249,8 +251,8 @@ SEEN_TO: list[tuple[Finding, dict[str, Any], str]] = [
 def test_what_the_tuned_model_sees_to_is_good_to_know_and_no_more(
     finding: Finding, params: dict[str, Any], setting: str
 ) -> None:
-    assert seen_to(finding.to_dict(), params) == setting
-    [told] = answered([finding], params)
+    assert handling_setting(finding.to_dict(), params) == setting
+    [told] = mark_handled([finding], params)
     assert told.severity == ("info" if setting else "high")
     assert (setting in told.advice) if setting else (told == finding)
 
@@ -260,12 +262,12 @@ def test_verdict_does_not_advise_what_the_model_does_already(lowered: bool) -> N
     record = copy.deepcopy(found("season", **HEALTHY))
     record["best"]["params"]["window_norm"] = "last"
     data = [on_data("non_stationary_level", slope_per_row=0.1), on_data("train_test_shift", mean_shift_in_sd=2.0)]
-    data = answered(data, record["best"]["params"]) if lowered else data
+    data = mark_handled(data, record["best"]["params"]) if lowered else data
     record["findings"] = [f.to_dict() for f in data] + record["findings"]
     text = verdict(record)
     assert "The level follows a trend and the test rows differ" in text
-    assert "which the model meets with window_norm = last; nothing else looks wrong" in text
-    assert "What keeps it up" not in text
+    assert "which the model handles (window_norm = last); nothing else looks wrong" in text
+    assert "Likely cause" not in text
     assert "difference = first" not in text
 
 
@@ -273,9 +275,33 @@ def test_verdict_names_what_the_forecasts_show_before_what_the_data_may_do() -> 
     record = copy.deepcopy(found("season", **HEALTHY))
     data = [on_data("missing_values", "warn"), on_data("outliers_dominate", "warn"), on_data("outliers")]
     record["findings"] = [f.to_dict() for f in data[:2]]
-    assert "What keeps it up: a few rows carry the error and values are missing." in verdict(record)
+    assert "Likely causes: a few rows make most of the error and many values are missing." in verdict(record)
     record["findings"] = [f.to_dict() for f in data]
-    assert "What keeps it up: the data hold outliers." in verdict(record)
+    assert "Likely cause: the data contain outliers." in verdict(record)
+
+
+def test_severe_finding_of_a_code_that_no_table_knows_is_in_the_verdict() -> None:
+    record = copy.deepcopy(found("season", **HEALTHY))
+    new = Finding(code="brand_new", severity="high", evidence={}, says="The clock runs backwards.", advice="Turn it.")
+    record["findings"].append(new.to_dict())
+    text = verdict(record)
+    assert "Likely cause: the clock runs backwards." in text
+    assert "othing looks wrong" not in text
+    assert text.endswith("Next: turn it.")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_severe_finding_of_any_code_is_in_the_verdict(code: str) -> None:
+    record = copy.deepcopy(found("season", **HEALTHY))
+    record["findings"] = [on_data(code).to_dict()]
+    text = verdict(record)
+    assert "looks wrong" not in text or ("Nothing else looks wrong" in text and code == "worse_than_baseline")
+    assert "Next: difference = first." in text
+
+
+def test_a_finding_of_another_code_than_that_of_its_check_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'outliers'.*'biased'"):
+        Check(code="outliers", look=lambda _: on_data("biased"), cause="x").find(None)
 
 
 def test_verdict_tells_that_training_gained_nothing() -> None:
@@ -283,11 +309,11 @@ def test_verdict_tells_that_training_gained_nothing() -> None:
     record["best"]["epochs"] = 3
     assert "no better than" not in verdict(record)
     record["best"]["epochs"] = 0
-    told = "training made the best trial no better than the forecast that it corrects"
+    told = "training made the best trial no better than the simple forecast that it starts from"
     record["findings"] = []
     assert f"Nothing looks wrong in data, training or forecasts: {told}" in verdict(record)
     record["findings"] = [on_data("outliers").to_dict()]
-    assert f"What keeps it up: the data hold outliers; {told}." in verdict(record)
+    assert f"Likely cause: the data contain outliers; {told}." in verdict(record)
 
 
 def test_verdict_reads_results_that_were_written_before_there_were_intervals() -> None:
@@ -423,7 +449,7 @@ SPIKES = Finding(code="outliers", severity="warn", evidence={}, says="Spikes.", 
 def test_seasons_and_outliers_that_the_best_trial_sees_to_need_nothing(
     finding: Finding, params: dict[str, Any], setting: str
 ) -> None:
-    seen = answered([finding], params)[0]
-    assert seen_to(finding.to_dict(), params) == setting
+    seen = mark_handled([finding], params)[0]
+    assert handling_setting(finding.to_dict(), params) == setting
     assert (seen == finding) == (not setting)
     assert seen.severity == ("info" if setting else finding.severity)
