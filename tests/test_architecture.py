@@ -148,6 +148,18 @@ def test_private_names_of_optuna_are_used_in_one_module() -> None:
             assert not [n for n in used if ast.unparse(n.value) != "self"], name
 
 
+def test_attributes_of_trials_are_read_and_named_in_one_module() -> None:
+    """`search.trials` gives every other module a `Trial`; `search.study` has attributes of the study itself."""
+    for name, tree in modules().items():
+        if wing(name) == "storage" or name == "search.trials":
+            continue
+        used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+        assert "user_attrs" not in used or name == "search.study", name
+        for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr in ("set_user_attr", "set_trial_user_attr"):
+                assert not [a for a in call.args[:2] if isinstance(a, ast.Constant)], f"{name}:{call.lineno}"
+
+
 def test_torch_stays_out_of_what_help_needs() -> None:
     free = {name for name in modules() if wing(name) in TORCH_FREE_WINGS} | TORCH_FREE
     assert free <= set(modules())

@@ -27,7 +27,6 @@ from pool import PoolSeries, chosen
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
@@ -38,7 +37,8 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.report.result_json import versions
 from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
-from lstm_tune.search.study import candidates, completed, enqueue_known
+from lstm_tune.search.study import enqueue_known
+from lstm_tune.search.trials import candidates, completed, read_trials
 from lstm_tune.training.ensemble import Part, weigh
 from lstm_tune.training.task import build_task, make_trainer
 from lstm_tune.utils.atomic_files import write_json
@@ -90,9 +90,10 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         return quick_mse_scaled(forecaster, windows, positions, task.scale)
 
     units = [fold.unit for fold in task.folds]
-    ended = [t for t in completed(study.trials) if t.number in trained]
+    ended = {t.number: t.completed() for t in completed(read_trials(study)) if t.number in trained}
     blocks = {
-        t.number: [mse / unit for mse, unit in zip(t.user_attrs["fold_mse_scaled"], units, strict=True)] for t in ended
+        number: [mse / unit for mse, unit in zip(outcome.fold_mse_scaled, units, strict=True)]
+        for number, outcome in ended.items()
     }
     scores = {number: test_mse(trained[number]) for number in blocks}
     best = min(scores.values())
@@ -100,10 +101,9 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     def member(part: Part) -> LSTMForecaster:
         if part.epochs:
             return trained[part.number]
-        config = Config.from_params(study.trials[part.number].user_attrs["config"])
-        return make_trainer(task, 0, config, seed).result
+        return make_trainer(task, 0, ended[part.number].config, seed).result
 
-    parts = weigh(candidates(study.trials), independent=task.independent_windows, blocks=len(task.folds))
+    parts = weigh(candidates(read_trials(study)), independent=task.independent_windows, blocks=len(task.folds))
     average = test_mse(MeanForecaster([member(part) for part in parts], [part.weight for part in parts]))
     fitted = fit_baselines(
         windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd

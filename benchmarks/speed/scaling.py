@@ -87,6 +87,7 @@ def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
     import torch
 
     from lstm_tune.pipeline import tune as api
+    from lstm_tune.search.trials import Trial
     from lstm_tune.utils.process import keep_freed_memory
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -122,7 +123,7 @@ def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
         data, horizon=horizon, space=space, n_trials=ROUNDS, retrain_seeds=1, pruner="none", progress=Watch(), **options
     )
     trial = result.study.trials[-1]
-    attrs = trial.user_attrs
+    outcome = Trial.of(trial).completed()
     whole = (trial.datetime_complete - trial.datetime_start).total_seconds()
     return {
         **asdict(point),
@@ -132,9 +133,9 @@ def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
         "first_epoch": first[0],
         "data_seconds": result.record["timing"]["seconds"]["data"],
         "test_seconds": result.record["timing"]["seconds"]["test"],
-        "setup_seconds": attrs["setup_seconds"],
-        "microseconds": 1e6 * attrs["seconds"] / attrs["samples"],
-        "whole_microseconds": 1e6 * whole / attrs["samples"],
+        "setup_seconds": outcome.setup_seconds,
+        "microseconds": 1e6 * outcome.seconds / outcome.samples,
+        "whole_microseconds": 1e6 * whole / outcome.samples,
     }
 
 

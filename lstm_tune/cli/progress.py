@@ -6,12 +6,12 @@ import sys
 import time
 from typing import TextIO
 
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.escaping import printable
 
@@ -34,13 +34,13 @@ class _Tally:
         self.done_before = done
         self.began = time.monotonic()
 
-    def add(self, trial: FrozenTrial) -> bool:
+    def add(self, trial: Trial) -> bool:
         """Count a trial; return whether it is the best so far."""
         self.done += 1
-        self.pruned += trial.state is TrialState.PRUNED
-        self.failed += trial.state is TrialState.FAIL
+        self.pruned += trial.state == "PRUNED"
+        self.failed += trial.state == "FAIL"
         better = trial.value is not None and (self.best is None or trial.value < self.best[0])
-        if trial.value is not None and better and trial.state is TrialState.COMPLETE:
+        if trial.value is not None and better and trial.state == "COMPLETE":
             self.best = (trial.value, trial.number)
             return True
         return False
@@ -85,7 +85,7 @@ class PlainProgress:
     def epoch(self, trial: int, stats: EpochStats) -> None:
         """Say nothing either."""
 
-    def trial(self, trial: FrozenTrial) -> None:
+    def trial(self, trial: Trial) -> None:
         """Print how the trial ended."""
         best = self._tally.add(trial)
         self._say(f"trial {trial.number} ({self._tally.done}{self._tally.of()}): {describe_trial(trial)}" + " *" * best)
@@ -107,7 +107,7 @@ class LiveProgress:
         self._live: Live | None = None
         self._workers: dict[int, int] = {}  # of the running trials
         self._epochs: dict[int, EpochStats] = {}
-        self._recent: list[tuple[FrozenTrial, bool]] = []
+        self._recent: list[tuple[Trial, bool]] = []
         self._retrain = ""
 
     def info(self, text: str) -> None:
@@ -130,7 +130,7 @@ class LiveProgress:
         """Show the running trial's epoch."""
         self._epochs[trial] = stats
 
-    def trial(self, trial: FrozenTrial) -> None:
+    def trial(self, trial: Trial) -> None:
         """Show how the trial ended."""
         best = self._tally.add(trial)
         self._recent = [*self._recent[-7:], (trial, best)]
@@ -157,7 +157,7 @@ class LiveProgress:
         room = max(1, (self._console.height - now.count("\n") - 3) // 2)
         table = Table.grid(padding=(0, 2))
         for trial, best in self._recent[-room:]:
-            style = "bold green" if best else "dim" if trial.state is not TrialState.COMPLETE else ""
+            style = "bold green" if best else "dim" if trial.state != "COMPLETE" else ""
             table.add_row(Text(f"trial {trial.number}", style=style), Text(describe_trial(trial), style=style))
         counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
         counts += [f"{tally.failed} failed"] if tally.failed else []
@@ -178,21 +178,19 @@ class LiveProgress:
         return "\n".join(lines)
 
 
-def describe_trial(trial: FrozenTrial) -> str:
+def describe_trial(trial: Trial) -> str:
     """Return how a trial ended, in a few words."""
-    attrs = trial.user_attrs
-    if trial.state is TrialState.COMPLETE and trial.value is not None:
-        config = attrs.get("config", {})
+    if trial.state == "COMPLETE" and trial.value is not None:
         text = f"validation score {trial.value:.5g}"
-        if "same_as_trial" in attrs:
-            return f"{text}, as trial {attrs['same_as_trial']}"
-        shape = f"lookback {config.get('lookback')}, {config.get('layers')} × {config.get('hidden_units')} units"
-        cut = ", cut short by the time limit" if attrs.get("stopped") == "time" else ""
-        return f"{text}, best epoch {attrs.get('best_epoch')} of {attrs.get('epochs')}, {shape}{cut}"
-    if trial.state is TrialState.PRUNED:
-        return printable(f"pruned: {attrs.get('pruned_because', 'by the pruner')}")
-    cause = str(attrs.get("traceback", "")).strip().splitlines()
-    return printable("failed: " + (cause[-1] if cause else "interrupted"))
+        if trial.same_as is not None:
+            return f"{text}, as trial {trial.same_as}"
+        done = trial.completed()
+        shape = f"lookback {done.config.lookback}, {done.config.layers} × {done.config.hidden_units} units"
+        cut = ", cut short by the time limit" if done.stopped == "time" else ""
+        return f"{text}, best epoch {done.best_epoch} of {done.epochs}, {shape}{cut}"
+    if trial.state == "PRUNED":
+        return printable(f"pruned: {trial.pruned_because or 'by the pruner'}")
+    return printable(f"failed: {trial.failure or 'interrupted'}")
 
 
 def _counted(n: int, noun: str) -> str:

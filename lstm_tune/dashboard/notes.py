@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.data.time_labels import time_labels
@@ -24,8 +23,8 @@ from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.evaluation.score import forecast_all
 from lstm_tune.report.result import Result
 from lstm_tune.report.study_text import UNTRAINED, members
-from lstm_tune.search.study import completed
-from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
+from lstm_tune.search.trials import Trial, completed, read_trials
+from lstm_tune.storage.optuna_private import id_of_study, storage_of
 from lstm_tune.utils.escaping import markdown, printable
 from lstm_tune.utils.text import number
 
@@ -45,7 +44,7 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
         known: what was tried first: the plain LSTM, then the preset's.
     """
     study = result.study
-    trials = study.get_trials(deepcopy=False)
+    trials = read_trials(study)
     save_note(study, None, study_note(result.record))
     for trial, note in trial_notes(result.record, trials, known):
         save_note(study, trial, note)
@@ -53,10 +52,13 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
     save_figure(study, "learning-curves", curves_figure(completed(trials)[:_CURVES]))
 
 
-def save_note(study: optuna.Study, trial: FrozenTrial | None, body: str) -> None:
+def save_note(study: optuna.Study, trial: int | None, body: str) -> None:
     """Save the note of a study or of a trial, unless a person has written one."""
-    owner = "dashboard:" if trial is None else f"dashboard:{id_of_trial(trial)}:"
-    attrs = storage_of(study).get_study_system_attrs(id_of_study(study))
+    storage, study_id = storage_of(study), id_of_study(study)
+    owner = "dashboard:"
+    if trial is not None:
+        owner += f"{storage.get_trial_id_from_study_id_trial_number(study_id, trial)}:"
+    attrs = storage.get_study_system_attrs(study_id)
     pieces = [key for key in attrs if key.startswith(f"{owner}note_str:")]
     before = "".join(attrs[f"{owner}note_str:{i}"] for i in range(len(pieces)))
     text = f"{body}\n\n{SIGNATURE}\n"
@@ -136,16 +138,16 @@ def study_note(record: Mapping[str, Any]) -> str:
 
 
 def trial_notes(
-    record: Mapping[str, Any], trials: Sequence[FrozenTrial], known: Sequence[Mapping[str, Any]]
-) -> list[tuple[FrozenTrial, str]]:
-    """Return the notable trials (the best, those of the model, those tried first), each with its note."""
+    record: Mapping[str, Any], trials: Sequence[Trial], known: Sequence[Mapping[str, Any]]
+) -> list[tuple[int, str]]:
+    """Return the notable trials (the best, those of the model, those tried first) by number, each with its note."""
     best = record["best"]
     weights: dict[int, float] = {}
     for member in record["ensemble"]:  # a trial may be in it twice, trained and untrained
         weights[member["trial"]] = weights.get(member["trial"], 0.0) + member["weight"]
     notes = []
     for trial in trials:
-        if not trial.state.is_finished() or "config" not in trial.user_attrs:
+        if not trial.finished or trial.config is None:
             continue
         lines = []
         if trial.number == best["trial"]:
@@ -154,27 +156,25 @@ def trial_notes(
             lines.append(
                 f"**{weights[trial.number]:.0%} of the saved model**, retrained on {record['retrain']['rows']} rows."
             )
-        fixed = trial.system_attrs.get("fixed_params")
-        if fixed is not None and fixed in known:
-            place = known.index(fixed)
+        if trial.queued_params is not None and trial.queued_params in known:
+            place = known.index(trial.queued_params)
             source = "The plain LSTM, as far as the space admits it" if not place else "Known from other series"
             lines.append(f"**{source}**: tried before the search began.")
         if lines:
-            notes.append((trial, "\n\n".join([*lines, *_fate(trial, best["value"])])))
+            notes.append((trial.number, "\n\n".join([*lines, *_fate(trial, trial.config, best["value"])])))
     return notes
 
 
-def _fate(trial: FrozenTrial, best: float) -> list[str]:
-    attrs = trial.user_attrs
-    lines = [markdown(Config.from_params(attrs["config"]).describe(), 400)]
-    if trial.value is not None and "best_epoch" in attrs:
-        times = f", {trial.value / best:.2f} times the best trial's" if best > 0 and trial.value > best else ""
+def _fate(trial: Trial, config: Config, best: float) -> list[str]:
+    lines = [markdown(config.describe(), 400)]
+    if (done := trial.outcome) is not None:
+        times = f", {done.value / best:.2f} times the best trial's" if best > 0 and done.value > best else ""
         lines.append(
-            f"Validation score {number(trial.value)}{times}; scaled MSE on the validation rows "
-            f"{number(attrs['val_mse_scaled'])}; best epoch {attrs['best_epoch']} of {attrs['epochs']}."
+            f"Validation score {number(done.value)}{times}; scaled MSE on the validation rows "
+            f"{number(done.val_mse_scaled)}; best epoch {done.best_epoch} of {done.epochs}."
         )
-    if "pruned_because" in attrs:
-        lines.append(f"Pruned: {markdown(str(attrs['pruned_because']))}.")
+    if trial.pruned_because is not None:
+        lines.append(f"Pruned: {markdown(trial.pruned_because)}.")
     return lines
 
 
@@ -225,17 +225,16 @@ def _params(member: Any) -> dict[str, Any]:
     return params
 
 
-def curves_figure(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+def curves_figure(trials: Sequence[Trial]) -> dict[str, Any]:
     """Draw the validation score and the training loss of trials, the best first, epoch by epoch."""
     traces = []
     colors = ("#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd")
     for trial, color in zip(trials, colors, strict=False):
-        history = trial.user_attrs.get("history", [])
-        history = history[:: -(-len(history) // _POINTS) or 1]
-        epochs = [row[0] for row in history]
+        history = trial.history[:: -(-len(trial.history) // _POINTS) or 1]
+        epochs = [row.epoch for row in history]
         group = {"legendgroup": str(trial.number)}
-        traces.append(_line(epochs, [row[2] for row in history], f"trial {trial.number}", color) | group)
-        training = _line(epochs, [row[1] for row in history], f"trial {trial.number}, training", color) | group
+        traces.append(_line(epochs, [row.val for row in history], f"trial {trial.number}", color) | group)
+        training = _line(epochs, [row.loss for row in history], f"trial {trial.number}, training", color) | group
         traces.append(training | {"showlegend": False, "line": {"color": color, "width": 1.5, "dash": "dot"}})
     layout = _layout("Best trials by epoch: validation score, and dotted the training loss", "", "")
     layout["yaxis"]["type"] = "log"

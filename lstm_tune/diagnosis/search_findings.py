@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_tune.diagnosis.check import Check
-from lstm_tune.diagnosis.evidence import Scores, TrialRecord, median, plain
+from lstm_tune.diagnosis.evidence import Scores, median, plain
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.search.trials import Trial, distinct
 from lstm_tune.training.limits import Limits
 
 _LEAST = 8  # trials, below which nothing is said of what more would bring
@@ -44,20 +45,20 @@ class Retrain:
 class Search:
     """A study that has ended, and what came of it."""
 
-    trials: Sequence[TrialRecord]  # all that have ended, in the order of their numbers
+    trials: Sequence[Trial]  # all that have ended, in the order of their numbers
     scores: Scores  # of the model and the baselines
     retrain: Retrain
     edges: Sequence[tuple[str, str, float]]  # (parameter, "low" or "high", bound) of the winner's values on a bound
     searched: Sequence[str]  # parameters that the space leaves open
 
 
-def winner_within_seed_noise(trials: Sequence[TrialRecord], retrain: Retrain) -> Finding | None:
+def winner_within_seed_noise(trials: Sequence[Trial], retrain: Retrain) -> Finding | None:
     """Other trials are as good as the winner, as far as the seed's noise and the validation blocks can tell.
 
     As good: the value is within 2·√2 standard deviations of the noise; where only one seed was retrained, the mean
     logarithm of the ratio to the winner over the folds is within two standard errors (three folds at least).
     """
-    ranked = _ranked(trials)
+    ranked = distinct(trials)
     if len(ranked) < 2:
         return None
     best = ranked[0]
@@ -84,20 +85,14 @@ def winner_within_seed_noise(trials: Sequence[TrialRecord], retrain: Retrain) ->
     )
 
 
-def _ranked(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the trained trials, the best first, of equal values the first one: they are one forecast."""
-    ranked = sorted((t for t in trials if t.trained), key=lambda t: (t.value or 0.0, t.number))
-    return [t for i, t in enumerate(ranked) if not i or t.value != ranked[i - 1].value]
-
-
-def _as_good(trial: TrialRecord, best: TrialRecord, noise: float) -> bool:
+def _as_good(trial: Trial, best: Trial, noise: float) -> bool:
     assert trial.value is not None
     assert best.value is not None
     if math.isfinite(noise):
         return trial.value <= best.value * (1 + 2 * math.sqrt(2) * noise)
     pairs = [
         math.log(a / b)
-        for a, b in zip(trial.attrs.get("fold_mse_scaled", ()), best.attrs.get("fold_mse_scaled", ()), strict=False)
+        for a, b in zip(trial.completed().fold_mse_scaled, best.completed().fold_mse_scaled, strict=True)
         if a > 0 and b > 0
     ]
     if len(pairs) < 3:
@@ -138,7 +133,7 @@ def validation_overfit(scores: Scores) -> Finding | None:
     )
 
 
-def space_edge(trials: Sequence[TrialRecord], edges: Sequence[tuple[str, str, float]]) -> Finding | None:
+def space_edge(trials: Sequence[Trial], edges: Sequence[tuple[str, str, float]]) -> Finding | None:
     """The winner of three trials or more lies on a bound of the space: what is best may lie beyond.
 
     A warning where, in addition, the fifth of the trained trials nearest to the bound is better than the rest in the
@@ -172,9 +167,9 @@ def widenable(edges: Sequence[tuple[str, str, float]], limits: Limits) -> list[t
     return [edge for edge in edges if edge[1] == "low" or edge[2] < tops.get(edge[0], math.inf)]
 
 
-def _pull(trials: Sequence[TrialRecord], name: str, side: str) -> float:
+def _pull(trials: Sequence[Trial], name: str, side: str) -> float:
     """Return by how much the trials nearest to a bound are better than the others, in the median; NaN of too few."""
-    pairs = [(float(t.config[name]), t.value) for t in trials if t.trained and _is_number(t.config.get(name))]
+    pairs = [(float(t.settings[name]), t.value) for t in trials if t.trained and _is_number(t.settings.get(name))]
     pairs.sort(reverse=side == "high")
     few = max(3, round(_OUTER * len(pairs)))
     if len(pairs) < 3 * few:
@@ -192,7 +187,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def go_on_or_stop(trials: Sequence[TrialRecord], searched: Sequence[str]) -> Finding | None:
+def go_on_or_stop(trials: Sequence[Trial], searched: Sequence[str]) -> Finding | None:
     """Advise to go on or to stop, with the gain to expect of as many trials again.
 
     The gain, on the logarithm of the value: the mean, over all orders in which the trials could have come, of what the
@@ -201,7 +196,7 @@ def go_on_or_stop(trials: Sequence[TrialRecord], searched: Sequence[str]) -> Fin
     it is where the values near the best follow a power law. Half of what the last third of the trials really took off
     counts where it is more: then the sampler is still learning. Pruned trials count as the worst completed one.
     """
-    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and "same_as_trial" not in t.attrs]
+    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]
     values = [t.value if t.trained and t.value is not None else math.inf for t in ended]
     finite = [v for v in values if 0 < v < math.inf]
     if not finite:

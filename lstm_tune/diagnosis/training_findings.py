@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_tune.diagnosis.check import Check
-from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord, leaders, median, plain
+from lstm_tune.diagnosis.evidence import Scores, median, plain
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Floats
+from lstm_tune.search.trials import Curve, Trial, distinct
 from lstm_tune.training.optimizers import is_adaptive
 
 _SLOW = 0.2  # of the untrained value: training that takes off less, and steadily so, crawls
@@ -33,13 +34,14 @@ _WASTED = 0.5  # of all epochs, after the best one
 _MANY_AFTER = 8  # epochs after the best one that are no patience any more
 _DIVERGED = 0.2, 0.5  # of the trials: warn, high
 _FEW_STEPS = 8  # in an epoch
+_LEADERS = 3  # trials that a finding on training looks at: the winner, and those that must bear it out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
     """The trials of a study that have ended, and the scores of the model and the baselines."""
 
-    trials: Sequence[TrialRecord]
+    trials: Sequence[Trial]
     scores: Scores
 
     @property
@@ -48,10 +50,16 @@ class Training:
         return leaders(self.trials)
 
 
-Lead = Sequence[tuple[TrialRecord, Curve]]
+Lead = Sequence[tuple[Trial, Curve]]
 
 
-def _borne_out(lead: Lead, shows: Callable[[TrialRecord, Curve], float], least: float) -> float:
+def leaders(trials: Sequence[Trial]) -> Lead:
+    """Return the best trained trials that have a curve, the winner first; of equal values the first one."""
+    found = [(t, t.curve()) for t in distinct(trials)]
+    return [(t, curve) for t, curve in found if curve is not None][:_LEADERS]
+
+
+def _borne_out(lead: Lead, shows: Callable[[Trial, Curve], float], least: float) -> float:
     """Return the winner's strength of a symptom, or 0 where under half of the best trials show `least` of it."""
     strengths = [shows(trial, curve) for trial, curve in lead]
     if not strengths or strengths[0] < least or 2 * sum(s >= least for s in strengths) < len(strengths):
@@ -117,7 +125,7 @@ def overfit(lead: Lead, scores: Scores) -> Finding | None:
     gap = scores.noisy_test / scores.fit if scores.fit > 0 else math.nan
     excess = gap / max(1.0, *gaps.values()) if gaps else math.nan
     rises = _borne_out(lead, lambda _, curve: _rise(curve), _RISES[0])
-    advice = _less_capacity(lead[0][0].config if lead else {})
+    advice = _less_capacity(lead[0][0].settings if lead else {})
     if excess >= _GAP[0]:
         return Finding(
             code="overfit",
@@ -184,7 +192,7 @@ def learning_rate_too_high(lead: Lead) -> Finding | None:
     if not ups and not worse:
         return None
     trial, curve = lead[0]
-    rate = trial.config.get("learning_rate")
+    rate = trial.settings.get("learning_rate")
     if worse:
         says = f"Training at a learning rate of {rate:g} only made the best trial worse: no epoch beats its start."
     else:
@@ -194,7 +202,7 @@ def learning_rate_too_high(lead: Lead) -> Finding | None:
         severity="high" if worse else _severity(ups, _OSCILLATES[1]),
         evidence={
             "learning_rate": rate,
-            "optimizer": trial.config.get("optimizer"),
+            "optimizer": trial.settings.get("optimizer"),
             "mean_rise": plain(_oscillation(curve), 3),
             "turns": plain(_flips(curve.val[1:]), 3),
             "best_epoch": curve.best,
@@ -222,16 +230,16 @@ def _swing(values: Floats, first: float) -> float:
     return swing if _flips(values) >= (0.4 if swing < _JUMPS else 0.25) else 0.0
 
 
-def _thrown_off(trial: TrialRecord, curve: Curve) -> float:
+def _thrown_off(trial: Trial, curve: Curve) -> float:
     """Return how many times its untrained value validation has after the first epoch, if no epoch recovers."""
     stalls = curve.epochs >= 2 and curve.loss[-1] >= 0.97 * curve.loss[0]
-    limit = 0.05 if is_adaptive(trial.config.get("optimizer")) else 0.5
+    limit = 0.05 if is_adaptive(trial.settings.get("optimizer")) else 0.5
     if stalls and curve.lr.max() >= limit and curve.val[-1] >= 0.8 * curve.val[0]:
         return 2.0
     return float(curve.val[1] / curve.val[0]) if curve.best == 0 else 0.0
 
 
-def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Scores) -> Finding | None:
+def learning_rate_too_low(lead: Lead, trials: Sequence[Trial], scores: Scores) -> Finding | None:
     """Training crawls: small gains that stay as large to the end, or steps too small to move a weight.
 
     The former only while a baseline shows that there is more to gain: noise is learned slowly, too. Neither where
@@ -243,13 +251,13 @@ def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Sco
     more = scores.val >= _MORE * min(scores.val_baselines.values(), default=math.inf)
     if not more and not _cannot_move(trial, curve):
         return None
-    rate, value = trial.config.get("learning_rate"), trial.value
+    rate, value = trial.settings.get("learning_rate"), trial.value
     faster = [
         t
         for t in trials
         if t.trained
-        and t.config.get("optimizer") == trial.config.get("optimizer")
-        and t.config.get("learning_rate", 0) >= 3 * curve.lr.max()
+        and t.settings.get("optimizer") == trial.settings.get("optimizer")
+        and t.settings.get("learning_rate", 0) >= 3 * curve.lr.max()
     ]
     if value is None or any(t.value is not None and t.value >= value for t in faster):
         return None
@@ -259,7 +267,7 @@ def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Sco
         severity="high",
         evidence={
             "learning_rate": rate,
-            "optimizer": trial.config.get("optimizer"),
+            "optimizer": trial.settings.get("optimizer"),
             "epochs": curve.epochs,
             "gain_over_untrained": plain(gain, 3),
             "steps_per_epoch": plain(curve.steps, 3),
@@ -272,14 +280,14 @@ def learning_rate_too_low(lead: Lead, trials: Sequence[TrialRecord], scores: Sco
     )
 
 
-def _crawls(trial: TrialRecord, curve: Curve) -> float:
+def _crawls(trial: Trial, curve: Curve) -> float:
     """Return 1 where the trial crawls, else 0."""
     gain = 1 - curve.val.min() / curve.val[0]
     if curve.epochs < 2 or gain >= _SLOW or curve.val.max() > 1.5 * curve.val[0]:
         return 0.0
     if _cannot_move(trial, curve):
         return 1.0
-    plain_start = all(trial.config.get(name) == "none" for name in ("skip", "window_norm", "difference"))
+    plain_start = all(trial.settings.get(name) == "none" for name in ("skip", "window_norm", "difference"))
     if plain_start and curve.epochs >= 3 and np.abs(curve.val / curve.val[0] - 1).max() < 1e-3:
         return 1.0
     if curve.epochs < 3 or curve.best < curve.epochs - 1 or curve.stopped == "patience":
@@ -293,10 +301,10 @@ def _crawls(trial: TrialRecord, curve: Curve) -> float:
     return float(second / (spent[-1] - spent[middle]) >= 0.5 * first / spent[middle])
 
 
-def _cannot_move(trial: TrialRecord, curve: Curve) -> bool:
+def _cannot_move(trial: Trial, curve: Curve) -> bool:
     """Return whether all steps that were planned are together too short for any weight to change by much."""
-    reach = trial.config.get("learning_rate", math.nan) * curve.steps * trial.config.get("epochs", math.nan)
-    return is_adaptive(trial.config.get("optimizer")) and bool(reach < _REACH)
+    reach = trial.settings.get("learning_rate", math.nan) * curve.steps * trial.settings.get("epochs", math.nan)
+    return is_adaptive(trial.settings.get("optimizer")) and bool(reach < _REACH)
 
 
 def too_few_epochs(lead: Lead) -> Finding | None:
@@ -329,16 +337,16 @@ def too_few_epochs(lead: Lead) -> Finding | None:
     )
 
 
-def _late_gain(trial: TrialRecord, curve: Curve) -> float:
+def _late_gain(trial: Trial, curve: Curve) -> float:
     if curve.best < curve.epochs or curve.stopped == "patience":
         return 0.0
     gain = float(1 - curve.val[-1] / curve.val[-1 - max(1, curve.epochs // 4)])
-    return gain / 2 if trial.config.get("schedule") in ("cosine", "one_cycle") and curve.epochs > 1 else gain
+    return gain / 2 if trial.settings.get("schedule") in ("cosine", "one_cycle") and curve.epochs > 1 else gain
 
 
-def too_many_epochs(trials: Sequence[TrialRecord]) -> Finding | None:
+def too_many_epochs(trials: Sequence[Trial]) -> Finding | None:
     """Most epochs came long after the best one: time that more trials could have had."""
-    curves = [curve for t in trials if t.trained and (curve := Curve.of(t)) is not None]
+    curves = [curve for t in trials if t.trained and (curve := t.curve()) is not None]
     after = [curve.epochs - curve.best for curve in curves]
     ran = sum(curve.epochs for curve in curves)
     if not ran or sum(after) < _WASTED * ran or median(after) < _MANY_AFTER:
@@ -358,7 +366,7 @@ def too_many_epochs(trials: Sequence[TrialRecord]) -> Finding | None:
     )
 
 
-def batch_size(lead: Lead, trials: Sequence[TrialRecord]) -> Finding | None:
+def batch_size(lead: Lead, trials: Sequence[Trial]) -> Finding | None:
     """The batches are too large for the rows, too small for calm steps, or of a size that the trials speak against.
 
     Too large: under 8 steps in an epoch and still improving at the end. Too small: at most 8 windows, and validation
@@ -368,7 +376,7 @@ def batch_size(lead: Lead, trials: Sequence[TrialRecord]) -> Finding | None:
     if not lead:
         return None
     trial, curve = lead[0]
-    size = trial.config.get("batch_size")
+    size = trial.settings.get("batch_size")
     evidence: dict[str, float | str | None] = {"batch_size": size}
     if curve.steps < _FEW_STEPS and (_late_gain(trial, curve) >= _LATE[0] or _crawls(trial, curve)):
         return Finding(
@@ -387,13 +395,13 @@ def batch_size(lead: Lead, trials: Sequence[TrialRecord]) -> Finding | None:
             says=f"Batches of {size} windows make noisy steps: validation jumps from epoch to epoch.",
             advice="Raise batch_size (try 32 or 64), or set weight_average = 0.99.",
         )
-    trained = [t for t in trials if t.trained and "batch_size" in t.config]
-    sizes = sorted({t.config["batch_size"] for t in trained})
+    trained = [t for t in trials if t.trained and "batch_size" in t.settings]
+    sizes = sorted({t.settings["batch_size"] for t in trained})
     if len(sizes) < 3 or size not in (sizes[0], sizes[-1]):
         return None
     border = sizes[len(sizes) // 2]
-    near = [t.value for t in trained if t.value is not None and (t.config["batch_size"] < border) == (size == sizes[0])]
-    far = [t.value for t in trained if t.value is not None and (t.config["batch_size"] < border) != (size == sizes[0])]
+    sided = [((t.settings["batch_size"] < border) == (size == sizes[0]), t.completed().value) for t in trained]
+    near, far = ([value for beside, value in sided if beside is wanted] for wanted in (True, False))
     if len(near) < 5 or len(far) < 5:
         return None
     ratio = median(far) / median(near) if median(near) > 0 else math.nan
@@ -417,9 +425,9 @@ def _rank_z(a: Sequence[float], b: Sequence[float]) -> float:
     return float((order[:n].sum() - n * (n + m + 1) / 2) / math.sqrt(n * m * (n + m + 1) / 12))
 
 
-def diverged_trials(trials: Sequence[TrialRecord]) -> Finding | None:
+def diverged_trials(trials: Sequence[Trial]) -> Finding | None:
     """A fifth of the trials (half: high) ended because a loss was no longer finite, or exploded; two at least."""
-    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and "same_as_trial" not in t.attrs]
+    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]
     lost = [t for t in ended if _diverged(t)]
     if len(lost) < 2 or len(lost) < _DIVERGED[0] * len(ended):
         return None
@@ -427,7 +435,7 @@ def diverged_trials(trials: Sequence[TrialRecord]) -> Finding | None:
     share = len(lost) / len(ended)
     common = _in_common(lost, kept)
     what = f"; they have in common: {', '.join(f'{k} {v}' for k, v in common.items())}" if common else ""
-    least = min(float(t.config.get("learning_rate", math.nan)) for t in lost)
+    least = min(float(t.settings.get("learning_rate", math.nan)) for t in lost)
     return Finding(
         code="diverged_trials",
         severity=_severity(share, _DIVERGED[1]),
@@ -439,21 +447,21 @@ def diverged_trials(trials: Sequence[TrialRecord]) -> Finding | None:
     )
 
 
-def _diverged(trial: TrialRecord) -> bool:
-    reason = str(trial.attrs.get("pruned_because", ""))
+def _diverged(trial: Trial) -> bool:
+    reason = trial.pruned_because or ""
     return trial.state == "PRUNED" and reason.startswith("diverged") and "no training window" not in reason
 
 
-def _in_common(lost: Sequence[TrialRecord], kept: Sequence[TrialRecord]) -> Mapping[str, str]:
+def _in_common(lost: Sequence[Trial], kept: Sequence[Trial]) -> Mapping[str, str]:
     """Return {parameter: value or range} that most diverged trials share and most others do not."""
     found: dict[str, str] = {}
-    rates = [float(t.config["learning_rate"]) for t in lost if "learning_rate" in t.config]
-    others = [float(t.config["learning_rate"]) for t in kept if "learning_rate" in t.config]
+    rates = [float(t.settings["learning_rate"]) for t in lost if "learning_rate" in t.settings]
+    others = [float(t.settings["learning_rate"]) for t in kept if "learning_rate" in t.settings]
     if rates and (not others or np.mean([r < min(rates) for r in others]) >= 0.6):
         found["learning_rate"] = f"of {min(rates):g} or more"
     for name in ("optimizer", "cell_activation", "activation", "transform", "gradient_clip", "layers"):
-        value, count = Counter(t.config.get(name) for t in lost).most_common(1)[0]
-        rest = np.mean([t.config.get(name) == value for t in kept]) if kept else 1.0
+        value, count = Counter(t.settings.get(name) for t in lost).most_common(1)[0]
+        rest = np.mean([t.settings.get(name) == value for t in kept]) if kept else 1.0
         if value is not None and count >= 0.8 * len(lost) and rest <= 0.5:
             found[name] = str(value)
     return found

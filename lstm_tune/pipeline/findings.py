@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 
-from optuna.trial import FrozenTrial
-
-from lstm_tune.config import Config
 from lstm_tune.diagnosis.catalogue import mark_handled
 from lstm_tune.diagnosis.data_findings import data_findings
-from lstm_tune.diagnosis.evidence import Scores, TrialRecord
+from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.search_findings import Retrain, Search, widenable
 from lstm_tune.diagnosis.study_findings import study_findings
@@ -17,6 +14,7 @@ from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.pipeline.steps import SearchOutcome
 from lstm_tune.search.space import Fixed, Space
+from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
 
@@ -41,13 +39,9 @@ def diagnose_study(
     """
     best = outcome.best
     assert best is not None
-    config = Config.from_params(best.user_attrs["config"])
+    config = best.completed().config
     search = Search(
-        trials=[
-            TrialRecord(number=t.number, state=t.state.name, value=t.value, attrs=t.user_attrs)
-            for t in outcome.trials
-            if t.state.is_finished()
-        ],
+        trials=[trial for trial in outcome.trials if trial.finished],
         scores=_scores(task, best, tested),
         retrain=Retrain(
             seeds=tuple(s.mse_scaled for s in tested.alone),
@@ -60,10 +54,10 @@ def diagnose_study(
     return by_severity([*of_data, *study_findings(search, tested.forecasts)])
 
 
-def _scores(task: Task, best: FrozenTrial, tested: TestResult) -> Scores:
+def _scores(task: Task, best: Trial, tested: TestResult) -> Scores:
     unexplained = tested.decomposition["rest"]
     return Scores(
-        val=best.user_attrs["val_mse_scaled"],
+        val=best.completed().val_mse_scaled,
         test=tested.score.mse_scaled,
         fit=tested.fit.model,
         val_baselines={name: task.baselines[name][1] for name in tested.baselines},

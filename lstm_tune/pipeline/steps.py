@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
-from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
@@ -18,14 +17,13 @@ from lstm_tune.search.objective import Objective, Trained
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import (
     OptunaCallback,
-    candidates,
-    completed,
     enqueue_known,
     gained_nothing,
     stop_after_failures,
 )
 from lstm_tune.search.study import optimize as run_trials
-from lstm_tune.search.trial_queue import fail_own_interrupted, n_counted
+from lstm_tune.search.trial_queue import counted_trials, fail_own_interrupted
+from lstm_tune.search.trials import Trial, candidates, completed, read_trials
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
 from lstm_tune.training.retrain import Member, Retrained, retrain, retrain_samples
 from lstm_tune.training.task import Task
@@ -46,8 +44,8 @@ class SearchOutcome:
         interrupted: whether Ctrl-C or SIGTERM ended it; its running trials were failed, to be retried on resume.
     """
 
-    trials: tuple[FrozenTrial, ...]
-    best: FrozenTrial | None
+    trials: tuple[Trial, ...]
+    best: Trial | None
     weights: Trained | None
     interrupted: bool
 
@@ -82,7 +80,7 @@ class _StopRule:
     stopped: bool = False  # trials of other workers may still end after that; the reason is shown once
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self.progress.trial(trial)
+        self.progress.trial(Trial.of(trial))
         if not self.stopped and (time.monotonic() >= self.end() or self.no_longer_helps(study)):
             self.stopped = True
             study.stop()
@@ -90,11 +88,11 @@ class _StopRule:
     def no_longer_helps(self, study: optuna.Study) -> bool:
         """Return whether the last trials gained nothing, and say so."""
         patience = self.options.patience
-        if patience is None or not gained_nothing(study, patience):
+        if patience is None or not gained_nothing(trials := read_trials(study), patience):
             return False
         self.progress.info(
-            f"stopped after {n_counted(study)} trials: the last {patience} took less than 1% off the best validation "
-            f"score; for more pass --trials or --timeout, and --resume to go on"
+            f"stopped after {len(counted_trials(trials))} trials: the last {patience} took less than 1% off the best "
+            f"validation score; for more pass --trials or --timeout, and --resume to go on"
         )
         return True
 
@@ -126,8 +124,9 @@ def search(
     cost = _retrain_cost(options, dataset, task, resources)
 
     def retrain_seconds() -> float | None:
-        chosen = choose(study.get_trials(deepcopy=False), task, options.retrain_seeds)
-        return cost.seconds([trial for trial, part in chosen if part.epochs == trial.user_attrs["best_epoch"]])
+        chosen = choose(read_trials(study), task, options.retrain_seeds)
+        outcomes = [(trial.completed(), part) for trial, part in chosen]
+        return cost.seconds([outcome for outcome, part in outcomes if part.epochs == outcome.best_epoch])
 
     rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), progress)
     objective = Objective(
@@ -153,7 +152,7 @@ def search(
         except KeyboardInterrupt:
             fail_own_interrupted(study, this_run())
             interrupted = True
-    trials = tuple(study.get_trials(deepcopy=False))
+    trials = read_trials(study)
     best = _find_best(trials, needed=not interrupted)
     return SearchOutcome(trials=trials, best=best, weights=objective.best, interrupted=interrupted)
 
@@ -197,7 +196,7 @@ def _run_trials(
     )
 
 
-def _find_best(trials: Sequence[FrozenTrial], *, needed: bool) -> FrozenTrial | None:
+def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:
     """Return the completed trial of the least value, or None if there is none and none is needed.
 
     Raises:
@@ -206,15 +205,14 @@ def _find_best(trials: Sequence[FrozenTrial], *, needed: bool) -> FrozenTrial | 
     ranked = completed(trials)
     if ranked or not needed:
         return ranked[0] if ranked else None
-    reasons = [trial.user_attrs.get("pruned_because") for trial in trials]
-    reason = next((r for r in reversed(reasons) if r), "none was begun")
+    reason = next((t.pruned_because for t in reversed(trials) if t.pruned_because), "none was begun")
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
 
 
 # ---- what is kept
 
 
-def choose(trials: Sequence[FrozenTrial], task: Task, retrain_seeds: int) -> list[tuple[FrozenTrial, Part]]:
+def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tuple[Trial, Part]]:
     """Choose the completed trials whose weighted mean forecast is the model, or the best one alone.
 
     Args:
@@ -229,7 +227,7 @@ def choose(trials: Sequence[FrozenTrial], task: Task, retrain_seeds: int) -> lis
     if not found:
         return []
     parts = weigh(
-        candidates(list(found.values())),
+        candidates(found.values()),
         independent=task.independent_windows,
         blocks=len(task.folds),
         members=1 if retrain_seeds == 1 else MEMBERS,
@@ -302,20 +300,20 @@ def retrain_best(
     )
 
 
-def _own_weights(best: FrozenTrial, own: Trained, seed: int, *, interrupted: bool) -> Retrained:
+def _own_weights(best: Trial, own: Trained, seed: int, *, interrupted: bool) -> Retrained:
     """Return the best trial's own model, as it was trained on the train rows."""
-    whole = Part(number=best.number, epochs=best.user_attrs["best_epoch"], weight=1.0)
+    whole = Part(number=best.number, epochs=best.completed().best_epoch, weight=1.0)
     models = (((_member(best, whole), own.models[0]),),)
     return Retrained(seeds=(seed,), models=models, rows="train", interrupted=interrupted)
 
 
-def _member(trial: FrozenTrial, part: Part) -> Member:
-    attrs = trial.user_attrs
+def _member(trial: Trial, part: Part) -> Member:
+    outcome = trial.completed()
     return Member(
         trial=trial.number,
-        config=Config.from_params(attrs["config"]),
+        config=outcome.config,
         epochs=part.epochs,
-        factors=tuple(attrs["factors"]),
+        factors=outcome.factors,
         weight=part.weight,
-        half_batches="micro_batch" in attrs,
+        half_batches=trial.half_batches,
     )

@@ -18,6 +18,7 @@ from lstm_tune.data.split import Split
 from lstm_tune.data.time_labels import series_name, time_labels, whole_days
 from lstm_tune.report.encoding import encode_times, envelope, evenly, plain
 from lstm_tune.report.page import SCHEMA
+from lstm_tune.search.trials import Trial, completed
 
 LEAST_TRIALS = 8  # completed ones, from which on importances mean something
 _FOREST_TRIALS = 300  # fANOVA takes a second for these, and grows faster than their number
@@ -35,13 +36,13 @@ def collect(study: optuna.Study, series: SeriesSet, parts: Split, period: int | 
         parts: of the rows.
         period: rows in a season; None: there is none.
     """
-    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
     return {
         "schema": SCHEMA,
         "period": period,
-        "parameters": parameters(trials),
+        "parameters": parameters(ended),
         "importances": importances(study),
-        "curves": curves(trials, by_fold=isinstance(study.pruner, WilcoxonPruner)),
+        "curves": curves([Trial.of(t) for t in ended], by_fold=isinstance(study.pruner, WilcoxonPruner)),
         "drawn": drawn(series, parts),
     }
 
@@ -91,17 +92,16 @@ def importances(study: optuna.Study) -> dict[str, Any] | None:
     }
 
 
-def curves(trials: Sequence[FrozenTrial], *, by_fold: bool) -> dict[str, Any]:
+def curves(trials: Sequence[Trial], *, by_fold: bool) -> dict[str, Any]:
     """Return learning curves: the best trial's first, then the others' in the order of their numbers.
 
     Args:
         trials: that have ended.
         by_fold: whether the pruner was asked after each fold, so that a pruned trial reported no epochs.
     """
-    own = [t for t in trials if "same_as_trial" not in t.user_attrs]
+    own = [t for t in trials if t.same_as is None]
     found = [curve for t in own if (curve := _curve(t, by_fold)) is not None]
-    values = {t.number: t.value for t in own if t.state is TrialState.COMPLETE and t.value is not None}
-    best = min(values, key=lambda n: (values[n], n)) if values else None
+    best = next((t.number for t in completed(own)), None)
     found.sort(key=lambda c: (c["trial"] != best, c["trial"]))
     kept = [found[i] for i in evenly(len(found), _CURVES)]
     for curve in kept[1:]:
@@ -109,22 +109,22 @@ def curves(trials: Sequence[FrozenTrial], *, by_fold: bool) -> dict[str, Any]:
     return {"of": len(found), "kept": kept}
 
 
-def _curve(trial: FrozenTrial, by_fold: bool) -> dict[str, Any] | None:
-    history = trial.user_attrs.get("history")
-    if history:
-        epochs, train, val = ([row[i] for row in history] for i in range(3))
-    elif trial.intermediate_values and not by_fold:
-        epochs, val = list(trial.intermediate_values), list(trial.intermediate_values.values())
+def _curve(trial: Trial, by_fold: bool) -> dict[str, Any] | None:
+    val: list[float | None]
+    if trial.history:
+        epochs, train, val = ([row[i] for row in trial.history] for i in range(3))
+    elif trial.reports and not by_fold:
+        epochs, val = list(trial.reports), list(trial.reports.values())
         train = [None] * len(epochs)
     else:
         return None
     return {
         "trial": trial.number,
-        "state": trial.state.name,
+        "state": trial.state,
         "epochs": epochs,
-        "val": plain(val, 4),
+        "val": plain(np.array(val, dtype=np.float64), 4),
         "train": plain(np.array(train, dtype=np.float64), 4),
-        "best_epoch": trial.user_attrs.get("best_epoch"),
+        "best_epoch": trial.outcome.best_epoch if trial.outcome else None,
     }
 
 

@@ -13,7 +13,6 @@ import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from optuna.trial import FrozenTrial
 
 from lstm_tune.data.split import Split
 from lstm_tune.data.time_labels import series_name, time_labels, whole_days
@@ -25,6 +24,7 @@ from lstm_tune.report.page import DETAILS, write_report
 from lstm_tune.report.report_json import collect
 from lstm_tune.report.result_json import ResultRecord, TestScore
 from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.search.trials import Trial
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json
 from lstm_tune.utils.escaping import cell
 
@@ -49,7 +49,7 @@ class Result:
 
     model: ForecastModel
     study: optuna.Study
-    trials: tuple[FrozenTrial, ...]
+    trials: tuple[Trial, ...]
     summary: ResultRecord
     windows: Windows
     split: Split
@@ -122,31 +122,31 @@ class Result:
             note(f"no report was written ({reason}); all else is there")
 
 
-def trial_row(trial: FrozenTrial) -> dict[str, Any]:
+def trial_row(trial: Trial) -> dict[str, Any]:
     """Return one trial as a row of trials.csv: its fate first, then its parameters."""
-    attrs = trial.user_attrs
+    done = trial.outcome
     row: dict[str, Any] = {
         "number": trial.number,
-        "state": trial.state.name,
+        "state": trial.state,
         "value": trial.value,
-        "val_mse_scaled": attrs.get("val_mse_scaled"),
-        "best_epoch": attrs.get("best_epoch"),
-        "epochs": attrs.get("epochs"),
-        "stopped": attrs.get("stopped"),
-        "seconds": attrs.get("seconds"),
-        "weights": attrs.get("parameters"),
-        "pruned_because": attrs.get("pruned_because"),
-        "same_as_trial": attrs.get("same_as_trial"),
+        "val_mse_scaled": done and done.val_mse_scaled,
+        "best_epoch": done and done.best_epoch,
+        "epochs": done and done.epochs,
+        "stopped": done and done.stopped,
+        "seconds": done and done.seconds,
+        "weights": trial.weights,
+        "pruned_because": trial.pruned_because,
+        "same_as_trial": trial.same_as,
     }
-    return row | {f"params_{name}": value for name, value in attrs.get("config", trial.params).items()}
+    return row | {f"params_{name}": value for name, value in trial.settings.items()}
 
 
-def write_trials(trials: Sequence[FrozenTrial], path: Path) -> None:
+def write_trials(trials: Sequence[Trial], path: Path) -> None:
     """Write every trial that has ended as one row of a CSV, in which no text is a formula."""
     rows = [
         {name: cell(value) if isinstance(value, str) else value for name, value in trial_row(t).items()}
         for t in trials
-        if t.state.is_finished()
+        if t.finished
     ]
     with atomic_write(path) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)

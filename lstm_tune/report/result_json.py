@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.evidence import plain
@@ -23,12 +22,13 @@ from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.recorded_forecasts import Fit
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.search.trial_queue import counted_trials
+from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task
 
 SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
-_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+_STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class StudySummary:
     def of(
         cls,
         name: str,
-        trials: Sequence[FrozenTrial],
+        trials: Sequence[Trial],
         *,
         storage: str | None,
         interrupted: bool,
@@ -61,8 +61,8 @@ class StudySummary:
             storage=storage,
             direction="minimize",
             n_trials=sum(states[s] for s in _STATES),
-            states={s.name: states[s] for s in _STATES},
-            not_counted=sum(t.state.is_finished() for t in trials) - len(counted_trials(trials)),
+            states={s: states[s] for s in _STATES},
+            not_counted=sum(t.finished for t in trials) - len(counted_trials(trials)),
             interrupted=interrupted,
             command=command,
         )
@@ -79,21 +79,21 @@ class BestTrial:
     value: float | None
     fold_mse_scaled: tuple[float, ...]
     epochs: int
-    weights: int  # of the network
+    weights: int | None  # of the network
 
     @classmethod
-    def of(cls, trial: FrozenTrial, targets: tuple[str, ...]) -> BestTrial:
+    def of(cls, trial: Trial, targets: tuple[str, ...]) -> BestTrial:
         """Read a completed trial."""
-        attrs = trial.user_attrs
+        done = trial.completed()
         return cls(
             trial=trial.number,
-            params=attrs["config"],
-            val_mse=per_target(tuple(attrs["val_mse"]), targets),
-            val_mse_scaled=attrs["val_mse_scaled"],
+            params=done.config.params(),
+            val_mse=per_target(done.val_mse, targets),
+            val_mse_scaled=done.val_mse_scaled,
             value=trial.value,
-            fold_mse_scaled=tuple(attrs["fold_mse_scaled"]),
-            epochs=attrs["best_epoch"],
-            weights=attrs["parameters"],
+            fold_mse_scaled=done.fold_mse_scaled,
+            epochs=done.best_epoch,
+            weights=trial.weights,
         )
 
 
@@ -283,7 +283,7 @@ class Timing:
     samples_per_second: float | None
 
     @classmethod
-    def of(cls, seconds: Mapping[str, float], trials: Sequence[FrozenTrial], before: int) -> Timing:
+    def of(cls, seconds: Mapping[str, float], trials: Sequence[Trial], before: int) -> Timing:
         """Work out the rates of a run.
 
         Args:
@@ -291,9 +291,9 @@ class Timing:
             trials: of the study.
             before: trials that had ended when this run began.
         """
-        trained = [t for t in trials if t.state is TrialState.COMPLETE and "same_as_trial" not in t.user_attrs]
-        samples = math.fsum(t.user_attrs.get("samples", 0) for t in trained)
-        busy = math.fsum(t.user_attrs.get("seconds", 0) for t in trained)
+        trained = [t.outcome for t in trials if t.outcome is not None and t.same_as is None]
+        samples = math.fsum(outcome.samples for outcome in trained)
+        busy = math.fsum(outcome.seconds for outcome in trained)
         ended = len(counted_trials(trials)) - before
         return cls(
             seconds={name: round(value, 3) for name, value in seconds.items()},

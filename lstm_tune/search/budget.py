@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from optuna.trial import FrozenTrial
+from lstm_tune.search.trials import Outcome
 
 _RESERVE_UNKNOWN = 0.25  # of the time left, kept for the retrain while no trial has shown what it costs
 _RESERVE_MOST = 0.5  # of all time: if the retrain needs more, it trains fewer seeds
@@ -95,13 +95,13 @@ class RetrainCost:
     threads: int = 1
     growth: float = 1.0
 
-    def seconds(self, members: Sequence[FrozenTrial]) -> float | None:
+    def seconds(self, members: Sequence[Outcome]) -> float | None:
         """Return the seconds that retraining these completed trials will take; None if there are none."""
         if not members:
             return None
-        setup = math.fsum(t.user_attrs["setup_seconds"] for t in members)
+        setup = math.fsum(m.setup_seconds for m in members)
         # A trial's folds ran side by side, the newest and largest setting the pace; so do the models of the retrain.
-        each = [t.user_attrs["seconds"] * t.user_attrs["best_epoch"] / max(1, t.user_attrs["epochs"]) for t in members]
+        each = [m.seconds * m.best_epoch / max(1, m.epochs) for m in members]
         jobs = each * self.seeds
         slowest = [max(jobs[i : i + self.threads]) for i in range(0, len(jobs), self.threads)]
         return setup + self.growth * math.fsum(slowest)

@@ -25,13 +25,24 @@ from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space, load_space, space_from_mapping
+from lstm_tune.search.trials import (
+    tried_params,
+    write_config,
+    write_copy,
+    write_failed,
+    write_history,
+    write_interrupted,
+    write_micro_batch,
+    write_outcome,
+    write_pruned,
+    write_setup,
+)
 from lstm_tune.training.fitting import EpochStats, TrainResult, fit
 from lstm_tune.training.task import Task, build_task, make_trainer
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-_OWN = {"run", "repeats"}  # user attributes that say whose a trial is and why it was begun, not how it ended
 DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 
 
@@ -116,7 +127,7 @@ class Objective:
             return self._value(trial)
         except KeyboardInterrupt:
             with contextlib.suppress(UpdateFinishedTrialError):
-                trial.set_user_attr("interrupted", True)  # a resumed study tries it again
+                write_interrupted(trial)
             raise
 
     @property
@@ -126,8 +137,7 @@ class Objective:
 
     def _value(self, trial: optuna.Trial) -> float:
         config = self.space.suggest(trial)
-        trial.set_user_attr("config", config.params())
-        trial.set_user_attr("model", config.describe())
+        write_config(trial, config)
         twin = _find_twin(trial, config)
         if twin is not None:
             return _repeat(trial, twin)
@@ -141,7 +151,7 @@ class Objective:
             if is_out_of_memory(error):
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise _pruned(trial, f"out of memory: {reason}") from None
-            trial.set_user_attr("traceback", traceback.format_exc())
+            write_failed(trial, traceback.format_exc())
             raise
         self._record(trial, trained, result)
         if self.best is None or result.best_val < self.best.value:
@@ -154,9 +164,12 @@ class Objective:
         deadline = self.deadline()
         began = time.monotonic()
         trainers = [make_trainer(task, fold, config, self.seed, self.precision) for fold in range(len(task.folds))]
-        trial.set_user_attr("setup_seconds", round(time.monotonic() - began, 3))
-        trial.set_user_attr("precision", trainers[0].precision)
-        trial.set_user_attr("parameters", sum(p.numel() for p in trainers[0].model.parameters()))
+        write_setup(
+            trial,
+            seconds=time.monotonic() - began,
+            precision=trainers[0].precision,
+            weights=sum(p.numel() for p in trainers[0].model.parameters()),
+        )
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
             for i, trainer in enumerate(trainers):
@@ -172,7 +185,7 @@ class Objective:
                 history.append(stats)
                 trial.report(stats.val, step=stats.epoch)
                 if stats.epoch and trial.should_prune():
-                    trial.set_user_attr("history", _history(history))
+                    write_history(trial, history)
                     raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
 
             result = self._fit(trial, trainers, 0, config, deadline, report)
@@ -220,21 +233,7 @@ class Objective:
             score(model, task.windows, fold.scored, task.scale, each=False)
             for model, fold in zip(trained.models, task.folds, strict=True)
         ]
-        seconds = result.history[-1].seconds
-        for name, value in {
-            "val_mse": list(scores[0].mse),
-            "val_mse_scaled": scores[0].mse_scaled,
-            "fold_mse_scaled": [s.mse_scaled for s in scores],
-            "start": result.start,
-            "best_epoch": result.best_epoch,
-            "epochs": result.epochs,
-            "stopped": result.stopped,
-            "factors": list(result.factors),
-            "history": _history(result.history),
-            "seconds": round(seconds, 3),
-            "samples": result.history[-1].samples,
-        }.items():
-            trial.set_user_attr(name, value)
+        write_outcome(trial, result, val_mse=list(scores[0].mse), fold_mse_scaled=[s.mse_scaled for s in scores])
 
 
 def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
@@ -248,44 +247,26 @@ def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
     """Note on the trial where memory sufficed for half a batch alone."""
     halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.half_batches]
     if halves:
-        trial.set_user_attr("micro_batch", max(halves))
+        write_micro_batch(trial, max(halves))
 
 
 def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
-    trial.set_user_attr("pruned_because", reason)
+    write_pruned(trial, reason)
     return optuna.TrialPruned(reason)
-
-
-def _history(history: Sequence[EpochStats]) -> list[list[float | None]]:
-    """Return rows [epoch, training loss, validation value, learning rate, seconds] that JSON can hold."""
-    return [
-        [
-            s.epoch,
-            None if math.isnan(s.train_loss) else float(f"{s.train_loss:.6g}"),
-            float(f"{s.val:.8g}"),
-            float(f"{s.learning_rate:.4g}"),
-            round(s.seconds, 3),
-        ]
-        for s in history
-    ]
 
 
 def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
     """Return an ended trial of the same configuration: with the same seed it would end the same."""
-    params = config.params()
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    params, ended = config.params(), (TrialState.COMPLETE, TrialState.PRUNED)
     for other in trial.study.get_trials(deepcopy=False, states=ended):
-        if other.user_attrs.get("config") == params and other.number < trial.number:
+        if other.number < trial.number and tried_params(other) == params:
             return other
     return None
 
 
 def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
     """End a trial as its twin ended, without training again."""
-    for name, value in twin.user_attrs.items():
-        if name not in _OWN:
-            trial.set_user_attr(name, value)
-    trial.set_user_attr("same_as_trial", twin.number)
+    write_copy(trial, twin)
     for step, value in twin.intermediate_values.items():
         trial.report(value, step)
     if twin.state is TrialState.PRUNED or twin.value is None:

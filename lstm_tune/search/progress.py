@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from optuna.trial import FrozenTrial
-
+from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
 
 
@@ -28,7 +27,7 @@ class Progress(Protocol):
         """A trial has ended an epoch."""
         return
 
-    def trial(self, trial: FrozenTrial) -> None:
+    def trial(self, trial: Trial) -> None:
         """A trial has ended."""
         return
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.errors import UsageError
 from lstm_tune.search.space import Space
 from lstm_tune.search.trial_queue import needs_retry
+from lstm_tune.search.trials import read_trials
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
 
@@ -39,7 +40,7 @@ class PerTrialSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the trial's own sampler."""
-        before = study.get_trials(deepcopy=False)[: trial.number]
+        before = read_trials(study)[: trial.number]
         number = trial.number - sum(needs_retry(before, t) for t in before)
         self._sampler = self._make(seed=(self._seed * 1_000_003 + number) % 2**32)
         self._sampler.before_trial(study, trial)

@@ -12,14 +12,13 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from lstm_tune.config import Config
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.search.space import Space
-from lstm_tune.search.trial_queue import RUN, begin_trial, counted_trials, recover_stale_trials
+from lstm_tune.search.trial_queue import begin_trial, counted_trials, recover_stale_trials
+from lstm_tune.search.trials import Attr, Trial, read_trials
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
-from lstm_tune.training.ensemble import Candidate
 from lstm_tune.utils.process import is_alive, this_run
 
 _SETTINGS = "lstm_tune"
@@ -115,11 +114,11 @@ def create_study(
                     f"study {name!r} was made with another {key} ({_short(kept.get(key))}, now {_short(value)}); "
                     f"repeat the first command with --resume, or use another --study or --out"
                 )
-        if is_alive(owner := study.user_attrs.get(RUN)):
+        if is_alive(owner := study.user_attrs.get(Attr.RUN)):
             process = str(owner).split("/")[1]
             raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
         recover_stale_trials(study)
-    study.set_user_attr(RUN, this_run())
+    study.set_user_attr(Attr.RUN, this_run())
     return study
 
 
@@ -196,41 +195,27 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
     Raises:
         StudyError: with the cause.
     """
-    last = counted_trials(study.get_trials(deepcopy=False))[-_FAILURES_IN_A_ROW:]
-    if len(last) == _FAILURES_IN_A_ROW and all(t.state is TrialState.FAIL for t in last):
-        cause = str(trial.user_attrs.get("traceback", "unknown")).strip().splitlines()[-1]
+    last = counted_trials(read_trials(study))[-_FAILURES_IN_A_ROW:]
+    if len(last) == _FAILURES_IN_A_ROW and all(t.state == "FAIL" for t in last):
+        cause = Trial.of(trial).failure or "unknown"
         raise StudyError(
             f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}; "
             f"what was finished is kept: put this right and repeat the command with --resume"
         )
 
 
-def gained_nothing(study: optuna.Study, patience: int) -> bool:
-    """Return whether none of the last `patience` trials took 1% off the best value, and none waits in the queue."""
-    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+def gained_nothing(trials: Sequence[Trial], patience: int) -> bool:
+    """Return whether none of the last `patience` trials took 1% off the best value, and none waits in the queue.
+
+    Args:
+        trials: all of a study, in the order of their numbers.
+        patience: trials without a gain.
+    """
+    if any(t.state == "WAITING" for t in trials):
         return False
     best, last_gain, ended = math.inf, 0, 0
-    for trial in counted_trials(study.get_trials(deepcopy=False)):
+    for trial in counted_trials(trials):
         ended += 1
-        if trial.state is TrialState.COMPLETE and trial.value is not None and trial.value < (1 - _GAIN) * best:
+        if trial.state == "COMPLETE" and trial.value is not None and trial.value < (1 - _GAIN) * best:
             best, last_gain = trial.value, ended
     return ended - last_gain >= patience
-
-
-def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the completed trials, the best first; equal values in the order of their numbers."""
-    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    return sorted(done, key=lambda t: (t.value if t.value is not None else float("inf"), t.number))
-
-
-def candidates(trials: Sequence[FrozenTrial]) -> list[Candidate]:
-    """Return what an ensemble is chosen from: the completed trials."""
-    return [_candidate(trial, trial.value) for trial in completed(trials) if trial.value is not None]
-
-
-def _candidate(trial: FrozenTrial, value: float) -> Candidate:
-    attrs = trial.user_attrs
-    config = Config.from_params(attrs["config"])
-    # Of studies that were begun before it was recorded the start is not known.
-    start = attrs.get("start", math.inf) if config.starts_from_simple_forecast else math.inf
-    return Candidate(number=trial.number, value=value, epochs=attrs["best_epoch"], config=config, start=start)

@@ -183,7 +183,7 @@ class Supervisor:
         cause = f"its worker ended with {_cause(worker)}"
         if worker.frozen:
             cause = f"its worker gave no sign of life for {worker.silent:.0f} s and was killed"
-        fate = fail_and_requeue(self.study, self.study.get_trials(deepcopy=False)[number], cause)
+        fate = fail_and_requeue(self.study, number, cause)
         if fate != "ended":  # or else it died between the trial's end and telling so
             self.progress.info(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
         if fate == "queued":
@@ -205,7 +205,7 @@ class Supervisor:
                 self._stop_worker(worker)
             for worker in workers:
                 if worker.trial is not None:
-                    fail_interrupted(self.study, self.study.get_trials(deepcopy=False)[worker.trial])
+                    fail_interrupted(self.study, worker.trial)
 
 
 def _cause(worker: _Worker) -> str:

@@ -32,6 +32,7 @@ from lstm_tune.pipeline import tune as api
 from lstm_tune.report.result import Result
 from lstm_tune.report.study_text import members, trial_states
 from lstm_tune.search.progress import Progress
+from lstm_tune.search.trials import read_trials
 
 SPACE: dict[str, Any] = {
     "lookback": [8, 12],
@@ -122,7 +123,7 @@ def test_pruned_trial_tells_the_reason(study: optuna.Study) -> None:
     study._storage.set_trial_system_attr(trial._trial_id, "fixed_params", {"x": 1})
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     record = {"best": {"trial": 0, "value": 1.0}, "ensemble": [], "retrain": {"rows": "train"}}
-    [(_, note)] = trial_notes(record, study.get_trials(), [{"x": 1}])
+    [(_, note)] = trial_notes(record, read_trials(study), [{"x": 1}])
     assert "Pruned: diverged\\: &lt;nan&gt;." in note
 
 
@@ -204,7 +205,7 @@ def test_learning_curves_are_of_the_best_trials_and_of_few_points() -> None:
     for value in range(9):
         trial = optuna.trial.create_trial(value=float(value), user_attrs={"history": history})
         study.add_trial(trial)
-    figure = curves_figure(study.get_trials()[: notes._CURVES])
+    figure = curves_figure(read_trials(study)[: notes._CURVES])
     assert [t["name"] for t in figure["data"][:2]] == ["trial 0", "trial 0, training"]
     assert len(figure["data"]) == 10
     assert max(len(t["x"]) for t in figure["data"]) <= 125

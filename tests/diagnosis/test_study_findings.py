@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studies import outcome
 
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import forecast_findings as forecast_checks
 from lstm_tune.diagnosis import search_findings as search_checks
 from lstm_tune.diagnosis import training_findings as training_checks
 from lstm_tune.diagnosis.check import run_checks
-from lstm_tune.diagnosis.evidence import Curve, Scores, TrialRecord
+from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Holdout, compare, decompose, worse_than_baseline
 from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, widenable
 from lstm_tune.diagnosis.training_findings import Training
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.search.space import space_from_mapping
+from lstm_tune.search.trials import EpochRecord, Trial
 from lstm_tune.training.limits import Limits
 
 STEPS = 32 * 32  # windows in an epoch of 32 steps
@@ -38,37 +40,41 @@ def trial(
     rates: Sequence[float] | None = None,
     folds: Sequence[float] = (1.0,),
     **config: Any,
-) -> TrialRecord:
+) -> Trial:
     """A completed trial of the given validation curve, the untrained value first; the loss falls as validation does."""
-    settings = Config(**config).params()
+    settings = Config(**config)
     epochs = len(val) - 1
     losses = list(val[1:]) if loss is None else list(loss)
-    lr = [settings["learning_rate"]] * epochs if rates is None else rates
-    rows = [[0, None, val[0], lr[0], 0.0]]
-    rows += [[e + 1, losses[e], val[e + 1], lr[e], 1.0 * e] for e in range(epochs)]
-    return TrialRecord(
+    lr = [settings.learning_rate] * epochs if rates is None else rates
+    reached = min(val) if value is None else value
+    return Trial(
         number=number,
         state="COMPLETE",
-        value=min(val) if value is None else value,
-        attrs={
-            "config": settings,
-            "history": rows,
-            "samples": epochs * STEPS * len(folds),
-            "fold_mse_scaled": list(folds),
-            "best_epoch": int(np.argmin(val)),
-            "epochs": epochs,
-            "stopped": stopped,
-        },
+        value=reached,
+        config=settings,
+        history=(
+            EpochRecord(0, None, val[0], lr[0], 0.0),
+            *(EpochRecord(e + 1, losses[e], val[e + 1], lr[e], 1.0 * e) for e in range(epochs)),
+        ),
+        outcome=outcome(
+            value=reached,
+            config=settings,
+            best_epoch=int(np.argmin(val)),
+            epochs=epochs,
+            stopped=stopped,
+            fold_mse_scaled=tuple(folds),
+            samples=epochs * STEPS * len(folds),
+        ),
     )
 
 
-def pruned(number: int, reason: str, **config: Any) -> TrialRecord:
-    return TrialRecord(
-        number=number,
-        state="PRUNED",
-        value=None,
-        attrs={"config": Config(**config).params(), "pruned_because": reason},
-    )
+def with_value(trial: Trial, value: float) -> Trial:
+    """The same trial, with another value."""
+    return dataclasses.replace(trial, value=value, outcome=dataclasses.replace(trial.completed(), value=value))
+
+
+def pruned(number: int, reason: str, **config: Any) -> Trial:
+    return Trial(number=number, state="PRUNED", config=Config(**config), pruned_because=reason)
 
 
 def falling(epochs: int = 20, floor: float = 0.3, rate: float = 0.5, noise: float = 0.01, seed: int = 0) -> np.ndarray:
@@ -137,7 +143,7 @@ def code_of(found: Sequence[Finding], code: str) -> Finding | None:
     return next((f for f in found if f.code == code), None)
 
 
-def training_findings(trials: Sequence[TrialRecord], scores: Scores) -> list[Finding]:
+def training_findings(trials: Sequence[Trial], scores: Scores) -> list[Finding]:
     return run_checks(training_checks.CHECKS, Training(trials=trials, scores=scores))
 
 
@@ -145,11 +151,11 @@ def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
     return run_checks(forecast_checks.CHECKS, Holdout(forecasts=tested, scores=scores))
 
 
-def training(*trials: TrialRecord, **options: Any) -> list[Finding]:
+def training(*trials: Trial, **options: Any) -> list[Finding]:
     return training_findings(trials, scores(**options))
 
 
-def searching(trials: Sequence[TrialRecord], **options: Any) -> list[Finding]:
+def searching(trials: Sequence[Trial], **options: Any) -> list[Finding]:
     given: dict[str, Any] = {
         "scores": scores(),
         "retrain": Retrain(seeds=(0.30, 0.301, 0.299), weights=(1.0,)),
@@ -297,7 +303,7 @@ def test_batches_are_too_small_where_their_steps_are_noise() -> None:
 def test_batch_size_is_found_where_the_trials_agree_on_it() -> None:
     rng = np.random.default_rng(0)
 
-    def study(effect: float) -> list[TrialRecord]:
+    def study(effect: float) -> list[Trial]:
         sizes = [32, 64, 128, 256] * 6
         values = [0.3 * (1 + effect * (size >= 128)) * (1 + 0.02 * rng.random()) for size in sizes]
         return [
@@ -307,7 +313,7 @@ def test_batch_size_is_found_where_the_trials_agree_on_it() -> None:
 
     trials = study(0.3)
     best = min(range(len(trials)), key=lambda i: trials[i].value or 0)
-    trials[best - best % 4] = dataclasses.replace(trials[best - best % 4], value=0.29)  # 32, at the end of the sizes
+    trials[best - best % 4] = with_value(trials[best - best % 4], 0.29)  # 32, at the end of the sizes
     found = code_of(training(*trials), "batch_size")
     assert found is not None
     assert found.evidence["better"] == "smaller"
@@ -504,7 +510,7 @@ def test_values_that_were_not_observed_change_nothing() -> None:
 # ---- search
 
 
-def study_of(values: Sequence[float], **config: Any) -> list[TrialRecord]:
+def study_of(values: Sequence[float], **config: Any) -> list[Trial]:
     return [trial(falling(seed=i), number=i, value=v, stopped="patience", **config) for i, v in enumerate(values)]
 
 
@@ -519,7 +525,7 @@ def test_winner_within_seed_noise_names_those_that_are_as_good() -> None:
 
 
 def test_without_a_second_seed_the_folds_tell_who_is_as_good() -> None:
-    def pair(a: Sequence[float], b: Sequence[float]) -> list[TrialRecord]:
+    def pair(a: Sequence[float], b: Sequence[float]) -> list[Trial]:
         return [trial(falling(), number=0, value=0.3, folds=a), trial(falling(), number=1, value=0.31, folds=b)]
 
     one = Retrain(seeds=(0.3,), weights=(1.0,))
@@ -642,7 +648,7 @@ def test_every_finding_is_plain_json_with_one_sentence() -> None:
         assert finding.advice.endswith(".")
 
 
-def healthy_study(seed: int) -> list[TrialRecord]:
+def healthy_study(seed: int) -> list[Trial]:
     """Curves that fall to a floor of their own at a speed of their own, until patience ends them."""
     rng = np.random.default_rng(seed)
     trials = []
@@ -706,6 +712,6 @@ def test_false_alarms_of_high_severity_are_rare_on_200_clean_cases(kind: str) ->
 
 def test_a_curve_without_finite_values_is_passed_over() -> None:
     broken = trial([1.0, math.nan, 0.5])
-    assert Curve.of(broken) is None
+    assert broken.curve() is None
     assert training(broken) == []
     assert training() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 from series import daily, wave
 
 import lstm_tune
+from lstm_tune.config import Config
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.study import create_study
+from lstm_tune.search.trials import Outcome, Trial
 from lstm_tune.storage.open import open_storage
 from lstm_tune.training.fitting import EpochStats
 
@@ -66,6 +68,26 @@ def tried(study: optuna.Study) -> list[dict[str, Any]]:
     return [t.params for t in study.trials]
 
 
+def outcome(**given: Any) -> Outcome:
+    """What a completed trial of a few epochs has reached."""
+    usual: dict[str, Any] = {
+        "value": 0.5,
+        "config": Config(),
+        "best_epoch": 3,
+        "epochs": 4,
+        "stopped": "epochs",
+        "factors": (1.0,) * 4,
+        "start": math.inf,
+        "val_mse": (0.5,),
+        "val_mse_scaled": 0.5,
+        "fold_mse_scaled": (0.5,),
+        "samples": 1000,
+        "seconds": 1.0,
+        "setup_seconds": 0.1,
+    }
+    return Outcome(**(usual | given))
+
+
 # ---- in this process
 
 
@@ -107,7 +129,7 @@ class Watching(Silent):
         if stats.epoch == 0:
             self.at_first_epoch(trial)
 
-    def trial(self, trial: FrozenTrial) -> None:
+    def trial(self, trial: Trial) -> None:
         self.ended.append(trial.number)
 
 

@@ -23,6 +23,7 @@ from lstm_tune.report import report_json as details
 from lstm_tune.report.encoding import decode_times, encode_times, envelope, evenly, pack, unpack
 from lstm_tune.report.forecast_csv import read_forecast
 from lstm_tune.report.study_text import UNTRAINED
+from lstm_tune.search.trials import read_trials
 
 SPACE = TINY | {"lookback": [4, 8, 12], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
 HOSTILE = '</script><script>alert("x")</script> <img src=http://evil.example/x onerror=alert(1)> & \'"'
@@ -442,7 +443,7 @@ def test_curves_of_a_thousand_trials_are_bounded() -> None:
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(objective, n_trials=400)
-    found = details.curves(study.get_trials(), by_fold=False)
+    found = details.curves(read_trials(study), by_fold=False)
     assert found["of"] == 400
     assert len(found["kept"]) <= 100
     assert found["kept"][0]["trial"] == study.best_trial.number

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-import optuna
 import pytest
+from studies import outcome
 
 from lstm_tune.search.budget import Clock, RetrainCost
+from lstm_tune.search.trials import Outcome
 
 
-def trial(*, seconds: float, epochs: int, best_epoch: int, setup: float = 0.0) -> optuna.trial.FrozenTrial:
-    attrs: dict[str, Any] = {
-        "seconds": seconds,
-        "epochs": epochs,
-        "best_epoch": best_epoch,
-        "setup_seconds": setup,
-    }
-    return optuna.trial.create_trial(value=1.0, user_attrs=attrs)
+def trial(*, seconds: float, epochs: int, best_epoch: int, setup: float = 0.0) -> Outcome:
+    return outcome(seconds=seconds, epochs=epochs, best_epoch=best_epoch, setup_seconds=setup)
 
 
 def test_each_round_of_the_retrain_takes_as_long_as_its_slowest_model() -> None:

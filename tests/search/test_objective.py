@@ -12,7 +12,7 @@ from studies import study_of
 
 from lstm_tune.errors import UsageError
 from lstm_tune.search.objective import Objective
-from lstm_tune.search.study import completed
+from lstm_tune.search.trials import completed, read_trials
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -97,5 +97,5 @@ def test_what_each_completed_trial_trained_is_handed_over() -> None:
     )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), pruner=optuna.pruners.NopPruner())
     study.optimize(objective, n_trials=3)
-    trained = [t.number for t in completed(study.trials) if "same_as_trial" not in t.user_attrs]
+    trained = [t.number for t in completed(read_trials(study)) if t.same_as is None]
     assert handed == [(number, 2) for number in sorted(trained)]

@@ -11,11 +11,11 @@ from studies import SPACE, study_of
 
 from lstm_tune.errors import StudyError
 from lstm_tune.search.study import (
-    completed,
     enqueue_known,
     gained_nothing,
     stop_after_failures,
 )
+from lstm_tune.search.trials import completed, read_trials
 from lstm_tune.storage.open import open_storage
 
 
@@ -44,7 +44,7 @@ def test_completed_trials_are_ranked_by_value_then_number() -> None:
     study = study_of()
     for value in (2.0, 1.0, 3.0, 1.0):
         study.add_trial(optuna.trial.create_trial(value=value))
-    assert [t.number for t in completed(study.trials)] == [1, 3, 0, 2]
+    assert [t.number for t in completed(read_trials(study))] == [1, 3, 0, 2]
 
 
 def test_known_configurations_are_queued_once() -> None:
@@ -93,10 +93,10 @@ def study_with(values: list[float | None]) -> optuna.Study:
 def test_three_trials_that_take_nothing_off_the_best_value_are_noticed(
     values: list[float | None], gained: bool
 ) -> None:
-    assert gained_nothing(study_with(values), 3) is not gained
+    assert gained_nothing(read_trials(study_with(values)), 3) is not gained
 
 
 def test_study_with_trials_in_the_queue_has_not_gained_nothing_yet() -> None:
     study = study_with([0.5, 0.6, 0.6, 0.6])
     study.enqueue_trial({"lookback": 3})
-    assert not gained_nothing(study, 3)
+    assert not gained_nothing(read_trials(study), 3)

@@ -14,7 +14,8 @@ from studies import SPACE, study_of, value_of
 from lstm_tune.errors import StudyError
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.study import stop_after_failures
-from lstm_tune.search.trial_queue import RUN, begin_trial, fail_and_requeue, fail_own_interrupted, n_counted
+from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_own_interrupted, n_counted
+from lstm_tune.search.trials import Attr, Trial
 from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import this_run
 
@@ -52,7 +53,7 @@ def test_lost_trial_from_the_queue_keeps_what_it_had_not_taken_up() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"a": 1, "b": 2})
     study.ask().suggest_int("a", 0, 9)
-    assert fail_and_requeue(study, study.trials[0], "gone") == "queued"
+    assert fail_and_requeue(study, 0, "gone") == "queued"
     assert study.ask({"b": optuna.distributions.IntDistribution(0, 9)}).params == {"b": 2}
     assert study.trials[0].user_attrs["traceback"] == "gone"
 
@@ -60,7 +61,7 @@ def test_lost_trial_from_the_queue_keeps_what_it_had_not_taken_up() -> None:
 def test_trials_carry_the_process_that_has_them() -> None:
     study = fresh_study()
     study.optimize(lambda trial: 1.0, n_trials=1)
-    assert study.trials[0].user_attrs[RUN] == this_run()
+    assert study.trials[0].user_attrs[Attr.RUN] == this_run()
 
 
 def test_study_that_another_process_is_at_is_not_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ def test_what_was_lost_is_begun_before_what_else_is_queued() -> None:
         study.enqueue_trial({"x": x})
     first = study.ask()
     first.suggest_int("x", 0, 9)
-    assert fail_and_requeue(study, study.trials[first.number], "gone") == "queued"
+    assert fail_and_requeue(study, first.number, "gone") == "queued"
     assert study.ask().suggest_int("x", 0, 9) == 0
     assert study.ask().suggest_int("x", 0, 9) == 1
 
@@ -95,9 +96,8 @@ def test_what_was_lost_is_begun_before_what_else_is_queued() -> None:
 def test_trial_that_has_ended_meanwhile_is_not_lost() -> None:
     study = fresh_study()
     trial = study.ask()
-    seen = study.trials[0]
     study.tell(trial, 1.0)
-    assert fail_and_requeue(study, seen, "gone") == "ended"
+    assert fail_and_requeue(study, trial.number, "gone") == "ended"
     assert [t.state for t in study.trials] == [TrialState.COMPLETE]
 
 
@@ -134,11 +134,13 @@ def test_interruptions_by_the_user_do_not_count_as_losses() -> None:
 def test_trial_that_repeats_another_keeps_what_it_was_begun_for() -> None:
     study = fresh_study()
     solve = Objective(task_of(wave()), TINY)
-    for lost in (7, 3):
+    for _ in range(2):
+        study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    for lost in (1, 0):
         study.enqueue_trial({}, user_attrs={"repeats": lost})
     study.optimize(solve, n_trials=2)
-    assert study.trials[1].user_attrs["repeats"] == 3
-    assert study.trials[1].user_attrs["same_as_trial"] == 0
+    again = Trial.of(study.trials[3])
+    assert (again.repeats, again.same_as) == (0, 2)
 
 
 def test_lost_trials_are_no_failures_in_a_row() -> None:

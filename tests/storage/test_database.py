@@ -194,9 +194,7 @@ def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: P
     def take(trial: int) -> None:
         if not taken:
             other = optuna.load_study(study_name=None, storage=open_storage(tmp_path / "study.journal"))
-            if (
-                fail_and_requeue(other, other.trials[trial], "another process took it") == "queued"
-            ):  # or it had just ended
+            if fail_and_requeue(other, trial, "another process took it") == "queued":  # or it had just ended
                 taken.append(trial)
 
     watching = Watching(take)

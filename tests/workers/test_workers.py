@@ -29,6 +29,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.search.samplers import SAMPLERS, make_sampler
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trial_queue import n_counted
+from lstm_tune.search.trials import Trial
 from lstm_tune.storage.open import open_storage, temporary_journal
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.workers import processes
@@ -311,7 +312,7 @@ def test_display_has_a_line_for_each_running_trial() -> None:
     assert "worker 1, trial 3: epoch 7, validation score 0.25" in lines
     assert lines.index("worker 2, trial 4: begins") == lines.index(next(x for x in lines if "worker 1" in x)) + 1
     live.trial_started(5, 2)  # its trial 4 was lost
-    live.trial(optuna.trial.create_trial(state=TrialState.PRUNED))
+    live.trial(Trial(number=1, state="PRUNED"))
     with console.capture() as capture:
         console.print(live._render())
     assert "trial 4:" not in capture.get()

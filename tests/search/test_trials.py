@@ -1,0 +1,118 @@
+"""The one view of a trial: what the objective writes is what is read, and what was damaged is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+from series import TINY, task_of, wave
+from studies import outcome
+
+from lstm_tune.config import Config
+from lstm_tune.errors import StudyError
+from lstm_tune.search.objective import Objective
+from lstm_tune.search.trials import Trial, candidates, completed, distinct, read_trials
+
+
+@pytest.fixture(scope="module")
+def study() -> optuna.Study:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(Objective(task_of(wave()), TINY), n_trials=2)
+    return study
+
+
+def damaged(study: optuna.Study, **changes: Any) -> optuna.trial.FrozenTrial:
+    """The first trial, with some of its attributes changed by hand."""
+    first = study.trials[0]
+    return create_trial(
+        value=first.value,
+        params=first.params,
+        distributions=first.distributions,
+        user_attrs=first.user_attrs | changes,
+    )
+
+
+def test_trial_is_read_as_the_objective_wrote_it(study: optuna.Study) -> None:
+    for frozen, trial in zip(study.trials, read_trials(study), strict=True):
+        done = trial.completed()
+        assert (trial.number, trial.state, done.value) == (frozen.number, "COMPLETE", frozen.value)
+        assert {name: trial.settings[name] for name in frozen.params} == frozen.params
+        assert len(trial.history) == done.epochs + 1
+        assert done.value == pytest.approx(min(e.val for e in trial.history if e.val is not None), rel=1e-6)
+        assert trial.history[done.best_epoch].val == pytest.approx(done.value, rel=1e-6)
+        assert dict(trial.reports) == frozen.intermediate_values
+        assert done.samples > 0
+        curve = trial.curve()
+        assert curve is not None
+        assert (curve.best, curve.epochs) == (done.best_epoch, done.epochs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"best_epoch": 10**9}, "best_epoch must be at most 2, its trained epochs, but is 1000000000"),
+        ({"epochs": 10**9}, "epochs must be at most 2, the epochs of its configuration, but is 1000000000"),
+        ({"best_epoch": -1}, "best_epoch must be a whole number of at least 0, but is -1"),
+        ({"best_epoch": "two"}, "best_epoch must be a whole number of at least 0, but is 'two'"),
+        ({"best_epoch": True}, "best_epoch must be a whole number"),
+        ({"config": []}, "config must be parameters by their names"),
+        ({"config": {"layers": 0}}, "config must be a configuration (layers must be a whole number of at least 1"),
+        ({"config": {"wings": 2}}, "config must be a configuration (unknown parameter 'wings'"),
+        ({"factors": "1"}, "factors must be a list of numbers, but is '1'"),
+        ({"fold_mse_scaled": [None]}, "fold_mse_scaled must be a number"),
+        ({"history": [[0, 1]]}, "history must be rows of 5 numbers"),
+        ({"repeats": 0}, "repeats must be the number of an earlier trial, but is 0"),
+    ],
+)
+def test_damaged_record_is_refused_in_one_line(study: optuna.Study, changes: dict[str, Any], words: str) -> None:
+    other = optuna.create_study()
+    other.add_trial(damaged(study, **changes))
+    with pytest.raises(StudyError) as caught:
+        read_trials(other)
+    text = str(caught.value)
+    assert words in text
+    assert text.startswith("trial 0 of the study is damaged, or was edited: ")
+    assert "restore the study from a copy" in text
+    assert "\n" not in text
+
+
+def test_completed_trial_of_another_program_is_no_member_of_a_model() -> None:
+    study = optuna.create_study()
+    study.add_trial(create_trial(value=1.0))
+    [trial] = read_trials(study)
+    assert trial.outcome is None
+    assert not trial.trained
+    with pytest.raises(StudyError, match=r"trial 0 was not completed by lstm_tune; use another --study"):
+        candidates([trial])
+
+
+def test_start_of_a_study_of_an_old_version_is_unknown(study: optuna.Study) -> None:
+    frozen = study.trials[0]
+    attrs = {name: value for name, value in frozen.user_attrs.items() if name != "start"}
+    assert Trial.of(create_trial(value=1.0, user_attrs=attrs)).completed().start == math.inf
+
+
+def test_trials_are_ranked_by_value_then_number_and_equal_ones_count_once() -> None:
+    def trial(number: int, value: float) -> Trial:
+        return Trial(number=number, state="COMPLETE", value=value, config=Config(), outcome=outcome(value=value))
+
+    trials = [trial(0, 2.0), trial(1, 1.0), trial(2, 3.0), trial(3, 1.0)]
+    assert [t.number for t in completed(trials)] == [1, 3, 0, 2]
+    assert [t.number for t in distinct(trials)] == [1, 0, 2]
+
+
+def test_candidate_without_a_simple_forecast_has_no_start() -> None:
+    plain, corrects = Config(), Config(skip="last")
+    trials = [
+        Trial(number=i, state="COMPLETE", value=1.0 + i, config=c, outcome=outcome(value=1.0 + i, config=c, start=0.9))
+        for i, c in enumerate((plain, corrects))
+    ]
+    assert [(c.number, c.start) for c in candidates(trials)] == [(0, math.inf), (1, 0.9)]
+
+
+def test_failed_trial_shows_the_last_line_of_its_traceback() -> None:
+    frozen = create_trial(state=TrialState.FAIL, user_attrs={"traceback": "Traceback …\nValueError: no luck\n"})
+    assert Trial.of(frozen).failure == "ValueError: no luck"
