@@ -24,6 +24,7 @@ class TestResult:
     Attributes:
         score: of the model, in the target's own units.
         alone: of each of its seeds.
+        fitted: the baselines.
         baselines: the scores of the baselines, by their names.
         against: the model's errors compared with those of each baseline.
         forecasts: of the model, some of them where there are very many.
@@ -35,6 +36,7 @@ class TestResult:
 
     score: TestScore
     alone: tuple[Score, ...]
+    fitted: Mapping[str, Forecaster]
     baselines: Mapping[str, Score]
     against: Mapping[str, Comparison]
     forecasts: Forecasts
@@ -74,6 +76,7 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
     return TestResult(
         score=TestScore.of(total, series.targets, task.scale.sd, interval),
         alone=tuple(scores[1:] or scores),
+        fitted=fitted,
         baselines=baselines,
         against={
             name: compare(total.window_error, s.window_error, max(2 * horizon, 4)) for name, s in baselines.items()

@@ -108,4 +108,5 @@ def build_result(
         summary=summary,
         windows=dataset.windows,
         split=dataset.split,
+        baselines=tested.fitted,
     )

@@ -1,4 +1,4 @@
-"""Long arrays in little text: what the report embeds."""
+"""Compact encodings of arrays and time stamps for the report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_tune.data.even_times import Times
+
 
 def pack(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
-    """Return numbers (n,) as plotly.js reads them: little-endian bytes in base64; a missing value is NaN.
+    """Return numbers (n,) as the page reads them: little-endian bytes in base64; a missing value is NaN.
 
     Args:
         values: the numbers.
-        dtype: "f4", which holds the seven digits of forecast.csv, or "i4".
+        dtype: "f4", the float32 of the model's own units, or "i4".
     """
     array = np.ascontiguousarray(values, dtype=f"<{dtype}")
     return {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
@@ -26,24 +28,24 @@ def unpack(packed: dict[str, str]) -> NDArray[Any]:
     return np.frombuffer(base64.b64decode(packed["bdata"]), dtype=f"<{packed['dtype']}")
 
 
-def plain(values: ArrayLike, digits: int = 6) -> list[float | None]:
-    """Return numbers (n,) as JSON holds them: in so many significant digits, null for what is not finite."""
+def rounded_list(values: ArrayLike, digits: int = 6) -> list[float | None]:
+    """Return numbers (n,) for JSON, rounded to significant digits; null for what is not finite."""
     return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64).tolist()]
 
 
-def encode_times(labels: NDArray[np.str_] | list[str]) -> dict[str, Any]:
-    """Return time labels (n,) as runs of equal steps.
+def encode_times(times: Times) -> dict[str, Any]:
+    """Return times (n,) as runs of equal steps.
 
     Args:
-        labels: ISO dates or times, or row numbers.
+        times: datetime64, or int64 row numbers.
 
     Returns:
-        dated: whether the numbers are milliseconds since 1970, and not rows. start: the first number.
+        dated: whether the numbers are milliseconds since 1970, and not row numbers.
+        start: the first number.
         steps: [step, count] for each run of equal steps.
     """
-    names = np.asarray(labels)
-    dated = not all(_is_whole(str(name)) for name in (names[0], names[-1])) if len(names) else False
-    numbers = names.astype("datetime64[ms]").astype(np.int64) if dated else names.astype(np.int64)
+    dated = times.dtype.kind == "M"
+    numbers = times.astype("datetime64[ms]").astype(np.int64) if dated else times.astype(np.int64)
     steps = np.diff(numbers)
     edges = np.flatnonzero(np.diff(steps)) + 1
     firsts = np.concatenate([[0], edges]) if len(steps) else np.array([], dtype=int)
@@ -53,22 +55,19 @@ def encode_times(labels: NDArray[np.str_] | list[str]) -> dict[str, Any]:
 
 
 def decode_times(encoded: dict[str, Any]) -> NDArray[np.int64]:
-    """Return the numbers (n,) behind encoded times: milliseconds since 1970, or rows."""
+    """Return the numbers (n,) behind encoded times: milliseconds since 1970, or row numbers."""
     steps = [np.full(count, step) for step, count in encoded["steps"]]
     return np.cumsum(np.concatenate([[encoded["start"]], *steps])).astype(np.int64)
 
 
-def _is_whole(text: str) -> bool:
-    return text.lstrip("-").isdigit()
-
-
 def envelope(values: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Draw a long line (n,) in at most `most` points: the least and the greatest value of each stretch.
+    """Thin a long line (n,) to about `most` points: the least and the greatest value of each stretch.
 
-    Stretches are equally long, and their two points stand at their start and their middle: such times take no room.
+    Stretches are equally long. Their two points are placed at their start and their middle, since equal steps take
+    little room.
 
     Returns:
-        Rows and values; all of them where they are few. Missing values are left out of a stretch; where there is
+        Rows and values; all of them if they are few. Missing values are left out of a stretch; if a stretch holds
         nothing else, its points are NaN.
     """
     n = len(values)

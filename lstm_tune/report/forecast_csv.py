@@ -1,170 +1,197 @@
-"""forecast.csv, read back in one pass that keeps what the report shows, however long the file is.
-
-`W` windows of a series, `H` horizon.
-"""
+"""`forecast.csv`: every test window with its forecast, and the errors that are summed up while it is written."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lstm_tune.errors import RunError
-from lstm_tune.report.encoding import evenly
+from lstm_tune.data.time_labels import series_name, time_labels, whole_days
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.evaluation.score import Forecaster, forecast_all
+from lstm_tune.utils.atomic_files import atomic_write
+from lstm_tune.utils.decimals import decimal_texts
 
-_COLUMNS = {
-    "time": pa.string(),
-    "series": pa.dictionary(pa.int32(), pa.string()),
-    "step": pa.int32(),
-    "actual": pa.float64(),
-    "forecast": pa.float64(),
-}
-_BLOCK = 16 * 2**20  # bytes that are read at once
+_CHUNK_WINDOWS = 20_000
+_HEADER = '"time","series","step","actual","forecast"\n'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SeriesForecast:
-    """The test windows of one series (or of one target of it)."""
+class SeriesErrors:
+    """The errors of all test windows of one target of one series, in original units."""
 
-    name: str
-    windows: int  # in the file
-    index: NDArray[np.int64]  # (K,) which of them are kept: evenly spaced, the first among them
-    times: list[list[str]]  # (K, H) labels
-    actual: NDArray[np.float64]  # (K, H); NaN where the value was not observed
-    forecast: NDArray[np.float64]  # (K, H)
-    first_residual: NDArray[np.float64]  # (W,) actual minus forecast, one step ahead, of every window in order
-    mse: float  # over every window and step
-    mse_of_mean: float  # what forecasting the scored values' own mean would cost
+    name: str  # as in forecast.csv
+    channel: int  # of the target
+    series: int
+    start: int  # its first window among the test windows
+    windows: int
+    mse: float  # over every window and step that was observed; NaN: there is none
+    variance: float  # of the scored values: what forecasting their mean would cost
     bias: float  # mean of actual minus forecast
+    first_residual: NDArray[np.float32]  # (W,) actual minus forecast, one step ahead; NaN if not observed
+
+    @property
+    def ratio(self) -> float:
+        """MSE over the variance of the scored values; NaN if they do not vary."""
+        return self.mse / self.variance if self.variance > 0 else math.nan
 
 
-@dataclass(slots=True)
-class _Building:
-    """A series while its rows come in."""
+@dataclass(kw_only=True, slots=True)
+class _Sums:
+    """Running sums over the windows of one series. Mean and variance are merged as Chan et al. (1983) do."""
 
-    windows: int = 0
-    index: list[int] = field(default_factory=list)
-    times: list[list[str]] = field(default_factory=list)
-    actual: list[NDArray[np.float64]] = field(default_factory=list)
-    forecast: list[NDArray[np.float64]] = field(default_factory=list)
-    first: list[NDArray[np.float64]] = field(default_factory=list)
-    # of the scored rows: number, sums of the residual and its square, and count, mean and M2 of the actual values
+    first_residual: list[NDArray[np.float32]] = field(default_factory=list)
     count: int = 0
     residual: float = 0.0
     squares: float = 0.0
     mean: float = 0.0
-    spread: float = 0.0
+    spread: float = 0.0  # sum of squared distances from the mean
 
     def add(self, actual: NDArray[np.float64], forecast: NDArray[np.float64]) -> None:
-        """Take up windows (n, H): their errors alone."""
+        """Add windows (n, H); an actual value is NaN if it was not observed."""
         error = actual - forecast
         seen = ~np.isnan(error)
-        self.first.append(error[:, 0])
-        self.windows += len(error)
+        self.first_residual.append(error[:, 0].astype(np.float32))
         n = int(seen.sum())
         if not n:
             return
         self.residual += float(error[seen].sum())
         self.squares += float((error[seen] ** 2).sum())
         values = actual[seen]
-        gap, total = float(values.mean()) - self.mean, self.count + n  # merged as Chan, Golub and LeVeque (1983) do
+        gap, total = float(values.mean()) - self.mean, self.count + n
         self.spread += float(((values - values.mean()) ** 2).sum()) + gap**2 * self.count * n / total
         self.mean += gap * n / total
         self.count = total
 
 
-def read_forecast(path: Path, horizon: int, windows: int, most: int) -> list[SeriesForecast]:
-    """Read forecast.csv.
+def write_forecast(forecaster: Forecaster, windows: Windows, positions: Positions, path: Path) -> list[SeriesErrors]:
+    """Write a row for each test window and step: time, series, step, actual, forecast.
+
+    `time` is the time of the forecast row and `step` counts from 1. `series` is the series' name, the target's name if
+    there are several targets, or both; no spreadsheet takes it for a formula. A value that was not observed is empty.
 
     Args:
+        forecaster: the model.
+        windows: of all rows.
+        positions: of the test windows, in ascending order.
         path: of the file.
-        horizon: rows of each window.
-        windows: that the file holds, as result.json says.
-        most: values to keep in all; windows are left out evenly, but each series keeps one.
 
-    Raises:
-        RunError: missing, damaged, or of another number of windows.
+    Returns:
+        The errors of each target of each series that has test windows, in the order of the file.
     """
-    kept = set(evenly(windows, max(1, most // horizon)).tolist())
-    series: dict[str, _Building] = {}
-    at = 0
-    for names, codes, times, actual, forecast in _windows(path, horizon):
-        breaks = np.flatnonzero(np.diff(codes)) + 1
-        edges = [0, *breaks.tolist(), len(codes)]
-        for a, b in itertools.pairwise(edges):
-            if a == b:
-                continue
-            name = names[codes[a]]
-            one = series.setdefault(name, _Building())
-            for i in range(a, b):
-                if at + i in kept or (i == a and not one.windows):
-                    one.index.append(one.windows + i - a)
-                    one.times.append(times[i * horizon : (i + 1) * horizon].to_pylist())
-                    one.actual.append(actual[i])
-                    one.forecast.append(forecast[i])
-            one.add(actual[a:b], forecast[a:b])
-        at += len(codes)
-    if at != windows:
-        raise RunError(f"{path} holds {at} test windows, but result.json says {windows}; run tune again")
-    return [
-        SeriesForecast(
-            name=name,
-            windows=one.windows,
-            index=np.array(one.index),
-            times=one.times,
-            actual=np.array(one.actual),
-            forecast=np.array(one.forecast),
-            first_residual=np.concatenate(one.first),
-            mse=one.squares / one.count if one.count else float("nan"),
-            mse_of_mean=one.spread / one.count if one.count else float("nan"),
-            bias=one.residual / one.count if one.count else float("nan"),
-        )
-        for name, one in series.items()
-    ]
+    groups = series_groups(windows, positions)
+    sums = [_Sums() for _ in groups]
+    ends = np.array([group.stop for group in groups])
+    with atomic_write(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+        file.write(_HEADER)
+        daily = whole_days(windows.data.times)
+        for start in range(0, len(positions), _CHUNK_WINDOWS):
+            chunk = positions[start : start + _CHUNK_WINDOWS]
+            actual, forecast = actual_values(windows, chunk), forecast_all(forecaster, windows, chunk).double().numpy()
+            file.write(_rows(windows, chunk, actual, forecast, daily=daily))
+            at, end = start, start + len(chunk)
+            while at < end:
+                group = int(np.searchsorted(ends, at, side="right"))
+                stop = min(end, int(ends[group]))
+                sums[group].add(actual[at - start : stop - start], forecast[at - start : stop - start])
+                at = stop
+    return [_errors(windows, group, one) for group, one in zip(groups, sums, strict=True)]
 
 
-def _windows(path: Path, horizon: int) -> Iterator[tuple[list[str], NDArray[Any], Any, Any, Any]]:
-    """Yield whole windows: names, (n,) codes of names, n·H times, (n, H) actual and forecast values."""
-    try:
-        reader = pyarrow.csv.open_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=_COLUMNS, include_columns=list(_COLUMNS), strings_can_be_null=False
-            ),
-        )
-        rest: pa.Table | None = None
-        for batch in reader:
-            table = pa.Table.from_batches([batch])
-            table = table if rest is None else pa.concat_tables([rest, table])
-            whole = len(table) // horizon
-            rest = table.slice(whole * horizon)
-            if whole:
-                yield _unpacked(table.slice(0, whole * horizon), horizon, path)
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing; run tune again") from None
-    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{path} is damaged or cannot be read ({reason}); run tune again") from None
-    if rest is not None and len(rest):
-        raise RunError(f"{path} is damaged: its last window lacks rows; run tune again")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """The windows [start, stop) among the test windows that belong to one target of one series."""
+
+    channel: int
+    series: int
+    start: int
+    stop: int
 
 
-def _unpacked(table: pa.Table, horizon: int, path: Path) -> tuple[list[str], NDArray[Any], Any, Any, Any]:
-    named = table["series"].unify_dictionaries().combine_chunks()
-    named = named.chunk(0) if isinstance(named, pa.ChunkedArray) else named
-    codes = named.indices.to_numpy(zero_copy_only=False).reshape(-1, horizon)
-    steps = table["step"].to_numpy().reshape(-1, horizon)
-    if (steps != np.arange(1, horizon + 1)).any() or (codes != codes[:, :1]).any():
-        raise RunError(f"{path} is damaged: its steps do not run from 1 to {horizon}; run tune again")
-    actual = table["actual"].to_numpy().astype(np.float64).reshape(-1, horizon)
-    forecast = table["forecast"].to_numpy().astype(np.float64).reshape(-1, horizon)
-    return named.dictionary.to_pylist(), codes[:, 0], table["time"], actual, forecast
+def series_groups(windows: Windows, positions: Positions) -> list[Group]:
+    """Return which windows belong to which target and series; a series without windows is left out."""
+    data = windows.data
+    groups, start = [], 0
+    for channel, series in itertools.product(range(windows.channels), range(data.n_series)):
+        stop = positions.below(channel * windows.rows + data.offsets[series + 1])
+        if stop > start:
+            groups.append(Group(channel=channel, series=series, start=start, stop=stop))
+        start = stop
+    return groups
+
+
+def actual_values(windows: Windows, positions: Tensor) -> NDArray[np.float64]:
+    """Return the targets (n, H) of windows at `positions` (n,), in working units; NaN if not observed."""
+    data = windows.data
+    channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
+    rows = row[:, None] + np.arange(windows.horizon)
+    values = data.values.numpy()[channel[:, None], rows].astype(np.float64)
+    values[~data.observed.numpy()[channel[:, None], rows]] = np.nan
+    return values
+
+
+def _errors(windows: Windows, group: Group, sums: _Sums) -> SeriesErrors:
+    data, count = windows.data, sums.count or math.nan
+    return SeriesErrors(
+        name=series_name(data.series[group.series], data.targets[group.channel], data.n_channels),
+        channel=group.channel,
+        series=group.series,
+        start=group.start,
+        windows=group.stop - group.start,
+        mse=sums.squares / count,
+        variance=sums.spread / count,
+        bias=sums.residual / count,
+        first_residual=np.concatenate(sums.first_residual),
+    )
+
+
+def _rows(
+    windows: Windows,
+    positions: Tensor,
+    actual: NDArray[np.float64],
+    forecast: NDArray[np.float64],
+    *,
+    daily: bool,
+) -> str:
+    """Return the rows of forecast.csv for windows at `positions` (n,), from values (n, H) in working units."""
+    data, horizon = windows.data, windows.horizon
+    channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
+    rows = (row[:, None] + np.arange(horizon)).reshape(-1)
+    stamps, which = np.unique(rows, return_inverse=True)
+    times = _quoted(time_labels(data.times[stamps], daily))
+    series = np.searchsorted(np.array(data.offsets), row, side="right") - 1
+    keys, key_of = np.unique(channel * data.n_series + series, return_inverse=True)
+    pairs = (divmod(int(key), data.n_series) for key in keys)
+    names = _quoted(series_name(data.series[s], data.targets[c], data.n_channels) for c, s in pairs)
+    origin = np.array(data.origin)[channel, None]
+    columns = (
+        times.take(pa.array(which)),
+        names.take(pa.array(np.repeat(key_of, horizon))),
+        pa.array(np.tile(np.arange(1, horizon + 1), len(row))).cast(pa.string()),
+        pa.array(decimal_texts(_seven_digits(actual + origin).reshape(-1)), pa.string()),
+        pa.array(decimal_texts(_seven_digits(forecast + origin).reshape(-1)), pa.string()),
+    )
+    options = pyarrow.compute.JoinOptions(null_handling="replace", null_replacement="")
+    lines = pyarrow.compute.binary_join_element_wise(*columns, ",", options=options)
+    return "".join(f"{line}\n" for line in lines.to_pylist())
+
+
+def _quoted(texts: Iterable[str]) -> pa.Array:
+    """Return texts as cells of a CSV file."""
+    return pa.array(['"' + str(text).replace('"', '""') + '"' for text in texts], pa.string())
+
+
+def _seven_digits(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
+        rounded = np.round(x * power) / power
+    return np.where(np.isfinite(rounded) & (x != 0), rounded, x)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 
 from lstm_tune.data.split import Split
-from lstm_tune.data.time_labels import series_name, time_labels, whole_days
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
-from lstm_tune.evaluation.score import forecast_all
+from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.report.drawn_forecasts import Forecasters
+from lstm_tune.report.forecast_csv import SeriesErrors, write_forecast
 from lstm_tune.report.page import DETAILS, write_report
-from lstm_tune.report.report_json import collect
+from lstm_tune.report.report_json import ReportSource, collect
 from lstm_tune.report.result_json import ResultRecord, TestScore
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.search.trials import Trial
@@ -31,7 +29,6 @@ from lstm_tune.utils.escaping import cell
 logger = logging.getLogger(__name__)
 
 TRIALS = "trials.csv"
-_CHUNK_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -45,6 +42,7 @@ class Result:
         summary: what `result.json` holds, as typed records.
         windows: of all rows.
         split: of the rows.
+        baselines: forecasts that need no LSTM, fitted as the model is.
     """
 
     model: ForecastModel
@@ -53,6 +51,7 @@ class Result:
     summary: ResultRecord
     windows: Windows
     split: Split
+    baselines: Mapping[str, Forecaster]
 
     @property
     def test(self) -> TestScore:
@@ -104,8 +103,8 @@ class Result:
         try:
             self.model.save(folder / "model")
             write_trials(self.trials, folder / TRIALS)
-            write_forecast(self.model, self.windows, self.test_positions, folder / "forecast.csv")
-            self._report(folder, note)
+            errors = write_forecast(self.model.network, self.windows, self.test_positions, folder / "forecast.csv")
+            self._report(folder, errors, note)
             write_json(folder / RESULT, self.record)
         except OSError as error:
             raise RunError(
@@ -113,9 +112,22 @@ class Result:
                 f"make room and repeat the command with --resume: no trial is lost"
             ) from None
 
-    def _report(self, folder: Path, note: Callable[[str], None]) -> None:
+    def _report(self, folder: Path, errors: Sequence[SeriesErrors], note: Callable[[str], None]) -> None:
+        scores = self.summary.baselines
+        simple = min(scores, key=lambda name: scores[name].test_mse_scaled)
+        forecasters = Forecasters(model=self.model, simple=self.baselines[simple], simple_name=simple)
+        source = ReportSource(
+            study=self.study,
+            trials=self.trials,
+            split=self.split,
+            period=self.summary.data.period,
+            windows=self.windows,
+            positions=self.test_positions,
+            forecasters=forecasters,
+            errors=errors,
+        )
         try:
-            write_json(folder / DETAILS, collect(self.study, self.windows.data, self.split, self.summary.data.period))
+            write_json(folder / DETAILS, collect(source))
             write_report(folder, self.record)
         except Exception as error:
             reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
@@ -150,62 +162,3 @@ def write_trials(trials: Sequence[Trial], path: Path) -> None:
     ]
     with atomic_write(path) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)
-
-
-def write_forecast(model: ForecastModel, windows: Windows, positions: Positions, path: Path) -> None:
-    """Write a row for each test window and step: time, series, step, actual, forecast.
-
-    `time` is the time of the forecast row, `step` counts from 1; `series` is the series' name, the target's where
-    there are several targets, or both; no spreadsheet takes it for a formula. A value that was not observed is left
-    empty.
-    """
-    data, horizon = windows.data, windows.horizon
-    daily = whole_days(data.times)
-    offsets = np.array(data.offsets)
-    names = pa.array([series_name(s, t, data.n_channels) for t in data.targets for s in data.series])
-    origin = np.array(data.origin)
-    values, observed = data.values.numpy(), data.observed.numpy()
-    steps = np.arange(horizon)
-    with atomic_write(path) as beside:
-        schema = pa.schema(
-            [
-                ("time", pa.string()),
-                ("series", pa.string()),
-                ("step", pa.int64()),
-                ("actual", pa.float64()),
-                ("forecast", pa.float64()),
-            ]
-        )
-        with pyarrow.csv.CSVWriter(
-            beside, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed")
-        ) as writer:
-            for start in range(0, len(positions), _CHUNK_WINDOWS):
-                chunk = positions[start : start + _CHUNK_WINDOWS]
-                forecast = forecast_all(model.network, windows, chunk).double().numpy()
-                channel, row = np.divmod(chunk.cpu().numpy(), windows.rows)
-                rows = (row[:, None] + steps).reshape(-1)
-                channels = np.repeat(channel, horizon)
-                series = np.repeat(np.searchsorted(offsets, row, side="right") - 1, horizon)
-                named, which = np.unique(rows, return_inverse=True)
-                times = pa.array(time_labels(data.times[named], daily))
-                actual = values[channels, rows].astype(np.float64) + origin[channels]
-                writer.write_table(
-                    pa.table(
-                        {
-                            "time": times.take(pa.array(which)),
-                            "series": names.take(pa.array(channels * len(data.series) + series)),
-                            "step": pa.array(np.tile(steps + 1, len(chunk))),
-                            "actual": pa.array(_digits(actual), mask=~observed[channels, rows]),
-                            "forecast": pa.array(_digits(forecast.reshape(-1) + origin[channels])),
-                        },
-                        schema=schema,
-                    )
-                )
-
-
-def _digits(x: np.ndarray) -> np.ndarray:
-    """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
-        rounded = np.round(x * power) / power
-    return np.where(np.isfinite(rounded) & (x != 0), rounded, x)
