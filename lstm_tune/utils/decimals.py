@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 _DIGITS = 15  # significant digits that float64 always holds
-_NOISE = 2  # units in the last place that an addition of decimal numbers may be off
+_NOISE = 2  # units in the last place of the largest number that a sum of decimal numbers may be off
 _EXACT_POWER = 22  # up to it a power of ten is exact in float64
 
 
@@ -26,16 +26,23 @@ def widen(deviations: ArrayLike, origin: ArrayLike = 0.0) -> NDArray[np.float64]
     shortest = names.cast(pa.float64()).to_numpy(zero_copy_only=False).reshape(small.shape)
     if not np.any(origin):
         return np.asarray(shortest)
-    return _tidied(shortest + np.asarray(origin, dtype=np.float64))
+    base = np.asarray(origin, dtype=np.float64)
+    total = shortest + base
+    return _tidied(total, np.maximum(np.abs(total), np.maximum(np.abs(shortest), np.abs(base))))
 
 
-def _tidied(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round to 15 significant digits if that only removes the noise of an addition: 0.30000000000000004 becomes 0.3."""
+def _tidied(x: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to 15 significant digits if that only removes the noise of an addition: 0.30000000000000004 becomes 0.3.
+
+    Args:
+        x: the sums.
+        largest: of each sum and what was added, without a sign.
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        places = _DIGITS - 1 - np.floor(np.log10(np.abs(x)))
+        places = _DIGITS - 1 - np.floor(np.log10(largest))
         power = 10.0 ** np.abs(places)
         rounded = np.where(places >= 0, np.round(x * power) / power, np.round(x / power) * power)
-        noise = np.abs(rounded - x) <= _NOISE * np.spacing(np.abs(x))
+        noise = np.abs(rounded - x) <= _NOISE * np.spacing(largest)
     return np.where(noise & (np.abs(places) <= _EXACT_POWER), rounded, x)
 
 

@@ -37,7 +37,7 @@ def test_what_is_widened_is_the_same_float32(x: float) -> None:
 def test_the_sum_is_exact_to_the_last_digits_of_float64(x: float, origin: float) -> None:
     found = widen(np.array([x], dtype=np.float32), origin)[0]
     exact = float(Decimal(str(np.float32(x))) + Decimal(origin))
-    assert abs(found - exact) <= 2 * np.spacing(abs(exact))
+    assert abs(found - exact) <= 2 * np.spacing(max(abs(exact), abs(x), abs(origin)))
 
 
 def test_noise_of_the_addition_is_removed() -> None:
