@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_tune.diagnosis.forecast_findings import Comparison, compare, decompose
-from lstm_tune.evaluation.recorded_forecasts import Fit, Forecasts, Recorder, fit_to_training, read_forecasts, stretches
+from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
+from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, bootstrap_interval, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.pipeline.prepare import Dataset
@@ -41,7 +42,7 @@ class TestResult:
     against: Mapping[str, Comparison]
     forecasts: Forecasts
     decomposition: Mapping[str, Any]
-    fit: Fit
+    fit: InSampleScores
 
 
 def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed: int, threads: int) -> TestResult:
@@ -83,5 +84,5 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
         },
         forecasts=forecasts,
         decomposition=decompose(forecasts),
-        fit=fit_to_training(network, fitted, windows, split.final.fit, task.scale),
+        fit=score_in_sample(network, fitted, windows, split.final.fit, task.scale),
     )

@@ -19,7 +19,7 @@ from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.evidence import plain
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Comparison
-from lstm_tune.evaluation.recorded_forecasts import Fit
+from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
@@ -233,7 +233,7 @@ class InSample:
     windows: int
 
     @classmethod
-    def of(cls, fit: Fit) -> InSample:
+    def of(cls, fit: InSampleScores) -> InSample:
         """Read the fit to the training rows."""
         return cls(
             mse_scaled=plain(fit.model),

@@ -21,7 +21,8 @@ from lstm_tune.diagnosis.catalogue import CODES, handling_setting, mark_handled
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import SHOWN, Finding, Severity
 from lstm_tune.diagnosis.verdict import verdict
-from lstm_tune.evaluation.recorded_forecasts import Recorder, noise_estimate, stretches
+from lstm_tune.evaluation.noise_estimate import noise_estimate
+from lstm_tune.evaluation.recorded_forecasts import Recorder, stretches
 from lstm_tune.report.study_text import UNTRAINED
 
 PLAIN: dict[str, Any] = {
