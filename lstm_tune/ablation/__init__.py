@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""From the plain LSTM to the tuned one, one change at a time."""

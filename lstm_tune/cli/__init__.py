@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""The commands of `lstm-tune`."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""optuna-dashboard on a study, and the notes that it shows."""

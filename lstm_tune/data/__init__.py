@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""From a file or frame to series, split and windows."""

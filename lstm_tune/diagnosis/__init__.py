@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""Causes of a high MSE: in the data, the training, the forecasts and the search."""

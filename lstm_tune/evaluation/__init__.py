@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""The one scoring function, the forecasts it has seen, and intervals."""

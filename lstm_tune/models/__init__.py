@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""The LSTM and its preprocessing, the baselines, and the saved model."""

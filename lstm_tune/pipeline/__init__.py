@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""`tune` itself: from data to a written result."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""The run folder: result.json, tables, and the HTML report."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""From a search space to trials: space, objective, sampler, pruner, study, time budget."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""Where Optuna keeps a study: a journal file, memory or a database."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""Trains configurations: trainer, folds, retrain, and the mean of several trials."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""Helpers that know nothing of series or models: atomic files, escaping, signals, processes, text."""

@@ -1,1 +1,1 @@
-"""See README.md of this folder."""
+"""One study in several processes."""
