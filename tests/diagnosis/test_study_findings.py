@@ -15,13 +15,13 @@ from studies import outcome
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import forecast_findings as forecast_checks
 from lstm_tune.diagnosis import search_findings as search_checks
-from lstm_tune.diagnosis import training_findings as training_checks
 from lstm_tune.diagnosis.check import run_checks
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Holdout, compare, decompose, worse_than_baseline
+from lstm_tune.diagnosis.learning_curves import Training
 from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, widenable
-from lstm_tune.diagnosis.training_findings import Training
+from lstm_tune.diagnosis.study_findings import TRAINING_CHECKS
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trials import EpochRecord, Trial
@@ -144,7 +144,7 @@ def code_of(found: Sequence[Finding], code: str) -> Finding | None:
 
 
 def training_findings(trials: Sequence[Trial], scores: Scores) -> list[Finding]:
-    return run_checks(training_checks.CHECKS, Training(trials=trials, scores=scores))
+    return run_checks(TRAINING_CHECKS, Training(trials=trials, scores=scores))
 
 
 def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
