@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
+import postgres
 import pytest
 import torch
 
@@ -13,18 +14,26 @@ from lstm_tune.cli import app as cli
 from lstm_tune.training import trainer as train
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a PostgreSQL server if none can be started."""
+    if missing := postgres.why_not():
+        for item in items:
+            if item.get_closest_marker("postgres"):
+                item.add_marker(pytest.mark.skip(reason=missing))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings() -> None:
-    """One thread, for tiny nets on shared cores: a second only waits; and Ctrl-C as in a terminal."""
+    """Use one thread, because a second one only waits in such small networks, and let Ctrl-C raise as in a terminal."""
     torch.set_num_threads(1)
-    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+    # If a shell starts the tests in the background, they and all that they start would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """A command that was stopped ignores Ctrl-C from then on: the process is about to end, but for tests."""
+    """Restore the handler of Ctrl-C: a command that was stopped ignores it, since its process is about to end."""
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)
@@ -32,7 +41,7 @@ def _signals() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def short_epochs() -> Iterator[None]:
-    """Epochs of 128 windows instead of 2,048, in the modules that ask for them."""
+    """Shorten an epoch to 128 windows, in the modules that ask for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "MIN_SAMPLES_PER_EPOCH", 128)
         yield

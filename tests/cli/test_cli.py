@@ -73,6 +73,8 @@ def test_help_of_tune_names_every_option_of_the_contract(run: Any) -> None:
     assert not [word for word in words.split() if f"--{word}" not in out]
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_json_alone_stands_on_stdout(tmp_path: Path) -> None:
     daily(wave(60)).to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "space.toml").write_text(SPACE)
@@ -292,6 +294,8 @@ def test_data_that_do_not_fit_the_model_are_refused(run: Any, tmp_path: Path) ->
     assert_refused(run("predict", "run", "data.csv", "--out", "nowhere/ahead.csv"))
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_error_is_one_line_from_a_real_process(tmp_path: Path) -> None:
     done = subprocess_of("tune", "nothing.csv", cwd=tmp_path)
     assert_refused((done.returncode, done.stdout, done.stderr))

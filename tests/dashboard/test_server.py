@@ -353,6 +353,8 @@ def test_token_that_cannot_be_is_refused(token: str, run: Path) -> None:
         serve(str(run), token=token)
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_command_prints_its_address_serves_and_ends_at_ctrl_c(run: Path) -> None:
     with free_socket(0) as taken:
         command = [sys.executable, "-W", "error", "-m", "lstm_tune", "dashboard", str(run)]

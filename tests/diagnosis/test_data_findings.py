@@ -208,6 +208,7 @@ def clean(seed: int) -> np.ndarray:
     return np.asarray(20 + 3 * lfilter(b, a, draw.normal(size=rows + 300))[300:])
 
 
+@pytest.mark.slow
 def test_false_alarms_over_200_stationary_series_stay_below_5_percent() -> None:
     high: Counter[str] = Counter()
     alarmed: Counter[str] = Counter()
@@ -245,6 +246,7 @@ def verdicts(rows: int, phi: float, draws: int = 100) -> Counter[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [150, 500])
 def test_random_walk_is_seldom_missed_and_a_slow_autoregression_not_called_one(rows: int) -> None:
     assert verdicts(rows, 1.0)["none"] <= 10
@@ -482,6 +484,8 @@ def test_at_most_seven_findings_are_shown() -> None:
     assert "3 more" in text
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_real_process_warns_of_nothing_and_has_no_colour_in_a_pipe(tmp_path: Path) -> None:
     daily(season(12, 200) + 0.3 * ar(200)).to_csv(tmp_path / "data.csv", index=False)
     line = [sys.executable, "-W", "error", "-m", "lstm_tune", "diagnose", "data.csv"]

@@ -118,6 +118,7 @@ DOCTORED: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "name", "space", "n_trials"), DOCTORED, ids=lambda value: str(value))
 def test_a_doctored_study_raises_its_code(code: str, name: str, space: dict[str, Any], n_trials: int) -> None:
     record = found(name, n_trials, **space)
@@ -127,6 +128,7 @@ def test_a_doctored_study_raises_its_code(code: str, name: str, space: dict[str,
         assert Finding(**finding).to_dict() == finding
 
 
+@pytest.mark.slow
 def test_a_healthy_study_raises_nothing_grave() -> None:
     record = found("season", **HEALTHY)
     assert not [f for f in record["findings"] if f["severity"] != "info"]

@@ -308,6 +308,8 @@ def test_ctrl_c_that_a_library_swallows_ends_the_process_while_nothing_has_begun
     code = """
 import os, signal
 from lstm_tune.utils.signals import leaving
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 with leaving():
     try:
         os.kill(os.getpid(), signal.SIGINT)

@@ -100,6 +100,8 @@ def check_continued(folder: Path, whole: Path, interruptions: int) -> None:
     assert results[0]["best"]["params"] == results[1]["best"]["params"]
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_interrupted_and_resumed_study_goes_on_as_the_uninterrupted_one(tmp_path: Path, whole: Path) -> None:
     for trial in (2, 12):
         with pytest.raises(Stopped):
@@ -131,6 +133,8 @@ tune(Path({folder!r}), progress=Killed())
 """
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_killed_and_resumed_study_goes_on_as_the_uninterrupted_one(tmp_path: Path, whole: Path) -> None:
     text = SCRIPT.format(paths=PATHS, folder=str(tmp_path), samples=train.MIN_SAMPLES_PER_EPOCH)
     killed = subprocess.run(

@@ -173,6 +173,7 @@ def test_folds_are_scored_each() -> None:
     assert result.record["best"]["fold_mse_scaled"][0] == result.record["best"]["val_mse_scaled"]
 
 
+@pytest.mark.slow
 def test_on_a_random_walk_the_model_stays_near_the_forecast_that_cannot_be_beaten(tmp_path: Path) -> None:
     walk = daily(np.cumsum(np.random.default_rng(0).normal(size=1500)))
     space = {"lookback": 8, "hidden_units": [4, 8], "skip": "last", "learning_rate": 0.01, "epochs": 3}

@@ -26,7 +26,6 @@ from lstm_tune.storage.open import open_storage
 
 SPACE: dict[str, Any] = TINY | {"epochs": 2, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
 tune = partial(studies.tune, space=SPACE, n_trials=6, pruner="median")
-needs_postgres = pytest.mark.skipif(postgres.why_not() is not None, reason=str(postgres.why_not()))
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +186,8 @@ def test_what_a_database_refuses_is_one_line(sqlite: Database) -> None:
 # ---- trials that are taken away
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: Path, workers: int) -> None:
     taken: list[int] = []
@@ -224,7 +225,8 @@ def test_an_error_of_a_callback_is_no_trial_taken_away(workers: int) -> None:
 # ---- PostgreSQL
 
 
-@needs_postgres
+@pytest.mark.slow
+@pytest.mark.postgres
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_restarted_in_mid_study_loses_nothing_and_no_password_is_shown(
     server: postgres.Server,
@@ -257,7 +259,8 @@ def test_a_server_restarted_in_mid_study_loses_nothing_and_no_password_is_shown(
     assert f"postgresql://tuner:***@127.0.0.1:{server.port}/postgres" in (tmp_path / "run/result.json").read_text()
 
 
-@needs_postgres
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_many_writers_lose_and_double_nothing_while_the_server_crashes(server: postgres.Server) -> None:
     optuna.create_study(storage=open_storage(server.url), study_name="many")
     queue = optuna.load_study(study_name="many", storage=open_storage(server.url))
@@ -289,7 +292,8 @@ def test_many_writers_lose_and_double_nothing_while_the_server_crashes(server: p
     assert sorted(t.user_attrs["queued"] for t in trials if "queued" in t.user_attrs) == list(range(20))
 
 
-@needs_postgres
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_to_another(
     server: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +340,8 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
         storage.set_trial_state_values(frozen._trial_id, TrialState.COMPLETE, [0.1])
 
 
-@needs_postgres
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_what_the_server_refuses_is_said_at_once_without_the_password_and_leaves_nothing(
     server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,7 +359,8 @@ def test_what_the_server_refuses_is_said_at_once_without_the_password_and_leaves
     assert not list(tmp_path.iterdir())
 
 
-@needs_postgres
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_a_server_that_is_away_at_the_start_is_waited_for_a_little(
     server: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

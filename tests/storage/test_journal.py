@@ -110,6 +110,8 @@ def test_a_line_that_was_cut_and_replaced_while_it_was_read_is_read_again(
     assert read(file) == [RECORD, RECORD]
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     code = (
@@ -157,6 +159,8 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> No
 # ---- locks
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 def test_the_lock_of_a_killed_process_is_broken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "study.journal"
     file = JournalFile(path)
@@ -322,6 +326,8 @@ def test_a_line_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path)
     assert read(file) == lines(path) == [RECORD, RECORD]
 
 
+@pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_ends_the_study_with_one_line_and_it_goes_on_later(tmp_path: Path, workers: int) -> None:
     space = TINY | {"epochs": 1, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}

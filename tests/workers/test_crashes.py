@@ -27,6 +27,8 @@ from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.workers import supervisor
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 LONG: dict[str, Any] = TINY | {"epochs": 60, "patience": 60, "lookback": {"low": 4, "high": 40}}
 NO_PIPES: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # workers hold them open
 tune = partial(studies.tune, space=LONG, workers=2, n_trials=4)

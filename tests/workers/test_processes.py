@@ -31,6 +31,7 @@ def test_workers_are_picked_by_cores_and_trials(
     assert pick_workers(asked, cores=cores, n_trials=n_trials, device=device) == picked
 
 
+@pytest.mark.processes
 def test_names_of_processes_tell_the_living_from_the_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         host, _, _ = this_run().split("/")

@@ -194,6 +194,8 @@ import sys
 sys.path.insert(0, {tests!r})
 import lstm_tune
 from series import TINY, daily, wave
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 print("begins")
 space = TINY | {{"epochs": 1, "lookback": [4, 8, 12]}}
 result = lstm_tune.tune(daily(wave()), target="y", space=space, n_trials=3, folds=1, retrain_seeds=1, workers=2)
