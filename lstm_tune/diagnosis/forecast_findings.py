@@ -15,10 +15,11 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from lstm_tune.diagnosis.check import Check
-from lstm_tune.diagnosis.evidence import Scores, plain
+from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
+from lstm_tune.utils.text import rounded
 
 _BLOCKS = 4  # fewer blocks can tell nothing
 _MOST_BLOCKS = 200
@@ -104,8 +105,8 @@ def decompose(tested: Forecasts) -> dict[str, Any]:
     per_step = _nanmean(steps) if len(steps) else np.full((tested.horizon, 6), np.nan)
     names = "mse_scaled", "bias2", "variance", "rest", "bias", "spread"
     return {
-        **{name: plain(float(value), 6) for name, value in zip(names, whole, strict=True)},
-        "per_step": {name: [plain(float(v), 6) for v in per_step[:, i]] for i, name in enumerate(names[:4])},
+        **{name: rounded(float(value), 6) for name, value in zip(names, whole, strict=True)},
+        "per_step": {name: [rounded(float(v), 6) for v in per_step[:, i]] for i, name in enumerate(names[:4])},
         "windows": len(tested.row),
         "of": tested.of or len(tested.row),
     }
@@ -154,10 +155,10 @@ def worse_than_baseline(scores: Scores) -> Finding | None:
         severity="high" if sure and excess >= _WORSE[1] else "warn",
         evidence={
             "baseline": name,
-            "ratio": plain(1 + excess),
-            "skill_ci95": [plain(low), plain(high)],
-            "test_mse_scaled": plain(scores.test),
-            "baseline_mse_scaled": plain(best),
+            "ratio": rounded(1 + excess),
+            "skill_ci95": [rounded(low), rounded(high)],
+            "test_mse_scaled": rounded(scores.test),
+            "baseline_mse_scaled": rounded(best),
         },
         says=f"{label_of(name).sentence.capitalize()} has {1 - 1 / (1 + excess):.1%} less test error, {said}.",
         advice=label_of(name).advice,
@@ -189,9 +190,9 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
     best = min(rivals, key=lambda n: rivals[n], default=None)
     better = best is not None and rivals[best] < (1 - _CLEARLY) * min(scores.test, persistence)
     evidence = {
-        "correlation_with_last_value": plain(to_last),
-        "correlation_with_target": plain(to_target),
-        "gain_over_persistence": plain(gain, 3),
+        "correlation_with_last_value": rounded(to_last),
+        "correlation_with_target": rounded(to_target),
+        "gain_over_persistence": rounded(gain, 3),
     }
     says = "The forecast follows the last value, a step late"
     if better and best is not None:
@@ -251,8 +252,8 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
         code="predicts_the_mean",
         severity="high" if sure else "warn" if better or learned_nothing else "info",
         evidence={
-            "range_ratio": plain(math.sqrt(forecast / actual), 3),
-            "r2": plain(1 - scores.test / variance, 3) if variance > 0 else None,
+            "range_ratio": rounded(math.sqrt(forecast / actual), 3),
+            "r2": rounded(1 - scores.test / variance, 3) if variance > 0 else None,
             "skill_of_best_baseline": _skill(name, scores),
         },
         says=says,
@@ -272,7 +273,7 @@ def _surely_better(name: str | None, scores: Scores) -> bool:
 
 def _skill(name: str | None, scores: Scores) -> float | None:
     """Return how far the best baseline lies below the model."""
-    return plain(1 - scores.test_baselines[name] / scores.test, 3) if name is not None and scores.test > 0 else None
+    return rounded(1 - scores.test_baselines[name] / scores.test, 3) if name is not None and scores.test > 0 else None
 
 
 def missed_seasonality(tested: Forecasts) -> Finding | None:
@@ -312,7 +313,7 @@ def missed_seasonality(tested: Forecasts) -> Finding | None:
     return Finding(
         code="missed_seasonality",
         severity="high" if felt >= _SEASON[1] else "warn" if felt >= _SEASON[0] else "info",
-        evidence={"period": period, "lag": lag, "step": step, "autocorrelation": plain(strength, 3)},
+        evidence={"period": period, "lag": lag, "step": step, "autocorrelation": rounded(strength, 3)},
         says=f"The errors repeat themselves after {lag} rows (autocorrelation {strength:.2f} at step {step}): a season "
         f"of {period} rows is left in them.",
         advice=f"Let the model see it: lookback of several seasons (such as {3 * period} rows), difference = seasonal, "
@@ -353,7 +354,7 @@ def outliers_dominate(tested: Forecasts) -> Finding | None:
     return Finding(
         code="outliers_dominate",
         severity="high" if share >= _CARRY[1] else "warn",
-        evidence={"rows": few, "of_rows": len(error), "share": plain(share, 3), "worst": named},
+        evidence={"rows": few, "of_rows": len(error), "share": rounded(share, 3), "worst": named},
         says=f"{share:.0%} of the squared error comes from {'one' if few == 1 else few} of {len(error):,} test rows "
         f"({'' if few == len(named) else 'among them '}{', '.join(named)}).",
         advice="Look at the worst rows: leave empty what is an error in the data, give what was known beforehand (such "
@@ -408,7 +409,7 @@ def biased(tested: Forecasts) -> Finding | None:
     return Finding(
         code="biased",
         severity="high" if share >= _BIAS[1] else "warn",
-        evidence={"mean_error_scaled": plain(mean), "share_of_mse": plain(share, 3), "p": plain(chance, 2)},
+        evidence={"mean_error_scaled": rounded(mean), "share_of_mse": rounded(share, 3), "p": rounded(chance, 2)},
         says=f"The forecasts are too {way} throughout: that alone is {share:.0%} of the test MSE.",
         advice="Where the level has moved since training: window_norm = last, difference = first or skip (--space "
         "default), and newer rows to train on (--split). Where values are skewed: loss = mse; mae aims at the median.",

@@ -6,9 +6,9 @@ import math
 
 from lstm_tune.diagnosis.catalogue import mark_handled
 from lstm_tune.diagnosis.data_findings import data_findings
-from lstm_tune.diagnosis.evidence import Scores
+from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
-from lstm_tune.diagnosis.search_findings import Retrain, Search, widenable
+from lstm_tune.diagnosis.search_checks import widenable
 from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.prepare import Dataset

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from lstm_tune.data.summary import DataSummary
-from lstm_tune.diagnosis.evidence import plain
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.in_sample import InSampleScores
@@ -25,6 +24,7 @@ from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task
+from lstm_tune.utils.text import rounded
 
 SCHEMA = 1
 _PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
@@ -236,9 +236,9 @@ class InSample:
     def of(cls, fit: InSampleScores) -> InSample:
         """Read the fit to the training rows."""
         return cls(
-            mse_scaled=plain(fit.model),
-            baselines={name: plain(mse) for name, mse in fit.baselines.items()},
-            noise_estimate=plain(fit.noise),
+            mse_scaled=rounded(fit.model),
+            baselines={name: rounded(mse) for name, mse in fit.baselines.items()},
+            noise_estimate=rounded(fit.noise),
             windows=fit.windows,
         )
 

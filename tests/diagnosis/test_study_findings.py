@@ -14,13 +14,13 @@ from studies import outcome
 
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import forecast_findings as forecast_checks
-from lstm_tune.diagnosis import search_findings as search_checks
+from lstm_tune.diagnosis import search_checks
 from lstm_tune.diagnosis.check import run_checks
-from lstm_tune.diagnosis.evidence import Scores
+from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.forecast_findings import Holdout, compare, decompose, worse_than_baseline
 from lstm_tune.diagnosis.learning_curves import Training
-from lstm_tune.diagnosis.search_findings import Retrain, Search, go_on_or_stop, widenable
+from lstm_tune.diagnosis.search_checks import widenable
 from lstm_tune.diagnosis.study_findings import TRAINING_CHECKS
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.search.space import space_from_mapping
@@ -163,6 +163,11 @@ def searching(trials: Sequence[Trial], **options: Any) -> list[Finding]:
         "searched": ["learning_rate"],
     }
     return run_checks(search_checks.CHECKS, Search(trials=trials, **(given | options)))
+
+
+def go_on_or_stop(trials: Sequence[Trial], searched: Sequence[str]) -> Finding | None:
+    found = searching(trials, searched=searched)
+    return code_of(found, "more_trials") or code_of(found, "stop_now")
 
 
 # ---- training

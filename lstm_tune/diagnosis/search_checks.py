@@ -1,0 +1,295 @@
+"""Checks of the search: does its choice mean something, and is it worth going on? Pure functions of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_tune.diagnosis.check import Check
+from lstm_tune.diagnosis.evidence import Search
+from lstm_tune.diagnosis.finding import Finding, Thresholds
+from lstm_tune.search.trials import Trial, distinct
+from lstm_tune.training.limits import Limits
+from lstm_tune.utils.text import counted, rounded
+
+_LEAST = 8  # trials; with fewer the gain of more trials cannot be estimated
+_LEAST_COMPLETED = 4
+_GAIN = Thresholds(warn=0.05, high=math.inf)  # expected, of the best value: well worth more trials
+_WORTH_IT = 0.01  # … and worth them
+_EXCESS = 1.3  # of the test/validation ratio over the baselines' own, beside a part that shrinks with the windows
+_EDGE_TRIALS = 3  # the known configurations that are tried first are on bounds by nature
+_OUTER = 0.2  # share of the trials: those nearest to a bound
+_PULL = 0.02  # by which these must be better
+_NAMED = 4  # trials
+
+
+def validation_overfit(search: Search) -> Finding | None:
+    """Find a test error far above the validation error, though the test period is not harder.
+
+    How much harder the period is, the baselines show: the largest of their own ratios. The parts of the test error that
+    a changed level or spread makes do not count. Raised if the model's ratio is above that by a factor of 1.3 + 3/√n,
+    with n validation windows that do not overlap; high at one and a half times that.
+    """
+    scores = search.scores
+    harder = [
+        scores.test_baselines[name] / val
+        for name, val in scores.val_baselines.items()
+        if val > 0 and name in scores.test_baselines
+    ]
+    if not harder or not scores.val > 0:
+        return None
+    ratio = scores.noisy_test / scores.val
+    limit = _EXCESS + 3 / math.sqrt(max(scores.independent, 1.0))
+    excess = ratio / max(1.0, *harder)
+    if not excess >= limit:
+        return None
+    return Finding(
+        code="validation_overfit",
+        severity="high" if excess >= 1.5 * limit else "warn",
+        evidence={
+            "test_over_validation": rounded(ratio, 3),
+            "baselines_test_over_validation": rounded(max(harder), 3),
+            "independent_validation_windows": rounded(scores.independent, 3),
+        },
+        says=f"The test MSE is {ratio:.1f} times the winner's validation MSE, while for the baselines it is at most "
+        f"{max(harder):.1f} times: the winner fits the validation rows too well.",
+        advice="Compare trials on more blocks (--folds) or on more validation rows (--split).",
+    )
+
+
+def winner_within_seed_noise(search: Search) -> Finding | None:
+    """Find trials that are as good as the winner, as far as the seed's noise and the validation blocks can tell.
+
+    As good: the value is within 2·√2 standard deviations of the noise; if only one seed was retrained, the mean
+    logarithm of the ratio to the winner over the folds is within two standard errors (three folds at least).
+    """
+    ranked = distinct(search.trials)
+    noise = search.retrain.noise
+    rivals = [t.number for t in ranked[1:] if _as_good(t, ranked[0], noise)]
+    if not rivals:
+        return None
+    alone = len(search.retrain.seeds) < 2
+    best = ranked[0].number
+    how = (
+        f"a seed changes a trial's MSE by about {noise:.1%}"
+        if math.isfinite(noise)
+        else "the validation blocks disagree"
+    )
+    return Finding(
+        code="winner_within_seed_noise",
+        severity="warn" if alone else "info",
+        evidence={"winner": best, "as_good": rivals[:10], "count": len(rivals), "seed_sd": rounded(noise, 3)},
+        says=f"Trial {best} is best partly by chance: {_numbered(rivals)} {'is' if len(rivals) == 1 else 'are'} as "
+        f"good ({how}).",
+        advice="Average several trials (--retrain-seeds 3, and a --timeout that leaves time for it); with more --folds "
+        "the trials are easier to tell apart."
+        if alone
+        else "Do not read much into the winner's exact parameters; the saved model averages the best trials.",
+    )
+
+
+def _as_good(trial: Trial, best: Trial, noise: float) -> bool:
+    value, least = trial.completed().value, best.completed().value
+    if math.isfinite(noise):
+        return value <= least * (1 + 2 * math.sqrt(2) * noise)
+    pairs = [
+        math.log(a / b)
+        for a, b in zip(trial.completed().fold_mse_scaled, best.completed().fold_mse_scaled, strict=True)
+        if a > 0 and b > 0
+    ]
+    if len(pairs) < 3:
+        return False
+    return float(np.mean(pairs)) <= 2 * float(np.std(pairs, ddof=1)) / math.sqrt(len(pairs))
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"trial {numbers[0]}"
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return f"trials {', '.join(str(n) for n in numbers[:_NAMED])}{more}"
+
+
+def space_edge(search: Search) -> Finding | None:
+    """Find a winner, of three trials or more, on a bound of the space: the best value may be beyond.
+
+    A warning if, in addition, the fifth of the trained trials nearest to the bound is 2% better than the rest in the
+    median.
+    """
+    edges, trained = search.edges, [t for t in search.trials if t.trained]
+    if not edges or len(trained) < _EDGE_TRIALS:
+        return None
+    pulls = {name: _pull(trained, name, side) for name, side, _ in edges}
+    listed = ", ".join(f"{name} = {bound:g} ({side}est)" for name, side, bound in edges)
+    wider = ", ".join(f"{name} {'below' if side == 'low' else 'above'} {bound:g}" for name, side, bound in edges)
+    return Finding(
+        code="space_edge",
+        severity="warn" if any(pull >= _PULL for pull in pulls.values()) else "info",
+        evidence={
+            "edges": {name: {"side": side, "bound": bound} for name, side, bound in edges},
+            "better_near_bound": {name: rounded(pull, 3) for name, pull in pulls.items() if math.isfinite(pull)},
+        },
+        says=f"The best value of {counted(len(edges), 'parameter')} is on a bound of the search space: {listed}.",
+        advice=f"Search further: {wider} (lstm-tune spaces show NAME prints a space to copy and change).",
+    )
+
+
+def widenable(edges: Sequence[tuple[str, str, float]], limits: Limits) -> list[tuple[str, str, float]]:
+    """Leave out the bounds that the data set, not the space (`Space.cut`)."""
+    tops = {
+        "lookback": limits.max_lookback,
+        "patch": max(1, limits.max_lookback // 2),
+        "batch_size": limits.max_batch_size,
+    }
+    return [edge for edge in edges if edge[1] == "low" or edge[2] < tops.get(edge[0], math.inf)]
+
+
+def _pull(trained: Sequence[Trial], name: str, side: str) -> float:
+    """Return by how much the trials nearest to a bound are better than the others in the median; NaN of too few."""
+    pairs = [(float(t.settings[name]), t.completed().value) for t in trained if _is_number(t.settings.get(name))]
+    pairs.sort(reverse=side == "high")
+    few = max(3, round(_OUTER * len(pairs)))
+    if len(pairs) < 3 * few:
+        return math.nan
+    while few < len(pairs) and pairs[few][0] == pairs[few - 1][0]:  # no value on both sides
+        few += 1
+    if few == len(pairs):
+        return math.nan
+    near, far = (float(np.median([v for _, v in part])) for part in (pairs[:few], pairs[few:]))
+    return 1 - near / far if far > 0 else math.nan
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outlook:
+    """What as many trials again would bring."""
+
+    trials: int
+    completed: int
+    gain: float  # share of the best value; NaN: too few trials to tell
+    since_best: int
+    last_third: float  # share of the best value that the last third of the trials took off
+
+    @property
+    def evidence(self) -> dict[str, float | None]:
+        return {
+            "trials": self.trials,
+            "expected_gain": rounded(self.gain, 3),
+            "for_trials": self.trials,
+            "trials_since_best": self.since_best,
+            "gain_of_last_third": rounded(self.last_third, 3),
+        }
+
+
+def _outlook(search: Search) -> _Outlook | None:
+    """Estimate the gain of as many trials again; None if no trial has a value.
+
+    The gain, on the logarithm of the value: the mean, over all orders in which the trials could have come, of what the
+    second half of them took off the best value of the first half is known exactly from the ranks, and so is that of the
+    second quarter. The next doubling is taken to bring as much less than the last one as the last one brought less than
+    the one before, as it is if the values near the best follow a power law. Half of what the last third of the trials
+    really took off counts if it is more: then the sampler is still learning. Pruned trials count as the worst completed
+    one.
+    """
+    ended = [t for t in search.trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]
+    values = [t.value if t.trained and t.value is not None else math.inf for t in ended]
+    finite = [v for v in values if 0 < v < math.inf]
+    if not finite:
+        return None
+    n = len(values)
+    if n < _LEAST or len(finite) < _LEAST_COMPLETED:
+        return _Outlook(trials=n, completed=len(finite), gain=math.nan, since_best=0, last_third=math.nan)
+    worst = max(finite)
+    logs = np.log([v if 0 < v < math.inf else worst for v in values])
+    quarter, half = _expected_best(logs, max(1, n // 4)), _expected_best(logs, max(2, n // 2))
+    last, before = half - float(logs.min()), quarter - half
+    doubling = last * min(1.0, last / before) if before > 0 else last
+    lately = float(logs[: -max(1, n // 3)].min() - logs.min())
+    return _Outlook(
+        trials=n,
+        completed=len(finite),
+        gain=1 - math.exp(-max(doubling, lately / 2)),
+        since_best=n - 1 - int(logs.argmin()),
+        last_third=1 - math.exp(-lately),
+    )
+
+
+def _expected_best(logs: np.ndarray, k: int) -> float:
+    """Return the mean of the least of k values drawn without replacement: an exact sum over the ranks."""
+    n = len(logs)
+    chance, total = k / n, 0.0  # that the least of all is drawn; then that the next is, and none below it
+    for i, value in enumerate(np.sort(logs)):
+        total += chance * float(value)
+        if n - i - 1 <= 0:
+            break
+        chance *= (n - i - k) / (n - i - 1)
+        if chance <= 0:
+            break
+    return total
+
+
+def more_trials(search: Search) -> Finding | None:
+    """Find that as many trials again should take 1% or more (5%: warn) off the best value, or that this is unknown."""
+    outlook = _outlook(search)
+    if outlook is None or not search.searched:
+        return None
+    n = outlook.trials
+    if math.isnan(outlook.gain):
+        return Finding(
+            code="more_trials",
+            severity="info",
+            evidence={"trials": n, "completed": outlook.completed},
+            says=f"{counted(n, 'trial')} {'is' if n == 1 else 'are'} too few to estimate how much more trials would "
+            f"bring.",
+            advice="Pass --trials 30 or more, or a --timeout, with --resume.",
+        )
+    if outlook.gain < _WORTH_IT:
+        return None
+    return Finding(
+        code="more_trials",
+        severity=_GAIN.severity(outlook.gain) or "info",
+        evidence=outlook.evidence,
+        says=f"The search is not complete: {n} more trials should take about {outlook.gain:.1%} off the best "
+        f"validation score.",
+        advice=f"Go on with --resume --trials {2 * n}.",
+    )
+
+
+def stop_now(search: Search) -> Finding | None:
+    """Find that more trials would bring next to nothing, or only repeat the one configuration of the space."""
+    outlook = _outlook(search)
+    if outlook is None:
+        return None
+    if not search.searched:
+        return Finding(
+            code="stop_now",
+            severity="info",
+            evidence={"trials": outlook.trials, "searched": 0},
+            says="The search space fixes every parameter, so more trials would repeat this one.",
+            advice="Open the space: --space default, or ranges instead of values.",
+        )
+    if math.isnan(outlook.gain) or outlook.gain >= _WORTH_IT:
+        return None
+    gain = f"about {outlook.gain:.1%}" if outlook.gain >= 0.0005 else "nothing"
+    return Finding(
+        code="stop_now",
+        severity="info",
+        evidence=outlook.evidence,
+        says=f"More trials of this space are hardly worth the time: {outlook.trials} more should take {gain} off the "
+        f"best validation score.",
+        advice="Stop here; covariates (--past, --future, --calendar) or another --space may bring more.",
+    )
+
+
+CHECKS: tuple[Check[Search], ...] = (
+    Check(code="validation_overfit", look=validation_overfit, cause="the best trial fits the validation rows too well"),
+    Check(code="winner_within_seed_noise", look=winner_within_seed_noise, cause=None),
+    Check(code="space_edge", look=space_edge, cause=None),
+    Check(code="more_trials", look=more_trials, cause=None),
+    Check(code="stop_now", look=stop_now, cause=None),
+)
