@@ -16,7 +16,7 @@ from lstm_tune.training import trainer as train
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a PostgreSQL server if none can be started."""
-    if missing := postgres.why_not():
+    if missing := postgres.missing_requirement():
         for item in items:
             if item.get_closest_marker("postgres"):
                 item.add_marker(pytest.mark.skip(reason=missing))

@@ -1,6 +1,6 @@
-"""Whatever bytes come as data, as a search space or as a saved model: a result, or an error of ours in one line.
+"""Any bytes as data, search space or saved model give a result, or one of our own errors in one line.
 
-The examples are the same in every run; `LSTM_TUNE_FUZZ=5000 python -m pytest tests/test_fuzz.py` tries so many others.
+The examples are the same in every run; `LSTM_TUNE_FUZZ=5000 python -m pytest tests/test_fuzz.py` tries 5,000 others.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from lstm_tune.models.saved_model import DataSpec, ForecastModel
 from lstm_tune.search.space import load_space
 
 EXAMPLES = int(os.environ.get("LSTM_TUNE_FUZZ", "0"))
-LONGEST = 60  # seconds of one example; more is a hang
+TIMEOUT = 60  # seconds for one example; more counts as a hang
 
 
 def fuzz(share: float = 1.0) -> settings:
-    """So many examples, none of them timed."""
+    """Set the number of examples to `share` of the usual 100, without a time limit for each."""
     return settings(
         max_examples=round(share * (EXAMPLES or 100)),
         derandomize=not EXAMPLES,
@@ -53,14 +53,14 @@ def fuzz(share: float = 1.0) -> settings:
 
 
 @contextlib.contextmanager
-def ours_alone() -> Iterator[None]:
-    """Let pass what ends well or in an error of ours; a hang becomes a failure."""
+def own_errors_allowed() -> Iterator[None]:
+    """Accept a normal end and our own errors; turn a hang into a failure."""
 
     def stop(*_: Any) -> None:
-        raise TimeoutError(f"not done after {LONGEST} s")
+        raise TimeoutError(f"still running after {TIMEOUT} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST)
+    signal.alarm(TIMEOUT)
     try:
         with contextlib.suppress(LstmTuneError):
             yield
@@ -175,7 +175,7 @@ TIMES = (
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """A text file that nearly is a table."""
+    """A text file that is almost a table."""
     width = draw(st.integers(1, 5))
     names = draw(st.lists(st.sampled_from(NAMES), min_size=width, max_size=width, unique=draw(st.booleans())))
     columns: list[list[str]] = []
@@ -249,7 +249,7 @@ def folder() -> Iterator[Path]:
 
 def load(path: Path, content: bytes, chosen: dict[str, Any]) -> None:
     path.write_bytes(content)
-    with ours_alone():
+    with own_errors_allowed():
         data = load_series(path, **chosen)
         assert bool(torch.isfinite(data.values).all())
         assert data.values.shape == (data.n_channels, data.n_rows)
@@ -260,18 +260,18 @@ def load(path: Path, content: bytes, chosen: dict[str, Any]) -> None:
 
 @given(content=tables(), chosen=options())
 @fuzz(2)
-def test_tables_that_are_nearly_right(folder: Path, content: bytes, chosen: dict[str, Any]) -> None:
+def test_almost_valid_table_is_loaded_or_refused(folder: Path, content: bytes, chosen: dict[str, Any]) -> None:
     load(folder / "data.csv", content, chosen)
 
 
 @given(content=st.binary(max_size=400), ending=st.sampled_from((".csv", ".parquet", ".feather", ".csv.gz", ".txt")))
 @fuzz()
-def test_bytes_without_sense(folder: Path, content: bytes, ending: str) -> None:
+def test_random_bytes_are_loaded_or_refused(folder: Path, content: bytes, ending: str) -> None:
     load(folder / f"data{ending}", content, {})
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "feather", "lz4", "gz"])
-def test_files_that_were_right_once(folder: Path, kind: str) -> None:
+def test_corrupted_data_file_is_loaded_or_refused(folder: Path, kind: str) -> None:
     ending = {"lz4": "feather", "gz": "csv.gz"}.get(kind, kind)
 
     @given(content=mutated(written(kind)), chosen=options())
@@ -282,15 +282,15 @@ def test_files_that_were_right_once(folder: Path, kind: str) -> None:
     check()
 
 
-NIGHTMARES: dict[str, bytes] = {
-    "nothing": b"",
-    "a byte order mark alone": b"\xef\xbb\xbf",
-    "blank lines alone": b"\n\n\n\n",
-    "zeros alone": b"\0" * 1000,
-    "zeros among numbers": b"y\n1\n2\0\n3\n",
+EXTREME_TEXTS: dict[str, bytes] = {
+    "empty file": b"",
+    "only a byte order mark": b"\xef\xbb\xbf",
+    "only blank lines": b"\n\n\n\n",
+    "only null bytes": b"\0" * 1000,
+    "a null byte among numbers": b"y\n1\n2\0\n3\n",
     "an unbalanced quote": b'y,z\n1,"2\n3,4\n5,6\n',
     "a quote that spans all rows": b'date,y\n"' + b"2024-01-01,1\n" * 1000,
-    "a row that is longer": b"y\n1\n2,3\n4\n",
+    "one row longer than the others": b"y\n1\n2,3\n4\n",
     "a row of a million cells": b"y\n1\n" + b"1," * 10**6 + b"\n",
     "a hundred thousand columns": ",".join(f"c{i}" for i in range(10**5)).encode()
     + b"\n"
@@ -298,27 +298,27 @@ NIGHTMARES: dict[str, bytes] = {
     + b"1\n",
     "the same name twice": b"y,y\n1,2\n3,4\n",
     "the same name after a blank": b"y,y \n1,2\n3,4\n",
-    "numbers beyond all": b"y\n1e400\n-1e400\n1e308\n-1e308\n1\n",
-    "infinities alone": b"y\ninf\n-inf\ninf\n",
-    "a digit of a million places": b"y\n" + b"9" * 10**6 + b"\n1\n2\n",
-    "years beyond nanoseconds": b"date,y\n9999-01-01,1\n9999-01-02,2\n9999-01-03,3\n",
-    "seconds beyond nanoseconds": b"time,y\n99999999999,1\n99999999998,2\n99999999997,3\n",
-    "the ends of time": b"date,y\n1677-09-22,1\n2262-04-11,2\n1970-01-01,3\n",
+    "numbers beyond float64": b"y\n1e400\n-1e400\n1e308\n-1e308\n1\n",
+    "only infinities": b"y\ninf\n-inf\ninf\n",
+    "a number with a million digits": b"y\n" + b"9" * 10**6 + b"\n1\n2\n",
+    "years beyond nanosecond time stamps": b"date,y\n9999-01-01,1\n9999-01-02,2\n9999-01-03,3\n",
+    "seconds beyond nanosecond time stamps": b"time,y\n99999999999,1\n99999999998,2\n99999999997,3\n",
+    "first and last nanosecond time stamps": b"date,y\n1677-09-22,1\n2262-04-11,2\n1970-01-01,3\n",
     "a step of centuries": b"date,y\n1700-01-01,1\n2200-01-01,2\n2200-01-02,3\n",
     "a nanosecond and a century": b"date,y\n2024-01-01 00:00:00.000000001,1\n2024-01-01 00:00:00.000000002,2\n2124,3\n",
     "two encodings": "date,y\nä,1\n".encode("latin-1") + "日本,2\n".encode(),
-    "a mark in the middle": b"y\n1\n\xef\xbb\xbf2\n3\n",
-    "half of utf-16": b"\xff\xfey\x00\n\x001\x00\n",
+    "a byte order mark in the middle": b"y\n1\n\xef\xbb\xbf2\n3\n",
+    "truncated utf-16": b"\xff\xfey\x00\n\x001\x00\n",
     "year zero": b"year,month,y\n0,0,1\n0,1,2\n1,2,3\n",
-    "years without end": b"year,y\n1e300,1\n2e300,2\n",
+    "enormous years": b"year,y\n1e300,1\n2e300,2\n",
     "offsets that differ": b"date,y\n2024-01-01T00:00:00+01:00,1\n2024-01-02,2\n2024-01-03T00:00:00Z,3\n",
     "numbers in other scripts": "y\n١\n２\n½\n".encode(),
-    "a line without end": b"y" * 10**6,
+    "a line without a line break": b"y" * 10**6,
 }
 
 
-@pytest.mark.parametrize("content", NIGHTMARES.values(), ids=list(NIGHTMARES))
-def test_nightmares_of_text(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", EXTREME_TEXTS.values(), ids=list(EXTREME_TEXTS))
+def test_extreme_text_file_is_loaded_or_refused(tmp_path: Path, content: bytes) -> None:
     for chosen in ({}, {"target": "y"}, {"target": "y", "calendar": True}, {"time": "date"}, {"id": "date"}):
         load(tmp_path / "data.csv", content, chosen)
 
@@ -366,7 +366,7 @@ VALUES = (
 
 @st.composite
 def spaces(draw: st.DrawFn) -> str:
-    """A search space that nearly is one."""
+    """A search-space file that is almost valid."""
     keys = (
         *RULES,
         "description",
@@ -388,7 +388,7 @@ def spaces(draw: st.DrawFn) -> str:
 
 def use_space(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with ours_alone():
+    with own_errors_allowed():
         space = load_space(path)
         assert space.enqueued() is not None
         json.dumps(space.to_dict())
@@ -399,11 +399,11 @@ def use_space(path: Path, content: bytes) -> None:
 
 @given(text=spaces())
 @fuzz(2)
-def test_spaces_that_are_nearly_right(folder: Path, text: str) -> None:
+def test_almost_valid_space_is_loaded_or_refused(folder: Path, text: str) -> None:
     use_space(folder / "space.toml", text.encode("utf-8", "replace"))
 
 
-def test_spaces_that_were_right_once(folder: Path) -> None:
+def test_corrupted_preset_is_loaded_or_refused(folder: Path) -> None:
     from lstm_tune.search.space import presets
 
     presets_text = tuple(path.read_bytes() for path in presets().values())
@@ -433,7 +433,7 @@ def test_spaces_that_were_right_once(folder: Path) -> None:
     ],
     ids=range(11),
 )
-def test_nightmares_of_spaces(tmp_path: Path, content: bytes) -> None:
+def test_extreme_space_is_loaded_or_refused(tmp_path: Path, content: bytes) -> None:
     use_space(tmp_path / "space.toml", content)
 
 
@@ -473,7 +473,7 @@ def seal(folder: Path) -> None:
 def use_model(folder: Path) -> None:
     frame = daily(wave(40), x=wave(40, seed=1), z=wave(40, seed=2))
     ahead = daily([np.nan] * 3, start="2024-02-10", x=[np.nan] * 3, z=[1.0, 2.0, 3.0])
-    with ours_alone():
+    with own_errors_allowed():
         model = ForecastModel.load(folder)
         forecast = model.predict(pd.concat([frame, ahead]))
         assert len(forecast) == model.horizon
@@ -509,7 +509,7 @@ def edits(draw: st.DrawFn, value: Any) -> Any:
     return value
 
 
-def test_models_with_bytes_changed(folder: Path, model_folder: Path) -> None:
+def test_corrupted_model_is_loaded_or_refused(folder: Path, model_folder: Path) -> None:
     names = ("config.json", "weights.safetensors", "manifest.json")
 
     @given(name=st.sampled_from(names), sealed=st.booleans(), data=st.data())
@@ -525,7 +525,7 @@ def test_models_with_bytes_changed(folder: Path, model_folder: Path) -> None:
     check()
 
 
-def test_models_with_another_configuration(folder: Path, model_folder: Path) -> None:
+def test_model_with_edited_configuration_is_loaded_or_refused(folder: Path, model_folder: Path) -> None:
     config = json.loads((model_folder / "config.json").read_text())
 
     @given(config=edits(config))

@@ -1,4 +1,4 @@
-"""The nine laws of the design (part 2): what makes a score honest."""
+"""The nine laws of honest scores, as `lstm_tune/README.md` states them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_law_1_scored_lookbacks_reach_over_the_border_and_trained_targets_do_not
 
 
 def fitted(y: np.ndarray, config: Config, rows: tuple[tuple[int, int], ...], at: int) -> list[Any]:
-    """All that is fitted on the rows of a series, each row's covariate being its value."""
+    """Everything that is fitted on the rows of a series whose covariates are its own values."""
     data = series_of(daily(y, p=y, f=y), target="y", past="p", future="f")
     windows = Windows(data, 2)
     model = net(config, Shape(horizon=2, past=1, future=1, period=7))
@@ -332,7 +332,7 @@ def test_law_5_windows_without_an_observed_target_are_left_out() -> None:
 
 def test_law_6_trial_returns_its_least_report_and_keeps_the_weights_of_that_epoch() -> None:
     problem = task_of(wave())
-    for rate in (0.5, 1.0, 2.0, 4.0):  # rough enough for the last epoch not to be the best
+    for rate in (0.5, 1.0, 2.0, 4.0):  # so rough that the last epoch is not the best
         rough = TINY | {"learning_rate": rate, "gradient_clip": 0.0, "epochs": 8, "patience": 8}
         study, tuned = run_study(problem, rough)
         (trial,) = study.trials
@@ -412,14 +412,14 @@ def test_law_7_tune_leaves_the_global_random_numbers_alone() -> None:
 
 
 @pytest.mark.parametrize("preset", sorted(presets()))
-def test_law_8_every_preset_begins_with_the_article_and_its_best_known(preset: str) -> None:
+def test_law_8_every_preset_begins_with_the_plain_lstm_and_its_best_known(preset: str) -> None:
     space, _ = load_space(preset).cut(Limits(max_lookback=9999, positive=True, period=24, max_batch_size=9999))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     enqueue_known(study, space)
     tables = tomllib.loads(presets()[preset].read_text()).get("first", [])
     plain = space.suggest(study.ask())
     assert (plain.optimizer, plain.dropout, plain.batch_size) == ("adam", 0.2, 32)
-    if preset != "quick":  # which starts above 20 rows and has other words
+    if preset != "quick":  # its space starts above 20 rows and has other choices
         assert (plain.lookback, plain.hidden_units, plain.activation) == (20, 50, "tanh")
     if preset == "default":
         assert plain == dataclasses.replace(PLAIN, epochs=plain.epochs, patience=plain.patience)
@@ -428,7 +428,7 @@ def test_law_8_every_preset_begins_with_the_article_and_its_best_known(preset: s
         assert {name: getattr(config, name) for name in table} == table
 
 
-def test_law_8_tune_tries_them_in_this_order() -> None:
+def test_law_8_tune_tries_the_known_configurations_in_this_order() -> None:
     wide = SPACE | {"lookback": [6, 20], "first": [{"lookback": 6, "skip": "last"}, {"lookback": 20, "skip": "last"}]}
     result = tune(daily(wave(200)), space=wide, n_trials=3)
     assert [t.params for t in result.study.trials] == [
@@ -473,6 +473,6 @@ def test_law_9_model_and_baselines_are_scored_by_the_same_code_on_the_same_windo
     assert result.record["skill"]["persistence"] == pytest.approx(1 - result.test.mse / persistence, rel=1e-4)
 
 
-def test_split_of_the_laws_is_the_one_that_is_assumed_here() -> None:
+def test_default_split_is_the_one_that_these_tests_assume() -> None:
     split = make_split(series_of(pd.Series(wave(160))), (0.7, 0.1, 0.2), 2)
     assert (split.train, split.val, split.test) == (((0, 112),), ((112, 128),), ((128, 160),))

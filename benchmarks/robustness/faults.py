@@ -266,7 +266,7 @@ def own_server() -> Any:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"))
     import postgres
 
-    if missing := postgres.why_not():
+    if missing := postgres.missing_requirement():
         raise SystemExit(f"--postgres: {missing}; on Debian: apt-get install postgresql")
     return postgres.Server()
 

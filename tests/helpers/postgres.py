@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own: in a temporary folder, on a free port, by a user without rights."""
+"""A private PostgreSQL server in a temporary folder, on a free port, run by an unprivileged user."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ QUOTED = "s3cr%40t%2Fword"
 
 
 def binaries() -> Path | None:
-    """The folder of the server's programs, where there is one."""
+    """The folder of the server's programs, or None."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
 
 
-def why_not() -> str | None:
-    """What is missing; None: nothing."""
+def missing_requirement() -> str | None:
+    """What is missing to start a server, or None."""
     try:
         import psycopg  # noqa: F401
     except ImportError as error:
         return f"psycopg: {error}"
     if binaries() is None:
         return "no PostgreSQL server is installed"
-    if os.getuid() == 0 and _servant() is None:
-        return "PostgreSQL refuses root, and there is no other user"
+    if os.getuid() == 0 and _unprivileged_user() is None:
+        return "PostgreSQL refuses to run as root, and there is no other user"
     return None
 
 
-def _servant() -> pwd.struct_passwd | None:
+def _unprivileged_user() -> pwd.struct_passwd | None:
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name)
@@ -48,7 +48,7 @@ def _servant() -> pwd.struct_passwd | None:
 
 
 def _free_port() -> int:
-    """A port that the system gives to nobody who does not name it: it is free again after a restart."""
+    """A free port outside the range of automatic ports, so that it is still free after a restart."""
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -57,17 +57,17 @@ def _free_port() -> int:
 
 
 class Server:
-    """Runs from `with` to its end; asks for a password over TCP."""
+    """Runs within a `with` block and asks for a password over TCP."""
 
     def __enter__(self) -> Server:
         folder = binaries()
         assert folder is not None
         self._programs = folder
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
-        servant = _servant() if os.getuid() == 0 else None
-        self._as = {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []} if servant else {}
-        if servant:
-            os.chown(self.folder, servant.pw_uid, servant.pw_gid)
+        user = _unprivileged_user() if os.getuid() == 0 else None
+        self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        if user:
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
         self.port = _free_port()
         secret = self.folder / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
@@ -94,12 +94,12 @@ class Server:
         return f"postgresql://{USER}:{QUOTED}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        # Without fsync: what a crash of the server alone (not of the machine) leaves is complete all the same.
+        # No fsync: a crash of the server alone, not of the machine, still leaves complete files.
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
         self._ctl("start", "-o", options, "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
-        """End the server: "fast" ends all connections, "immediate" is a crash."""
+        """Stop the server: "fast" closes all connections, "immediate" is a crash."""
         self._ctl("stop", "-m", mode, check=False)
 
     def restart(self, mode: str = "fast") -> None:
@@ -107,7 +107,7 @@ class Server:
         self.start()
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
-        """Run a statement as the server's own user."""
+        """Run a statement as the owner of the database."""
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""What several test modules need: small series, small nets, and oracles that loop."""
+"""Small series, small networks, and slow but obvious reference implementations."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ TINY: dict[str, Any] = {
 
 
 def wave(rows: int = 160, *, period: int = 7, noise: float = 0.1, level: float = 5.0, seed: int = 0) -> np.ndarray:
-    """A positive season with noise, (rows,)."""
+    """A positive seasonal series with noise, (rows,)."""
     rng = np.random.default_rng(seed)
     return level + np.sin(2 * np.pi * np.arange(rows) / period) + noise * rng.normal(size=rows)
 
 
 def daily(y: Any, start: str = "2024-01-01", **columns: Any) -> pd.DataFrame:
-    """A frame of one row a day."""
+    """A frame with one row a day."""
     return pd.DataFrame({"date": pd.date_range(start, periods=len(y), freq="D"), "y": y} | columns)
 
 
@@ -51,12 +51,12 @@ def panel(*series: np.ndarray) -> pd.DataFrame:
 
 
 def series_of(y: Any, **options: Any) -> SeriesSet:
-    """A set of series from values or a frame, without calendar features."""
+    """A `SeriesSet` from values or a frame, without calendar features."""
     return load_series(y, **({"calendar": False} | options))
 
 
 def task_of(y: Any, horizon: int = 2, folds: int = 1, split: Any = (0.7, 0.1, 0.2), **options: Any) -> Task:
-    """The task that a study of these values solves."""
+    """The task of a study of these values."""
     data = y if isinstance(y, SeriesSet) else series_of(y, **options)
     return build_task(data, make_split(data, split, horizon), horizon, folds=folds)
 
@@ -72,7 +72,7 @@ def run_study(task: Task, space: Mapping[str, Any], *configs: Mapping[str, Any],
 
 
 def net(config: Config, shape: Shape, seed: int = 0, *, zero: bool = False) -> LSTMForecaster:
-    """An untrained model, in evaluation mode; `zero`: its head forecasts 0."""
+    """An untrained model in evaluation mode; with `zero` its head forecasts 0."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LSTMForecaster(config, shape)
@@ -82,7 +82,7 @@ def net(config: Config, shape: Shape, seed: int = 0, *, zero: bool = False) -> L
 
 
 def batch_at(data: SeriesSet, row: int, context: int, horizon: int, channel: int = 0) -> Batch:
-    """One window by plain slicing: its first target stands in the absolute row `row`."""
+    """One window by plain slicing; its first target is in the absolute row `row`."""
     return Batch(
         history=data.values[channel, row - context : row][None].clone(),
         target=data.values[channel, row : row + horizon][None].clone(),
@@ -94,7 +94,7 @@ def batch_at(data: SeriesSet, row: int, context: int, horizon: int, channel: int
 
 
 def naive_mse_scaled(forecaster: Forecaster, data: SeriesSet, rows: Ranges, train: Ranges, horizon: int) -> float:
-    """The score as the law says it, one window, one step at a time, in float64."""
+    """The score by its definition: one window and one step at a time, in float64."""
     ratios = []
     for c in range(data.n_channels):
         values, observed = data.values[c].double(), data.observed[c]
@@ -114,12 +114,12 @@ def naive_mse_scaled(forecaster: Forecaster, data: SeriesSet, rows: Ranges, trai
 
 
 def with_holes(y: np.ndarray, every: int = 6) -> np.ndarray:
-    """The values with each `every`-th missing."""
+    """The values with every `every`-th one missing."""
     return np.where(np.arange(len(y)) % every == every - 1, np.nan, y)
 
 
 class GarbledWindows(Windows):
-    """Windows whose filled-in targets hold nonsense, while the history stays as it is."""
+    """Windows whose filled-in targets are nonsense, with an unchanged history."""
 
     def gather(self, positions: torch.Tensor, context: int) -> Batch:
         batch = super().gather(positions, context)

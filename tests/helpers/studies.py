@@ -1,4 +1,4 @@
-"""Small studies of a wave: in this process, and by the command in a process group of its own."""
+"""Small studies of a wave, in this process or by the command in a process group of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPACE = space_from_mapping(
 
 
 def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **options: Any) -> optuna.Study:
-    """A study as `tune` makes it, in memory."""
+    """A study in memory, created as `tune` creates it."""
     given = {
         "name": "s",
         "settings": {"seed": 0},
@@ -58,7 +58,7 @@ def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **opt
 
 
 def value_of(trial: optuna.Trial) -> float:
-    """An objective that takes no time."""
+    """A fast objective without training."""
     config = SPACE.suggest(trial)
     return (config.lookback - 20) ** 2 + config.learning_rate + (config.skip == "none")
 
@@ -98,7 +98,7 @@ def tune(**options: Any) -> Any:
 
 
 def stored(folder: Path) -> optuna.Study:
-    """The study that a run folder holds, read anew."""
+    """The study in a run folder, opened again."""
     return optuna.load_study(study_name=None, storage=open_storage(folder / "study.journal"))
 
 
@@ -108,7 +108,7 @@ def states(study: optuna.Study) -> dict[str, int]:
 
 
 class Watching(Silent):
-    """Keeps what was told, and does something when a trial has ended its first epoch."""
+    """Records the progress calls, and calls `at_first_epoch` when a trial has ended its first epoch."""
 
     def __init__(self, at_first_epoch: Callable[[int], None] = lambda trial: None) -> None:
         self.notes: list[str] = []
@@ -137,7 +137,7 @@ class Watching(Silent):
 
 
 def start_command(folder: Path, *options: str, epochs: int = 3, **popen: Any) -> subprocess.Popen[str]:
-    """Begin `lstm-tune tune` on a wave; its run folder is `folder/run`."""
+    """Start `lstm-tune tune` on a wave, with the run folder `folder/run`."""
     if not (folder / "data.csv").exists():
         daily(wave(200)).to_csv(folder / "data.csv", index=False)
         space = f"lookback = {{ low = 4, high = 40 }}\nepochs = {epochs}\npatience = {epochs}\nhidden_units = 4\n"
@@ -155,21 +155,21 @@ def start_command(folder: Path, *options: str, epochs: int = 3, **popen: Any) ->
 
 
 def wait_for(process: subprocess.Popen[str], folder: Path, words: str, times: int) -> None:
-    """Wait until the command has written something so often into its journal."""
+    """Wait until the journal of the command contains `words` at least `times` times."""
     journal = folder / "run" / "study.journal"
 
     def there() -> bool:
         return journal.exists() and journal.read_text().count(words) >= times
 
     while not there():
-        assert process.poll() is None, "the command ended too soon"
+        assert process.poll() is None, "the command ended too early"
         time.sleep(0.02)
 
 
-def begun_by(pid: int) -> list[int]:
-    """The living processes that descend from one."""
+def descendants(pid: int) -> list[int]:
+    """The living descendants of a process."""
     children = list(_children(pid))
-    return children + [pid for child in children for pid in begun_by(child)]
+    return children + [pid for child in children for pid in descendants(child)]
 
 
 def _children(pid: int) -> Iterable[int]:
@@ -178,14 +178,14 @@ def _children(pid: int) -> Iterable[int]:
             yield int(folder.name)
 
 
-def lives(pid: int) -> bool:
-    """Whether there is such a process."""
+def is_alive(pid: int) -> bool:
+    """Whether the process is alive."""
     stat = _stat(str(pid))
     return bool(stat) and stat[0] != "Z"
 
 
 def _stat(pid: str) -> list[str]:
-    """State and parent of a process; nothing where it is gone."""
+    """State and parent of a process; empty if it no longer exists."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
     except OSError:

@@ -21,7 +21,7 @@ import pytest
 import studies
 from optuna.trial import TrialState
 from series import TINY
-from studies import Watching, begun_by, lives, start_command, states, stored, wait_for
+from studies import Watching, descendants, is_alive, start_command, states, stored, wait_for
 
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
@@ -121,16 +121,16 @@ def left_over() -> Iterator[list[int]]:
     """Processes to end after the test, whatever happens."""
     pids: list[int] = []
     yield pids
-    for pid in filter(lives, pids):
+    for pid in filter(is_alive, pids):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def wait_for_the_end_of(pids: Sequence[int]) -> None:
     limit = time.monotonic() + 120
-    while any(map(lives, pids)) and time.monotonic() < limit:
+    while any(map(is_alive, pids)) and time.monotonic() < limit:
         time.sleep(0.05)
-    assert not [pid for pid in pids if lives(pid)]
+    assert not [pid for pid in pids if is_alive(pid)]
 
 
 in_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds processes in /proc")
@@ -141,7 +141,7 @@ def test_supervisor_killed_and_resumed_at_once_ends_with_the_same_budget(tmp_pat
     options = ("--trials", "12", "--workers", "2")
     process = start_command(tmp_path, *options, epochs=10, **NO_PIPES)
     wait_for(process, tmp_path, '"best_epoch"', 4)
-    left_over += begun_by(process.pid)
+    left_over += descendants(process.pid)
     process.kill()
     process.wait()
     before = {t.number: (t.state, t.value) for t in stored(tmp_path / "run").trials if t.state.is_finished()}
@@ -162,9 +162,9 @@ def test_frozen_workers_whose_supervisor_was_killed_end_and_drop_their_trials(
 ) -> None:
     process = start_command(tmp_path, "--trials", "4", "--workers", "2", epochs=100_000, **NO_PIPES)
     wait_for(process, tmp_path, '"step":0,', 2)  # each has a trial
-    left_over += begun_by(process.pid)
-    parents = [pid for pid in left_over if begun_by(pid)]
-    workers = [pid for parent in parents for pid in begun_by(parent)]
+    left_over += descendants(process.pid)
+    parents = [pid for pid in left_over if descendants(pid)]
+    workers = [pid for parent in parents for pid in descendants(parent)]
     assert (len(parents), len(workers)) == (1, 2)
     for pid in [*workers, *(parents if server else [])]:
         os.kill(pid, signal.SIGSTOP)
