@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ from series import daily, panel, wave
 import lstm_tune
 from lstm_tune.config import PLAIN, Config
 from lstm_tune.dashboard import notes
-from lstm_tune.dashboard.notes import (
-    SIGNATURE,
-    curves_figure,
-    forecast_figure,
-    save_figure,
-    save_note,
-    study_note,
-    trial_notes,
-)
+from lstm_tune.dashboard.attributes import SIGNATURE, save_figure, save_note
+from lstm_tune.dashboard.figures import curves_figure, forecast_figure
+from lstm_tune.dashboard.notes import study_note, trial_notes
+from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.pipeline import tune as api
 from lstm_tune.report.result import Result
-from lstm_tune.report.study_text import members, trial_states
+from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.trials import read_trials
 
@@ -44,13 +39,7 @@ SPACE: dict[str, Any] = {
     "skip": ["none", "linear"],
     "first": [{"skip": "linear"}],
 }
-FINDING = {
-    "code": "overfit",
-    "severity": "warn",
-    "evidence": {},
-    "says": "It <b>overfits</b>.",
-    "advice": "Raise `dropout`.",
-}
+FINDING = Finding(code="overfit", severity="warn", evidence={}, says="It <b>overfits</b>.", advice="Raise `dropout`.")
 
 
 @pytest.fixture(scope="module")
@@ -102,28 +91,34 @@ def test_the_plain_lstm_and_known_configurations_are_named(result: Result) -> No
 
 
 def test_findings_stand_in_the_note_as_plain_text(result: Result) -> None:
-    record = copy.deepcopy(result.record) | {"findings": [FINDING] * 9}
-    record["data"]["target"] = ["`<script>alert(1)</script>\n# y`"]
-    note = study_note(record)
+    data = replace(result.summary.data, target=("`<script>alert(1)</script>\n# y`",))
+    note = study_note(replace(result.summary, findings=(FINDING,) * 9, data=data))
     assert note.count("overfit`: It &lt;b&gt;overfits&lt;/b&gt;. *Raise \\`dropout\\`.*") == 5
     assert note.splitlines()[0].startswith("## The test MSE of `'<script>alert(1)</script> # y'` is ")
     assert "<script>" not in note.replace("`'<script>alert(1)</script> # y'`", "")
 
 
 def test_note_of_the_study_begins_with_the_verdict(result: Result) -> None:
-    note = study_note(result.record | {"verdict": "Ridge is 25% better, <b>use</b> that."})
+    note = study_note(replace(result.summary, verdict="Ridge is 25% better, <b>use</b> that."))
     assert "Ridge is 25% better, &lt;b&gt;use&lt;/b&gt; that." in note
     assert note.index("Ridge is") < note.index("| forecast |")
 
 
-def test_pruned_trial_tells_the_reason(study: optuna.Study) -> None:
+def test_untrained_members_are_explained(result: Result) -> None:
+    member = result.summary.ensemble[0]
+    trained = replace(result.summary, ensemble=(replace(member, epochs=3),))
+    assert UNTRAINED not in study_note(trained)
+    assert UNTRAINED in study_note(replace(trained, ensemble=(replace(member, epochs=0),)))
+
+
+def test_pruned_trial_tells_the_reason(result: Result, study: optuna.Study) -> None:
     trial = study.ask()
     trial.set_user_attr("config", PLAIN.params())
     trial.set_user_attr("pruned_because", "diverged: <nan>")
     study._storage.set_trial_system_attr(trial._trial_id, "fixed_params", {"x": 1})
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    record = {"best": {"trial": 0, "value": 1.0}, "ensemble": [], "retrain": {"rows": "train"}}
-    [(_, note)] = trial_notes(record, read_trials(study), [{"x": 1}])
+    summary = replace(result.summary, ensemble=(), best=replace(result.summary.best, trial=0))
+    [(_, note)] = trial_notes(summary, read_trials(study), [{"x": 1}])
     assert "Pruned: diverged\\: &lt;nan&gt;." in note
 
 

@@ -16,7 +16,6 @@ from series import wave
 
 import lstm_tune
 from lstm_tune.cli.result_table import show_result
-from lstm_tune.dashboard.notes import study_note
 from lstm_tune.diagnosis.catalogue import CODES, handling_setting, mark_handled
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import SHOWN, Finding, Severity
@@ -408,7 +407,6 @@ def test_untrained_parts_and_a_missing_season_are_explained() -> None:
     text = shown(record, 120)
     assert "seasonal naive (no season)" in text
     assert UNTRAINED in text
-    assert UNTRAINED in study_note(record)
 
 
 def test_no_more_than_seven_findings_are_shown() -> None:
