@@ -152,7 +152,7 @@ def dashboard(
     """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
     from lstm_tune.dashboard.server import serve
 
-    serve(study, port=port, writable=writable, token=token, say=say)
+    serve(study, port=port, writable=writable, token=token, print_line=say)
 
 
 @app.command()

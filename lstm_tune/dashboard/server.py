@@ -1,10 +1,10 @@
-"""`lstm-tune dashboard`: optuna-dashboard on a study, for this machine alone.
+"""`lstm-tune dashboard`: optuna-dashboard on a study, for this machine only.
 
-The dashboard has no password, no check of who asks, and deletes on request. So it is served on the loopback address,
-behind a `Guard`, from a storage that cannot write, by a process that gives way to the study.
+optuna-dashboard has no password, does not check who asks, and deletes on request. So it is served on the loopback
+address, behind a `Guard`, from a storage that cannot write, by a process of low priority.
 
-The server is waitress: one thread reads all requests and answers none before it is whole, so that a client that is
-slow to send or to read holds a connection and no thread; sizes, connections and threads are bounded.
+The server is waitress. One thread reads all requests and passes on only complete ones, so a client that is slow to send
+or to read occupies a connection and no worker thread; sizes, connections and threads are bounded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from lstm_tune.dashboard.access_guard import Guard
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.storage.open import open_storage
+from lstm_tune.storage.optuna_private import id_of_study
 from lstm_tune.storage.read_only import open_read_only
 from lstm_tune.utils.atomic_files import read_json
 
 HOST = "127.0.0.1"
 PORT = 8080
-_PORTS = 50  # after the wanted one that are tried, before any free one is taken
+_PORTS = 50  # that are tried after the wanted one, before any free one is taken
 _LEAST_TOKEN = 8  # characters
 _ARTIFACTS = "artifacts"
 _SCHEMA = 1  # of result.json
@@ -44,20 +45,20 @@ _LIMITS: dict[str, Any] = {
     "channel_timeout": 20,  # seconds without a byte
     "cleanup_interval": 5,
     "max_request_header_size": 16_384,
-    "max_request_body_size": 2**24,  # of which a read-only dashboard reads none
+    "max_request_body_size": 2**24,  # a read-only dashboard reads none of it
     "ident": None,
     "asyncore_use_poll": True,
 }
 
 
 def find_study(source: str) -> tuple[str | Path, Path | None]:
-    """Return where a study is stored, and the folder of its artifacts, if there is one.
+    """Return where a study is stored, and the folder of its artifacts if there is one.
 
     Args:
         source: a run folder, a journal or SQLite file, or a storage URL.
 
     Raises:
-        RunError: there is no such thing.
+        RunError: it does not exist, or the folder holds no study.
     """
     if "://" in source:
         return source, None
@@ -94,11 +95,19 @@ def _of_run(folder: Path) -> str | Path:
 def dashboard_app(
     storage: BaseStorage, *, writable: bool = False, token: str | None = None, artifacts: Path | None = None
 ) -> Guard:
-    """Return the guarded dashboard as a WSGI application."""
+    """Return the guarded dashboard as a WSGI application. It opens on the study if the storage holds only one."""
     import optuna_dashboard
 
+    def start_page() -> str:
+        try:
+            studies = storage.get_all_studies()
+        except Exception:  # whatever the storage lacks, the dashboard's own page says
+            return "/dashboard"
+        return f"/dashboard/studies/{id_of_study(studies[0])}" if len(studies) == 1 else "/dashboard"
+
     store = None if artifacts is None else FileSystemArtifactStore(artifacts)
-    return Guard(optuna_dashboard.wsgi(storage, artifact_store=store), writable=writable, token=token)
+    app = optuna_dashboard.wsgi(storage, artifact_store=store)
+    return Guard(app, writable=writable, token=token, start_page=start_page)
 
 
 def serve(
@@ -107,40 +116,40 @@ def serve(
     port: int = PORT,
     writable: bool = False,
     token: str | None = None,
-    say: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = print,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
     Args:
         source: a run folder, a journal or SQLite file, or a storage URL.
-        port: on the loopback address; a free one near it where it is taken.
+        port: on the loopback address; if it is taken, a free one near it is used.
         writable: whether the dashboard may change the study.
-        token: that visitors must give; None: none.
-        say: called with the address, and with what happens.
+        token: that visitors must give; None: no token is needed.
+        print_line: called with the address, and with what happens.
 
     Raises:
         RunError: there is no such study.
         StudyError: its storage cannot be opened.
-        UsageError: a port or a token that cannot be.
+        UsageError: the port or the token cannot be used.
     """
     if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         raise UsageError(f"token must be at least {_LEAST_TOKEN} plain characters; `openssl rand -hex 16` makes one")
     stored, artifacts = find_study(source)
     storage: BaseStorage = open_storage(stored) if writable else open_read_only(stored)
     if not storage.get_all_studies():
-        say("the storage holds no study yet; the dashboard shows it once there is one")
+        print_line("the storage holds no study yet; the dashboard will show it once it exists")
     app = dashboard_app(storage, writable=writable, token=token, artifacts=artifacts)
     server, found = make_server(app, port)
     address = f"http://{HOST}:{found}/"
     for name in ("optuna_dashboard", "waitress", "waitress.queue"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what the browser is told, it shows
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the browser shows what it is answered
     with contextlib.suppress(OSError):
         os.nice(5)  # the study goes first
     if found != port:
-        say(f"port {port} is taken")
+        print_line(f"port {port} is taken; {found} is used")
     ways = "changes allowed" if writable else "read-only"
-    say(f"dashboard ({ways}): {address}{'?token=… with your token, once' if token else ''}")
-    say("Ctrl-C ends it")
+    print_line(f"dashboard ({ways}): {address}{'?token=… with your token, once' if token else ''}")
+    print_line("Press Ctrl-C to end it.")
     try:
         server.run()
     finally:
@@ -148,7 +157,7 @@ def serve(
 
 
 def make_server(app: Guard, port: int) -> tuple[Any, int]:
-    """Return a waitress server that listens on the loopback address already, and its port."""
+    """Return a waitress server that already listens on the loopback address, and its port."""
     listening = free_socket(port)
     server = create_server(app, sockets=[listening], **_LIMITS)
     server.channel_class = _Channel
@@ -156,20 +165,20 @@ def make_server(app: Guard, port: int) -> tuple[Any, int]:
 
 
 def close_server(server: Any) -> None:
-    """Close what a server listens on, and its connections."""
+    """Close the sockets of a server: the one it listens on and its connections."""
     wasyncore.close_all(server._map, ignore_all=True)
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose request must be whole some seconds after its first byte, however slowly it drips."""
+    """A connection whose request must be complete some seconds after its first byte."""
 
     began: float | None = None
 
     def received(self, data: bytes) -> bool:
-        """Take what has come."""
+        """Take the bytes that have arrived."""
         more = bool(super().received(data))
         now = time.monotonic()
-        if self.request is None:  # the last one is whole, and no other has begun
+        if self.request is None:  # the last request is complete, and no other has begun
             self.began = None
         elif self.began is None:
             self.began = now
@@ -179,10 +188,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
 
 def free_socket(port: int) -> socket.socket:
-    """Return a socket bound to the wanted port of the loopback address, or to a free one where that is taken.
+    """Return a socket bound to the wanted port of the loopback address, or to a free one if that is taken.
 
     Raises:
-        UsageError: no such port, or none that may be taken.
+        UsageError: there is no such port, or no port can be opened.
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"port must be from 0 to 65535, but is {port}")
@@ -192,7 +201,7 @@ def free_socket(port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((HOST, candidate))
-            bound.listen()  # without it, another process may still take the port
+            bound.listen()  # until then another process may take the port
         except OSError as refused:
             bound.close()
             error = refused

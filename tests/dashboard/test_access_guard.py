@@ -116,9 +116,10 @@ def test_token_comes_as_a_header() -> None:
 
 
 def test_token_comes_once_in_the_address_and_a_cookie_stands_for_it() -> None:
-    guard = Guard(page, token=TOKEN)
+    guard = Guard(page, token=TOKEN, start_page=lambda: "/dashboard/studies/3")
     status, headers, _ = ask(guard, path="/", query=f"token={TOKEN}")
-    assert (status, headers["Location"]) == (303, "/dashboard")
+    assert (status, headers["Location"]) == (303, "/dashboard/studies/3")
+    assert ask(guard, path="/")[0] == 401
     cookie, *flags = headers["Set-Cookie"].split("; ")
     assert flags == ["HttpOnly", "SameSite=Strict", "Path=/"]
     assert TOKEN not in cookie

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import optuna_dashboard
 import pytest
 from sqlalchemy.engine import URL
 
@@ -78,10 +80,10 @@ def start() -> Iterator[Callable[..., Ask]]:
 
     yield begin
     for server, thread in servers:
+        server.task_dispatcher.shutdown(timeout=10)  # first: a thread that still answers needs the sockets
         server.trigger.pull_trigger(lambda server=server: close_server(server))
         thread.join(60)
         assert not thread.is_alive()
-        server.task_dispatcher.shutdown(timeout=1)
 
 
 def digest(folder: Path) -> dict[str, Any]:
@@ -101,6 +103,38 @@ def test_study_is_shown_and_nothing_in_the_folder_changes(start: Any, run: Path)
     for path in ("/dashboard", "/static/bundle.js", "/api/studies/0/param_importances", "/csv/0"):
         assert ask("GET", path)[0] == 200, path
     assert digest(run) == before
+
+
+def test_dashboard_opens_on_the_study_if_there_is_only_one(start: Any, run: Path) -> None:
+    study = start(open_read_only(run / "study.journal"))("GET", "/")
+    assert (study[0], study[1]["location"]) == (302, "/dashboard/studies/0")
+    fill(open_storage(run / "study.journal"), "more", 1)
+    several = start(open_read_only(run / "study.journal"))("GET", "/")
+    assert (several[0], several[1]["location"]) == (302, "/dashboard")
+
+
+def test_read_only_pages_hide_the_buttons_that_would_be_refused(start: Any, run: Path) -> None:
+    for writable in (False, True):
+        ask = start(open_read_only(run / "study.journal"), writable=writable)
+        for path in ("/dashboard", "/dashboard/studies/0"):
+            status, headers, body = ask("GET", path)
+            assert status == 200
+            assert int(headers["content-length"]) == len(body)
+            assert headers["cache-control"] == "no-store"
+            styles = body.decode().split("</head>")[0]
+            assert "#dashboard main" in styles
+            assert ("DriveFileRenameOutlineIcon" in styles) is not writable
+
+
+def test_the_dashboard_has_the_buttons_that_are_hidden() -> None:
+    """They are found by the names of their icons, which another version may change."""
+    bundle = (Path(optuna_dashboard.__file__).parent / "public" / "bundle.js").read_text(encoding="utf-8")
+    styles = (Path(dashboard.__file__).parent / "styles" / "read_only.css").read_text(encoding="utf-8")
+    icons = re.findall(r'"([A-Za-z]+)Icon"', styles)
+    assert len(icons) == 8
+    assert [icon for icon in icons if f'"{icon}"' not in bundle] == []
+    for label in ("skip trial", "delete study", "rename study", "delete artifact"):
+        assert f'"aria-label":"{label}"' in bundle
 
 
 def test_trials_that_end_later_are_shown_and_a_line_half_written_waits(run: Path) -> None:
