@@ -113,7 +113,7 @@ def test_law_1_every_configuration_is_scored_on_the_same_targets(monkeypatch: py
         expected = [
             row for a, b in fold.segment.score for row in range(a, b - 1) if bool(data.observed[0, row : row + 2].any())
         ]
-        assert positions[: len(expected)] == fold.scored.tolist() == expected
+        assert positions[: len(expected)] == fold.report_windows.tolist() == expected
 
 
 @pytest.mark.parametrize("horizon", [1, 24])
@@ -121,7 +121,7 @@ def test_law_1_evaluation_is_bounded_by_the_work_of_an_epoch_and_spread_over_the
     fold = task_of(wave(60_000), horizon, split=(0.4, 0.4, 0.2)).folds[0]
     ((start, end),) = fold.segment.score
     assert fold.samples == 4096
-    for positions, most in ((fold.judged, 682), (fold.scored, 4096)):
+    for positions, most in ((fold.epoch_windows, 682), (fold.report_windows, 4096)):
         assert len(positions) == most
         assert (int(positions[0]), int(positions[-1])) == (start, end - horizon)
         assert int(positions.diff().max()) - int(positions.diff().min()) <= 1
@@ -132,7 +132,7 @@ def test_law_1_scored_lookbacks_reach_over_the_border_and_trained_targets_do_not
     trainer = make_trainer(problem, 0, Config.from_params(TINY | {"lookback": 20}), 0)
     ((start, end),), ((val_start, val_end),) = problem.folds[0].segment.fit, problem.folds[0].segment.score
     assert trainer.positions.tolist() == list(range(start + 20, end - 1))
-    assert problem.folds[0].scored.tolist() == list(range(val_start, val_end - 1))
+    assert problem.folds[0].report_windows.tolist() == list(range(val_start, val_end - 1))
 
 
 # ---- 2. fitted on train rows alone
@@ -343,7 +343,7 @@ def test_law_6_trial_returns_its_least_report_and_keeps_the_weights_of_that_epoc
         if best < 8:
             break
     assert best < trial.user_attrs["epochs"] == 8
-    again = quick_mse_scaled(tuned.best.models[0], problem.windows, problem.folds[0].scored, problem.scale)
+    again = quick_mse_scaled(tuned.best.models[0], problem.windows, problem.folds[0].report_windows, problem.scale)
     assert again == trial.value
 
 

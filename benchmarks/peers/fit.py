@@ -118,7 +118,7 @@ def ours(job: Job) -> Fit:
         trainers = [make_trainer(task, 0, config, seed, precision) for seed in range(job.threads)]
 
         def validate(i: int) -> float:
-            return quick_mse_scaled(trainers[i].result, task.windows, fold.judged, task.scale)
+            return quick_mse_scaled(trainers[i].result, task.windows, fold.epoch_windows, task.scale)
 
         result = fit(trainers, validate, epochs=epochs, patience=epochs, threads=job.threads)
         seconds = time.perf_counter() - began

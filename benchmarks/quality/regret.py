@@ -89,7 +89,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     def test_mse(forecaster: Forecaster) -> float:
         return quick_mse_scaled(forecaster, windows, positions, task.scale)
 
-    units = [fold.unit for fold in task.folds]
+    units = [fold.reference_mse for fold in task.folds]
     ended = {t.number: t.completed() for t in completed(read_trials(study)) if t.number in trained}
     blocks = {
         number: [mse / unit for mse, unit in zip(outcome.fold_mse_scaled, units, strict=True)]

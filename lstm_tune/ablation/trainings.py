@@ -19,7 +19,7 @@ from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.training.fitting import TrainResult, fit
 from lstm_tune.training.parallel import side_by_side
-from lstm_tune.training.retrain import Member, retrain, retrain_samples
+from lstm_tune.training.retrain import Member, RetrainRows, retrain, retrain_samples
 from lstm_tune.training.task import make_trainer
 from lstm_tune.training.trainer import Diverged
 from lstm_tune.utils.process import available_cores
@@ -121,7 +121,8 @@ class Trainings:
 
     def _judge(self, fold: int, model: LSTMForecaster | MeanForecaster) -> float:
         task = self.subject.task
-        return task.value(fold, quick_mse_scaled(model, task.windows, task.folds[fold].judged, task.scale))
+        mse = quick_mse_scaled(model, task.windows, task.folds[fold].epoch_windows, task.scale)
+        return task.normalised_mse(fold, mse)
 
     def _keep(self, key: str, entry: dict[str, Any], began: float) -> None:
         with self._lock:
@@ -211,16 +212,15 @@ class Trainings:
         known = self.book.trainings[_key(config, seed)]
         epochs, factors = known["best_epoch"], tuple(known["factors"])
         everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
-        done = retrain(
-            everything,
-            subject.parts.final.fit,
-            subject.task.shape,
-            [Member(trial=-1, config=config, epochs=epochs, factors=factors, weight=1.0)],
+        rows = RetrainRows(
+            windows=everything,
+            rows=subject.parts.final.fit,
+            shape=subject.task.shape,
             samples=retrain_samples(everything, subject.parts, subject.task.folds[0].samples),
-            seeds=[seed],
             precision=subject.precision,
-            deadline=self.deadline,
         )
+        member = Member(trial=-1, config=config, epochs=epochs, factors=factors, weight=1.0)
+        done = retrain(rows, [member], [seed], deadline=self.deadline)
         if not done.seeds:
             if self.seconds_left <= 0:
                 raise OutOfTime

@@ -23,7 +23,7 @@ def score_baselines(series: SeriesSet, parts: Split, task: Task) -> dict[str, di
         ),
         "train_mean": TrainMean(horizon=horizon, mean=TargetScale.of(windows, parts.train).mean),
     }
-    own = score(fitted["train_mean"], task.windows, task.folds[0].scored, scale, each=False)
+    own = score(fitted["train_mean"], task.windows, task.folds[0].report_windows, scale, each=False)
     validation = {**task.baselines, "train_mean": (own.mse, own.mse_scaled)}
     result = {}
     for name, forecaster in fitted.items():

@@ -1,4 +1,4 @@
-"""Findings on the test forecasts, and the parts that their MSE is made of. Pure functions of arrays.
+"""Findings on the test forecasts. Pure functions of arrays.
 
 Letters: n windows, H horizon. All errors are in scaled units (over the train rows' standard deviation), so that several
 target columns can be taken together. Neighbouring windows share targets, so errors depend on each other over H rows:
@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.decomposition import forecast_and_actual, mean_of_finite
 from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
+from lstm_tune.evaluation.significance import block_means
 from lstm_tune.utils.text import rounded
 
 _BLOCKS = 4  # fewer blocks can tell nothing
-_MOST_BLOCKS = 200
 _COPY = 0.8  # correlation of the forecast with the last value
 _NO_GAIN = 0.02  # of the error of persistence, or of the mean
 _FLAT = 0.1  # variance of the forecast, over that of the actual values
@@ -42,100 +42,6 @@ class Holdout:
 
     forecasts: Forecasts
     scores: Scores
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """An MSE over another one on the same windows, with its 95% interval; NaN where there are too few blocks."""
-
-    ratio: float
-    low: float
-    high: float
-
-
-def compare(own: Floats, other: Floats, block: int) -> Comparison:
-    """Compare two forecasts by the errors (n,) that they make in the same windows.
-
-    The interval is Student's, of the mean over blocks of `own - ratio * other` (the delta method for a ratio of means,
-    on the logarithm of the ratio), a test in the manner of Diebold and Mariano (1995) with batch means in place of
-    their kernel.
-
-    Args:
-        own: sum of squared errors of each window.
-        other: of the other forecast.
-        block: windows in a block, at least.
-    """
-    total = float(other.sum())
-    ratio = float(own.sum()) / total if total > 0 else math.nan
-    blocks = _blocks(np.stack([own, other], axis=1), block)
-    if len(blocks) < _BLOCKS or not ratio > 0:
-        return Comparison(ratio=ratio, low=math.nan, high=math.nan)
-    off = blocks[:, 0] - ratio * blocks[:, 1]
-    spread = float(off.std(ddof=1)) / math.sqrt(len(blocks)) / float(blocks[:, 0].mean())
-    reach = float(stdtrit(len(blocks) - 1, 0.975)) * spread
-    return Comparison(ratio=ratio, low=ratio * math.exp(-reach), high=ratio * math.exp(min(reach, 700.0)))
-
-
-def _blocks(values: Floats, block: int) -> Floats:
-    """Return the means (B, …) over blocks of `block` consecutive values (n, …), fewer and longer where n is large."""
-    block = max(1, block, -(-len(values) // _MOST_BLOCKS))
-    count = len(values) // block
-    cut = values[: count * block].reshape(count, block, *values.shape[1:])
-    means: Floats = cut.mean(axis=1)
-    return means
-
-
-def decompose(tested: Forecasts) -> dict[str, Any]:
-    """Split the MSE into bias², variance and the rest, in all and for each step; after Theil (1966).
-
-    With e the error, f the forecast, y the actual value and s their standard deviations over the test windows:
-    MSE = (mean e)² + (s_f - s_y)² + 2 (1 - r) s_f s_y. The first part, `bias2`, is a forecast that is too high or too
-    low throughout; the second, `variance`, one that swings too little or too much; the third, `rest`, is what is not in
-    step: errors of timing, and noise. They add up to `mse_scaled`, columns taken alike.
-
-    Returns:
-        {"mse_scaled", "bias2", "variance", "rest", "bias" (mean error; positive: too high), "spread" (s_f / s_y),
-        "per_step": {"mse_scaled", "bias2", "variance", "rest", each (H,)}, "windows", "of"}.
-    """
-    every = [_parts(tested, channel) for channel in np.unique(tested.channel)]
-    whole = _nanmean(np.array([_theil(f, y) for f, y in every])) if every else np.full(6, np.nan)
-    steps = np.array(
-        [[_theil(f[:, h], y[:, h]) if len(f) else np.full(6, np.nan) for h in range(tested.horizon)] for f, y in every]
-    )
-    per_step = _nanmean(steps) if len(steps) else np.full((tested.horizon, 6), np.nan)
-    names = "mse_scaled", "bias2", "variance", "rest", "bias", "spread"
-    return {
-        **{name: rounded(float(value), 6) for name, value in zip(names, whole, strict=True)},
-        "per_step": {name: [rounded(float(v), 6) for v in per_step[:, i]] for i, name in enumerate(names[:4])},
-        "windows": len(tested.row),
-        "of": tested.of or len(tested.row),
-    }
-
-
-def _parts(tested: Forecasts, channel: int) -> tuple[Floats, Floats]:
-    """Return forecast and actual (n, H) of a channel, NaN where the target was not observed."""
-    here = tested.channel == channel
-    seen = tested.observed[here]
-    return np.where(seen, tested.forecast[here], np.nan), np.where(seen, tested.actual[here], np.nan)
-
-
-def _theil(f: Floats, y: Floats) -> Floats:
-    there = np.isfinite(f) & np.isfinite(y)
-    f, y = f[there], y[there]
-    if not len(f):
-        return np.full(6, np.nan)
-    mse, bias = float(np.mean((f - y) ** 2)), float(np.mean(f - y))
-    spread = float(f.std() - y.std())
-    parts = [mse, bias**2, spread**2, max(0.0, mse - bias**2 - spread**2), bias]
-    return np.array([*parts, f.std() / y.std() if y.std() > 0 else np.nan])
-
-
-def _nanmean(x: Floats) -> Floats:
-    """Return the mean over the first axis without NaNs; NaN, and no warning, where there is nothing else."""
-    there = np.isfinite(x)
-    count = there.sum(0)
-    mean: Floats = np.where(count > 0, np.where(there, x, 0.0).sum(0) / np.maximum(count, 1), np.nan)
-    return mean
 
 
 def worse_than_baseline(scores: Scores) -> Finding | None:
@@ -177,10 +83,10 @@ def copies_last_value(tested: Forecasts, scores: Scores) -> Finding | None:
         return None
     there = tested.observed
     last = np.broadcast_to(tested.last[:, None], there.shape)
-    centre = _nanmean(np.where(there, tested.forecast, np.nan))
-    to_last = _correlation(tested.forecast - centre, last - _nanmean(np.where(there, last, np.nan)), there)
+    centre = mean_of_finite(np.where(there, tested.forecast, np.nan))
+    to_last = _correlation(tested.forecast - centre, last - mean_of_finite(np.where(there, last, np.nan)), there)
     to_target = _correlation(
-        tested.forecast - centre, tested.actual - _nanmean(np.where(there, tested.actual, np.nan)), there
+        tested.forecast - centre, tested.actual - mean_of_finite(np.where(there, tested.actual, np.nan)), there
     )
     gain = 1 - scores.test / persistence
     low, _ = scores.skill_ci95.get("persistence", (math.nan, math.nan))
@@ -230,7 +136,7 @@ def predicts_the_mean(tested: Forecasts, scores: Scores) -> Finding | None:
     """
     forecast, actual, variance = 0.0, 0.0, 0.0
     for channel in np.unique(tested.channel):
-        f, y = _parts(tested, channel)
+        f, y = forecast_and_actual(tested, channel)
         if np.isfinite(y).any():
             forecast, actual = forecast + _range(f) ** 2, actual + _range(y) ** 2
             variance += float(np.nanvar(y)) / len(np.unique(tested.channel))
@@ -308,7 +214,7 @@ def missed_seasonality(tested: Forecasts) -> Finding | None:
     if best is None:
         return None
     strength, period, step, lag = best
-    mses = _nanmean(np.square(error))
+    mses = mean_of_finite(np.square(error))
     felt = strength * math.sqrt(min(1.0, float(mses[step - 1] / np.nanmean(mses))))
     return Finding(
         code="missed_seasonality",
@@ -378,7 +284,7 @@ def biased(tested: Forecasts) -> Finding | None:
 
     By chance: Student's t over blocks of two horizons, and √n windows, at least; at 1% over all columns.
     """
-    window = _nanmean(tested.error.T)
+    window = mean_of_finite(tested.error.T)
     found: tuple[float, float, float] | None = None
     channels = np.unique(tested.channel)
     squares = 0.0
@@ -390,7 +296,7 @@ def biased(tested: Forecasts) -> Finding | None:
             continue
         mse = float(np.nanmean(np.square(tested.error[here])))
         squares += mse
-        blocks = _blocks(error, max(2 * tested.horizon, math.isqrt(len(error))))
+        blocks = block_means(error, max(2 * tested.horizon, math.isqrt(len(error))))
         if len(blocks) < _BLOCKS or not blocks.std() > 0:
             continue
         mean = float(error.mean())

@@ -19,7 +19,6 @@ from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Positions, Windows
 
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
-_BLOCKS = 5000  # of the bootstrap, at most
 
 Number = float | dict[str, float]  # of the one target, or by the names of several
 
@@ -80,7 +79,7 @@ def score(
         windows: where the windows come from; targets that were filled in do not count.
         positions: the windows, see `Windows`.
         scale: of the train rows.
-        each: whether to keep the error of each window, for `bootstrap_interval`.
+        each: whether to keep the error of each window, for `significance.bootstrap_interval`.
     """
     channels, horizon = windows.channels, windows.horizon
     device = windows.device
@@ -161,47 +160,6 @@ def _forecasts(
     finally:
         if isinstance(forecaster, torch.nn.Module):
             forecaster.train(training)
-
-
-def bootstrap_interval(
-    score: Score, block: int, seed: int, *, draws: int = 1000, level: float = 0.95
-) -> tuple[float, float]:
-    """Return a confidence interval of the scaled MSE, by circular moving-block bootstrap over the windows.
-
-    Neighbouring windows share targets and their errors depend on each other, so whole blocks of consecutive windows
-    are drawn (Künsch 1989; Politis and Romano 1992).
-
-    Args:
-        score: of the test windows, in the order of time.
-        block: windows in a block; at least the horizon. Longer where there would be more than 5,000 blocks.
-        seed: of the draws.
-        draws: bootstrap samples.
-        level: of the interval.
-    """
-    error, count = score.window_error, score.window_count
-    n = len(error)
-    # Longer blocks keep all dependence that shorter ones keep; of 5,000, more would only take more time.
-    block = max(1, min(max(block, n // _BLOCKS), n // 2 or 1))
-    rng = np.random.default_rng(seed)
-    # Sums over every circular block, then a bootstrap sample is a sum of a few of those.
-    error_sums = _circular_block_sums(error, block)
-    alike = count.strides == (0,)  # no window has a hole
-    count_sums = np.broadcast_to(block * count[0], n) if alike else _circular_block_sums(count, block)
-    blocks = max(1, round(n / block))
-    means = []
-    for _ in range(draws):  # one by one: all starts at once would be thousands for each window
-        starts = rng.integers(0, n, size=blocks)
-        means.append(error_sums[starts].sum() / max(count_sums[starts].sum(), 1))
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _circular_block_sums(x: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    running = np.concatenate([[0.0], x, x[: block - 1]])
-    np.cumsum(running, out=running)
-    sums: NDArray[np.float64] = running[block:] - running[:-block]
-    return sums
 
 
 def per_target(values: Sequence[float], targets: Sequence[str]) -> Number:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_tune.diagnosis.forecast_findings import Comparison, compare, decompose
+from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
-from lstm_tune.evaluation.score import Forecaster, Score, bootstrap_interval, score
+from lstm_tune.evaluation.score import Forecaster, Score, score
+from lstm_tune.evaluation.significance import Comparison, bootstrap_interval, compare
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.report.result_json import TestScore

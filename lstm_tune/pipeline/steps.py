@@ -25,7 +25,7 @@ from lstm_tune.search.study import optimize as run_trials
 from lstm_tune.search.trial_queue import counted_trials, fail_own_interrupted
 from lstm_tune.search.trials import Trial, candidates, completed, read_trials
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
-from lstm_tune.training.retrain import Member, Retrained, retrain, retrain_samples
+from lstm_tune.training.retrain import Member, Retrained, RetrainRows, retrain, retrain_samples
 from lstm_tune.training.task import Task
 from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import interruptible
@@ -273,14 +273,17 @@ def retrain_best(
     retrained = Retrained(seeds=(), models=(), interrupted=skip)
     if not skip:
         chosen = choose(outcome.trials, task, options.retrain_seeds)
-        retrained = retrain(
-            dataset.windows,
-            dataset.split.final.fit,
-            task.shape,
-            [_member(trial, part) for trial, part in chosen],
+        rows = RetrainRows(
+            windows=dataset.windows,
+            rows=dataset.split.final.fit,
+            shape=task.shape,
             samples=_retrain_samples(dataset, task),
-            seeds=range(options.seed, options.seed + options.retrain_seeds),
             precision=opened.precision,
+        )
+        retrained = retrain(
+            rows,
+            [_member(trial, part) for trial, part in chosen],
+            range(options.seed, options.seed + options.retrain_seeds),
             deadline=deadline,
             at_least_one=own is None,
             threads=opened.resources.threads,

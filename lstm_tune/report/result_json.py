@@ -17,9 +17,9 @@ import torch
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.diagnosis.forecast_findings import Comparison
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, per_target
+from lstm_tune.evaluation.significance import Comparison
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Member, Retrained

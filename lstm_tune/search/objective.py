@@ -59,8 +59,8 @@ class Objective:
     """A callable for `study.optimize`: trains the configuration that the trial suggests, returns its validation MSE.
 
     The value is the MSE of the forecast in original units over the variance of the train rows; with several targets
-    the mean over them, with several folds the mean over them in units of a baseline (`Task.value`). It is the best
-    value that was reported; reports are made after every epoch (`train`), and the pruner is asked each time.
+    the mean over them, with several folds the mean over them in units of a baseline (`Task.normalised_mse`). It is the
+    best value that was reported; reports are made after every epoch, and the pruner is asked each time.
 
     Args:
         data: what `load_series` takes, or a `SeriesSet`; or a `Task`, and then only `seed` and the hooks count.
@@ -206,8 +206,8 @@ class Objective:
 
         def validate(i: int) -> float:
             fold = task.folds[first_fold + i]
-            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.judged, task.scale)
-            return task.value(first_fold + i, mse)
+            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.epoch_windows, task.scale)
+            return task.normalised_mse(first_fold + i, mse)
 
         def on_epoch(stats: EpochStats) -> None:
             self.on_epoch(trial.number, stats)
@@ -230,7 +230,7 @@ class Objective:
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
         scores = [
-            score(model, task.windows, fold.scored, task.scale, each=False)
+            score(model, task.windows, fold.report_windows, task.scale, each=False)
             for model, fold in zip(trained.models, task.folds, strict=True)
         ]
         write_outcome(trial, result, val_mse=list(scores[0].mse), fold_mse_scaled=[s.mse_scaled for s in scores])

@@ -59,44 +59,71 @@ def retrain_samples(windows: Windows, parts: Split, samples: int) -> int:
     return round(samples * after / before)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RetrainRows:
+    """What is trained on again, and how.
+
+    Attributes:
+        windows: of all rows; only `rows` are trained on.
+        rows: train and validation rows.
+        shape: of the data.
+        samples: training windows in an epoch, see `retrain_samples`.
+        precision: "fp32" or "bf16": what the trials trained in.
+    """
+
+    windows: Windows
+    rows: Ranges
+    shape: Shape
+    samples: int
+    precision: str = "fp32"
+
+    def trainer(self, member: Member, seed: int, fitted: dict[Config, LSTMForecaster]) -> Trainer:
+        """Return a trainer of one member; statistics depend on no seed, so `fitted` keeps them by configuration."""
+        config, windows = member.config, self.windows
+        with seeded(seed, windows.device):
+            model = LSTMForecaster(config, self.shape)
+        model.to(windows.device)
+        if config in fitted:
+            model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
+        else:
+            model.fit_statistics(windows, self.rows)
+            fitted[config] = model
+        positions = windows.positions(self.rows, model.context, reach_back=False)
+        trainer = Trainer(model, windows, positions, config, self.samples, seed, self.precision)
+        trainer.half_batches = member.half_batches
+        return trainer
+
+
 def retrain(
-    windows: Windows,
-    rows: Ranges,
-    shape: Shape,
+    data: RetrainRows,
     members: Sequence[Member],
-    *,
-    samples: int,
     seeds: Sequence[int],
-    precision: str = "fp32",
+    *,
     deadline: float = math.inf,
     at_least_one: bool = False,
     threads: int = 1,
     on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
-    """Train every member on `rows` once for each seed, for a number of epochs fixed beforehand.
+    """Train every member again, once for each seed, for a number of epochs fixed beforehand.
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
-    Nothing is validated, so nothing stops early. What diverges, or finds no memory for half a batch, is left out.
-    Ctrl-C ends it as the deadline does.
+    Nothing is validated, so nothing stops early. A member that diverges, or finds no memory for half a batch, is left
+    out. Ctrl-C ends it as the deadline does.
 
     Args:
-        windows: of all rows; only `rows` are trained on.
-        rows: train and validation rows.
-        shape: of the data.
+        data: what to train on.
         members: what to train, what matters most first.
-        samples: training windows in an epoch, see `retrain_samples`.
         seeds: one set of models each.
-        precision: "fp32" or "bf16": what the trials trained in.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
-            a seed counts only when none of its members was left or not begun, but for the first, which counts with
+            a seed counts only if none of its members was left or not begun, but for the first, which counts with
             those that are done.
         at_least_one: whether the first models are trained to their end whatever the deadline.
         threads: that share the work; the result does not depend on them.
         on_model: called with (models done, models asked), first with none done.
     """
     jobs = [(seed, member) for seed in seeds for member in members]
-    fitted: dict[Config, LSTMForecaster] = {}  # statistics depend on no seed
+    fitted: dict[Config, LSTMForecaster] = {}
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
     ended: Counter[int] = Counter()  # members of a seed that time allowed
     slowest, interrupted = 0.0, False
@@ -109,9 +136,7 @@ def retrain(
                 if began + slowest > limit:
                     break
                 some = jobs[first : first + threads]
-                trainers = [
-                    _trainer(windows, rows, shape, member, samples, seed, precision, fitted) for seed, member in some
-                ]
+                trainers = [data.trainer(member, seed, fitted) for seed, member in some]
                 how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
                 for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
                     ended[seed] += end != "time"
@@ -125,31 +150,6 @@ def retrain(
         interrupted = True
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
-
-
-def _trainer(
-    windows: Windows,
-    rows: Ranges,
-    shape: Shape,
-    member: Member,
-    samples: int,
-    seed: int,
-    precision: str,
-    fitted: dict[Config, LSTMForecaster],
-) -> Trainer:
-    config = member.config
-    with seeded(seed, windows.device):
-        model = LSTMForecaster(config, shape)
-    model.to(windows.device)
-    if config in fitted:
-        model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
-    else:
-        model.fit_statistics(windows, rows)
-        fitted[config] = model
-    positions = windows.positions(rows, model.context, reach_back=False)
-    trainer = Trainer(model, windows, positions, config, samples, seed, precision)
-    trainer.half_batches = member.half_batches
-    return trainer
 
 
 def _run(

@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_tune.config import Config
 from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Segment, Split
+from lstm_tune.data.split import Ranges, Segment, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.evaluation.score import TargetScale, score
@@ -23,10 +23,11 @@ from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
-# Evaluation keeps to a tenth of a trial's time however long the validation rows are. A forecast costs a quarter of what
-# training on the window does, or half where that runs in bfloat16.
-_TRAINED_PER_JUDGED = 6  # windows of an epoch's training for each that is judged after it, …
-_LEAST_JUDGED = 256  # … but for the shortest epochs
+# Evaluation takes a tenth of a trial's time, however long the validation rows are: a forecast costs a quarter of what
+# training on the window does, or half of it in bfloat16.
+_TRAINED_PER_VALIDATED = 6  # windows that an epoch trains on for each window that is validated after it, …
+_LEAST_VALIDATED = 256  # … but for the shortest epochs
+_LEAST_REFERENCE = 1e-9  # a series without noise can be forecast to the last digit; the floor keeps ratios finite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,10 +35,13 @@ class Fold:
     """One segment with the windows that it is scored on."""
 
     segment: Segment
-    scored: Tensor  # positions of the windows that results are reported on: all, or evenly spaced where there are many
-    judged: Tensor  # fewer of them: what every trial is judged by after each epoch; neighbours tell the same
+    report_windows: Tensor  # positions of what results are reported on: all windows, or evenly spaced if there are many
+    epoch_windows: Tensor  # fewer of them: what every trial is validated on after each epoch
     samples: int  # training windows in an epoch
-    unit: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
+    reference_mse: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
+
+
+BaselineScores = dict[str, tuple[tuple[float, ...], float]]  # {name: (MSE per column (C,), scaled MSE)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,7 +54,7 @@ class Task:
     period: int | None
     limits: Limits
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
-    baselines: dict[str, tuple[tuple[float, ...], float]]  # validation MSE per column, and scaled
+    baselines: BaselineScores  # on the validation rows
     notes: tuple[str, ...]
 
     @property
@@ -58,13 +62,13 @@ class Task:
         """Validation windows that do not overlap: rows over horizon."""
         return sum(b - a for a, b in self.folds[0].segment.score) / self.shape.horizon
 
-    def value(self, fold: int, mse_scaled: float) -> float:
+    def normalised_mse(self, fold: int, mse_scaled: float) -> float:
         """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.
 
         With one fold that is the scaled MSE itself. With several it is divided by the best baseline's MSE on the fold
         and multiplied by that on the validation rows, two constants that no trial changes.
         """
-        return mse_scaled / self.folds[fold].unit * self.folds[0].unit
+        return mse_scaled / self.folds[fold].reference_mse * self.folds[0].reference_mse
 
 
 def build_task(
@@ -91,56 +95,30 @@ def build_task(
     """
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
-    val_ends, _ = split.ends()
-    # A series that is left out keeps its first row: a set holds no empty series.
-    visible = data.head([max(end, start + 1) for start, end in zip(data.offsets, val_ends, strict=False)])
-    shift = _row_shift(data, visible)
-    split = _shifted(split, shift)
+    visible, split = _without_test_rows(data, split)
     windows = Windows(visible, horizon, device)
     scale = TargetScale.of(windows, split.train)
     period = find_period(visible, split.train)
-    shape = Shape(
-        horizon=horizon,
-        channels=data.n_channels,
-        past=data.past.shape[1],
-        future=data.future.shape[1],
-        period=period or 1,
-    )
     segments = split.folds(folds, horizon)
     notes = []
     if len(segments) < folds:
         notes.append(f"folds: {folds} cut to {len(segments)}: the training rows allow no more")
     limits = data_limits(visible, segments, horizon, period)
     built: list[Fold] = []
-    baselines: dict[str, tuple[tuple[float, ...], float]] = {}
+    baselines: BaselineScores = {}
     for segment in segments:
-        positions = windows.positions(segment.score, 0, reach_back=True)
-        if not len(positions):
-            raise DataError(
-                f"the rows to validate on hold no window of {horizon} observed targets; "
-                f"use more rows, a shorter --horizon or another --split",
-                code="too_little_data",
-            )
-        trainable = windows.positions(segment.fit, 0, reach_back=False)
-        samples = samples_per_epoch(len(trainable), epoch_samples)
-        scored = windows.sample(positions, samples)
-        fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
-        scores = {name: score(f, windows, scored, scale, each=False) for name, f in fitted.items()}
-        if not built:
-            baselines = {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
-        built.append(
-            Fold(
-                segment=segment,
-                scored=scored,
-                judged=windows.sample(positions, max(_LEAST_JUDGED, samples // _TRAINED_PER_JUDGED)),
-                samples=samples,
-                # A series without noise can be forecast to the last digit; the floor keeps the ratio finite.
-                unit=max(min(s.mse_scaled for s in scores.values()), 1e-9),
-            )
-        )
+        fold, scores = _build_fold(windows, segment, scale, period, limits, epoch_samples)
+        built.append(fold)
+        baselines = baselines or scores
     return Task(
         windows=windows,
-        shape=shape,
+        shape=Shape(
+            horizon=horizon,
+            channels=data.n_channels,
+            past=data.past.shape[1],
+            future=data.future.shape[1],
+            period=period or 1,
+        ),
         scale=scale,
         period=period,
         limits=limits,
@@ -148,6 +126,50 @@ def build_task(
         baselines=baselines,
         notes=tuple(notes),
     )
+
+
+def _without_test_rows(data: SeriesSet, split: Split) -> tuple[SeriesSet, Split]:
+    """Return the rows up to the end of the validation rows, and the split of these rows."""
+    val_ends, _ = split.ends()
+    # A series that is left out keeps its first row: a set holds no empty series.
+    visible = data.head([max(end, start + 1) for start, end in zip(data.offsets, val_ends, strict=False)])
+    shift = [a - b for a, b in zip(data.offsets, visible.offsets, strict=True)]
+
+    def move(ranges: Ranges) -> Ranges:
+        return tuple((a - d, b - d) for (a, b), d in zip(ranges, shift, strict=False))
+
+    return visible, Split(train=move(split.train), val=move(split.val), test=move(split.test), notes=split.notes)
+
+
+def _build_fold(
+    windows: Windows,
+    segment: Segment,
+    scale: TargetScale,
+    period: int | None,
+    limits: Limits,
+    epoch_samples: int | None,
+) -> tuple[Fold, BaselineScores]:
+    """Return a fold, and the baselines' scores on it."""
+    positions = windows.positions(segment.score, 0, reach_back=True)
+    if not len(positions):
+        raise DataError(
+            f"the rows to validate on hold no window of {windows.horizon} observed targets; "
+            f"use more rows, a shorter --horizon or another --split",
+            code="too_little_data",
+        )
+    trainable = windows.positions(segment.fit, 0, reach_back=False)
+    samples = samples_per_epoch(len(trainable), epoch_samples)
+    report_windows = windows.sample(positions, samples)
+    fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
+    scores = {name: score(f, windows, report_windows, scale, each=False) for name, f in fitted.items()}
+    fold = Fold(
+        segment=segment,
+        report_windows=report_windows,
+        epoch_windows=windows.sample(positions, max(_LEAST_VALIDATED, samples // _TRAINED_PER_VALIDATED)),
+        samples=samples,
+        reference_mse=max(min(s.mse_scaled for s in scores.values()), _LEAST_REFERENCE),
+    )
+    return fold, {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
 
 
 def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, period: int | None) -> Limits:
@@ -176,18 +198,6 @@ def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, peri
         period=usable_period,
         max_batch_size=max(1, (shortest - max_lookback - reserve + 1) * data.n_channels),
     )
-
-
-def _row_shift(data: SeriesSet, visible: SeriesSet) -> list[int]:
-    """Return, for each series, by how much its rows moved when the rows after validation were cut off."""
-    return [a - b for a, b in zip(data.offsets, visible.offsets, strict=True)]
-
-
-def _shifted(split: Split, shift: Sequence[int]) -> Split:
-    def move(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        return tuple((a - d, b - d) for (a, b), d in zip(ranges, shift, strict=False))
-
-    return Split(train=move(split.train), val=move(split.val), test=move(split.test), notes=split.notes)
 
 
 def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:

@@ -56,7 +56,7 @@ def share(task: Task) -> None:
     """
     data = task.windows.data
     tensors = [data.values, data.observed, data.past, data.future]
-    tensors += [positions for fold in task.folds for positions in (fold.scored, fold.judged)]
+    tensors += [positions for fold in task.folds for positions in (fold.report_windows, fold.epoch_windows)]
     try:
         for tensor in tensors:
             tensor.share_memory_()  # type: ignore[no-untyped-call]

@@ -18,11 +18,13 @@ from lstm_tune.diagnosis import search_checks
 from lstm_tune.diagnosis.check import run_checks
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.diagnosis.forecast_findings import Holdout, compare, decompose, worse_than_baseline
+from lstm_tune.diagnosis.forecast_findings import Holdout, worse_than_baseline
 from lstm_tune.diagnosis.learning_curves import Training
 from lstm_tune.diagnosis.search_checks import widenable
 from lstm_tune.diagnosis.study_findings import TRAINING_CHECKS
+from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
+from lstm_tune.evaluation.significance import compare
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trials import EpochRecord, Trial
 from lstm_tune.training.limits import Limits

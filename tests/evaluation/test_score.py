@@ -12,7 +12,8 @@ from series import TINY, daily, naive_mse_scaled, net, panel, series_of, wave, w
 
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
-from lstm_tune.evaluation.score import Score, TargetScale, bootstrap_interval, forecast_all, quick_mse_scaled, score
+from lstm_tune.evaluation.score import Score, TargetScale, forecast_all, quick_mse_scaled, score
+from lstm_tune.evaluation.significance import bootstrap_interval
 from lstm_tune.models.baselines import Persistence, SeasonalNaive
 from lstm_tune.models.preprocessing import Shape
 
@@ -135,7 +136,7 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     for number in range(200):
         noise = rng.normal(size=604)
         errors = np.convolve(noise, np.ones(5) / np.sqrt(5), mode="valid") ** 2  # mean 1, neighbours alike
-        low, high = bootstrap_interval(score_of(errors), 20, number, draws=300)
+        low, high = bootstrap_interval(score_of(errors), 20, number)
         covered += low <= 1 <= high
     assert 0.85 <= covered / 200 <= 0.99
 
