@@ -100,8 +100,8 @@ class Config:
     cell: ClassVar[str] = "lstm"  # becomes a parameter as soon as `models.cells` holds a second cell
 
     lookback: int = _parameter(20, low=1, unit="rows", step="lookback", help="rows that one forecast sees")
-    hidden_units: int = _parameter(50, low=1, high=4096, unit="units", step="capacity", help="width of the LSTM")
-    layers: int = _parameter(1, low=1, high=8, unit="layers", step="capacity", help="LSTMs on top of each other")
+    hidden_units: int = _parameter(50, low=1, high=4096, step="capacity", help="width of the LSTM")
+    layers: int = _parameter(1, low=1, high=8, step="capacity", help="LSTMs on top of each other")
     dropout: float = _parameter(
         0.2,
         low=0,
@@ -192,7 +192,7 @@ class Config:
         phrase="inputs cut at {:g} sd",
     )
     head_units: int = _parameter(
-        0, low=0, high=4096, unit="units", step="capacity", help="width of a hidden layer in the head; 0: none"
+        0, low=0, high=4096, step="capacity", help="width of a hidden layer in the head; 0: none"
     )
     cell_activation: str = _parameter(
         "tanh",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lstm_tune.ablation.steps import STAGES
-from lstm_tune.config import CELL_LABELS, PARAMETERS, PLAIN, RULES, Config
+from lstm_tune.config import CELL_LABELS, PARAMETERS, PLAIN, RULES, Config, ParameterInfo
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -26,6 +28,20 @@ def test_entry_is_complete_and_admits_its_own_default(name: str) -> None:
 def test_every_field_is_an_entry_and_has_its_place_in_the_params() -> None:
     assert list(PARAMETERS) == [field.name for field in dataclasses.fields(Config)] == list(PLAIN.params())
     assert PLAIN.cell in CELL_LABELS
+
+
+def test_table_of_the_search_spaces_holds_the_entries() -> None:
+    page = Path(__file__).parents[1] / "search_spaces" / "README.md"
+    if not page.exists():
+        pytest.skip("not in a checkout")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| `(.+)` \| (.+) \|$", page.read_text("utf-8"), re.MULTILINE)
+    assert rows == [(name, values_of(info), str(getattr(PLAIN, name)), info.help) for name, info in PARAMETERS.items()]
+
+
+def values_of(info: ParameterInfo) -> str:
+    if info.rule.words:
+        return ", ".join(f"`{word}`" for word in info.rule.words)
+    return info.rule.describe() + (f", in {info.unit}" if info.unit else "")
 
 
 @pytest.mark.parametrize(("name", "word"), [(n, word) for n, rule in RULES.items() for word in rule.words])
