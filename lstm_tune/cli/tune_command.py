@@ -112,9 +112,9 @@ def tune(
 
 def _import_packages(workers: int | str, device: str, trials: int | None) -> None:
     """Import what takes long; Ctrl-C meanwhile ends the process, since nothing has begun."""
-    from lstm_tune.utils.signals import leaving
+    from lstm_tune.utils.signals import exit_on_ctrl_c
 
-    with leaving():
+    with exit_on_ctrl_c():
         from lstm_tune.utils.process import available_cores
         from lstm_tune.workers import processes
 
@@ -135,19 +135,19 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
     from lstm_tune.pipeline.tune import run
     from lstm_tune.search.budget import Clock
     from lstm_tune.utils.process import keep_freed_memory
-    from lstm_tune.utils.signals import ignore, watched
+    from lstm_tune.utils.signals import ignore_ctrl_c, stop_on_signals
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the display says how a trial ended
     keep_freed_memory()
     console = make_console(stderr=as_json)
     result: Result | None
     stopped = False
-    with watched() as seen:
+    with stop_on_signals() as stop:
         try:
             progress = make_progress(console, quiet=quiet or as_json)
-            result = run(data, options, Clock(options.seconds, _began(options.seconds)), progress=progress)
+            result = run(data, options, Clock(options.seconds, _began(options.seconds)), stop, progress=progress)
         except KeyboardInterrupt as error:
-            ignore()  # what is left takes no time, and the exit status counts
+            ignore_ctrl_c()  # what is left takes no time, and the exit status counts
             stopped, result = True, getattr(error, "result", None)
         if result is not None and as_json:
             print(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False))
@@ -155,7 +155,7 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
             show_result(console, result.to_dict(), str(folder))
         if stopped:
             say(f"stopped; all finished trials are kept. To go on: {_resume_command(folder, named=named)}")
-            raise typer.Exit(seen.exit_status) from None
+            raise typer.Exit(stop.exit_status) from None
 
 
 def _began(seconds: float | None) -> float:

@@ -18,6 +18,7 @@ from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, pick_device, remove_on_failure, run_name
 from lstm_tune.search.draws import draw
+from lstm_tune.search.objective import resolve_space
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
@@ -26,8 +27,9 @@ from lstm_tune.search.study import create_study, kept_precision
 from lstm_tune.search.trial_queue import n_counted, requeue_stale
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
-from lstm_tune.training.task import Task
+from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils.process import available_cores
+from lstm_tune.utils.signals import StopRequest
 from lstm_tune.workers import processes
 from lstm_tune.workers.pool import check_shareable
 
@@ -149,8 +151,42 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
     return Dataset(series=series, split=split, windows=Windows(series, options.horizon, device))
 
 
+def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Progress) -> tuple[Task, Space]:
+    """Return what all trials share, without any test row, and the space, cut to what the data allow.
+
+    Args:
+        dataset: all rows.
+        options: horizon, folds, space.
+        device: that holds the windows of the trials.
+        progress: told what was repaired, left out or cut.
+
+    Raises:
+        DataError: too few rows.
+        SpaceError: the space is wrong.
+    """
+    full = resolve_space(options.space)
+    task = build_task(
+        dataset.series,
+        dataset.split,
+        options.horizon,
+        folds=options.folds,
+        device=device,
+        epoch_samples=full.epoch_samples,
+    )
+    space, cut = full.cut(task.limits)
+    for note in (*dataset.series.notes, *dataset.split.notes, *task.notes, *cut):
+        progress.info(note)
+    return task, space
+
+
 def open_study(
-    options: TuneOptions, dataset: Dataset, task: Task, space: Space, resources: Resources, progress: Progress
+    options: TuneOptions,
+    dataset: Dataset,
+    task: Task,
+    space: Space,
+    resources: Resources,
+    stop: StopRequest,
+    progress: Progress,
 ) -> OpenStudy:
     """Create the study, or take up the one that the run folder or the storage holds.
 
@@ -162,6 +198,7 @@ def open_study(
         task: what the trials share.
         space: cut to what the data allow.
         resources: device, threads and workers.
+        stop: whether the user wants to stop; then an outage of the storage is not waited for.
         progress: told what the storage does.
 
     Raises:
@@ -180,7 +217,7 @@ def open_study(
         shown = show_storage(storage)
         if storage is None and resources.workers > 1:
             storage = temporary_journal()
-        opened = open_storage(storage, on_stale=requeue_stale, note=progress.info)
+        opened = open_storage(storage, on_stale=requeue_stale, note=progress.info, stop=lambda: stop.requested)
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space)
         settings = options.settings(

@@ -28,7 +28,7 @@ from lstm_tune.training.ensemble import MEMBERS, Part, weigh
 from lstm_tune.training.retrain import Member, Retrained, RetrainRows, retrain, retrain_samples
 from lstm_tune.training.task import Task
 from lstm_tune.utils.process import this_run
-from lstm_tune.utils.signals import interruptible
+from lstm_tune.utils.signals import StopRequest
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
 
@@ -72,16 +72,19 @@ def _retrain_samples(dataset: Dataset, task: Task) -> int:
 
 @dataclass(slots=True)
 class _StopRule:
-    """An Optuna callback that ends the study when time is up, or when more trials no longer help."""
+    """An Optuna callback that ends the study: time is up, more trials no longer help, or the user wants to stop."""
 
     options: TuneOptions
     end: Callable[[], float]  # when trials must be over, as far as the trials show until now
+    stop: StopRequest
     progress: Progress
     stopped: bool = False  # trials of other workers may still end after that; the reason is shown once
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self.progress.trial(Trial.of(trial))
-        if not self.stopped and (time.monotonic() >= self.end() or self.no_longer_helps(study)):
+        if self.stopped:
+            return
+        if self.stop.requested or time.monotonic() >= self.end() or self.no_longer_helps(study):
             self.stopped = True
             study.stop()
 
@@ -103,6 +106,7 @@ def search(
     dataset: Dataset,
     options: TuneOptions,
     clock: Clock,
+    stop: StopRequest,
     callbacks: Sequence[OptunaCallback],
     progress: Progress,
 ) -> SearchOutcome:
@@ -114,6 +118,7 @@ def search(
         dataset: all rows: how many there will be to retrain on says how much time the retrain needs.
         options: trials, patience, seed.
         clock: the deadline.
+        stop: whether the user wants to stop.
         callbacks: called in this process after every trial.
         progress: told what happens.
 
@@ -128,7 +133,7 @@ def search(
         outcomes = [(trial.completed(), part) for trial, part in chosen]
         return cost.seconds([outcome for outcome, part in outcomes if part.epochs == outcome.best_epoch])
 
-    rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), progress)
+    rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), stop, progress)
     objective = Objective(
         task,
         opened.space,
@@ -137,21 +142,22 @@ def search(
         threads=resources.threads_each,
         on_epoch=progress.epoch,
         deadline=lambda: clock.trial_end(retrain_seconds()),
+        stop=lambda: stop.requested,
     )
     done = opened.trials_before
     if not study.get_trials(deepcopy=False):
         enqueue_known(study, opened.space)
     remaining = None if options.trials is None else max(0, options.trials - done)
     progress.begin(options.trials, done, clock.left())
-    interrupted = False
     if remaining != 0 and not rule.no_longer_helps(study):
         every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]
         try:
-            with interruptible():
-                _run_trials(opened, objective, resources.workers, remaining, every, progress)
+            _run_trials(opened, objective, resources.workers, remaining, every, progress)
         except KeyboardInterrupt:
+            if not stop.requested:
+                stop.request()  # a callback raised it, or a signal handler that is not ours
             fail_own_interrupted(study, this_run())
-            interrupted = True
+    interrupted = stop.requested
     trials = read_trials(study)
     best = _find_best(trials, needed=not interrupted)
     return SearchOutcome(trials=trials, best=best, weights=objective.best, interrupted=interrupted)
@@ -192,7 +198,14 @@ def _run_trials(
         run=this_run(),
     )
     optimize(
-        study, job, workers, n_trials=n_trials, deadline=objective.deadline, callbacks=callbacks, progress=progress
+        study,
+        job,
+        workers,
+        n_trials=n_trials,
+        deadline=objective.deadline,
+        stop=objective.stop,
+        callbacks=callbacks,
+        progress=progress,
     )
 
 
@@ -245,8 +258,7 @@ def retrain_best(
     opened: OpenStudy,
     options: TuneOptions,
     deadline: float,
-    *,
-    skip: bool,
+    stop: StopRequest,
     progress: Progress,
 ) -> Retrained | None:
     """Train the chosen trials on train and validation rows; if time allows none, keep the best trial's own weights.
@@ -258,7 +270,8 @@ def retrain_best(
         opened: the study: its precision and threads.
         options: seed and number of seeds.
         deadline: on the clock of `time.monotonic`.
-        skip: whether nothing is to be trained. Ctrl-C meanwhile skips what is left.
+        stop: whether the user wants to stop. A first request in the search lets the best be retrained; a further one,
+            or a first one meanwhile, skips what is left of the retrain.
         progress: told what happens.
 
     Returns:
@@ -270,8 +283,8 @@ def retrain_best(
     best, own = outcome.best, outcome.own
     if best is None:
         return None
-    retrained = Retrained(seeds=(), models=(), interrupted=skip)
-    if not skip:
+    retrained = Retrained(seeds=(), models=(), interrupted=stop.urgent)
+    if not stop.urgent:
         chosen = choose(outcome.trials, task, options.retrain_seeds)
         rows = RetrainRows(
             windows=dataset.windows,
@@ -287,6 +300,7 @@ def retrain_best(
             deadline=deadline,
             at_least_one=own is None,
             threads=opened.resources.threads,
+            stop=lambda: stop.urgent if outcome.interrupted else stop.requested,
             on_model=progress.retrain,
         )
     if retrained.seeds:

@@ -14,18 +14,16 @@ from lstm_tune.dashboard.notes import write_notes
 from lstm_tune.pipeline.findings import diagnose_study
 from lstm_tune.pipeline.holdout import score_test_rows
 from lstm_tune.pipeline.options import DEFAULT_SPLIT, TuneOptions
-from lstm_tune.pipeline.prepare import load_dataset, open_study, pick_resources
+from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
 from lstm_tune.pipeline.steps import retrain_best, search
 from lstm_tune.pipeline.summary import build_result
 from lstm_tune.report.result import TRIALS, Result, write_trials
 from lstm_tune.search.budget import Clock
-from lstm_tune.search.objective import resolve_space
 from lstm_tune.search.progress import Progress, Silent
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.training.parallel import single_threaded_torch
-from lstm_tune.training.task import build_task
-from lstm_tune.utils.signals import Stopped, held, watched
+from lstm_tune.utils.signals import Stopped, StopRequest, stop_on_signals
 
 
 def tune(
@@ -125,7 +123,8 @@ def tune(
         out=out,
         resume=resume,
     )
-    return run(data, options, Clock(options.seconds), callbacks=callbacks, progress=progress or Silent())
+    with stop_on_signals() as stop:
+        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Silent())
 
 
 @single_threaded_torch()
@@ -133,6 +132,7 @@ def run(
     data: Any,
     options: TuneOptions,
     clock: Clock,
+    stop: StopRequest,
     *,
     callbacks: Sequence[OptunaCallback] = (),
     progress: Progress,
@@ -141,61 +141,34 @@ def run(
     resources = pick_resources(options, progress)
     with clock.step("data"):
         dataset = load_dataset(data, options, resources.device)
-        full = resolve_space(options.space)
-        task = build_task(
-            dataset.series,
-            dataset.split,
-            options.horizon,
-            folds=options.folds,
-            device=resources.device,
-            epoch_samples=full.epoch_samples,
-        )
-        space, cut = full.cut(task.limits)
-    for note in (*dataset.series.notes, *dataset.split.notes, *task.notes, *cut):
-        progress.info(note)
-    opened = open_study(options, dataset, task, space, resources, progress)
-
-    result, interrupted = None, False
-    with watched() as seen:
-        try:
-            with held():  # search and retrain can be interrupted, what lies between and after them cannot
-                with clock.step("study"):
-                    outcome = search(opened, task, dataset, options, clock, callbacks, progress)
-                if outcome.interrupted:
-                    progress.info(
-                        "stopped" if seen.in_haste else "stopped: the best so far is retrained; Ctrl-C skips that"
-                    )
-                with clock.step("retrain"):
-                    retrained = retrain_best(
-                        outcome,
-                        dataset,
-                        task,
-                        opened,
-                        options,
-                        clock.retrain_end,
-                        skip=seen.in_haste,
-                        progress=progress,
-                    )
-                if retrained is not None:
-                    interrupted = outcome.interrupted or retrained.interrupted
-                    with clock.step("test"):
-                        tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=resources.threads)
-                        findings = diagnose_study(dataset, task, space, outcome, retrained, tested)
-                    result = build_result(
-                        data, options, dataset, task, opened, outcome, retrained, tested, findings, clock
-                    )
-                    if options.folder is not None:
-                        result.write(options.folder, progress.info)
-                    if opened.shown_storage is not None:
-                        annotate_dashboard(result, space, progress)
-                elif options.folder is not None:
-                    write_trials(outcome.trials, options.folder / TRIALS)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            progress.end()
-    if result is None or interrupted:
-        raise Stopped(result, seen.exit_status)
+        task, space = make_task(dataset, options, resources.device, progress)
+    opened = open_study(options, dataset, task, space, resources, stop, progress)
+    stop.cooperate()  # from here on nothing is left half done
+    try:
+        with clock.step("study"):
+            outcome = search(opened, task, dataset, options, clock, stop, callbacks, progress)
+        if outcome.interrupted:
+            progress.info("stopped" if stop.urgent else "stopped: the best so far is retrained; Ctrl-C skips that")
+        with clock.step("retrain"):
+            retrained = retrain_best(outcome, dataset, task, opened, options, clock.retrain_end, stop, progress)
+        if retrained is None:
+            if options.folder is not None:
+                write_trials(outcome.trials, options.folder / TRIALS)
+            raise Stopped(None, stop.exit_status)
+        with clock.step("test"):
+            tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=resources.threads)
+            findings = diagnose_study(dataset, task, space, outcome, retrained, tested)
+        result = build_result(data, options, dataset, task, opened, outcome, retrained, tested, findings, clock)
+        if options.folder is not None:
+            result.write(options.folder, progress.info)
+        if opened.shown_storage is not None:
+            annotate_dashboard(result, space, progress)
+    except KeyboardInterrupt as error:  # already a `Stopped`, or somebody insists, or the storage does not answer
+        raise error if isinstance(error, Stopped) else Stopped(None, stop.exit_status) from None
+    finally:
+        progress.end()
+    if stop.requested or retrained.interrupted:
+        raise Stopped(result, stop.exit_status)
     return result
 
 

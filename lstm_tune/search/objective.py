@@ -76,6 +76,7 @@ class Objective:
         on_epoch: called with (trial number, statistics) after each epoch.
         on_trained: called with what each completed trial has trained.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
+        stop: called at every training step; True interrupts the trial, which is tried again on resume.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Objective:
         on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         full = resolve_space(space)
         if isinstance(data, Task):
@@ -109,6 +111,7 @@ class Objective:
         self.on_epoch = on_epoch
         self.on_trained = on_trained
         self.deadline = deadline
+        self.stop = stop
         self.threads = threads
         self.best: Trained | None = None  # of this process
         self._trainers: Sequence[Trainer] = ()
@@ -222,6 +225,7 @@ class Objective:
                 on_epoch=on_epoch,
                 deadline=deadline,
                 threads=self.threads,
+                stop=self.stop,
             )
         finally:
             self._trainers = ()

@@ -37,6 +37,7 @@ OnStale = Callable[[optuna.Study, FrozenTrial], None]
 LIMIT = 300.0  # seconds that an outage may last
 OPENING = 15.0  # seconds that it may last at the start of a study, where the address may be wrong as well
 _FIRST, _LONGEST = 0.1, 10.0  # seconds between attempts
+_LOOK = 0.5  # seconds between looks at whether the user wants to stop
 _BEAT = 15  # seconds between heartbeats
 _STALE = 120  # seconds without one after which a trial is given to another
 _TOKEN = "lstm_tune:token"
@@ -74,6 +75,7 @@ class Database(BaseStorage, BaseHeartbeat):
         on_stale: called after a trial without heartbeats was failed.
         note: told of outages.
         opening: seconds that an outage may last before the storage is open.
+        stop: whether the user wants to stop; then an outage is not waited for.
 
     Raises:
         StudyError: it cannot be opened; says why, without the password.
@@ -86,11 +88,13 @@ class Database(BaseStorage, BaseHeartbeat):
         on_stale: OnStale | None = None,
         note: Callable[[str], None] = lambda text: None,
         opening: float = OPENING,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.url = url
         self.limit = LIMIT
         self.attempts = 0  # in vain so far: who waits is not frozen
         self._note = note
+        self._stop = stop
         self._down = self._gave_up = False
         self._rdb = self._open(url, on_stale, opening)
         weakref.finalize(self, self._rdb.engine.dispose)  # closes the connections
@@ -144,6 +148,7 @@ class Database(BaseStorage, BaseHeartbeat):
 
         Raises:
             StudyError: the outage lasts too long, or the database refuses.
+            KeyboardInterrupt: the user wants to stop during an outage.
         """
         began, pause = time.monotonic(), _FIRST
         while True:
@@ -163,9 +168,16 @@ class Database(BaseStorage, BaseHeartbeat):
                 self._mark_up()
                 return result
             self.attempts += 1
-            time.sleep(random.uniform(0.5, 1.0) * pause)
+            self._wait(random.uniform(0.5, 1.0) * pause)
             pause = min(2 * pause, _LONGEST)
             call = again or call
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stop():
+                raise KeyboardInterrupt
+            time.sleep(min(left, _LOOK))
 
     def _mark_down(self) -> None:
         if not self._down:

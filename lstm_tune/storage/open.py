@@ -74,6 +74,7 @@ def open_storage(
     on_stale: Callable[[optuna.Study, optuna.trial.FrozenTrial], None] | None = None,
     note: Callable[[str], None] = lambda text: None,
     opening: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> BaseStorage:
     """Return the storage behind a URL, a journal file's path, or None (in memory).
 
@@ -82,6 +83,7 @@ def open_storage(
         on_stale: called where a trial without heartbeats was failed; databases alone have heartbeats.
         note: told what was repaired, and of outages.
         opening: seconds that the database may be away before it is open; None: a few.
+        stop: whether the user wants to stop; then an outage is not waited for.
 
     Raises:
         StudyError: it cannot be opened.
@@ -97,4 +99,4 @@ def open_storage(
     except ImportError as error:
         raise StudyError(f"cannot open the storage {mask_password(storage)!r}: {error}") from None
     wait = database.OPENING if opening is None else opening
-    return database.Database(storage, on_stale=on_stale, note=note, opening=wait)
+    return database.Database(storage, on_stale=on_stale, note=note, opening=wait, stop=stop)

@@ -54,6 +54,7 @@ def fit(
     on_epoch: Callable[[EpochStats], None] = lambda stats: None,
     deadline: float = math.inf,
     threads: int = 1,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
     """Train one model for each fold in lockstep; keep the weights of the epoch with the best mean validation value.
 
@@ -65,9 +66,11 @@ def fit(
         on_epoch: called after every epoch, from epoch 0 (untrained); may raise to end training.
         deadline: on the clock of `time.monotonic`; training stops there with what it has.
         threads: that share the folds; the result does not depend on them.
+        stop: called at every step; True ends training, and nothing of it is kept.
 
     Raises:
         Diverged: a loss or a validation value is not finite, or has exploded.
+        KeyboardInterrupt: `stop` said so.
     """
     began = time.monotonic()
     config = trainers[0].config
@@ -77,7 +80,10 @@ def fit(
     stopped = "epochs"
     for epoch in range(epochs + 1):
         factor = plateau_factor([s.val for s in history]) if config.schedule == "plateau" else 1.0
-        ended = side_by_side(partial(_advance, trainers, validate, epoch, factor, deadline), len(trainers), threads)
+        advance = partial(_advance, trainers, validate, epoch, factor, deadline, stop)
+        ended = side_by_side(advance, len(trainers), threads)
+        if stop():
+            raise KeyboardInterrupt
         parts = [part for part in ended if part is not None]
         if len(parts) < len(trainers):
             stopped = "time"
@@ -126,10 +132,18 @@ def _refuse_diverged(stats: EpochStats, history: Sequence[EpochStats]) -> None:
 
 
 def _advance(
-    trainers: Sequence[Trainer], validate: Callable[[int], float], epoch: int, factor: float, deadline: float, i: int
+    trainers: Sequence[Trainer],
+    validate: Callable[[int], float],
+    epoch: int,
+    factor: float,
+    deadline: float,
+    stop: Callable[[], bool],
+    i: int,
 ) -> tuple[float, float] | None:
-    """Train fold i for one epoch (none at epoch 0) and validate it: (loss, value), or None if time ran out."""
-    loss = trainers[i].run_epoch(factor, deadline) if epoch else math.nan
+    """Train fold i for one epoch (none at epoch 0) and validate it: (loss, value), or None if it was cut short."""
+    if stop():
+        return None
+    loss = trainers[i].run_epoch(factor, deadline, stop) if epoch else math.nan
     return None if loss is None else (loss, validate(i))
 
 

@@ -17,7 +17,6 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
-from lstm_tune.utils.signals import interruptible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +101,7 @@ def retrain(
     deadline: float = math.inf,
     at_least_one: bool = False,
     threads: int = 1,
+    stop: Callable[[], bool] = lambda: False,
     on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
     """Train every member again, once for each seed, for a number of epochs fixed beforehand.
@@ -109,7 +109,7 @@ def retrain(
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
     Nothing is validated, so nothing stops early. A member that diverges, or finds no memory for half a batch, is left
-    out. Ctrl-C ends it as the deadline does.
+    out.
 
     Args:
         data: what to train on.
@@ -120,6 +120,7 @@ def retrain(
             those that are done.
         at_least_one: whether the first models are trained to their end whatever the deadline.
         threads: that share the work; the result does not depend on them.
+        stop: called at every step; True ends the retrain as the deadline does. So does a KeyboardInterrupt.
         on_model: called with (models done, models asked), first with none done.
     """
     jobs = [(seed, member) for seed in seeds for member in members]
@@ -128,38 +129,38 @@ def retrain(
     ended: Counter[int] = Counter()  # members of a seed that time allowed
     slowest, interrupted = 0.0, False
     try:
-        with interruptible():
-            on_model(0, len(jobs))
-            for first in range(0, len(jobs), threads):
-                began = time.monotonic()
-                limit = math.inf if at_least_one and not first else deadline
-                if began + slowest > limit:
-                    break
-                some = jobs[first : first + threads]
-                trainers = [data.trainer(member, seed, fitted) for seed, member in some]
-                how = side_by_side(partial(_run, trainers, [m for _, m in some], limit), len(some), threads)
-                for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
-                    ended[seed] += end != "time"
-                    if end == "done":
-                        done[seed].append((member, trainer.result.eval()))
-                slowest = max(slowest, time.monotonic() - began)
-                on_model(first + len(some), len(jobs))
-                if "time" in how:
-                    break
+        on_model(0, len(jobs))
+        for first in range(0, len(jobs), threads):
+            began = time.monotonic()
+            limit = math.inf if at_least_one and not first else deadline
+            if began + slowest > limit or stop():
+                break
+            some = jobs[first : first + threads]
+            trainers = [data.trainer(member, seed, fitted) for seed, member in some]
+            how = side_by_side(partial(_run, trainers, [m for _, m in some], limit, stop), len(some), threads)
+            for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
+                ended[seed] += end != "cut short"
+                if end == "done":
+                    done[seed].append((member, trainer.result.eval()))
+            slowest = max(slowest, time.monotonic() - began)
+            on_model(first + len(some), len(jobs))
+            if "cut short" in how:
+                break
     except KeyboardInterrupt:
         interrupted = True
+    interrupted = interrupted or (stop() and sum(ended.values()) < len(jobs))
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
 
 
 def _run(
-    trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, i: int
-) -> Literal["done", "diverged", "memory", "time"]:
+    trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, stop: Callable[[], bool], i: int
+) -> Literal["done", "diverged", "memory", "cut short"]:
     """Train one model; return how it ended."""
     factors = members[i].factors
     for epoch in range(members[i].epochs):
         try:
-            loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline)
+            loss = trainers[i].run_epoch(factors[epoch] if epoch < len(factors) else 1.0, deadline, stop)
         except Diverged:
             return "diverged"
         except Exception as error:
@@ -167,5 +168,5 @@ def _run(
                 raise
             return "memory"
         if loss is None:
-            return "time"
+            return "cut short"
     return "done"

@@ -128,15 +128,18 @@ class Trainer:
         head, self._queue = self._queue[:count], self._queue[count:]
         return self.positions[head]
 
-    def run_epoch(self, factor: float = 1.0, deadline: float = math.inf) -> float | None:
+    def run_epoch(
+        self, factor: float = 1.0, deadline: float = math.inf, stop: Callable[[], bool] = lambda: False
+    ) -> float | None:
         """Train for one epoch.
 
         Args:
             factor: of the learning rate, beside the schedule's.
             deadline: on the clock of `time.monotonic`.
+            stop: called at every step; True cuts the epoch short.
 
         Returns:
-            The mean training loss, or None if the deadline cut the epoch short.
+            The mean training loss, or None if the epoch was cut short.
 
         Raises:
             Diverged: the loss is not finite.
@@ -163,7 +166,7 @@ class Trainer:
                 with torch.no_grad():
                     torch._foreach_lerp_(self._averaged, self._trained, 1 - decay)
             total.add_(loss.detach(), alpha=len(chunk))
-            if must_stop():
+            if must_stop() or stop():
                 return None
             if step % _CHECK_EVERY == 0:
                 if self._looks and not math.isfinite(float(total)):

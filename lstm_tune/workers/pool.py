@@ -76,6 +76,7 @@ def optimize(
     deadline: Callable[[], float],
     callbacks: Sequence[OptunaCallback],
     progress: Progress,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Do what `study.optimize(objective, n_trials, callbacks=callbacks)` does, in several processes.
 
@@ -87,9 +88,11 @@ def optimize(
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called in this process, after each trial; `study.stop` works.
         progress: told what happens.
+        stop: whether the user wants to stop.
 
     Raises:
         StudyError: the workers cannot work.
+        KeyboardInterrupt: `stop` said so; the workers are stopped, and their trials are failed as interrupted.
     """
     share(job.task)
     supervisor = Supervisor(
@@ -99,6 +102,7 @@ def optimize(
         deadline=deadline,
         callbacks=callbacks,
         progress=progress,
+        stop=stop,
     )
     try:
         for number in range(1, 1 + min(workers, workers if n_trials is None else n_trials)):

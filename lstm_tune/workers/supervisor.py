@@ -24,7 +24,6 @@ from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_interrupted
 from lstm_tune.storage.optuna_private import id_of_trial
-from lstm_tune.utils.signals import held
 from lstm_tune.workers import processes
 from lstm_tune.workers.messages import Epoch, Job, Ready, RunTrial, TrialFinished, TrialLost, WorkerFailed
 from lstm_tune.workers.worker import GRACE, work
@@ -58,6 +57,7 @@ class Supervisor:
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called after each trial.
         progress: told what happens.
+        stop: whether the user wants to stop; looked at whenever a worker was waited for.
         workers: the workers by their links.
         failed_starts: workers in a row that died before they were ready.
         longest_silence: seconds of silence after which a worker was heard again.
@@ -70,6 +70,7 @@ class Supervisor:
     deadline: Callable[[], float]
     callbacks: Sequence[OptunaCallback]
     progress: Progress
+    stop: Callable[[], bool] = lambda: False
     workers: dict[Connection, _Worker] = field(default_factory=dict)
     failed_starts: int = 0
     longest_silence: float = 0.0
@@ -92,6 +93,8 @@ class Supervisor:
     def listen(self) -> None:
         """Wait for the workers, answer them, and look for those that are silent."""
         heard = wait(list(self.workers), timeout=_TICK)
+        if self.stop():
+            raise KeyboardInterrupt  # a Ctrl-C that reaches the workers, too, ends them: that is no loss to mend
         # This process may have been suspended itself, and the workers with it: that alone makes nobody frozen.
         passed = min(time.monotonic() - self.last_check, SILENCE / 2)
         self.last_check = time.monotonic()
@@ -193,19 +196,18 @@ class Supervisor:
 
     def end(self) -> None:
         """Stop the workers that are left, after an error or Ctrl-C; none of their trials stays behind as running."""
-        with held():
-            workers = list(self.workers.values())
-            for worker in workers:
-                with contextlib.suppress(OSError):
-                    os.kill(worker.process.pid or 0, signal.SIGINT)
-            limit = time.monotonic() + GRACE
-            for worker in workers:
-                worker.process.join(max(0.0, limit - time.monotonic()))
-                worker.process.kill()
-                self._stop_worker(worker)
-            for worker in workers:
-                if worker.trial is not None:
-                    fail_interrupted(self.study, worker.trial)
+        workers = list(self.workers.values())
+        for worker in workers:
+            with contextlib.suppress(OSError):
+                os.kill(worker.process.pid or 0, signal.SIGINT)
+        limit = time.monotonic() + GRACE
+        for worker in workers:
+            worker.process.join(max(0.0, limit - time.monotonic()))
+            worker.process.kill()
+            self._stop_worker(worker)
+        for worker in workers:
+            if worker.trial is not None:
+                fail_interrupted(self.study, worker.trial)
 
 
 def _cause(worker: _Worker) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -22,9 +21,13 @@ from studies import start_command, stored, wait_for
 
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
+from lstm_tune.storage.database import Database, Outage
+from lstm_tune.storage.open import open_storage
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils import signals as interrupts
-from lstm_tune.utils.signals import Stopped, held, interruptible, leaving, watched
+from lstm_tune.utils.signals import Stopped, exit_on_ctrl_c, stop_on_signals
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 FILES = {"result.json", "report.json", "report.html", "trials.csv", "forecast.csv", "model", "study.journal"}
 SPACE: dict[str, Any] = TINY | {"lookback": {"low": 4, "high": 40}}
@@ -38,84 +41,50 @@ def ctrl_c(signum: int = signal.SIGINT) -> None:
 # ---- the signals
 
 
-def hold(signals: int, done: list[str]) -> None:
-    with held():
-        with held():
-            for _ in range(signals):
-                ctrl_c()
-        done.append("to the end")
-
-
-def test_signals_interrupt_at_once_and_inside_held_at_its_end() -> None:
-    done: list[str] = []
-    with watched() as seen:
+def test_signal_interrupts_at_once_until_work_cooperates() -> None:
+    with stop_on_signals() as stop:
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
-        with pytest.raises(KeyboardInterrupt):
-            hold(5, done)
-        assert done == ["to the end"]
-        assert (seen.times, seen.in_haste, seen.exit_status) == (6, True, 130)
+        stop.cooperate()
+        ctrl_c()
+        ctrl_c()
+        assert (stop.count, stop.requested, stop.urgent, stop.exit_status) == (3, True, True, 130)
 
 
-def test_fourth_signal_waits_for_nothing_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interrupts, "_PATIENCE", -1.0)
-    done: list[str] = []
-    with watched() as seen, pytest.raises(KeyboardInterrupt):
-        hold(4, done)
-    assert (seen.times, done) == (4, [])
+def test_first_ctrl_c_is_a_request_and_the_second_is_urgent() -> None:
+    with stop_on_signals() as stop:
+        stop.cooperate()
+        assert (stop.requested, stop.urgent) == (False, False)
+        ctrl_c()
+        assert (stop.requested, stop.urgent) == (True, False)
+        ctrl_c()
+        assert (stop.requested, stop.urgent) == (True, True)
 
 
-def test_signals_right_after_one_that_interrupted_only_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([0.0, 0.2, 1.9, 2.1, 2.2])
+def test_fourth_signal_interrupts_what_does_not_look_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 31.0, 31.0])
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: next(now))
-    with watched() as seen:
-        for interrupts_too in (True, False, False, True, False):
-            with pytest.raises(KeyboardInterrupt) if interrupts_too else contextlib.nullcontext():
-                ctrl_c()
-        assert seen.times == 5
-
-
-def test_inside_held_only_what_is_interruptible_is_interrupted() -> None:
-    done: list[str] = []
-    with watched(), held():
-        with pytest.raises(KeyboardInterrupt), interruptible():
+    with stop_on_signals() as stop:
+        stop.cooperate()
+        for _ in range(3):
             ctrl_c()
-        ctrl_c()
-        done.append("held again")
-        with pytest.raises(KeyboardInterrupt), interruptible():  # one waits
-            done.append("not reached")
-        with pytest.raises(KeyboardInterrupt), interruptible():  # and the next comes at once
-            ctrl_c()
-    assert done == ["held again"]
-
-
-def test_error_inside_held_is_not_hidden_by_a_signal() -> None:
-    def fail() -> None:
-        ctrl_c()
-        raise ZeroDivisionError
-
-    with watched() as seen:
-        with pytest.raises(ZeroDivisionError), held():
-            fail()
-        with held():
-            pass
-        assert seen.times == 1
-
-
-def test_watching_inside_watching_counts_for_both_and_begins_anew() -> None:
-    with watched() as outer:
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
-        with watched() as inner, pytest.raises(KeyboardInterrupt), interruptible():
+
+
+def test_ctrl_c_that_is_pressed_often_within_seconds_interrupts_nothing() -> None:
+    with stop_on_signals() as stop:
+        stop.cooperate()
+        for _ in range(20):
             ctrl_c()
-        assert inner is outer
-        assert (outer.times, signal.getsignal(signal.SIGINT)) == (1, outer.handle)
+    assert stop.count == 20
 
 
-def test_termination_is_an_interruption_in_haste() -> None:
-    with watched() as seen, pytest.raises(KeyboardInterrupt):
+def test_termination_is_an_urgent_request() -> None:
+    with stop_on_signals() as stop:
+        stop.cooperate()
         ctrl_c(signal.SIGTERM)
-    assert (seen.in_haste, seen.exit_status) == (True, 143)
+    assert (stop.urgent, stop.exit_status) == (True, 143)
 
 
 def test_handlers_are_put_back_and_those_of_others_left_alone() -> None:
@@ -125,7 +94,7 @@ def test_handlers_are_put_back_and_those_of_others_left_alone() -> None:
     usual = signal.getsignal(signal.SIGINT)
     before = signal.signal(signal.SIGTERM, own)
     try:
-        with watched():
+        with stop_on_signals():
             assert signal.getsignal(signal.SIGTERM) is own
             assert signal.getsignal(signal.SIGINT) is not usual
         assert signal.getsignal(signal.SIGINT) is usual
@@ -133,17 +102,34 @@ def test_handlers_are_put_back_and_those_of_others_left_alone() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_watching_in_another_thread_changes_nothing() -> None:
+def test_in_another_thread_no_handler_changes() -> None:
     found = []
 
-    def watch() -> None:
-        with watched() as seen:
-            found.append(seen.times)
+    def work() -> None:
+        with stop_on_signals() as stop:
+            found.append((stop.requested, signal.getsignal(signal.SIGINT)))
 
-    thread = threading.Thread(target=watch)
+    usual = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [0]
+    assert found == [(False, usual)]
+
+
+def test_ctrl_c_ends_the_wait_for_a_database_that_is_away(tmp_path: Path) -> None:
+    with stop_on_signals() as stop:
+        stop.cooperate()
+        storage = open_storage(f"sqlite:///{tmp_path}/a.db", stop=lambda: stop.requested)
+        assert isinstance(storage, Database)
+
+        def away() -> None:
+            raise Outage("the server is being restarted")
+
+        threading.Timer(0.3, ctrl_c).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            storage._retry(away)
+    assert time.monotonic() - began < 5
 
 
 # ---- from Python
@@ -307,10 +293,8 @@ main()
 def test_ctrl_c_that_a_library_swallows_ends_the_process_while_nothing_has_begun() -> None:
     code = """
 import os, signal
-from lstm_tune.utils.signals import leaving
-
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
-with leaving():
+from lstm_tune.utils.signals import exit_on_ctrl_c
+with exit_on_ctrl_c():
     try:
         os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
@@ -318,11 +302,11 @@ with leaving():
 print("went on")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped; nothing had begun\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted before the study started\n")
 
 
 def test_ctrl_c_is_as_usual_again_once_something_can_begin() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with leaving():
+    with exit_on_ctrl_c():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
