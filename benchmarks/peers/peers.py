@@ -41,7 +41,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lstm_tune.errors import LstmTuneError, UsageError
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.utils.atomic_files import write_json
 from lstm_tune.utils.process import available_cores
 

@@ -30,7 +30,7 @@ from rich.table import Table
 import lstm_tune
 from lstm_tune.config import PLAIN
 from lstm_tune.errors import LstmTuneError
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.search.space import Space, load_space
 from lstm_tune.utils.atomic_files import write_json
 from lstm_tune.utils.process import keep_freed_memory

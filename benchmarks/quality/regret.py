@@ -34,7 +34,7 @@ from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import Forecaster, quick_mse_scaled
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.study import enqueue_known

@@ -31,7 +31,7 @@ from common import machine, show_machine, wide_console
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
 

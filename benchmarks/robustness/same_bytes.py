@@ -32,7 +32,7 @@ import pandas as pd
 from common import machine, show_machine, wide_console
 from rich.table import Table
 
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPARED = ("model/weights.safetensors", "forecast.csv")

@@ -151,7 +151,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from lstm_tune.report.result_json import versions
+    from lstm_tune.report.environment import versions
 
     console = wide_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -38,7 +38,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.models.cells import set_training_precision
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.search import objective
 from lstm_tune.training.precision import has_bf16
 from lstm_tune.training.task import build_task

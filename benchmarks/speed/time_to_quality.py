@@ -50,7 +50,7 @@ from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.evaluation.score import TargetScale, score
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.process import available_cores
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 import lstm_tune
 from lstm_tune.errors import DataError
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.utils.process import available_cores, keep_freed_memory
 
 # A configuration of the default space's portfolio, without early stopping.

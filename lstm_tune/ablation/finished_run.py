@@ -15,6 +15,7 @@ from lstm_tune.data.split import Split, make_split
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report import result_json as record
+from lstm_tune.report.environment import versions
 from lstm_tune.report.run_folder import RESULT, pick_device
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
@@ -76,7 +77,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
     parts = make_split(series, split, horizon)
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
-    about = [fingerprint, horizon, split, folds, most, precision, device, record.versions()]
+    about = [fingerprint, horizon, split, folds, most, precision, device, versions()]
     return Subject(
         series=series,
         parts=parts,

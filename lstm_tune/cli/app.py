@@ -66,7 +66,10 @@ def diagnose(
     split: shared.SplitText = "0.7,0.1,0.2",
     as_json: shared.Json = False,
 ) -> None:
-    """Say what in the data makes an LSTM's MSE high, in seconds, without training one."""
+    """Find what in the data makes an LSTM's MSE high, in seconds.
+
+    No LSTM is trained.
+    """
     from lstm_tune.cli.diagnosis_table import show_diagnosis
     from lstm_tune.data.split import parse_split
     from lstm_tune.diagnosis.data_findings import diagnose as look
@@ -149,7 +152,10 @@ def dashboard(
         typer.Option(envvar="LSTM_TUNE_TOKEN", metavar="TOKEN", help="What visitors must give; none by default."),
     ] = None,
 ) -> None:
-    """Open optuna-dashboard on a study, for this machine alone, while it runs or later."""
+    """Open optuna-dashboard on a study, for this machine alone.
+
+    The study may still run.
+    """
     from lstm_tune.dashboard.server import serve
 
     serve(study, port=port, writable=writable, token=token, print_line=say)
@@ -175,7 +181,7 @@ def explain(
     ] = "10m",
     as_json: shared.Json = False,
 ) -> None:
-    """Show the waterfall: which change took how much off the plain LSTM's MSE."""
+    """Show which change took how much off the plain LSTM's MSE."""
     seconds = parse_duration(timeout)
     from lstm_tune.cli.waterfall_table import show_waterfall, telling
     from lstm_tune.pipeline import saved_run

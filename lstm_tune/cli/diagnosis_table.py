@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.cli.result_table import show_findings
-from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.cli.score_table import Column, baseline_rows, print_scores
 from lstm_tune.utils.escaping import printable
-from lstm_tune.utils.text import number
+from lstm_tune.utils.text import counted
 
 
 def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
@@ -26,7 +25,12 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
     if findings:
         show_findings(console, findings, rest="--json", evidence=True)
     if diagnosis["baselines"]:
-        _show_scores(console, diagnosis["baselines"], diagnosis["data"]["period"])
+        scores = diagnosis["baselines"]
+        single = not isinstance(next(iter(scores.values()))["test_mse"], Mapping)
+        columns = [Column.of("test MSE", "test_mse")] if single else []
+        columns += [Column.of("scaled", "test_mse_scaled"), Column.of("validation,\nscaled", "val_mse_scaled")]
+        rows = baseline_rows(scores, diagnosis["data"]["period"])
+        print_scores(console, "forecast without an LSTM", rows, columns)
     lines = Table.grid(padding=(0, 1, 0, 0))
     for sentence in diagnosis["meaning"]:
         lines.add_row(Text("·", style="dim"), Text(sentence))
@@ -47,7 +51,7 @@ def _show_data(console: Console, data: Mapping[str, Any]) -> None:
     rows = f"{data['rows']:,} rows{many}"
     if data["freq"]:
         rows += f", every {data['freq']}"
-    ahead = "1 row ahead" if data["horizon"] == 1 else f"{data['horizon']} rows ahead"
+    ahead = f"{counted(data['horizon'], 'row')} ahead"
     console.print(Text.assemble((f"{what}, {ahead}", "bold"), (f"  {printable(data['path'])}: {rows}", "dim")))
     if parts:
         names = {"train": "train", "val": "validation", "test": "test"}
@@ -61,17 +65,3 @@ def _show_data(console: Console, data: Mapping[str, Any]) -> None:
         console.print(
             Text(f"{looked} of {data['series'] * len(targets)} series were looked at one by one", style="dim")
         )
-
-
-def _show_scores(console: Console, baselines: Mapping[str, Mapping[str, Any]], period: int | None) -> None:
-    single = not isinstance(next(iter(baselines.values()))["test_mse"], Mapping)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("forecast without an LSTM")
-    for column in (["test MSE"] if single else []) + ["scaled", "validation, scaled"]:
-        table.add_column(column, justify="right")
-    for name, scores in baselines.items():
-        own = [number(scores["test_mse"])] if single else []
-        table.add_row(
-            table_label(name, period), *own, number(scores["test_mse_scaled"]), number(scores["val_mse_scaled"])
-        )
-    console.print(table)

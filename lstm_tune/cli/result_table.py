@@ -1,74 +1,35 @@
-"""The tables that commands end with, readable by a stranger."""
+"""The tables that `tune` and `evaluate` end with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SHOWN
-from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.text import number
+from lstm_tune.utils.text import counted, number
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
 
 def show_result(console: Console, record: Mapping[str, Any], folder: str | None) -> None:
-    """Print what `tune` found: scores beside the baselines, the parameters, the files, what to do next."""
-    data, test, best = record["data"], record["test"], record["best"]
-    targets = data["target"]
-    single = len(targets) == 1
+    """Print what `tune` found: scores beside the baselines, the parameters, the files, what to do next.
+
+    Args:
+        console: to print on.
+        record: the content of `result.json`.
+        folder: the run folder; None: nothing was written.
+    """
+    _show_test(console, record)
+    study, best = record["study"], record["best"]
+    ended = f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})"
     console.print()
-    what = printable(targets[0], 60) if single else f"{len(targets)} columns"
-    ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
-    rows = data["split"]["test"]
-    console.print(
-        Text(f"Test MSE of {what}, {ahead} ahead, over {test['windows']:,} windows", style="bold")
-        + Text(f" ({rows['start']} to {rows['end']}, seen by no trial)", style="dim")
-    )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("forecast")
-    if single:
-        table.add_column("test MSE", justify="right")
-        table.add_column("RMSE", justify="right")
-    table.add_column("scaled MSE", justify="right")
-    table.add_column("validation, scaled", justify="right")
-    table.add_column("LSTM's error vs. it", justify="right")
-    own = [number(test["mse"]), number(test["rmse"])] if single else []
-    table.add_row(
-        "tuned LSTM", *own, number(test["mse_scaled"]), number(best["val_mse_scaled"]), "", style="bold green"
-    )
-    for name, scores in record["baselines"].items():
-        own = [number(scores["test_mse"]), number(scores["test_mse"] ** 0.5)] if single else []
-        skill = record["skill"][name]
-        table.add_row(
-            table_label(name, data["period"]),
-            *own,
-            number(scores["test_mse_scaled"]),
-            number(scores["val_mse_scaled"]),
-            "–" if skill is None else f"{-skill:+.1%}",
-        )
-    console.print(table)
-    low, high = test["ci95"]
-    retrain = record["retrain"]
-    spread = (
-        "" if retrain["sd"] is None else f"; one seed alone: {number(retrain['mean'])} ± {number(retrain['sd'])} scaled"
-    )
-    console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low)} to {number(high)}{spread}")
-    console.print(
-        Text(
-            "scaled: divided by the variance of the train rows, so that 1.0 is what forecasting their mean costs", "dim"
-        )
-    )
-    console.print()
-    study = record["study"]
-    ended = f"{study['n_trials']} trials ({trial_states(study)})"
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
@@ -77,27 +38,79 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     if record["findings"]:
         show_findings(console, record["findings"], rest="result.json")
     if folder is not None:
-        console.print()
-        console.print(
-            Text("Written to ")
-            + Text(printable(folder), style="bold")
-            + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
+        _show_files(console, record, folder)
+
+
+def _show_test(console: Console, record: Mapping[str, Any]) -> None:
+    """Print the test scores of the model and the baselines, and how certain they are."""
+    data, test, retrain = record["data"], record["test"], record["retrain"]
+    single = len(data["target"]) == 1
+    what = printable(data["target"][0], 60) if single else f"{len(data['target'])} columns"
+    rows = data["split"]["test"]
+    console.print()
+    console.print(
+        Text(f"Test MSE of {what}, {counted(data['horizon'], 'row')} ahead, over {test['windows']:,} windows", "bold")
+        + Text(f" ({rows['start']} to {rows['end']}, seen by no trial)", style="dim")
+    )
+    own = {
+        "test_mse": test["mse"],
+        "test_mse_scaled": test["mse_scaled"],
+        "val_mse_scaled": record["best"]["val_mse_scaled"],
+    }
+    baselines = {name: {**scores, "skill": record["skill"][name]} for name, scores in record["baselines"].items()}
+    columns = [
+        Column.of("scaled\nMSE", "test_mse_scaled"),
+        Column.of("validation,\nscaled", "val_mse_scaled"),
+        Column("LSTM's\nerror", _against),
+    ]
+    if single:
+        rmse = Column("RMSE", lambda scores: number(scores["test_mse"] ** 0.5, 4), optional=True)
+        columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
+    model = Row("tuned LSTM", own, "bold green")
+    print_scores(console, "forecast", [model, *baseline_rows(baselines, data["period"])], columns)
+    low, high = test["ci95"]
+    console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
+    if retrain["sd"] is not None:
+        console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
+    console.print(
+        Text(
+            "scaled: divided by the variance of the train rows; 1.0 is what forecasting their mean costs\n"
+            "LSTM's error: its test MSE against that of the forecast in the line",
+            "dim",
         )
-        console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(data['path'])}", style="cyan"))
-        if "***" not in str(study["storage"]):  # its password is not kept
-            console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
+    )
+
+
+def _against(scores: Mapping[str, Any]) -> str:
+    if "skill" not in scores:
+        return ""
+    return "–" if scores["skill"] is None else f"{-scores['skill']:+.1%}"
+
+
+def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> None:
+    """Print what was written, and the commands that use it."""
+    console.print()
+    console.print(
+        Text("Written to ")
+        + Text(printable(folder), style="bold")
+        + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
+    )
+    path = record["data"]["path"]
+    console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(path)}", style="cyan"))
+    if "***" not in str(record["study"]["storage"]):  # its password is not kept
+        console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
 
 
 def show_findings(
     console: Console, findings: Sequence[Mapping[str, Any]], *, rest: str, evidence: bool = False
 ) -> None:
-    """Print the gravest findings: severity and code, what is the matter, what to do.
+    """Print the most severe findings: severity and code, what is wrong, what to do.
 
     Args:
-        console: to print to.
-        findings: the gravest first.
-        rest: where those stand that are not shown.
-        evidence: whether the numbers behind each are shown, too.
+        console: to print on.
+        findings: the most severe first.
+        rest: where to find those that are not shown.
+        evidence: whether to show the numbers behind each, too.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -113,12 +126,12 @@ def show_findings(
     console.print()
     console.print(table)
     if len(findings) > SHOWN:
-        console.print(Text(f"and {len(findings) - SHOWN} more, less grave, in {rest}", style="dim"))
+        console.print(Text(f"and {len(findings) - SHOWN} more, less severe, in {rest}", style="dim"))
 
 
 def _numbers(evidence: Mapping[str, Any]) -> str:
     shown = {k: v for k, v in evidence.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return "  ".join(f"{k} {number(v)}" for k, v in shown.items())
+    return "  ".join(f"{k} {number(v, 4)}" for k, v in shown.items())
 
 
 def _trained(record: Mapping[str, Any]) -> str:
@@ -149,16 +162,11 @@ def show_params(params: Mapping[str, Any]) -> Table:
 
 def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int) -> None:
     """Print what `evaluate` found."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("forecast")
-    single = len(targets) == 1
-    columns = {"MSE": "mse", "RMSE": "rmse", "MAE": "mae", "R²": "r2"} if single else {"scaled MSE": "mse_scaled"}
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, s in scores.items():
-        table.add_row(
-            "this model" if name == "model" else table_label(name, period),
-            *(number(s[key]) for key in columns.values()),
-        )
-    console.print(table)
+    if len(targets) == 1:
+        columns = [Column.of(title, title.lower()) for title in ("MSE", "RMSE", "MAE")] + [Column.of("R²", "r2")]
+    else:
+        columns = [Column.of("scaled MSE", "mse_scaled")]
+    baselines = {name: one for name, one in scores.items() if name != "model"}
+    rows = [Row("this model", scores["model"]), *baseline_rows(baselines, period)]
+    print_scores(console, "forecast", rows, columns)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")

@@ -72,7 +72,10 @@ def tune(
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
     ] = False,
 ) -> None:
-    """Find the best LSTM, retrain it, score it once on rows that no trial has seen, and save it."""
+    """Find the best LSTM, test it once on unseen rows, and save it.
+
+    A study of many configurations chooses it; the best ones are retrained on train and validation rows.
+    """
     seconds = None if timeout is None else parse_duration(timeout)
     number = parse_workers(workers, repeatable=seed is not None)
     _import_packages(number, device, trials)

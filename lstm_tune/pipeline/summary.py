@@ -14,6 +14,7 @@ from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.steps import SearchOutcome
 from lstm_tune.report import result_json as record
+from lstm_tune.report.environment import Environment
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
 from lstm_tune.training.retrain import Retrained
@@ -92,7 +93,7 @@ def build_result(
         ),
         ensemble=tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         settings=opened.settings,
-        env=record.Environment.of(
+        env=Environment.of(
             device=machine.device,
             threads=machine.threads,
             workers=machine.workers,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import platform
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.significance import Comparison
+from lstm_tune.report.environment import Environment
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Member, Retrained
@@ -27,7 +24,6 @@ from lstm_tune.training.task import Task
 from lstm_tune.utils.text import rounded
 
 SCHEMA = 1
-_PACKAGES = ("lstm-tune", "torch", "optuna", "numpy", "pandas", "scikit-learn", "statsmodels", "safetensors")
 _STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 
 
@@ -241,37 +237,6 @@ class InSample:
             noise_estimate=rounded(fit.noise),
             windows=fit.windows,
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Environment:
-    """The software, the device, the processes and the seed."""
-
-    versions: Mapping[str, str]
-    platform: str
-    device: str
-    threads: int
-    workers: int
-    precision: str
-    seed: int
-
-    @classmethod
-    def of(cls, *, device: str, threads: int, workers: int, precision: str, seed: int) -> Environment:
-        """Describe this machine."""
-        return cls(
-            versions=versions(),
-            platform=f"{sys.platform}-{platform.machine()}",
-            device=device if device == "cpu" else torch.cuda.get_device_name(device),
-            threads=threads,
-            workers=workers,
-            precision=precision,
-            seed=seed,
-        )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

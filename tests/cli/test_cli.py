@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 import typer
 from series import daily, wave
 
+import lstm_tune
 from lstm_tune.cli import app as cli
 from lstm_tune.errors import UsageError
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import quote_column, split_columns
+from lstm_tune.utils.text import number
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -66,6 +69,18 @@ def test_help_names_every_command(run: Any) -> None:
         assert command in out
 
 
+def test_help_of_the_root_is_cut_nowhere_at_80_columns(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run("--help")
+    assert "..." not in out.partition("Commands:")[2]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_version_is_that_of_the_package(run: Any) -> None:
+    assert run("--version") == (0, f"lstm-tune {lstm_tune.__version__}\n", "")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", lstm_tune.__version__)
+
+
 def test_help_of_tune_names_every_option_of_the_contract(run: Any) -> None:
     _, out, _ = run("tune", "--help")
     words = "target time id horizon past future calendar no-calendar split folds space trials timeout seed precision"
@@ -90,7 +105,7 @@ def test_tune_shows_the_score_beside_the_baselines_and_where_it_is(run: Any, tmp
     assert status == 0
     record = json.loads((tmp_path / "runs" / "data-y-h2" / "result.json").read_text())
     assert "tuned LSTM" in out
-    assert f"{record['test']['mse']:.5g}" in out
+    assert number(record["test"]["mse"], 4) in out
     assert "ridge" in out
     assert "runs/data-y-h2" in out
     assert "trial 1 (2/2)" in err

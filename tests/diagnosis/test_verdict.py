@@ -414,7 +414,7 @@ def test_no_more_than_seven_findings_are_shown() -> None:
     record["findings"] = record["findings"][:1] * 9
     text = shown(record, 120)
     assert text.count(record["findings"][0]["code"]) == SHOWN
-    assert "and 2 more, less grave, in result.json" in text
+    assert "and 2 more, less severe, in result.json" in text
 
 
 def test_colours_are_off_where_they_should_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,11 @@ from rich.console import Console
 from series import TINY, task_of, wave
 from studies import Watching, start_command, states, stored, wait_for
 
-import lstm_tune
 from lstm_tune.cli.options import parse_workers
 from lstm_tune.cli.progress import LiveProgress
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.pipeline import options as pipeline_options
+from lstm_tune.pipeline import prepare
 from lstm_tune.search.samplers import SAMPLERS, make_sampler
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trial_queue import n_counted
@@ -88,7 +89,7 @@ def test_callback_can_stop_the_study() -> None:
 
 
 def test_study_without_limits_stops_when_trials_no_longer_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "DEFAULT_PATIENCE", 3)
+    monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
     watching = Watching()
     result = tune(n_trials=None, space=TINY | {"epochs": 1}, progress=watching)
     assert 4 <= result.record["study"]["n_trials"] <= 5
@@ -264,7 +265,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(options: dict[str, Any], wor
 
 
 def test_auto_takes_one_worker_where_several_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "available_cores", lambda: 2)
+    monkeypatch.setattr(prepare, "available_cores", lambda: 2)
     watching = Watching()
     result = tune(workers="auto", n_trials=8, storage=optuna.storages.InMemoryStorage(), progress=watching)
     assert result.record["env"]["workers"] == 1
@@ -322,7 +323,7 @@ def test_display_has_a_line_for_each_running_trial() -> None:
 
 
 def test_study_that_no_longer_gains_says_so_once_however_many_trials_still_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "DEFAULT_PATIENCE", 3)
+    monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
     tell = Watching()
     tune(n_trials=None, workers=3, space=TINY | {"epochs": 1, "learning_rate": [1e-3, 1e-2]}, progress=tell)
     assert sum("stopped after" in note for note in tell.notes) == 1

@@ -1,0 +1,72 @@
+"""The one table of scores that `tune`, `evaluate` and `diagnose` print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.utils.text import number
+
+_DIGITS = 4  # significant ones: a table is compared at a glance, result.json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of scores.
+
+    Attributes:
+        title: of the column; a line break is kept.
+        show: turns a row's scores into what is printed.
+        optional: whether the column goes if the table is wider than the screen.
+    """
+
+    title: str
+    show: Callable[[Mapping[str, Any]], str]
+    optional: bool = False
+
+    @classmethod
+    def of(cls, title: str, key: str, *, optional: bool = False) -> Column:
+        """A column of the numbers under a key."""
+        return cls(title, lambda scores: number(scores[key], _DIGITS), optional)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A forecast with its scores."""
+
+    label: str
+    scores: Mapping[str, Any]
+    style: str = ""
+
+
+def baseline_rows(baselines: Mapping[str, Mapping[str, Any]], period: float | None) -> list[Row]:
+    """Return a row for each baseline; `period`: rows in a season, None or 1: there is none."""
+    return [Row(table_label(name, period), scores) for name, scores in baselines.items()]
+
+
+def print_scores(console: Console, title: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """Print the table, each forecast on one line; without the optional columns if the screen is too narrow."""
+    table = _table(title, rows, columns)
+    unlimited = console.options.update(max_width=10_000)
+    if Measurement.get(console, unlimited, table).maximum > console.width:
+        table = _table(title, rows, [column for column in columns if not column.optional])
+    console.print(table)
+
+
+def _table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(title, no_wrap=True, vertical="bottom")
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True, vertical="bottom")
+    for row in rows:
+        cells = [Text(column.show(row.scores)) for column in columns]
+        table.add_row(Text(row.label), *cells, style=row.style)
+    return table
