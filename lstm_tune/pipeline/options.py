@@ -14,6 +14,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import quote_column
+from lstm_tune.workers.processes import MOST_WORKERS
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -249,11 +250,9 @@ def _whole(name: str, value: Any, least: int, most: float = math.inf) -> int | N
 def _workers(name: str, value: Any) -> int | str:
     if value == "auto":
         return "auto"
-    if isinstance(value, str):
-        raise _refuse(name, "auto or a number of processes", value)
-    number = _whole(name, value, 1)
-    assert number is not None
-    return number
+    if hasattr(value, "__index__") and not isinstance(value, bool) and 1 <= operator.index(value) <= MOST_WORKERS:
+        return operator.index(value)
+    raise _refuse(name, f"auto or from 1 to {MOST_WORKERS}", value)
 
 
 def _seconds(name: str, value: Any) -> float | None:
