@@ -46,7 +46,8 @@ def values_of(info: ParameterInfo) -> str:
 
 @pytest.mark.parametrize(("name", "word"), [(n, word) for n, rule in RULES.items() for word in rule.words])
 def test_every_choice_can_be_described(name: str, word: str) -> None:
-    assert Config.from_params({name: word}).describe().startswith("LSTM 1×50, lookback 20")
+    config = Config.from_params({name: word})
+    assert config.describe().startswith(f"{CELL_LABELS[config.cell]} 1×50, lookback 20")
 
 
 @pytest.mark.parametrize(

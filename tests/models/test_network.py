@@ -291,15 +291,20 @@ def test_weights_start_orthogonal_and_the_forget_gate_open(layers: int) -> None:
         assert [part.tolist() for part in bias] == [[0.0] * 6, [1.0] * 6, [0.0] * 6, [0.0] * 6]
 
 
-def test_plain_cell_equals_the_fused_one_for_tanh() -> None:
-    lstm = RecurrentLayers(CELLS["lstm"], 3, 6, layers=2, dropout=0.3, activation="tanh").eval()
+@pytest.mark.parametrize("name", CELLS)
+def test_cell_step_by_step_equals_the_fused_one_and_that_of_torch(name: str) -> None:
+    cell = CELLS[name]
+    layers = RecurrentLayers(cell, 3, 6, layers=2, dropout=0.3, activation="tanh").eval()
     x = torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(0))
-    hidden = x.transpose(0, 1)
-    for core in lstm.layers:
-        assert isinstance(core, torch.nn.LSTM)
-        hidden, last = CELLS["lstm"].stepwise(layer_params(core), hidden, torch.tanh)
+    hidden = theirs = x.transpose(0, 1)
+    for core in layers.layers:
+        assert isinstance(core, torch.nn.RNNBase)
+        assert core.weight_hh_l0.shape == (cell.gates * 6, 6)
+        hidden, last = cell.stepwise(layer_params(core), hidden, torch.tanh)
         torch.testing.assert_close(hidden[-1], last)
-    torch.testing.assert_close(hidden[-1], lstm(x))
+        theirs = core(theirs)[0]
+    torch.testing.assert_close(hidden[-1], layers(x))
+    torch.testing.assert_close(theirs[-1], layers(x))
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -123,7 +123,7 @@ def test_the_upper_bound_is_moved_to_the_grid_of_step() -> None:
 
 FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown parameter": ("lookbak = 20", ("lookbak = 20", "no such parameter", "did you mean lookback?")),
-    "unknown parameter unlike any": ("zzz = 20", ("zzz = 20", "no such parameter", "known: lookback, hidden_units")),
+    "unknown parameter unlike any": ("zzz = 20", ("zzz = 20", "no such parameter", "known: ")),
     "unknown key": ("layers = { low = 1, hig = 3 }", ("layers.hig = 3", "no such key", "did you mean high?")),
     "low above high": ("layers = { low = 3, high = 1 }", ("layers.low = 3", "not be above high, 1", "swap")),
     "high missing": ("layers = { low = 3 }", ("layers = {'low': 3}", "high is missing")),
