@@ -19,7 +19,7 @@ from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.training.fitting import TrainResult, fit
 from lstm_tune.training.parallel import side_by_side
-from lstm_tune.training.retrain import Member, RetrainRows, retrain, retrain_samples
+from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.task import make_trainer
 from lstm_tune.training.trainer import Diverged
 from lstm_tune.utils.process import available_cores
@@ -211,21 +211,14 @@ class Trainings:
         self._begin(key, "the first step again on train and validation rows, to test it", seed)
         known = self.book.trainings[_key(config, seed)]
         epochs, factors = known["best_epoch"], tuple(known["factors"])
-        everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
-        rows = RetrainRows(
-            windows=everything,
-            rows=subject.parts.final.fit,
-            shape=subject.task.shape,
-            samples=retrain_samples(everything, subject.parts, subject.task.folds[0].samples),
-            precision=subject.precision,
-        )
         member = Member(trial=-1, config=config, epochs=epochs, factors=factors, weight=1.0)
-        done = retrain(rows, [member], [seed], deadline=self.deadline)
+        done = retrain(subject.task, [member], [seed], precision=subject.precision, deadline=self.deadline)
         if not done.seeds:
             if self.seconds_left <= 0:
                 raise OutOfTime
             self._keep(key, {"value": None}, began)
             return
+        everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
         positions = everything.positions(subject.parts.test, 0, reach_back=True)
         result = score(done.network(), everything, positions, subject.task.scale, each=False)
         self._keep(key, {"value": result.mse_scaled, "mse": list(result.mse), "windows": result.windows}, began)

@@ -32,6 +32,8 @@ def assemble(
     path: str,
     calendar: bool | None,
     repairs: Repairs,
+    train: float,
+    origin: Sequence[float] | None,
 ) -> SeriesSet:
     """Build the series by the rules of `load_series`.
 
@@ -44,6 +46,8 @@ def assemble(
         path: what the user named.
         calendar: whether to add calendar features; None: no.
         repairs: what was decided so far; grows.
+        train: train rows of each series, or their share of it.
+        origin: (C,) of the targets, if it was decided before.
     """
     channels = len(roles.targets)
     numbers = {name: read_numbers(frame[name], name) for name in roles.names}
@@ -61,13 +65,14 @@ def assemble(
     values = np.empty((channels, offsets[-1]), dtype=np.float32)
     observed = np.empty(values.shape, dtype=np.bool_)
     covariates = np.empty((offsets[-1], len(columns) - channels), dtype=np.float32)
-    origin = []
+    given = origin if origin is not None and len(origin) == channels else None
+    origins: list[float] = []
     for k, (column, name) in enumerate(zip(columns, roles.names, strict=True)):
         there = np.isfinite(column, out=observed[k] if k < channels else None)
         filled = fill_forward(column, there, offsets)
         if k < channels:
-            origin.append(find_origin(filled, there, offsets))
-            to_float32(filled, name, values[k], origin[k])
+            origins.append(given[k] if given is not None else find_origin(filled, there, offsets, train))
+            to_float32(filled, name, values[k], origins[k])
             _check_resolved(values[k], there, name)
         else:
             to_float32(filled, name, covariates[:, k - channels])
@@ -85,7 +90,7 @@ def assemble(
         targets=roles.targets,
         past_names=roles.past,
         future_names=roles.future + feature_names,
-        origin=tuple(origin),
+        origin=tuple(origins),
         path=path,
         time_name=time.name if len(time.columns) <= 1 else None,
         id_name=roles.id,

@@ -46,13 +46,20 @@ def fill_forward(values: Floats, known: Bools, offsets: Sequence[int]) -> Floats
     return filled
 
 
-def find_origin(values: Floats, observed: Bools, offsets: Sequence[int]) -> float:
+def find_origin(values: Floats, observed: Bools, offsets: Sequence[int], train: float = 1.0) -> float:
     """Return what to subtract from (N,) values so that float32 resolves them; mostly 0.
 
-    The first half of each series decides: later rows, where the test rows lie, must not change what the others look
-    like. Of more than `STRETCH` rows, evenly spaced ones do.
+    The first half of each series decides, or its train rows if they are fewer: later rows, where the test rows lie,
+    must not change what the others look like. Of more than `STRETCH` rows, evenly spaced ones do.
+
+    Args:
+        values: (N,), filled.
+        observed: (N,) whether a value was not filled in.
+        offsets: (S+1,) borders of the series.
+        train: train rows of each series; up to 1: their share of its rows.
     """
-    halves = [(start, start + max(2, (end - start) // 2)) for start, end in itertools.pairwise(offsets)]
+    lengths = [(start, end - start) for start, end in itertools.pairwise(offsets)]
+    halves = [(a, a + max(2, min(n // 2, round(n * train) if train <= 1 else int(train)))) for a, n in lengths]
     every = -(-sum(end - start for start, end in halves) // STRETCH)
     half = np.concatenate([values[start:end:every][observed[start:end:every]] for start, end in halves])
     half = (half if len(half) else values[observed]).astype(np.float64)

@@ -28,6 +28,8 @@ def load_series(
     past: str | Sequence[str] = (),
     future: str | Sequence[str] = (),
     calendar: bool | None = None,
+    train: float = 1.0,
+    origin: Sequence[float] | None = None,
 ) -> SeriesSet:
     """Load one or many series, check and repair them, and lay them on a regular grid.
 
@@ -64,6 +66,9 @@ def load_series(
         past: covariates known up to now.
         future: covariates known into the future.
         calendar: add calendar features to the future covariates; None: no.
+        train: train rows of each series, or their share of it: no row after them decides in what units float32 holds
+            the targets. By default the first half of the rows decides.
+        origin: what is subtracted from each target, if it was decided before: a saved model keeps its units.
 
     Raises:
         DataError: the data cannot be used; one line says why and what to do.
@@ -98,6 +103,8 @@ def load_series(
         path=read.path,
         calendar=calendar,
         repairs=repairs,
+        train=train,
+        origin=origin,
     )
 
 

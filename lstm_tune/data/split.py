@@ -85,6 +85,11 @@ def parse_split(text: str) -> tuple[float, float, float]:
     return a, b, c
 
 
+def train_part(parts: Sequence[float]) -> float:
+    """Return the train rows of a split, or their share, to load the data with; `make_split` checks the split."""
+    return float(parts[0]) if len(parts) and parts[0] > 0 else 1.0
+
+
 def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
     """Cut each series, from its first row, into train, validation and test rows.
 

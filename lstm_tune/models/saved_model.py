@@ -104,6 +104,7 @@ class ForecastModel:
                 past=spec.past,
                 future=spec.future,
                 calendar=spec.calendar,
+                origin=spec.origin,
             )
         if len(series.targets) != len(self.spec.targets):
             raise DataError(

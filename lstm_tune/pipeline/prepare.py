@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.split import Split, make_split, train_part
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.options import TuneOptions, show_storage
@@ -146,6 +146,7 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         past=options.past,
         future=options.future,
         calendar=options.calendar,
+        train=train_part(options.split),
     )
     split = make_split(series, options.split, options.horizon)
     return Dataset(series=series, split=split, windows=Windows(series, options.horizon, device))

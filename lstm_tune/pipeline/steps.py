@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import StudyError
 from lstm_tune.pipeline.options import TuneOptions
-from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
+from lstm_tune.pipeline.prepare import OpenStudy, Resources
 from lstm_tune.search.budget import Clock, RetrainCost
 from lstm_tune.search.objective import Objective, Trained
 from lstm_tune.search.progress import Progress
@@ -25,7 +25,7 @@ from lstm_tune.search.study import optimize as run_trials
 from lstm_tune.search.trial_queue import counted_trials, fail_own_interrupted
 from lstm_tune.search.trials import Trial, candidates, completed, read_trials
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
-from lstm_tune.training.retrain import Member, Retrained, RetrainRows, retrain, retrain_samples
+from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
 from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import StopRequest
@@ -56,15 +56,11 @@ class SearchOutcome:
         return self.weights if found else None
 
 
-def _retrain_cost(options: TuneOptions, dataset: Dataset, task: Task, resources: Resources) -> RetrainCost:
+def _retrain_cost(options: TuneOptions, task: Task, resources: Resources) -> RetrainCost:
     """Return how the time of a trial becomes that of its retrain."""
     one_thread = max(task.folds[0].samples, sum(f.samples for f in task.folds) / resources.threads_each)
-    growth = _retrain_samples(dataset, task) / one_thread
+    growth = task.retrain_samples / one_thread
     return RetrainCost(seeds=options.retrain_seeds, threads=resources.threads, growth=growth)
-
-
-def _retrain_samples(dataset: Dataset, task: Task) -> int:
-    return retrain_samples(dataset.windows, dataset.split, task.folds[0].samples)
 
 
 # ---- search
@@ -103,7 +99,6 @@ class _StopRule:
 def search(
     opened: OpenStudy,
     task: Task,
-    dataset: Dataset,
     options: TuneOptions,
     clock: Clock,
     stop: StopRequest,
@@ -115,7 +110,6 @@ def search(
     Args:
         opened: the study.
         task: what the trials share.
-        dataset: all rows: how many there will be to retrain on says how much time the retrain needs.
         options: trials, patience, seed.
         clock: the deadline.
         stop: whether the user wants to stop.
@@ -126,7 +120,7 @@ def search(
         StudyError: ten trials in a row failed, the workers cannot work, or no trial was completed.
     """
     study, resources = opened.study, opened.resources
-    cost = _retrain_cost(options, dataset, task, resources)
+    cost = _retrain_cost(options, task, resources)
 
     def retrain_seconds() -> float | None:
         chosen = choose(read_trials(study), task, options.retrain_seeds)
@@ -253,7 +247,6 @@ def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tupl
 
 def retrain_best(
     outcome: SearchOutcome,
-    dataset: Dataset,
     task: Task,
     opened: OpenStudy,
     options: TuneOptions,
@@ -265,8 +258,7 @@ def retrain_best(
 
     Args:
         outcome: of the search.
-        dataset: all rows; of them train and validation rows are read.
-        task: that the trials shared.
+        task: that the trials shared; it holds train and validation rows, and no test row.
         opened: the study: its precision and threads.
         options: seed and number of seeds.
         deadline: on the clock of `time.monotonic`.
@@ -286,17 +278,11 @@ def retrain_best(
     retrained = Retrained(seeds=(), models=(), interrupted=stop.urgent)
     if not stop.urgent:
         chosen = choose(outcome.trials, task, options.retrain_seeds)
-        rows = RetrainRows(
-            windows=dataset.windows,
-            rows=dataset.split.final.fit,
-            shape=task.shape,
-            samples=_retrain_samples(dataset, task),
-            precision=opened.precision,
-        )
         retrained = retrain(
-            rows,
+            task,
             [_member(trial, part) for trial, part in chosen],
             range(options.seed, options.seed + options.retrain_seeds),
+            precision=opened.precision,
             deadline=deadline,
             at_least_one=own is None,
             threads=opened.resources.threads,

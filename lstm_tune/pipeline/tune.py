@@ -146,11 +146,11 @@ def run(
     stop.cooperate()  # from here on nothing is left half done
     try:
         with clock.step("study"):
-            outcome = search(opened, task, dataset, options, clock, stop, callbacks, progress)
+            outcome = search(opened, task, options, clock, stop, callbacks, progress)
         if outcome.interrupted:
             progress.info("stopped" if stop.urgent else "stopped: the best so far is retrained; Ctrl-C skips that")
         with clock.step("retrain"):
-            retrained = retrain_best(outcome, dataset, task, opened, options, clock.retrain_end, stop, progress)
+            retrained = retrain_best(outcome, task, opened, options, clock.retrain_end, stop, progress)
         if retrained is None:
             if options.folder is not None:
                 write_trials(outcome.trials, options.folder / TRIALS)

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import make_split
+from lstm_tune.data.split import make_split, train_part
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
@@ -101,7 +101,7 @@ class Objective:
         if isinstance(data, Task):
             self.task = data
         else:
-            series = data if isinstance(data, SeriesSet) else load_series(data, target=target)
+            series = data if isinstance(data, SeriesSet) else load_series(data, target=target, train=train_part(split))
             parts = make_split(series, split, horizon)
             most = full.epoch_samples
             self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)

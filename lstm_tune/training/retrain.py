@@ -11,11 +11,9 @@ from functools import partial
 from typing import Literal
 
 from lstm_tune.config import Config
-from lstm_tune.data.split import Ranges, Split
-from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
-from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.parallel import side_by_side
+from lstm_tune.training.task import Task
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
 
 
@@ -46,65 +44,19 @@ class Retrained:
         return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen]).eval()
 
 
-def retrain_samples(windows: Windows, parts: Split, samples: int) -> int:
-    """Return the training windows in an epoch of the retrain: the trials' times the growth of the rows.
-
-    Args:
-        windows: of all rows.
-        parts: of the rows.
-        samples: training windows in an epoch of a trial.
-    """
-    before, after = (len(windows.positions(r, 0, reach_back=False)) for r in (parts.train, parts.final.fit))
-    return round(samples * after / before)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RetrainRows:
-    """What is trained on again, and how.
-
-    Attributes:
-        windows: of all rows; only `rows` are trained on.
-        rows: train and validation rows.
-        shape: of the data.
-        samples: training windows in an epoch, see `retrain_samples`.
-        precision: "fp32" or "bf16": what the trials trained in.
-    """
-
-    windows: Windows
-    rows: Ranges
-    shape: Shape
-    samples: int
-    precision: str = "fp32"
-
-    def trainer(self, member: Member, seed: int, fitted: dict[Config, LSTMForecaster]) -> Trainer:
-        """Return a trainer of one member; statistics depend on no seed, so `fitted` keeps them by configuration."""
-        config, windows = member.config, self.windows
-        with seeded(seed, windows.device):
-            model = LSTMForecaster(config, self.shape)
-        model.to(windows.device)
-        if config in fitted:
-            model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
-        else:
-            model.fit_statistics(windows, self.rows)
-            fitted[config] = model
-        positions = windows.positions(self.rows, model.context, reach_back=False)
-        trainer = Trainer(model, windows, positions, config, self.samples, seed, self.precision)
-        trainer.half_batches = member.half_batches
-        return trainer
-
-
 def retrain(
-    data: RetrainRows,
+    task: Task,
     members: Sequence[Member],
     seeds: Sequence[int],
     *,
+    precision: str = "fp32",
     deadline: float = math.inf,
     at_least_one: bool = False,
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
     on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
-    """Train every member again, once for each seed, for a number of epochs fixed beforehand.
+    """Train every member on train and validation rows once for each seed, for a number of epochs fixed beforehand.
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
@@ -112,9 +64,10 @@ def retrain(
     out.
 
     Args:
-        data: what to train on.
+        task: of the trials: it holds train and validation rows, and no test row.
         members: what to train, what matters most first.
         seeds: one set of models each.
+        precision: "fp32" or "bf16": what the trials trained in.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
             a seed counts only if none of its members was left or not begun, but for the first, which counts with
             those that are done.
@@ -136,7 +89,7 @@ def retrain(
             if began + slowest > limit or stop():
                 break
             some = jobs[first : first + threads]
-            trainers = [data.trainer(member, seed, fitted) for seed, member in some]
+            trainers = [_trainer(task, member, seed, precision, fitted) for seed, member in some]
             how = side_by_side(partial(_run, trainers, [m for _, m in some], limit, stop), len(some), threads)
             for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
                 ended[seed] += end != "cut short"
@@ -151,6 +104,22 @@ def retrain(
     interrupted = interrupted or (stop() and sum(ended.values()) < len(jobs))
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
     return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
+
+
+def _trainer(task: Task, member: Member, seed: int, precision: str, fitted: dict[Config, LSTMForecaster]) -> Trainer:
+    config, windows, rows = member.config, task.windows, task.development_rows
+    with seeded(seed, windows.device):
+        model = LSTMForecaster(config, task.shape)
+    model.to(windows.device)
+    if config in fitted:
+        model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
+    else:
+        model.fit_statistics(windows, rows)
+        fitted[config] = model
+    positions = windows.positions(rows, model.context, reach_back=False)
+    trainer = Trainer(model, windows, positions, config, task.retrain_samples, seed, precision)
+    trainer.half_batches = member.half_batches
+    return trainer
 
 
 def _run(

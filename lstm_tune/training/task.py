@@ -58,6 +58,19 @@ class Task:
     notes: tuple[str, ...]
 
     @property
+    def development_rows(self) -> Ranges:
+        """Train and validation rows of each series: what the retrain fits on, and every row that a task holds."""
+        newest = self.folds[0].segment
+        return tuple((start, end) for (start, _), (_, end) in zip(newest.fit, newest.score, strict=True))
+
+    @property
+    def retrain_samples(self) -> int:
+        """Training windows in an epoch of the retrain: the trials' times the growth of the rows."""
+        segment, positions = self.folds[0].segment, self.windows.positions
+        before, after = (len(positions(rows, 0, reach_back=False)) for rows in (segment.fit, self.development_rows))
+        return round(self.folds[0].samples * after / before)
+
+    @property
     def independent_windows(self) -> float:
         """Validation windows that do not overlap: rows over horizon."""
         return sum(b - a for a, b in self.folds[0].segment.score) / self.shape.horizon

@@ -64,6 +64,8 @@ def read_table(
     for name, part in groups:
         rows = part.set_index(pd.to_datetime(part[time])).sort_index() if time in part else part
         if time in part:
+            rows.index = rows.index.round(freq)
+            rows = rows[~rows.index.duplicated()]
             rows = rows.reindex(pd.date_range(rows.index[0], rows.index[-1], freq=freq))
         known = rows[targets].notna().to_numpy().T
         times = rows.index.to_numpy().astype("datetime64[s]") if time in part else np.arange(len(rows))

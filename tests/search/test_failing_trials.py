@@ -17,7 +17,7 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.open import open_storage
-from lstm_tune.training.retrain import Member, RetrainRows, retrain
+from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.trainer import Trainer, is_out_of_memory
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -100,8 +100,7 @@ def test_retrain_leaves_out_what_finds_no_memory(monkeypatch: pytest.MonkeyPatch
         Member(trial=i, config=Config.from_params(TINY | {"batch_size": size}), epochs=1, factors=(), weight=1.0)
         for i, size in enumerate((32, 8))
     ]
-    rows = RetrainRows(windows=task.windows, rows=task.folds[0].segment.fit, shape=task.shape, samples=64)
-    done = retrain(rows, members, [0])
+    done = retrain(task, members, [0])
     assert [member.trial for member, _ in done.models[0]] == [1]
 
 

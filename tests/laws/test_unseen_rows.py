@@ -1,0 +1,137 @@
+"""Law 4: whatever stands in the test rows, it changes no trial, no choice, no weight and no forecast before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from law_studies import KINDS, Kind, run_kind
+from oracle import Finished
+
+pytestmark = pytest.mark.laws
+
+VALUES = ("y", "z", "p", "f")
+NOT_OF_THE_DATA = {"seconds", "setup_seconds", "history", "run"}  # user attributes that hold times or processes
+
+
+def later_rows(kind: Kind, finished: Finished) -> np.ndarray[Any, Any]:
+    """Return which rows of the frame are test rows or later; none of them is absent from the frame."""
+    id = kind.columns.get("id")
+    names = kind.frame[id].astype(str).to_numpy() if id else np.full(len(kind.frame), "")
+    later = np.zeros(len(kind.frame), dtype=bool)
+    for series, (start, _) in zip(finished.table.series, finished.parts["test"], strict=True):
+        rows = np.flatnonzero(names == series.name)
+        later[rows[len(rows) - (len(series) - start) :]] = True
+    return later
+
+
+def noise_and_holes(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.DataFrame:
+    """Put noise around a negative level, and holes, into targets and covariates."""
+    rng = np.random.default_rng(7)
+    frame = frame.copy()
+    for i, name in enumerate(name for name in VALUES if name in frame):
+        values = rng.normal(-50, 400, size=len(frame))
+        values[(np.arange(len(frame)) + i) % 5 == 0] = np.nan
+        frame[name] = np.where(later, values, frame[name])
+    return frame
+
+
+def higher_and_uneven(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.DataFrame:
+    """Raise the level a thousandfold, and leave out some rows, move one stamp off the grid, repeat one."""
+    frame = frame.copy()
+    for name in (name for name in VALUES if name in frame):
+        frame[name] = np.where(later, 1000 * frame[name].ffill() + 1e5, frame[name])
+    if "date" not in frame:
+        return frame
+    at = np.flatnonzero(later & (np.append(later[1:], False)) & np.insert(later[:-1], 0, False))
+    frame.loc[frame.index[at[4]], "date"] += pd.Timedelta(hours=2)
+    frame = pd.concat([frame, frame.iloc[at[8:9]]])
+    return frame.drop(index=frame.index[at[[6, 7, 12]]])
+
+
+def what_must_stay(run: Finished) -> dict[str, Any]:
+    """Return all that no test row may have a part in."""
+    record = run.record
+    trials = [[t.number, t.state, t.params, t.value, t.intermediate_values] for t in run.study.trials]
+    attrs = [{k: v for k, v in t.user_attrs.items() if k not in NOT_OF_THE_DATA} for t in run.study.trials]
+    curves = [[row[:4] for row in t.user_attrs.get("history", [])] for t in run.study.trials]
+    found: dict[str, Any] = {
+        f"model/{name}": (run.folder / "model" / name).read_bytes() for name in ("weights.safetensors", "config.json")
+    }
+    found |= {"trials": trials, "attributes": attrs, "curves": curves, "settings": record["settings"] | {"data": None}}
+    found |= {"best": record["best"], "ensemble": record["ensemble"], "epochs": record["retrain"]["epochs"]}
+    found |= {f"data.{key}": record["data"][key] for key in ("period", "freq", "horizon", "rows", "series")}
+    found |= {f"split.{name}": record["data"]["split"][name] for name in ("train", "val")}
+    for name, entry in record["baselines"].items():
+        found |= {f"{name}.{key}": entry[key] for key in ("val_mse", "val_mse_scaled")}
+    found["in_sample"] = record["in_sample"]
+    return found
+
+
+def forecasts_before(run: Finished) -> np.ndarray[Any, Any]:
+    """Return the forecasts of the first test window of each target column and series: no test row lies before them."""
+    csv = pd.read_csv(run.folder / "forecast.csv", dtype={"time": str, "series": str})
+    first = [i for i, w in enumerate(run.test) if w.row == run.parts["test"][w.series][0]]
+    return csv["forecast"].to_numpy().reshape(-1, run.horizon)[first]
+
+
+@pytest.mark.parametrize("change", [noise_and_holes, higher_and_uneven], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_what_stands_in_the_test_rows_changes_nothing_but_the_test_score(
+    study_of: Callable[[str], Finished], name: str, change: Any, tmp_path: Path
+) -> None:
+    kind, before = KINDS[name], study_of(name)
+    after = run_kind(kind, tmp_path, frame=change(kind.frame, later_rows(kind, before)))
+    expected, found = what_must_stay(before), what_must_stay(after)
+    assert {key for key in expected if expected[key] != found[key]} == set()
+    assert before.record["test"]["mse"] != after.record["test"]["mse"]
+    if not kind.columns.get("future"):  # which are known ahead
+        ends = forecasts_before(after)
+        assert ends.tolist() == forecasts_before(before)[: len(ends)].tolist()
+
+
+def test_a_forecast_knows_no_row_from_its_first_target_on(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
+    kind, before = KINDS["panel"], study_of("panel")
+    later = later_rows(kind, before)
+    middle = later & np.roll(later, 11)
+    changed = kind.frame.assign(y=np.where(middle, -7.0, kind.frame["y"]))
+    after = run_kind(kind, tmp_path, frame=changed)
+    ahead = [pd.read_csv(run.folder / "forecast.csv")["forecast"].to_numpy() for run in (before, after)]
+    same = (ahead[0] == ahead[1]).reshape(-1, before.horizon)
+    known = [w.row <= before.parts["test"][w.series][0] + 11 for w in before.test]
+    assert same.all(axis=1).tolist() == known
+
+
+def test_rows_past_a_split_by_rows_change_nothing_at_all(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
+    kind, before = KINDS["one series, split by rows"], study_of("one series, split by rows")
+    more = pd.DataFrame({"date": pd.date_range("2024-06-12", periods=90), "y": np.linspace(-1e6, 1e6, 90)})
+    after = run_kind(kind, tmp_path, frame=pd.concat([kind.frame, more]))
+    expected, found = what_must_stay(before), what_must_stay(after)
+    assert {key for key in expected if expected[key] != found[key]} == {"data.rows"}
+    for key in ("test", "skill", "skill_ci95", "baselines", "decomposition", "retrain"):
+        assert before.record[key] == after.record[key]
+    assert (before.folder / "forecast.csv").read_bytes() == (after.folder / "forecast.csv").read_bytes()
+
+
+def test_most_rows_may_be_test_rows(tmp_path: Path) -> None:
+    kind = Kind(frame=KINDS["large numbers"].frame, split=(48, 12, 100), trials=2)
+    runs = []
+    for shift in (0.0, -1e7, 3e9):
+        y = kind.frame["y"].to_numpy().copy()
+        y[60:] += shift
+        runs.append(what_must_stay(run_kind(kind, tmp_path / str(shift), frame=kind.frame.assign(y=y))))
+    for other in runs[1:]:
+        assert {key for key in other if other[key] != runs[0][key]} == set()
+
+
+def test_the_record_of_a_study_can_be_read_by_any_program(study_of: Callable[[str], Finished]) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    for name in sorted(KINDS):
+        json.loads((study_of(name).folder / "result.json").read_text(), parse_constant=refuse)
