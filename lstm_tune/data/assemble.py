@@ -73,7 +73,8 @@ def assemble(
         if k < channels:
             origins.append(given[k] if given is not None else find_origin(filled, there, offsets, train))
             to_float32(filled, name, values[k], origins[k])
-            _check_resolved(values[k], there, name)
+            if given is None:
+                _check_resolved(values[k], there, name)
         else:
             to_float32(filled, name, covariates[:, k - channels])
     past, future = np.split(covariates, [len(roles.past)], axis=1)
