@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: the machine in words, and how a result is shown."""
+"""Shared by the benchmark scripts: a description of the machine, and the output."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def machine() -> dict[str, Any]:
 
 
 def busy() -> float | None:
-    """Return how many processes wanted a core over the last minute, or None where the system does not tell."""
+    """Return the load average of the last minute, or None if the system has none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def wide_console() -> Console:
-    """Return a console that does not fold a table where its output goes to a file."""
+    """Return a console that does not fold tables if the output goes to a file."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=150)
 
@@ -48,8 +48,8 @@ def show_machine(console: Console, hardware: Mapping[str, Any], versions: Mappin
 def pool_arguments(description: str, *, trials: int) -> argparse.ArgumentParser:
     """Return a parser for a script that runs studies of the series in `pool.py`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--only", metavar="NAMES", help="series, with commas between; all: the long ones, too")
+    parser.add_argument("--only", metavar="NAMES", help="series, comma-separated; all: also the long ones")
     parser.add_argument("--trials", type=int, default=trials, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="written anew after each series")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="rewritten after each series")
     return parser

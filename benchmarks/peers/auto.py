@@ -2,8 +2,8 @@
 
     PYTHON benchmarks/peers/auto.py '{"csv": "ETTh1.csv", "horizon": 96, …}'
 
-The default space with the Optuna backend, on MSE, without end. After each trial it prints a line of JSON: the
-trial's validation loss and, where that is the lowest so far, the file of its forecasts of all test windows.
+The default space with the Optuna backend, trained on MSE, until it is stopped. After each trial it prints a line of
+JSON: the trial's validation loss and, if that is the lowest so far, the file of its forecasts of all test windows.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Job:
     split: tuple[int, int, int]  # rows
     seed: int  # of the sampler
     threads: int
-    folder: str  # that takes the forecasts
+    folder: str  # for the forecasts
 
 
 def main() -> None:
     job = Job(**json.loads(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else prints, prints to stderr
+    os.dup2(2, 1)  # everything else prints to stderr
     import optuna
     import pandas as pd
     import torch
@@ -54,7 +54,7 @@ def main() -> None:
     scoring = 0.0
 
     class Remembering(AutoLSTM):
-        """Keeps the network of each trial, which AutoLSTM drops; it is scored as the trial leaves it."""
+        """Keeps the network of each trial, which AutoLSTM drops. It is scored as the trial left it."""
 
         def _fit_model(self, *args: Any, **kwargs: Any) -> Any:
             trained[:] = [super()._fit_model(*args, **kwargs)]

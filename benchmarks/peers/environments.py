@@ -1,5 +1,6 @@
-"""Virtual environments of other libraries with pinned versions: made once, kept in a cache folder, used by `peers.py`
-and `time_to_quality.py`.
+"""Virtual environments of other libraries with pinned versions, for `peers.py` and `time_to_quality.py`.
+
+They are made once and kept in a cache folder.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "darts": ("darts[torch]==0.48.1",),
     "keras": ("keras==3.15.1", "tensorflow-cpu==2.21.0"),
 }
-CONSTRAINTS = ("torch==2.13.0",)  # where torch comes along
+CONSTRAINTS = ("torch==2.13.0",)  # if torch is installed, too
 _DONE = "installed.json"
 
 
 class PeerError(Exception):
-    """An environment cannot be made, or what ran in one failed; the text is one line."""
+    """An environment cannot be made, or a run in it failed. The text is one line."""
 
 
 def add_envs_argument(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_envs_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def interpreter(peer: str, folder: Path) -> Path:
-    """Return the Python of a peer's environment, which is made where it is missing or has other pins.
+    """Return the Python of a peer's environment. It is made if it is missing or has other pinned versions.
 
     Raises:
         PeerError: it cannot be made.
@@ -59,7 +60,9 @@ def interpreter(peer: str, folder: Path) -> Path:
             _call(peer, [sys.executable, "-m", "venv", "--clear", str(home)])
             pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             _call(peer, [*pip, "--constraint", str(constraints), *REQUIREMENTS[peer]])
-        done.write_text(json.dumps(pins), encoding="utf-8")  # last: what was cut short is made anew
+        done.write_text(
+            json.dumps(pins), encoding="utf-8"
+        )  # written last, so that an interrupted installation is repeated
     except OSError as error:
         raise PeerError(f"cannot make the environment of {peer} in {home}: {error.strerror}; pass --envs") from None
     return python
@@ -80,7 +83,7 @@ def start(python: Path | str, script: str, job: Mapping[str, Any], *, cwd: str, 
 
 
 def last_line(log: IO[str]) -> str:
-    """Return the last line that says something, of what a worker wrote to `log`."""
+    """Return the last line of `log` that is not blank."""
     log.seek(0)
     lines = [line.strip() for line in log.read().splitlines() if line.strip()]
     return lines[-1] if lines else "nothing was printed"

@@ -2,12 +2,12 @@
 
     PYTHON benchmarks/peers/fit.py '{"library": "darts", "batch": 64, …}'
 
-Imports, prints the versions as JSON, and then, for each number that it reads from stdin, trains a new network for so
-many passes over the training windows and prints what it measured. Only numpy and the library itself are needed.
+It prints the versions as JSON. Then, for each number that it reads from stdin, it trains a new network for that many
+passes over the training windows and prints what it measured. It needs numpy and the library itself.
 
 Each library is used as its documentation shows, with progress bars, loggers and checkpoints off, on the same series,
-rows, network, optimizer and loss. It validates on all validation windows after each pass over the training windows;
-ours does so as a trial of a study does.
+rows, network, optimizer and loss. The others validate on all validation windows after each pass over the training
+windows; ours validates as a trial of a study does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS, TRAIN_ROWS, VAL_ROWS = 20_000, 14_000, 2_000  # the rows after these are the test rows, which nobody reads
+ROWS, TRAIN_ROWS, VAL_ROWS = 20_000, 14_000, 2_000  # the rows after these are the test rows, which are not read
 HORIZON = 24
 LEARNING_RATE = 1e-3
 
@@ -50,14 +50,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What one run took."""
+    """The measurements of one run."""
 
-    samples: int  # training windows that were stepped on, each as often as it was
+    samples: int  # training windows that were used, repetitions included
     steps: int
     seconds: float  # of the fit: data handling, training and validation
 
 
-Fit = Callable[[int], Run]  # maps passes over the training windows to what they took
+Fit = Callable[[int], Run]  # from the number of passes over the training windows to the measurements
 
 
 def hourly_series(seed: int = 0) -> Floats:
@@ -76,7 +76,7 @@ def times() -> NDArray[np.datetime64]:
 def ours(job: Job) -> Fit:
     """`Trainer` and `fit` as a trial of a study runs them, on one core for each model.
 
-    "ours" trains in what `--precision auto` takes: bfloat16 where the machine has it and the steps are large enough.
+    "ours" trains in the precision of `--precision auto`: bfloat16 if the machine has it and the steps are large enough.
     An epoch is 4,096 windows, and 682 evenly spaced validation windows are forecast after each. What a study does
     once for all trials (loading, naive forecasts) is not timed.
     """
@@ -135,7 +135,7 @@ def neuralforecast(job: Job) -> Fit:
 
     The direct forecast (`recurrent=False`, its default) with a decoder of one linear layer, which maps the hidden
     states of the last 24 steps to one target each. A step takes `windows_batch_size` windows of the one series, at
-    random. `scaler_type="identity"`, as the series is scaled already; windows that lack a target are left out.
+    random. `scaler_type="identity"`, because the series is already scaled. Windows that lack a target are left out.
     """
     import pandas as pd
     import torch
@@ -257,7 +257,7 @@ QUIET = {
     "enable_checkpointing": False,
     "enable_progress_bar": False,
     "enable_model_summary": False,
-}  # what the two that train with Lightning pass on to it
+}  # for the two libraries that train with Lightning
 LIBRARIES: dict[str, Callable[[Job], Fit]] = {
     "ours": ours,
     "ours in fp32": ours,
@@ -277,7 +277,7 @@ PACKAGES = {
 def main() -> None:
     job = Job(**json.loads(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else prints, prints to stderr
+    os.dup2(2, 1)  # everything else prints to stderr
     run = LIBRARIES[job.library](job)
     print(json.dumps({name: version(name) for name in PACKAGES[job.library]}), file=answers, flush=True)
     for line in sys.stdin:

@@ -4,17 +4,17 @@
 
 A shape is batch × lookback × hidden units × layers. Each library trains it on one synthetic hourly series of 20,000
 rows (14,000 to train on, 2,000 to validate on, 24 ahead; Adam, MSE, no dropout), as its documentation shows; see
-`fit.py` for the code of each. Peers train in single precision; ours in what `--precision auto` takes, and once
-more in fp32. A sample is one training window that was stepped on. The time is that of the whole fit, data handling and
-validation included; imports are not, and nothing is subtracted.
+`fit.py` for the code of each. Peers train in single precision; ours in that of `--precision auto`, and once more in
+fp32. A sample is one training window in one step. The time is that of the whole fit, with data handling and validation,
+without imports.
 
-All cores means: of a peer, one fit with as many threads as there are cores, or with one thread where that is faster; of
-ours, one model a core side by side, as studies run folds, retrains and workers, in threads of one process or in
-processes of one thread, whichever is faster. The columns of one core compare one model with one thread each.
+"All cores" means: for a peer, one fit with as many threads as there are cores, or with one thread if that is faster;
+for ours, one model a core side by side, as studies run folds, retrains and workers, in threads of one process or in
+processes of one thread, whichever is faster. The columns for one core compare one model with one thread each.
 
 Prints a table for people and, as its last line, the same as JSON. The peers are installed with pip, each in an
-environment of its own, at the first run. Exit status: 0 done; 1 a ratio lies below what is asked for; 2 wrong usage, or
-a peer cannot be installed or run.
+environment of its own, at the first run. Exit status: 0 done; 1 a ratio is below the required one; 2 wrong usage, or a
+peer cannot be installed or run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from lstm_tune.utils.process import available_cores
 SHAPES = ("32x24x32x1", "64x24x64x1", "64x96x64x1", "64x96x128x2", "256x96x64x1")
 OURS, OURS_FP32 = "ours", "ours in fp32"
 LEAST_STEPS = 500  # of a measured run
-BUSY = 0.5  # load above which other work takes part of the cores
+BUSY = 0.5  # above this load, other work takes part of the cores
 ASKED = {"neuralforecast": 3.0, "darts": 4.0, "keras": 3.5}  # ours over theirs, at least
 
 
@@ -67,16 +67,16 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reached:
-    """What one library reached in one way."""
+    """The speed of one library with one use of the cores."""
 
     per_second: float  # samples
-    per_cpu_second: float  # samples, per second of processor time: what other work on the machine disturbs least
+    per_cpu_second: float  # samples per second of processor time, which other work on the machine disturbs least
     seconds: float  # that were measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """What one library reached on one shape."""
+    """The speed of one library on one shape."""
 
     library: str
     one_core: float  # samples per second of one model with one thread
@@ -113,7 +113,7 @@ def read_shape(text: str) -> tuple[int, int, int, int]:
 
 
 def ways_of(library: str, cores: int) -> list[Way]:
-    """Return the ways to use so many cores that are tried; the first is one core for one model."""
+    """Return the uses of `cores` that are tried; the first is one core for one model."""
     ways = [Way(processes=1, threads=1)]
     if cores > 1:
         ways.append(Way(processes=1, threads=cores))
@@ -123,7 +123,7 @@ def ways_of(library: str, cores: int) -> list[Way]:
 
 
 def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[Reached, dict[str, str]]:
-    """Train in so many processes at once, with ever more passes until it takes long enough.
+    """Train in several processes at once, with more and more passes until it takes long enough.
 
     The processes begin at the same moment; the samples of all are divided by the time of the slowest.
 
@@ -134,7 +134,7 @@ def measure(python: Path | str, job: Job, way: Way, seconds: float) -> tuple[Rea
         seconds: that the measured run takes at least; and it has LEAST_STEPS steps.
 
     Returns:
-        What was reached, and the library's versions.
+        The speed, and the library's versions.
 
     Raises:
         PeerError: a process failed.
@@ -206,7 +206,7 @@ def run_shape(
 
 
 def summary(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return for each peer the lowest and the mean ratio of all shapes, and what is asked for."""
+    """Return the lowest and the mean ratio of all shapes for each peer, and the required ratio."""
     found = {}
     for peer in peers:
         ratios = [row.speeds[peer].ratio for row in rows]
@@ -217,7 +217,7 @@ def summary(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, fl
 def report(
     rows: Sequence[Row], peers: Sequence[str], libraries: Mapping[str, Mapping[str, str]], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return all that was found as one JSON object."""
+    """Return all results as one JSON object."""
     return {
         "settings": dict(settings),
         "machine": machine(),

@@ -1,4 +1,4 @@
-"""What each lever is worth: a study of the default space with one lever off at a time, over real series of many kinds.
+"""What each part of the default space is worth: one part is switched off at a time, on real series of many kinds.
 
     python benchmarks/quality/ablation.py [--only nottem,ukgas | --only all] [--levers "skip,window norm"] [--trials 12]
 
@@ -40,10 +40,10 @@ ALL_ON = "everything on"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lever:
-    """How one thing is switched off."""
+    """One part of the default space, and how it is switched off."""
 
     name: str
-    fixed: Mapping[str, Any] = field(default_factory=dict)  # parameters that are held at a value or within bounds
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # parameters that are fixed, or limited to bounds
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of tune
     portfolio: bool = True
 

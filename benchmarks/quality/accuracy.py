@@ -3,9 +3,9 @@
     python benchmarks/quality/accuracy.py --data DIR [--only airline,ETTh1-OT] [--seeds 0,1,2] [--out A.json]
     python benchmarks/quality/accuracy.py --show A.json,B.json
 
-Prints a table for people and, as its last line, the same as JSON. The published figures stand in `published.csv`.
-Exit status: 0 done; 1 a naive forecast does not score what it is known to score, so the series or the scored points
-are not those that the published figures are about; 2 wrong usage, or a file is missing.
+Prints a table for people and, as its last line, the same as JSON. The published figures are in `published.csv`. Exit
+status: 0 done; 1 a naive forecast does not have its known score, so the series or the scored points are not those of
+the published figures; 2 wrong usage, or a file is missing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_in_the_tutorial(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the first day, which has no value, and put 0 for each missing one: the published figure does.
+    """Leave out the first day, which has no value, and write 0 for each missing value, as for the published figure.
 
     With missing values left out, as `lstm_tune` does by itself, persistence scores 23.66 and not 26.56.
     """
@@ -134,8 +134,8 @@ class Cell:
     horizon: int
     split: tuple[int, int, int]  # rows
     metric: str  # scaled_mse: by the train rows' standard deviation; rmse: in the series' own unit
-    known: Mapping[str, float] = field(default_factory=dict)  # what the naive forecasts score on the right points
-    past: tuple[str, ...] = ()  # covariates that the published models saw, too
+    known: Mapping[str, float] = field(default_factory=dict)  # scores of the naive forecasts on the right points
+    past: tuple[str, ...] = ()  # covariates that the published models used
     prepare: Callable[[pd.DataFrame], pd.DataFrame] = as_it_is
     measure: Callable[[lstm_tune.Result, Cell, pd.DataFrame], Measured] = on_all_windows
 
@@ -207,7 +207,7 @@ CELLS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """A figure that others have published."""
+    """A published figure."""
 
     model: str
     value: float
@@ -232,7 +232,7 @@ class Row:
     rank: int  # among the published models: 1 is below all of them
     trials: list[int]
     seconds: list[float]
-    wrong: list[str]  # naive scores that are not the known ones
+    wrong: list[str]  # naive scores that differ from the known ones
 
 
 def read_published() -> dict[tuple[str, str, int], list[Published]]:
@@ -278,7 +278,7 @@ def read_frame(cell: Cell, folder: Path) -> pd.DataFrame:
 
 
 def wrong_scores(cell: Cell, simple: Scores) -> list[str]:
-    """Return what the naive forecasts score where it is not what they are known to score."""
+    """Return the scores of naive forecasts that differ from the known ones."""
     return [
         f"{name} scores {simple[name]:.5g} and not {value:g}"
         for name, value in cell.known.items()
@@ -305,7 +305,7 @@ def run_cell(
         )
         seconds.append(round(time.monotonic() - began, 1))
         runs.append(cell.measure(result, cell, frame))
-        trials.append(result.to_dict()["study"]["n_trials"])  # without those that wait in the queue
+        trials.append(result.to_dict()["study"]["n_trials"])  # without those in the queue
         print(f"{cell.name} seed {seed}: {runs[-1].ours:.5g} in {seconds[-1]:.0f} s", file=sys.stderr, flush=True)
     env: dict[str, Any] = result.to_dict()["env"]
     ours = statistics.fmean(r.ours for r in runs)
@@ -332,7 +332,7 @@ def run_cell(
 
 
 def summary(rows: Sequence[Row]) -> dict[str, float]:
-    """Return what stands below the table."""
+    """Return the notes below the table."""
     return {
         "mean_rank": statistics.fmean(r.rank for r in rows),
         "mean_published_models": statistics.fmean(len(r.published) for r in rows),
@@ -341,7 +341,7 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def report(rows: Sequence[Row], settings: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that was found as one JSON object."""
+    """Return all results as one JSON object."""
     return {
         "settings": dict(settings),
         "machine": machine(),
@@ -428,7 +428,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "folds": args.folds,
             "device": args.device,
         }
-        frames = {cell.file: read_frame(cell, args.data) for cell in cells}  # a missing file is told before any work
+        frames = {cell.file: read_frame(cell, args.data) for cell in cells}  # reports a missing file before any work
         for cell in cells:
             figures = published[cell.dataset, cell.target, cell.horizon]
             row, env = run_cell(cell, frames[cell.file], figures, seeds, **budget)

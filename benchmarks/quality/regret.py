@@ -1,10 +1,11 @@
-"""Regret of the choice: test MSE of the trial that a rule names over that of the best trial in the study.
+"""Regret of choosing a trial: the test MSE of the trial that a rule chooses over that of the best trial in the study.
 
     python benchmarks/quality/regret.py [--only nottem,ukgas | --only all] [--trials 20] [--seed 0] [--out FILE.json]
 
 Each study runs without a pruner, so that every trial has the value of every block. The test MSE is that of the trial's
-own weights, trained on the train rows alone. It is measured here and nowhere in the product. The rules see the scaled
-MSE of each trial on three rolling-origin blocks, the newest first; the mean forecast is what `tune` keeps.
+own weights, trained on the train rows alone. Only this script measures it; the package never does. The rules see the
+scaled MSE of each trial on three rolling-origin blocks, the newest first. The mean forecast is the one that `tune`
+saves.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ RULES: dict[str, Callable[[Blocks], float]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What each rule's choice scores on the test rows of one series; everything as a ratio."""
+    """The test scores of each rule's choice on one series, as ratios."""
 
     series: str
     trials: int
@@ -69,7 +70,7 @@ class Row:
 
 
 def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) -> Row:
-    """Run one study and score what each rule chooses."""
+    """Run one study and score the choice of each rule."""
     began = time.monotonic()
     data = load_series(frame, target="value")
     split = make_split(data, DEFAULT_SPLIT, series.horizon)

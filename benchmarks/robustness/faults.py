@@ -1,9 +1,11 @@
-"""Faults: a study whose workers, and whose supervisor, are killed or frozen at random until it has ended.
+"""Run a study whose workers and supervisor are killed or frozen at random until it has ended.
 
-Promised is that the trials asked for are the trials that ended: none lost, none counted twice, none left running.
-The study is the command itself, on a real series, with trials of about a second. When its supervisor was killed it is
-resumed at once, while workers that lost it may still live. The last line is JSON; exit status 1 if anything was not as
-promised. Linux: processes are found in /proc.
+    python benchmarks/robustness/faults.py [--trials 200] [--workers 2] [--seconds-between 1] [--postgres]
+
+The promise: the trials asked for are the trials that end. None is lost, counted twice or left running. The study is run
+by the command itself, on a real series, with trials of about a second. When its supervisor was killed it is resumed at
+once, while its former workers may still be alive. The last line is JSON; the exit status is 1 if the promise was
+broken. It needs Linux, because processes are found in /proc.
 """
 
 from __future__ import annotations
@@ -43,36 +45,36 @@ batch_size = [16, 32]
 epochs = 4
 patience = 4
 """
-SILENCE = 5.0  # seconds without a sign of life after which a worker counts as frozen; a user's study waits longer
-SETTINGS = f"supervisor.SILENCE = {SILENCE}; supervisor._STILLBORN = 20"  # it is we who kill workers that begin
+SILENCE = 5.0  # seconds without a sign of life until a worker counts as frozen; a user's study waits longer
+SETTINGS = f"supervisor.SILENCE = {SILENCE}; supervisor._STILLBORN = 20"  # this script kills workers that are starting
 LAUNCH = f"from lstm_tune.workers import supervisor; {SETTINGS}; from lstm_tune.cli.app import main; main()"
 WORKER_FAULTS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGSTOP)
-RESTARTS = 0.08  # of the faults, with --postgres: the server is restarted, or crashes
-FROZEN = 0.1  # of the faults; each costs SILENCE seconds of a worker
+RESTARTS = 0.08  # share of the faults with --postgres: the server is restarted, or crashes
+FROZEN = 0.1  # share of the faults; each costs SILENCE seconds of a worker
 
 Fault = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Siege:
-    """A study, and what befalls it."""
+    """A study and its faults."""
 
-    folder: Path  # for the run folder and the space
+    folder: Path  # holds the run folder and the space
     trials: int
     workers: int
     storage: str | None = None  # None: the journal in the run folder
     seconds_between: float = 1.0  # mean time from one fault to the next
-    supervisor_share: float = 0.05  # of the faults
-    others: Mapping[str, Fault] = field(default_factory=dict)  # further faults by name …
-    others_share: float = 0.0  # … and their part
+    supervisor_share: float = 0.05  # share of the faults
+    others: Mapping[str, Fault] = field(default_factory=dict)  # further faults by name
+    others_share: float = 0.0  # and their share
 
     @property
     def run_folder(self) -> Path:
-        """Return where the study is kept."""
+        """Return the run folder."""
         return self.folder / "run"
 
     def command(self, *, resume: bool) -> list[str]:
-        """Return the command that runs the study, or goes on with it."""
+        """Return the command that starts the study, or resumes it."""
         options = ["--trials", str(self.trials), "--workers", str(self.workers), "--retrain-seeds", "1", "--quiet"]
         options += ["--folds", "1"]
         options += ["--space", str(self.folder / "space.toml"), "--out", str(self.run_folder)]
@@ -80,21 +82,21 @@ class Siege:
         return [sys.executable, "-c", LAUNCH, "tune", "example:sunspots", *options, *(["--resume"] if resume else [])]
 
     def begun(self) -> bool:
-        """Return whether there is something to resume."""
+        """Return whether there is a study to resume."""
         try:
             return bool(self.study().user_attrs)
         except Exception:
             return False
 
     def study(self) -> optuna.Study:
-        """Open the study anew."""
+        """Open the study again."""
         storage = self.storage or str(self.run_folder / "study.journal")
         if "://" not in storage and not Path(storage).exists():
             raise FileNotFoundError(storage)
         return optuna.load_study(study_name=None, storage=open_storage(storage))
 
     def ended(self) -> list[FrozenTrial]:
-        """Return the trials that have ended, of a study that may not be there yet or cannot be reached."""
+        """Return the finished trials; none if the study does not exist yet or cannot be reached."""
         try:
             return [t for t in self.study().get_trials(deepcopy=False) if t.state.is_finished()]
         except Exception:
@@ -103,24 +105,26 @@ class Siege:
 
 @dataclass(kw_only=True)
 class Tally:
-    """What befell the study, and what was seen of it meanwhile."""
+    """The faults so far, and the trials that had ended before them."""
 
     faults: Counter[str] = field(default_factory=Counter)
-    seen: dict[int, tuple[TrialState, float | None]] = field(default_factory=dict)  # trials that had ended
+    seen: dict[int, tuple[TrialState, float | None]] = field(
+        default_factory=dict
+    )  # finished trials at the time of a fault
     resumed: int = 0
-    stopped: list[int] = field(default_factory=list)  # workers that were frozen
+    stopped: list[int] = field(default_factory=list)  # frozen workers
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
 def children() -> dict[int, list[int]]:
-    """Return the processes that each process has started."""
+    """Return the children of each process."""
     found: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 stat = (folder / "stat").read_text()
-            except OSError:  # it has just ended
+            except OSError:  # the process has just ended
                 continue
             state, parent = stat.rpartition(")")[2].split()[:2]
             if state != "Z":
@@ -137,13 +141,13 @@ def is_stopped(pid: int) -> bool:
 
 
 def workers_of(supervisor: int) -> list[int]:
-    """Return the worker processes: what the processes that the supervisor has started have started."""
+    """Return the worker processes: the grandchildren of the supervisor."""
     tree = children()
     return [worker for server in tree.get(supervisor, []) for worker in tree.get(server, [])]
 
 
 def awaited_workers(process: subprocess.Popen[bytes], until: float) -> list[int]:
-    """Return the supervisor's workers as soon as it has any; none if it ends, or time runs out, first."""
+    """Wait for the supervisor's workers; return none if it ends, or time runs out, first."""
     while process.poll() is None and time.monotonic() < until:
         if workers := workers_of(process.pid):
             return workers
@@ -154,7 +158,7 @@ def awaited_workers(process: subprocess.Popen[bytes], until: float) -> list[int]
 def strike(
     siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally, workers: Sequence[int]
 ) -> None:
-    """Let one fault happen."""
+    """Cause one fault."""
     draw = rng.random()
     if draw < siege.supervisor_share:
         for trial in siege.ended():
@@ -177,20 +181,20 @@ def strike(
 
 
 def besiege(siege: Siege, seed: int, limit: float) -> Tally:
-    """Run the study, with faults, to its end; resume it whenever its supervisor was killed."""
+    """Run the study with faults until its end; resume it whenever its supervisor was killed."""
     rng, tally = random.Random(seed), Tally()
     siege.folder.mkdir(parents=True, exist_ok=True)
     (siege.folder / "space.toml").write_text(SPACE)
     began = time.monotonic()
     until = began + limit
     while True:
-        with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in workers that are frozen
+        with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in frozen workers
             process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
         while process.poll() is None:
             try:
                 process.wait(rng.expovariate(1 / siege.seconds_between))
             except subprocess.TimeoutExpired:
-                # A fault that falls due while the study starts waits for the workers: short studies have faults, too.
+                # A fault that is due while the study starts waits for the workers, so that short studies have faults.
                 if workers := awaited_workers(process, until):
                     strike(siege, process, rng, tally, workers)
             if time.monotonic() > until:
@@ -201,20 +205,20 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
             break
         tally.resumed += 1
     tally.seconds = time.monotonic() - began
-    tally.problems += [f"process {pid} is frozen still" for pid in tally.stopped if is_stopped(pid)]
+    tally.problems += [f"process {pid} is still frozen" for pid in tally.stopped if is_stopped(pid)]
     if process.returncode and not tally.problems:
         tally.problems.append(f"exit status {process.returncode}: {message[-300:]}")
     return tally
 
 
 def verdict(siege: Siege, tally: Tally) -> dict[str, Any]:
-    """Compare what was promised with what the storage holds."""
+    """Compare the promise with the trials in the storage."""
     study = siege.study()
     trials = study.get_trials(deepcopy=False)
     states = Counter(t.state for t in trials)
     repeats = Counter(t.user_attrs["repeats"] for t in trials if "repeats" in t.user_attrs)
     changed = [n for n, was in tally.seen.items() if was != (trials[n].state, trials[n].value)]
-    # What was tried again must have failed, and was tried again once by each trial that says so.
+    # A repeated trial must have failed, and is repeated once.
     twice = [n for n, times in repeats.items() if times > 1 or trials[n].state is not TrialState.FAIL]
     waiting = [t for t in trials if t.state is TrialState.WAITING and "repeats" in t.user_attrs]
     ended = n_counted(study)
@@ -234,7 +238,7 @@ def verdict(siege: Siege, tally: Tally) -> dict[str, Any]:
 
 
 def kept(report: Mapping[str, Any]) -> bool:
-    """Return whether everything was as promised."""
+    """Return whether the promise was kept."""
     return report["ended"] == report["asked"] and not any(
         report[name] for name in ("lost", "doubled", "stuck", "problems")
     )
@@ -258,10 +262,10 @@ def show(reports: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def own_server() -> Any:
-    """Return a PostgreSQL server in a temporary folder, not yet started; the tests' own.
+    """Return a PostgreSQL server in a temporary folder, not yet started: the one of the tests.
 
     Raises:
-        SystemExit: there is none to be had.
+        SystemExit: no server can be started.
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"))
     import postgres
@@ -272,13 +276,17 @@ def own_server() -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="A study under fire: trials asked for = trials ended.")
+    parser = argparse.ArgumentParser(
+        description="A study with many faults: the trials asked for are the trials that end."
+    )
     parser.add_argument("--trials", type=int, default=200, metavar="N")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument("--seconds-between", type=float, default=1.0, metavar="S", help="from a fault to the next")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--postgres", action="store_true", help="in PostgreSQL, too, with restarts of the server")
-    parser.add_argument("--limit", type=float, default=3600.0, metavar="S", help="seconds until it has failed")
+    parser.add_argument("--postgres", action="store_true", help="also in PostgreSQL, with restarts of the server")
+    parser.add_argument(
+        "--limit", type=float, default=3600.0, metavar="S", help="seconds after which it counts as failed"
+    )
     args = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,11 +1,11 @@
-"""Memory and time as a series grows: one `tune` a point, each in a process of its own.
+"""Memory and time as a series grows: one call of `tune` for each size, in a process of its own.
 
     python benchmarks/speed/scaling.py [--quick] [--horizon 24] [--out FILE.json]
 
-Memory is the peak of the process over what it held when all was imported and an optimizer had been made once, minus the
-caller's own array; "growth" is that over the smallest point's, whose network and batches are the same. Time is that of
-a trial's training over the windows that it trained on, and with its setup and its scoring. A row "1,000 x 1,000" is so
-many series of so many rows; its time is to be compared with one series of as many rows.
+Memory is the peak of the process minus its size after all imports and a first optimizer, minus the caller's own array.
+"Growth" is the memory minus that of the smallest size, which has the same network and batches. Time is that of a
+trial's training for each window that it trained on, and also with its setup and scoring. A row "1,000 x 1,000" means
+1,000 series of 1,000 rows; compare its time with that of one series with as many rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-ROUNDS = 2  # trials; the first one warms up what the second is timed on
+ROUNDS = 2  # trials; the first one is a warm-up for the second, which is timed
 MEGABYTE = 2**20
 
 
@@ -37,10 +37,10 @@ class Point:
 
 
 def points(quick: bool) -> list[Point]:
-    """Return what is measured, the smallest first."""
+    """Return the sizes, the smallest first."""
     sizes = (10_000, 1_000_000) if quick else (10_000, 100_000, 1_000_000, 10_000_000)
     found = [Point(rows=rows) for rows in sizes]
-    panel = 100 if quick else 1_000  # whose series are too short for more than half of the lookback
+    panel = 100 if quick else 1_000  # its series are too short for more than half of the lookback
     found += [Point(rows=1_000 * panel, lookback=168), Point(rows=1_000, series=panel, lookback=168)]
     return found + [Point(rows=sizes[-1], source=source) for source in ("parquet", "csv")]
 
@@ -48,14 +48,14 @@ def points(quick: bool) -> list[Point]:
 def peak() -> float:
     """Return the most memory that this process has held, in MB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would begin with what the parent held
+    if status.is_file():  # ru_maxrss would start at the parent's memory
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / MEGABYTE
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
 
 
 def values(count: int) -> Any:
-    """Return a season with noise, (count,) float32, made in pieces."""
+    """Return a seasonal series with noise, (count,) float32, made in pieces."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def values(count: int) -> Any:
 
 
 def write(point: Point, folder: Path) -> Path | None:
-    """Write the file of a point, None where it has none."""
+    """Write the file for a size; return None if it needs no file."""
     import pandas as pd
 
     path = folder / f"series.{point.source}"
@@ -92,7 +92,7 @@ def measure(point: Point, path: str | None, horizon: int) -> dict[str, Any]:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()  # as the command does
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # loads what no import names
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # loads what imports do not
     empty = peak()
     data: Any = path if path is not None else values(point.rows * point.series)
     owned = 0.0 if path is not None else data.nbytes / MEGABYTE

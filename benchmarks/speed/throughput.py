@@ -2,11 +2,11 @@
 
     python benchmarks/speed/throughput.py [--shapes 64x96x128x2,32x24x32x1] [--rounds 7] [--no-evaluation]
 
-A shape is batch x length x units x layers. The bare loop takes a ready batch, and does nothing but forward, MSE,
-backward and Adam; a step of ours gathers its batch, clips, follows a schedule and keeps the books, too. Both run on one
-thread. Each shape runs in two fresh processes: one as Python starts it, and one that keeps freed memory as `lstm-tune`
-does. Within a process the loops run by turns, and the least disturbed round of each counts. bf16 is the forced one,
-whether or not the trainer would take it for the shape ("auto" says which).
+A shape is batch x length x units x layers. The bare loop takes a ready batch and does only forward, MSE, backward and
+Adam. Ours also gathers the batch, clips gradients, follows a schedule and keeps statistics. Both run on one thread.
+Each shape runs in two fresh processes: one as Python starts it, and one that keeps freed memory as `lstm-tune` does.
+Within a process the loops take turns, and the fastest round of each counts. The bf16 column forces bf16; the column
+"auto" shows whether the trainer would choose it for the shape.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Row:
     bare_plain: float
     bare: float
     fp32: float
-    bf16: float | None  # None: the processor has no instructions for it
-    auto_bf16: bool  # whether the trainer takes bf16 for this shape where the machine is fast in it
+    bf16: float | None  # None if the processor has no instructions for it
+    auto_bf16: bool  # whether the trainer takes bf16 for this shape if the machine is fast in it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What evaluation takes of one trial."""
+    """The time of one trial and of its evaluations."""
 
     rows: int
     horizon: int
@@ -84,7 +84,7 @@ class Share:
 
 
 def bare_loop(batch: int, length: int, units: int, layers: int) -> Callable[[int], None]:
-    """Return what runs so many steps of the plainest loop."""
+    """Return a function that runs steps of the bare loop."""
     torch.manual_seed(0)
     lstm, head = nn.LSTM(1, units, layers, batch_first=True), nn.Linear(units, HORIZON)
     optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()])
@@ -101,7 +101,7 @@ def bare_loop(batch: int, length: int, units: int, layers: int) -> Callable[[int
 
 
 def our_loop(batch: int, length: int, units: int, layers: int, precision: str) -> Callable[[int], None]:
-    """Return what runs so many steps of our trainer."""
+    """Return a function that runs steps of our trainer."""
     windows = Windows(load_series(np.random.default_rng(0).normal(size=8_000)), HORIZON)
     config = Config(
         lookback=length, hidden_units=units, layers=layers, batch_size=batch, dropout=0.0, activation="none"
@@ -121,13 +121,13 @@ def our_loop(batch: int, length: int, units: int, layers: int, precision: str) -
 
 
 def measure(loops: dict[str, Callable[[int], None]], rounds: int) -> dict[str, float]:
-    """Return milliseconds a step for each loop: of its least disturbed round, the loops taking turns."""
+    """Return milliseconds a step for each loop, in its fastest round; the loops take turns."""
     steps = {}
     for name, run in loops.items():
         run(2)
         began = time.perf_counter()
         run(2)
-        # At least an eighth of the shortest epoch, which is what the trainer is asked for.
+        # At least an eighth of the shortest epoch.
         steps[name] = max(4, min(200, int(ROUND_SECONDS / (time.perf_counter() - began) * 2)))
     best = dict.fromkeys(loops, float("inf"))
     for _ in range(rounds):
@@ -163,7 +163,7 @@ def row_of(shape: str, rounds: int) -> Row:
 
 
 def share_of(rows: int, horizon: int, params: dict[str, Any]) -> Share:
-    """Run one trial of one configuration and clock its evaluations, those of each epoch and the one at the end."""
+    """Run one trial and time its evaluations: one after each epoch and one at the end."""
     noise = np.random.default_rng(0).normal(size=rows)
     series = load_series(10 + np.sin(2 * np.pi * np.arange(rows) / 24) + 0.3 * noise)
     task = build_task(series, make_split(series, objective.DEFAULT_SPLIT, horizon), horizon)

@@ -2,18 +2,17 @@
 
     python benchmarks/speed/time_to_quality.py [--data DIR] [--limit 30m] [--ours "OPTIONS"] [--skip-peer] [--envs DIR]
 
-Ours is `lstm-tune tune ETTh1.csv …` with each set of OPTIONS in turn, from the start of the command, imports included,
-to its end, when the model is saved. The first set is the one that is compared. No option was chosen on test rows: they
-name a preset and a budget.
+Ours is `lstm-tune tune ETTh1.csv …` with each set of OPTIONS in turn, from the start of the command to its end, when
+the model is saved; imports are included. The first set is compared with the peer. No option was chosen on test rows:
+the options name a preset and a budget.
 
-The peer is neuralforecast's AutoLSTM on the same rows and cores: its default space, Optuna's TPE, training on MSE,
-from the start of the process. After each trial the network with the lowest validation loss so far forecasts the same
-2,785 test windows, and our own code scores it: MSE after z-scoring by the train rows. The time that this takes is not
-counted, and neither is the retraining of the winner that AutoLSTM ends with. It runs until it gets there or `--limit`
-is over.
+The peer is neuralforecast's AutoLSTM on the same rows and cores: its default space, Optuna's TPE, training on MSE, from
+the start of the process. After each trial the network with the lowest validation loss so far forecasts the same 2,785
+test windows, and our own code scores it: MSE after z-scoring by the train rows. The time of scoring is not counted, nor
+is the retraining of the winner at the end of AutoLSTM. The peer runs until it reaches the MSE or until `--limit`.
 
-Prints a table for people and, as its last line, the same as JSON. Exit status: 0 done; 1 ours does not get there, or
-not 50 times sooner; 2 wrong usage, or a file or the peer is missing.
+Prints a table for people and, as its last line, the same as JSON. Exit status: 0 done; 1 ours does not reach the MSE,
+or not 50 times sooner; 2 wrong usage, or a file or the peer is missing.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ PEER = "neuralforecast"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tuned:
-    """One command of ours."""
+    """One run of our command."""
 
     options: str
     seconds: float  # of the whole command
@@ -73,16 +72,16 @@ class Tuned:
 
     @property
     def reached(self) -> bool:
-        """Whether it got to the quality."""
+        """Whether it reached the MSE."""
         return self.test_mse <= QUALITY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeerTrial:
-    """What the peer had after one of its trials."""
+    """The state of the peer after one of its trials."""
 
     number: int
-    seconds: float  # since its start, without scoring
+    seconds: float  # since the start, without scoring
     val_mse: float  # of this trial, raw units
     test_mse: float  # scaled, of the best by validation so far
     params: dict[str, Any]
@@ -90,16 +89,16 @@ class PeerTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What the peer's search came to."""
+    """The result of the peer's search."""
 
     trials: list[PeerTrial]
-    seconds: float  # until it got there, or ended
+    seconds: float  # until it reached the MSE, or ended
     reached: bool
     ended: str
 
 
 class Stored:
-    """Forecasts (n, H) in raw units that were made elsewhere, handed out in order, as `score` asks for them."""
+    """Forecasts (n, H) in raw units that another library made, returned in the order in which `score` asks for them."""
 
     context = 0
 
@@ -114,7 +113,7 @@ class Stored:
 
 
 def make_scorer(cell: Cell, frame: pd.DataFrame) -> Callable[[NDArray[np.float32]], float]:
-    """Return what maps the forecasts (n, H) of all test windows, in the order of time, to their scaled MSE."""
+    """Return a function from the forecasts (n, H) of all test windows, in the order of time, to their scaled MSE."""
     data = load_series(frame[[TIME, *cell.targets]], target=cell.targets, time=TIME)
     split = make_split(data, cell.split, cell.horizon)
     windows = Windows(data, cell.horizon)
@@ -130,10 +129,10 @@ def make_scorer(cell: Cell, frame: pd.DataFrame) -> Callable[[NDArray[np.float32
 
 
 def tune(cell: Cell, path: Path, options: str) -> Tuned:
-    """Run our command line as a user would, and read what it wrote.
+    """Run our command as a user would, and read its result.
 
     Raises:
-        UsageError: it failed; says what it said.
+        UsageError: it failed; the text holds its message.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -170,7 +169,7 @@ def search(
     seed: int,
     threads: int,
 ) -> Search:
-    """Run the peer until it gets to the quality, or `limit` seconds without scoring are over."""
+    """Run the peer until it reaches the MSE, or for `limit` seconds without scoring."""
     trials: list[PeerTrial] = []
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         job = {
@@ -227,7 +226,7 @@ def search(
 
 
 def report(ours: Sequence[Tuned], peer: Search | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that was found as one JSON object."""
+    """Return all results as one JSON object."""
     first = ours[0]
     return {
         "settings": {"cell": CELL, "quality": QUALITY, "asked": ASKED, **settings},

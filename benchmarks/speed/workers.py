@@ -1,8 +1,8 @@
 """Trials per hour of several workers beside one: equal trials of ETTh1 `OT`, 96 rows ahead.
 
-Three ways to do the same trials (they differ in the learning rate alone, so that each is the same work), several times
-by turns: one worker with one thread; one worker whose threads share the folds of a trial; one worker for each core. The
-last line is JSON.
+It runs the same trials in three ways, several times by turns: one worker with one thread; one worker whose threads
+share the folds of a trial; one worker for each core. The trials differ only in the learning rate, so each is the same
+work. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SPACE: dict[str, Any] = {
 
 
 def study_seconds(data: Path, *, workers: int, cores: int, trials: int, epochs: int, folds: int) -> float:
-    """Return what the trials take on so many cores, from the first to the last."""
+    """Return the seconds from the start of the first trial to the end of the last one."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(allowed)[:cores]))
     try:
