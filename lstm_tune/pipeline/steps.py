@@ -139,8 +139,7 @@ def search(
         stop=lambda: stop.requested,
     )
     done = opened.trials_before
-    if not study.get_trials(deepcopy=False):
-        enqueue_known(study, opened.space)
+    enqueue_known(study, opened.space, options.trials)
     remaining = None if options.trials is None else max(0, options.trials - done)
     progress.begin(options.trials, done, clock.left())
     if remaining != 0 and not rule.no_longer_helps(study):

@@ -148,7 +148,7 @@ class Objective:
             trained, result = self._train(trial, config)
         except Diverged as error:
             raise _pruned(trial, f"diverged: {error}") from None
-        except optuna.TrialPruned:
+        except (optuna.TrialPruned, UpdateFinishedTrialError):  # the latter: another process has ended the trial
             raise
         except Exception as error:
             if is_out_of_memory(error):

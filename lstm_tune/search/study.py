@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -155,7 +156,10 @@ def optimize(
     def begin(trial: optuna.Trial) -> float:
         nonlocal begun
         begun = trial.number
-        return objective(trial)
+        try:
+            return objective(trial)
+        except UpdateFinishedTrialError:  # Optuna would log a traceback, and another one when it stores the trial
+            raise optuna.TrialPruned("another process has ended this trial") from None
 
     def count(study: optuna.Study, trial: FrozenTrial) -> None:
         nonlocal ended, last_ended
@@ -183,9 +187,15 @@ def _own_error(error: BaseException | None) -> LstmTuneError | None:
     return error
 
 
-def enqueue_known(study: optuna.Study, space: Space) -> None:
-    """Queue the plain LSTM and the preset's best-known ones, so that no study ends behind them."""
-    for params in space.enqueued():
+def enqueue_known(study: optuna.Study, space: Space, n_trials: int | None = None) -> None:
+    """Queue the plain LSTM and the preset's best-known ones, so that no study ends behind them.
+
+    Args:
+        study: that may hold some of them already.
+        space: that admits them.
+        n_trials: of the whole study: more are not queued, so that none waits at its end; None: as many as time allows.
+    """
+    for params in space.enqueued()[:n_trials]:
         study.enqueue_trial(params, skip_if_exists=True)
 
 

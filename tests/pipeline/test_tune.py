@@ -253,6 +253,48 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
     assert tune(daily(wave()), n_trials=6, space=one_config).record["study"]["n_trials"] == 6
 
 
+def test_trials_that_end_while_others_are_read_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process completes a trial after every reading, better than all before it."""
+    original = optuna.Study.get_trials
+    added: list[float] = []
+
+    def get_trials(self: optuna.Study, *args: Any, **options: Any) -> Any:
+        found = original(self, *args, **options)
+        done = [t for t in original(self, deepcopy=False) if t.state is TrialState.COMPLETE]
+        if done and len(added) < 40:
+            added.append(0.9 * min(t.value for t in done))
+            one = optuna.trial.create_trial(
+                params=done[0].params,
+                distributions=done[0].distributions,
+                user_attrs=done[0].user_attrs,
+                value=added[-1],
+            )
+            original_add(self, one)
+        return found
+
+    original_add = optuna.Study.add_trial
+    monkeypatch.setattr(optuna.Study, "get_trials", get_trials)
+    result = tune(daily(wave()), n_trials=3, retrain_seeds=2)
+    assert len(added) > 3
+    numbers = {member["trial"] for member in result.record["ensemble"]}
+    assert numbers <= {trial.number for trial in result.trials}
+    assert result.record["best"]["value"] == min(t.value for t in result.trials if t.value is not None)
+
+
+def test_no_known_configuration_waits_at_the_end() -> None:
+    result = tune(daily(wave()), n_trials=1)
+    assert [t.state for t in result.study.trials] == [TrialState.COMPLETE]
+
+
+def test_known_configurations_are_tried_first_when_a_study_is_resumed_for_more(tmp_path: Path) -> None:
+    for trials in (1, 3):
+        options = {"out": tmp_path, "space": "quick", "resume": trials > 1, "n_trials": trials, "timeout": 600}
+        result = tune(daily(wave(), z=wave()), **options)
+    known = result.study.trials
+    whole = tune(daily(wave(), z=wave()), **(options | {"out": None, "resume": False})).study.trials
+    assert [t.params for t in known] == [t.params for t in whole]
+
+
 # ---- resuming
 
 

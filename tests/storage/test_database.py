@@ -189,7 +189,9 @@ def test_what_a_database_refuses_is_one_line(sqlite: Database) -> None:
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: Path, workers: int) -> None:
+def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(
+    tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     taken: list[int] = []
 
     def take(trial: int) -> None:
@@ -211,6 +213,9 @@ def test_a_trial_that_is_taken_away_is_dropped_and_the_study_goes_on(tmp_path: P
     ]
     assert [t.state for t in trials if t is not lost] == [TrialState.COMPLETE] * 6
     assert sum(t.user_attrs.get("repeats") == taken[0] for t in trials) == 1
+    err = capfd.readouterr().err
+    assert "Traceback" not in err
+    assert "UpdateFinishedTrialError" not in err
 
 
 @pytest.mark.parametrize("workers", [1])
