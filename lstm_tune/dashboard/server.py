@@ -28,9 +28,8 @@ from waitress.server import create_server
 from lstm_tune.dashboard.access_guard import Guard
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.run_folder import JOURNAL, RESULT
-from lstm_tune.storage.open import open_storage
+from lstm_tune.storage.open import open_read_only, open_storage
 from lstm_tune.storage.optuna_private import id_of_study
-from lstm_tune.storage.read_only import open_read_only
 from lstm_tune.utils.atomic_files import read_json
 
 HOST = "127.0.0.1"

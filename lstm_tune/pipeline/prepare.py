@@ -24,7 +24,8 @@ from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import create_study, kept_precision
-from lstm_tune.search.trial_queue import n_counted, requeue_stale
+from lstm_tune.search.trial_queue import STALE_TRIALS, n_counted
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
@@ -218,7 +219,7 @@ def open_study(
         shown = show_storage(storage)
         if storage is None and resources.workers > 1:
             storage = temporary_journal()
-        opened = open_storage(storage, on_stale=requeue_stale, note=progress.info, stop=lambda: stop.requested)
+        opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space)
         settings = options.settings(

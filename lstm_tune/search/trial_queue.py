@@ -11,6 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.search.trials import Attr, Trial, read_trials
+from lstm_tune.storage.kind import StaleTrials
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
 from lstm_tune.utils.process import is_alive
 
@@ -144,3 +145,7 @@ def _queue_again(study: optuna.Study, trial: Trial) -> None:
     """Queue a trial's configuration; one from the queue may have ended before it took up all that was queued."""
     params = {**(trial.queued_params or {}), **trial.params}
     study.enqueue_trial(params, user_attrs={Attr.REPEATS: trial.number})
+
+
+# What a database does with a running trial whose worker no longer sends heartbeats.
+STALE_TRIALS = StaleTrials(attributes=lost_because("its worker sends no heartbeats"), requeue=requeue_stale)

@@ -1,89 +1,61 @@
-"""Where a study is stored: a journal file, memory, or what an Optuna storage URL names."""
+"""Opens the storage of a study: a journal file, a database, or memory."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 
-from lstm_tune.errors import StudyError, UsageError
-from lstm_tune.storage.journal import JournalFile
-from lstm_tune.storage.urls import is_memory, is_url, mask_password
+from lstm_tune.errors import UsageError
+from lstm_tune.storage.journal import JOURNAL, SUFFIXES, open_journal
+from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.memory import MEMORY
+from lstm_tune.storage.other_database import OTHER_DATABASE
+from lstm_tune.storage.postgresql import POSTGRESQL
+from lstm_tune.storage.read_only import ReadOnlyStorage
+from lstm_tune.storage.sqlite import SQLITE
+from lstm_tune.storage.urls import is_url
 
-JOURNAL_SUFFIXES = (".journal", ".log")
-
-
-def journal_storage(path: Path, note: Callable[[str], None] = lambda text: None) -> JournalStorage:
-    """Open (or begin) a journal file. The path is made absolute: every process must mean the same file.
-
-    Raises:
-        StudyError: it cannot be opened, is damaged, or is no journal.
-    """
-    file = JournalFile(path.resolve())
-    try:
-        storage = JournalStorage(file)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StudyError(
-            f"the study file {str(path)!r} is damaged: its records do not fit together ({reason}); "
-            f"restore it from a copy, or pass another --storage or --out"
-        ) from None
-    if file.torn:
-        note(f"the study file ended within a record, whose {file.torn} bytes were cut off; all before is intact")
-    return storage
+KINDS = (MEMORY, SQLITE, POSTGRESQL, OTHER_DATABASE, JOURNAL)  # the first that matches
 
 
-def temporary_journal() -> JournalStorage:
-    """Return a journal in a temporary folder, which goes with it."""
-    folder = tempfile.mkdtemp(prefix="lstm-tune-")
-    storage = journal_storage(Path(folder) / "study.journal")
-    weakref.finalize(storage, shutil.rmtree, folder, ignore_errors=True)
-    return storage
+def kind_of(storage: str | Path) -> StorageKind:
+    """Return the kind of storage that a URL or the path of a file names."""
+    return next(kind for kind in KINDS if kind.matches(str(storage)))
 
 
 def check_storage(storage: str | BaseStorage | None) -> None:
     """Refuse what names neither a database nor a journal (a word that was meant for something else), and memory.
 
     Raises:
-        UsageError: says what is taken.
+        UsageError: says what is accepted.
     """
     if not isinstance(storage, str):
         return
-    if is_memory(storage):
-        raise UsageError(
-            f"storage {storage!r} is in memory, where nothing could be resumed or looked at; "
-            f"name a file, such as sqlite:///study.db, or leave it out"
-        )
-    if is_url(storage):
-        return
-    if not storage.endswith(JOURNAL_SUFFIXES) and not Path(storage).is_file():
+    if (why := kind_of(storage).not_resumable) is not None:
+        raise UsageError(f"storage {storage!r} {why}; name a file, such as sqlite:///study.db, or leave it out")
+    if not is_url(storage) and not storage.endswith(SUFFIXES) and not Path(storage).is_file():
         raise UsageError(
             f"storage must be a URL such as postgresql://user@host/name, or a journal file whose name ends with "
-            f"{' or '.join(JOURNAL_SUFFIXES)}, but is {storage!r}"
+            f"{' or '.join(SUFFIXES)}, but is {storage!r}"
         )
 
 
-def open_storage(
-    storage: str | Path | BaseStorage | None,
-    *,
-    on_stale: Callable[[optuna.Study, optuna.trial.FrozenTrial], None] | None = None,
-    note: Callable[[str], None] = lambda text: None,
-    opening: float | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> BaseStorage:
-    """Return the storage behind a URL, a journal file's path, or None (in memory).
+def why_not_shareable(storage: str | BaseStorage | None) -> str | None:
+    """Return why several processes cannot share a storage; None: they can, as far as its kind tells."""
+    if isinstance(storage, InMemoryStorage):
+        return MEMORY.not_shareable
+    if isinstance(storage, RDBStorage):
+        storage = storage.url
+    return kind_of(storage).not_shareable if isinstance(storage, str) else None
 
-    Args:
-        storage: to open.
-        on_stale: called where a trial without heartbeats was failed; databases alone have heartbeats.
-        note: told what was repaired, and of outages.
-        opening: seconds that the database may be away before it is open; None: a few.
-        stop: whether the user wants to stop; then an outage is not waited for.
+
+def open_storage(storage: str | Path | BaseStorage | None, opening: Opening | None = None) -> BaseStorage:
+    """Return the storage behind a URL, a journal file's path, or None (in memory).
 
     Raises:
         StudyError: it cannot be opened.
@@ -92,11 +64,21 @@ def open_storage(
         return storage
     if storage is None:
         return optuna.storages.InMemoryStorage()
-    if isinstance(storage, Path) or not is_url(storage):
-        return journal_storage(Path(storage), note)
-    try:
-        from lstm_tune.storage import database
-    except ImportError as error:
-        raise StudyError(f"cannot open the storage {mask_password(storage)!r}: {error}") from None
-    wait = database.OPENING if opening is None else opening
-    return database.Database(storage, on_stale=on_stale, note=note, opening=wait, stop=stop)
+    return kind_of(storage).open(str(storage), opening or Opening())
+
+
+def open_read_only(storage: str | Path) -> ReadOnlyStorage:
+    """Open what a URL or the path of a journal file names, to look at it alone.
+
+    Raises:
+        StudyError: it cannot be opened, is damaged, or is not there.
+    """
+    return ReadOnlyStorage(kind_of(storage).open_read_only(str(storage)))
+
+
+def temporary_journal() -> JournalStorage:
+    """Return a journal in a temporary folder, which is removed with it."""
+    folder = tempfile.mkdtemp(prefix="lstm-tune-")
+    storage = open_journal(Path(folder) / "study.journal")
+    weakref.finalize(storage, shutil.rmtree, folder, ignore_errors=True)
+    return storage

@@ -1,4 +1,4 @@
-"""Storage URLs that can be shown: a password in one reaches no file, no screen and no log."""
+"""Storage URLs, and how they are shown: a password reaches no file, no screen and no log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from urllib.parse import unquote, unquote_plus
 
 _MASK = "***"
 # Up to the last @, so that a password which should have been quoted is hidden whole. Better too much than too little.
-_USER = re.compile(r"(?P<before>^[^:/]*://[^:@/]*:)(?P<secret>.*)(?=@)", re.DOTALL)
+_USER = re.compile(r"(?P<before>^(?!sqlite[^:]*:///)[^:/]*://[^:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
 _QUERY = re.compile(r"(?P<before>[?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)(?P<secret>[^&]*)", re.IGNORECASE)
+_QUERY_START = re.compile(r"\?[\w.]+=")
 
 
 def is_url(text: str) -> bool:
@@ -16,22 +17,23 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def is_memory(url: str) -> bool:
-    """Return whether a URL names an SQLite database in memory, which ends with its process."""
-    scheme, _, rest = url.partition("://")
-    if scheme.partition("+")[0] != "sqlite":
-        return False
-    path, _, query = rest.partition("?")
-    return path in ("", "/") or ":memory:" in path or "mode=memory" in query
+def scheme_of(url: str) -> str:
+    """Return "postgresql" of "postgresql+psycopg://…", and "" of a path."""
+    return url.partition("://")[0].partition("+")[0].lower() if is_url(url) else ""
 
 
 def mask_password(url: str) -> str:
     """Return a storage URL that can be shown: its passwords are ***."""
     if not is_url(url):
         return url
-    for pattern in (_USER, _QUERY):
-        url = pattern.sub(rf"\g<before>{_MASK}", url)
-    return url
+    address, query = _split(url)
+    return _USER.sub(rf"\g<before>{_MASK}", address) + _QUERY.sub(rf"\g<before>{_MASK}", query)
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return what stands before the query of a URL, and the query with its question mark."""
+    start = _QUERY_START.search(url)
+    return (url, "") if start is None else (url[: start.start()], url[start.start() :])
 
 
 def mask_argument(argument: str) -> str:
@@ -43,13 +45,24 @@ def mask_argument(argument: str) -> str:
 
 
 def without_secrets(text: str, url: str) -> str:
-    """Return a text, such as an error's, in which neither the URL's passwords stand nor the URL with them."""
+    """Return a text, such as an error's, without the URL's passwords, and without the URL if it holds one."""
     text = text.replace(url, mask_password(url))
     for secret in sorted(_secrets(url), key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return text
 
 
+def reads_as_meant(url: str, password: str | None) -> bool:
+    """Return whether the password that a parser found in a URL is all that stands where a password may stand.
+
+    Otherwise an @ in it was not %-encoded, and what follows was taken for the host.
+    """
+    meant = _USER.search(_split(url)[0])
+    return meant is None or password in (None, meant["secret"], unquote(meant["secret"]))
+
+
 def _secrets(url: str) -> set[str]:
-    found = {match["secret"] for pattern in (_USER, _QUERY) for match in pattern.finditer(url)}
-    return {form for secret in found for form in (secret, unquote(secret), unquote_plus(secret)) if form}
+    address, query = _split(url)
+    found = [*_USER.finditer(address), *_QUERY.finditer(query)]
+    secrets = [match["secret"] for match in found]
+    return {form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret)) if form}

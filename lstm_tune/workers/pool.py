@@ -12,11 +12,12 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages import BaseStorage
 
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.study import OptunaCallback, SharedStudy
+from lstm_tune.storage.open import why_not_shareable
 from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.task import Task
 from lstm_tune.workers import processes
@@ -30,12 +31,8 @@ def check_shareable(storage: str | BaseStorage | None, sampler: Any, pruner: Any
     Raises:
         UsageError: says what and what to use.
     """
-    remedy = "pass the path of a journal file or a PostgreSQL URL, or use one worker"
-    url = storage if isinstance(storage, str) else storage.url if isinstance(storage, RDBStorage) else ""
-    if url.startswith(("sqlite:", "sqlite+")):
-        raise UsageError(f"SQLite can hand one trial to two workers; {remedy}")
-    if isinstance(storage, InMemoryStorage):
-        raise UsageError(f"a storage in memory cannot be shared by several workers; {remedy}")
+    if (why := why_not_shareable(storage)) is not None:
+        raise UsageError(f"{why}; pass the path of a journal file or a PostgreSQL URL, or use one worker")
     for name, value in (("storage", storage), ("sampler", sampler), ("pruner", pruner)):
         try:
             with processes.no_main():

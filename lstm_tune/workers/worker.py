@@ -21,7 +21,8 @@ from optuna.storages import BaseStorage
 
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.study import SharedStudy, optimize
-from lstm_tune.search.trial_queue import requeue_stale
+from lstm_tune.search.trial_queue import STALE_TRIALS
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import keep_freed_memory
 from lstm_tune.workers.messages import Alive, Epoch, Job, Ready, TrialFinished, TrialLost, WorkerFailed
@@ -59,7 +60,7 @@ def _work(job: Job, link: Connection) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     optuna.logging.set_verbosity(job.verbosity)
-    storage = open_storage(job.storage, on_stale=requeue_stale, opening=_OUTAGE)
+    storage = open_storage(job.storage, Opening(stale=STALE_TRIALS, seconds=_OUTAGE))
     study = SharedStudy(job.study, storage, job.sampler, job.pruner)
     # Named samplers draw by the trial's number; a sampler of the caller's has the same random numbers in each worker.
     study.sampler.reseed_rng()

@@ -25,8 +25,8 @@ from sqlalchemy.engine import URL
 from lstm_tune.dashboard import server as dashboard
 from lstm_tune.dashboard.server import close_server, dashboard_app, find_study, free_socket, make_server, serve
 from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
-from lstm_tune.storage.open import open_storage
-from lstm_tune.storage.read_only import ReadOnlyStorage, open_read_only
+from lstm_tune.storage.open import open_read_only, open_storage
+from lstm_tune.storage.read_only import ReadOnlyStorage
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'

@@ -24,15 +24,15 @@ from studies import study_of, tried, value_of
 
 import lstm_tune
 from lstm_tune.errors import StudyError
-from lstm_tune.storage import journal
-from lstm_tune.storage.journal import JournalFile
-from lstm_tune.storage.open import journal_storage
+from lstm_tune.storage import journal_file, journal_lock
+from lstm_tune.storage.journal import open_journal
+from lstm_tune.storage.journal_file import JournalFile
 
 RECORD = {"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"a": 1}}
 
 
 def study_in(path: Path, trials: int = 3) -> optuna.Study:
-    study = optuna.create_study(storage=journal_storage(path), study_name="s", load_if_exists=True)
+    study = optuna.create_study(storage=open_journal(path), study_name="s", load_if_exists=True)
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=trials)
     return study
 
@@ -61,19 +61,19 @@ def test_a_torn_last_line_is_cut_off_at_opening_and_said(tmp_path: Path, torn: b
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     notes: list[str] = []
-    study = optuna.load_study(study_name="s", storage=journal_storage(path, notes.append))
+    study = optuna.load_study(study_name="s", storage=open_journal(path, notes.append))
     assert path.read_bytes() == whole
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
     assert len(notes) == 1
     assert f"{len(torn)} bytes" in notes[0]
-    journal_storage(path, notes.append)
+    open_journal(path, notes.append)
     assert len(notes) == 1
 
 
 def test_a_long_torn_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     whole = (json.dumps(RECORD, separators=(",", ":")) + "\n").encode() * 3
-    path.write_bytes(whole + b'{"op_code":2,"worker_id":"' + b"x" * (3 * journal._BLOCK + 5))
+    path.write_bytes(whole + b'{"op_code":2,"worker_id":"' + b"x" * (3 * journal_file._BLOCK + 5))
     JournalFile(path)
     assert path.read_bytes() == whole
 
@@ -98,7 +98,7 @@ def test_a_line_that_was_cut_and_replaced_while_it_was_read_is_read_again(
     path = tmp_path / "study.journal"
     file = JournalFile(path)
     file.append_logs([RECORD, RECORD])
-    parse, failed = journal._parse, []
+    parse, failed = journal_file._parse, []
 
     def fail_once(line: bytes) -> Any:
         if not failed:
@@ -106,7 +106,7 @@ def test_a_line_that_was_cut_and_replaced_while_it_was_read_is_read_again(
             return None
         return parse(line)
 
-    monkeypatch.setattr(journal, "_parse", fail_once)
+    monkeypatch.setattr(journal_file, "_parse", fail_once)
     assert read(file) == [RECORD, RECORD]
 
 
@@ -115,7 +115,7 @@ def test_a_line_that_was_cut_and_replaced_while_it_was_read_is_read_again(
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     code = (
-        "import sys; from pathlib import Path; from lstm_tune.storage.journal import JournalFile\n"
+        "import sys; from pathlib import Path; from lstm_tune.storage.journal_file import JournalFile\n"
         "file, number, big = JournalFile(Path(sys.argv[1])), 0, 'x' * 300_000\n"
         "while True:\n"
         "    record = {'op_code': 2, 'worker_id': sys.argv[2], 'n': number, 'big': big}\n"
@@ -165,13 +165,13 @@ def test_the_lock_of_a_killed_process_is_broken_at_once(tmp_path: Path, monkeypa
     path = tmp_path / "study.journal"
     file = JournalFile(path)
     code = (
-        "import os, signal, sys; from pathlib import Path; from lstm_tune.storage import journal\n"
-        "with journal._locked(Path(sys.argv[1])):\n"
+        "import os, signal, sys; from pathlib import Path; from lstm_tune.storage import journal_lock\n"
+        "with journal_lock.locked(Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -signal.SIGKILL
     assert os.path.lexists(f"{path}.lock")
-    monkeypatch.setattr(journal.time, "sleep", asleep)
+    monkeypatch.setattr(journal_lock.time, "sleep", asleep)
     file.append_logs([RECORD])
     assert lines(path) == [RECORD]
     assert not os.path.lexists(f"{path}.lock")
@@ -191,7 +191,7 @@ def test_the_lock_of_another_program_is_waited_for(tmp_path: Path, monkeypatch: 
         if len(waited) == 3:
             lock.release()
 
-    monkeypatch.setattr(journal.time, "sleep", let_go)
+    monkeypatch.setattr(journal_lock.time, "sleep", let_go)
     file.append_logs([RECORD])
     assert len(waited) == 3
     assert lines(path) == [RECORD]
@@ -203,7 +203,7 @@ def test_the_lock_of_another_program_that_never_lets_go_is_broken(
     path = tmp_path / "study.journal"
     file = JournalFile(path)
     JournalFileOpenLock(str(path)).acquire()
-    monkeypatch.setattr(journal, "_GRACE", 0.02)
+    monkeypatch.setattr(journal_lock, "_GRACE", 0.02)
     file.append_logs([RECORD])
     assert lines(path) == [RECORD]
     assert not os.path.lexists(f"{path}.lock")
@@ -212,8 +212,8 @@ def test_the_lock_of_another_program_that_never_lets_go_is_broken(
 def test_a_frozen_holder_of_the_lock_stalls_nobody_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "study.journal"
     file = JournalFile(path)
-    monkeypatch.setattr(journal, "_GRACE", 0.02)
-    with journal._locked(path):
+    monkeypatch.setattr(journal_lock, "_GRACE", 0.02)
+    with journal_lock.locked(path):
         file.append_logs([RECORD])
     assert lines(path) == [RECORD]
     assert not os.path.lexists(f"{path}.lock")
@@ -239,7 +239,7 @@ def test_garbage_in_the_middle_is_one_line_that_names_the_line(tmp_path: Path) -
     for bad in (b"nonsense\n", b"[1]\n", b'{"a":1}\n', b'{"op_code":99,"worker_id":"w"}\n', b"\xff\xfe\n", b"\n"):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
         with pytest.raises(StudyError, match=r"line 4 is no record; restore it .* \(head -n 3\)$") as raised:
-            journal_storage(path)
+            open_journal(path)
         assert "\n" not in str(raised.value)
 
 
@@ -250,7 +250,7 @@ def test_garbage_after_a_good_journal_is_refused_by_its_line_and_nothing_is_cut(
     file, whole = JournalFile(path), path.read_bytes()
     path.write_bytes(whole + bad)
     good = whole.count(b"\n")
-    for touch in (lambda: journal_storage(path), lambda: file.append_logs([RECORD])):
+    for touch in (lambda: open_journal(path), lambda: file.append_logs([RECORD])):
         with pytest.raises(StudyError, match=rf"line {good + 1} is no record; restore it .* \(head -n {good}\)$"):
             touch()
     assert path.read_bytes() == whole + bad
@@ -260,7 +260,7 @@ def test_records_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_text('{"op_code":0,"worker_id":"w"}\n', encoding="utf-8")
     with pytest.raises(StudyError, match=r"damaged: its records do not fit together \('study_name'\)"):
-        journal_storage(path)
+        open_journal(path)
 
 
 @pytest.mark.parametrize(
@@ -269,17 +269,17 @@ def test_records_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.log"
     path.write_bytes(content)
-    with pytest.raises(StudyError, match=r"mine\.log' is no Optuna journal; pass another --storage"):
-        journal_storage(path)
+    with pytest.raises(StudyError, match=r"mine\.log' is no journal of a study; name another file"):
+        open_journal(path)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["mine.log"]
 
 
 def test_a_folder_and_a_missing_folder_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"cannot open the study file .*: Is a directory"):
-        journal_storage(tmp_path)
+        open_journal(tmp_path)
     with pytest.raises(StudyError, match=r"cannot open the study file .*: No such file or directory"):
-        journal_storage(tmp_path / "no" / "a.journal")
+        open_journal(tmp_path / "no" / "a.journal")
 
 
 def test_a_file_that_is_removed_or_cut_in_use_is_one_line(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_full_disk_ends_the_study_with_one_line_and_it_goes_on_later(tmp_path:
         lstm_tune.tune(daily(wave(200)), callbacks=[fill], **given)
     assert "\n" not in str(raised.value)
     lines(journal_file)
-    stored = optuna.load_study(study_name=None, storage=journal_storage(journal_file))
+    stored = optuna.load_study(study_name=None, storage=open_journal(journal_file))
     done = {t.number: t.value for t in stored.trials if t.state is TrialState.COMPLETE}
     assert set(ended) <= set(done)
     assert len(done) < 6
@@ -379,18 +379,18 @@ def _children() -> list[int]:
 
 def test_journal_means_one_file_whatever_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    study_of(storage=journal_storage(Path("study.journal")))
+    study_of(storage=open_journal(Path("study.journal")))
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    again = journal_storage(Path("../study.journal"))
+    again = open_journal(Path("../study.journal"))
     assert optuna.get_all_study_names(again) == ["s"]
 
 
 def test_journal_waits_for_the_disk_once_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    study = study_of(storage=journal_storage(tmp_path / "study.journal"))
+    study = study_of(storage=open_journal(tmp_path / "study.journal"))
     monkeypatch.setattr(os, "fsync", synced.append)
     study.optimize(value_of, n_trials=3)
     assert len(synced) == 3
-    again = study_of(storage=journal_storage(tmp_path / "study.journal"), resume=True)
+    again = study_of(storage=open_journal(tmp_path / "study.journal"), resume=True)
     assert tried(again) == tried(study)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -12,7 +15,13 @@ import pytest
 from lstm_tune.cli import app as cli
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline import tune as api
-from lstm_tune.storage.open import check_storage, open_storage
+from lstm_tune.storage.journal import JOURNAL
+from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.memory import MEMORY
+from lstm_tune.storage.open import check_storage, kind_of, open_read_only, open_storage, why_not_shareable
+from lstm_tune.storage.other_database import OTHER_DATABASE
+from lstm_tune.storage.postgresql import POSTGRESQL
+from lstm_tune.storage.sqlite import SQLITE
 from lstm_tune.storage.urls import mask_argument, mask_password, without_secrets
 
 
@@ -29,7 +38,16 @@ from lstm_tune.storage.urls import mask_argument, mask_password, without_secrets
         ("mysql://me@host/db?PASSWD=secret", "mysql://me@host/db?PASSWD=***"),
         ("postgresql://me:secret@host/db?password=other", "postgresql://me:***@host/db?password=***"),
         ("postgresql://me:sec\nret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@corp:secret@host/db", "postgresql://me@corp:***@host/db"),
+        ("postgresql://m/e:secret@host/db", "postgresql://m/e:***@host/db"),
+        ("postgresql://me:secret@[::1]:5432/db", "postgresql://me:***@[::1]:5432/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        (
+            "postgresql://me@host:5432/db?sslrootcert=/home/a@b/x",
+            "postgresql://me@host:5432/db?sslrootcert=/home/a@b/x",
+        ),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:///C:/me@home/study.db", "sqlite:///C:/me@home/study.db"),
         ("sqlite:///study.db", "sqlite:///study.db"),
         ("runs/a:b@c/study.journal", "runs/a:b@c/study.journal"),
     ],
@@ -49,6 +67,54 @@ def test_passwords_are_taken_out_of_errors_in_every_form() -> None:
     assert without_secrets(said, url) == "no: ***, ***, ***, ***"
 
 
+@pytest.mark.parametrize("password", ["s3cr@t/w0rd", "s3cr@t", "a@b:s3c/ret", "s3c?r@t"])
+@pytest.mark.parametrize("opens", [open_storage, open_read_only])
+def test_password_that_is_not_quoted_is_refused_before_a_part_of_it_is_taken_for_the_host(
+    opens: Callable[[str], Any], password: str
+) -> None:
+    with pytest.raises(StudyError, match=r"special characters in the user or the password must be %-encoded") as raised:
+        opens(f"postgresql://me:{password}@127.0.0.1:1/db")
+    assert "postgresql://me:***@127.0.0.1:1/db" in str(raised.value)
+    assert not [part for part in re.split("[@/:?]", password) if len(part) > 2 and part in str(raised.value)]
+
+
+@pytest.mark.parametrize("password", ["s3cr/et", "s3cr:et", "s3cr%40t"])
+def test_error_of_a_server_that_is_not_there_shows_no_part_of_the_password(password: str) -> None:
+    url = f"postgresql://me:{password}@127.0.0.1:1/db"
+    with pytest.raises(StudyError, match="Connection refused") as raised:
+        open_storage(url, Opening(seconds=0.0))
+    assert "s3cr" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("storage", "kind", "shareable", "resumable"),
+    [
+        ("sqlite:///:memory:", MEMORY, False, False),
+        ("sqlite:///study.db", SQLITE, False, True),
+        ("sqlite+pysqlite:////study.db", SQLITE, False, True),
+        ("postgresql+psycopg://me@host/db", POSTGRESQL, True, True),
+        ("mysql://me@host/db", OTHER_DATABASE, True, True),
+        ("study.journal", JOURNAL, True, True),
+        ("runs/nile/study.log", JOURNAL, True, True),
+    ],
+)
+def test_storage_is_of_the_kind_that_its_name_says(
+    storage: str, kind: StorageKind, shareable: bool, resumable: bool
+) -> None:
+    assert kind_of(storage) is kind
+    assert (why_not_shareable(storage) is None) == shareable
+    assert (kind.not_resumable is None) == resumable
+
+
+def test_storage_objects_of_optuna_are_judged_by_what_they_are(tmp_path: Path) -> None:
+    assert why_not_shareable(optuna.storages.InMemoryStorage()) is not None
+    database = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    assert why_not_shareable(database) == "SQLite can hand one trial to two workers"
+    assert why_not_shareable(open_storage(tmp_path / "study.journal")) is None
+    assert why_not_shareable(None) is None
+    database.engine.dispose()
+
+
 @pytest.mark.parametrize(
     "url",
     ["postgresql://me:s3crit@host:port/db", "s3crit://x:s3crit@", "nothing://me:s3crit@host/db", "://me:s3crit@h"],
@@ -63,7 +129,7 @@ def test_an_unusable_url_is_one_line_without_its_password(url: str, caplog: pyte
 def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr("lstm_tune.storage.database.find_spec", lambda name: None)
+    monkeypatch.setattr("lstm_tune.storage.postgresql.find_spec", lambda name: None)
     with pytest.raises(StudyError, match=r'driver of postgresql is missing; pip install "lstm-tune\[postgres\]"$'):
         open_storage("postgresql://me:pw@localhost/db")
 

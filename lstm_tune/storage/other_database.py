@@ -1,0 +1,28 @@
+"""A study in another database that SQLAlchemy knows, such as MySQL: it should work, and is not tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna.storages import BaseStorage
+
+from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.urls import is_url
+
+_POOL: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": True}
+
+
+def _open(url: str, opening: Opening) -> BaseStorage:
+    from lstm_tune.storage.database import Database, parse_url
+
+    return Database(url, parse_url(url), opening=opening, engine=_POOL)
+
+
+def _open_read_only(url: str) -> BaseStorage:
+    from lstm_tune.storage.database import connect_read_only, parse_url
+
+    parse_url(url)
+    return connect_read_only(url, _POOL | {"max_overflow": 4})
+
+
+OTHER_DATABASE = StorageKind(matches=is_url, open=_open, open_read_only=_open_read_only)

@@ -1,0 +1,37 @@
+"""A study in an SQLite file: for one process."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from optuna.storages import BaseStorage
+
+from lstm_tune.errors import StudyError
+from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.urls import scheme_of
+
+
+def _open(url: str, opening: Opening) -> BaseStorage:
+    from lstm_tune.storage.database import Database, parse_url
+
+    return Database(url, parse_url(url), opening=opening, heartbeats=False)
+
+
+def _open_read_only(url: str) -> BaseStorage:
+    from lstm_tune.storage.database import connect_read_only, parse_url
+
+    path = Path(parse_url(url).database or "").resolve()
+    if not path.is_file():
+        raise StudyError(f"there is no study at {url!r}: no such file; check the path")
+    file = f"file:{quote(str(path))}?mode=ro"
+    return connect_read_only(url, {"creator": lambda: sqlite3.connect(file, uri=True)})
+
+
+SQLITE = StorageKind(
+    matches=lambda url: scheme_of(url) == "sqlite",
+    open=_open,
+    open_read_only=_open_read_only,
+    not_shareable="SQLite can hand one trial to two workers",
+)
