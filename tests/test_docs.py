@@ -128,6 +128,25 @@ def test_a_command_with_an_option_that_is_none_is_found() -> None:
         list(options_of("lstm-tune tun data.csv"))
 
 
+@cache
+def known_options() -> set[str]:
+    """The options of all commands and of all benchmark scripts."""
+
+    def of(command: Any) -> set[str]:
+        own = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        return own.union(*(of(c) for c in getattr(command, "commands", {}).values()))
+
+    scripts = {o for p in ROOT.glob("benchmarks/*/*.py") for o in re.findall(r'"(--[a-z-]+)"', text_of(p))}
+    return of(typer.main.get_command(app)) | scripts | {"--help"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_options_in_sentences_and_tables_exist(path: Path) -> None:
+    for code in CODE.findall(prose_of(path)):
+        if code.startswith("--"):
+            assert set(re.findall(r"(?:^|\s)(--[a-z-]+)", code)) <= known_options(), code
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_scripts_in_commands_exist(path: Path) -> None:
     for line in calls(path):

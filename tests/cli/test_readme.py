@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -13,7 +14,7 @@ import lstm_tune
 from lstm_tune.cli.app import app
 
 README = Path(lstm_tune.__file__).parent / "cli" / "README.md"
-OPTION = re.compile(r"`(--[a-z-]+)")
+OPTION = re.compile(r"`(--[a-z-]+)(?: ([^`]+))?`")
 
 
 def commands() -> Iterator[tuple[str, typer.main.TyperCommand]]:
@@ -24,10 +25,10 @@ def commands() -> Iterator[tuple[str, typer.main.TyperCommand]]:
             yield name, command
 
 
-def options(command: typer.main.TyperCommand) -> dict[str, object]:
-    """Each long option with its default."""
+def options(command: typer.main.TyperCommand) -> dict[str, Any]:
+    """Each long option with its parameter."""
     return {
-        option: parameter.default
+        option: parameter
         for parameter in command.params
         if parameter.param_type_name == "option"
         for option in (*parameter.opts, *parameter.secondary_opts)
@@ -42,10 +43,14 @@ def section(name: str) -> list[str]:
     return found[1].splitlines()
 
 
-def documented(name: str) -> dict[str, str]:
-    """Each option in the table of a command, with what its last column says."""
+def documented(name: str) -> dict[str, tuple[str, str]]:
+    """Each option in the table of a command, with its placeholder and the text of the last column."""
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section(name) if line.startswith("| `--")]
-    return {option: row[-1].strip() for row in rows for option in OPTION.findall(row[0])}
+    return {
+        option: (placeholder.replace("\\|", "|"), row[-1].strip())
+        for row in rows
+        for option, placeholder in OPTION.findall(row[0])
+    }
 
 
 COMMANDS = dict(commands())
@@ -57,9 +62,11 @@ def test_every_option_is_in_the_table_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_defaults_in_code_type_are_those_of_the_command(name: str) -> None:
-    for option, text in documented(name).items():
-        default = options(COMMANDS[name])[option]
+def test_placeholders_and_defaults_are_those_of_the_command(name: str) -> None:
+    for option, (placeholder, text) in documented(name).items():
+        parameter = options(COMMANDS[name])[option]
+        assert placeholder == (parameter.metavar or ""), option
+        default = parameter.default
         if default is False:
             assert text == "off", option
         elif default is not None and text != "as for `tune`":
