@@ -16,7 +16,7 @@ import typer.main
 from lstm_tune.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
-SKIPPED = {".venv", "runs", "node_modules", "build", "dist", "benchmarks/LOG.md"}
+SKIPPED = {"runs", "build", "dist", "benchmarks/LOG.md"}
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -24,7 +24,8 @@ CODE = re.compile(r"`([^`\n]+)`")
 
 def is_skipped(path: Path) -> bool:
     relative = path.relative_to(ROOT)
-    return str(relative) in SKIPPED or any(part in SKIPPED or part.endswith("-venv") for part in relative.parts)
+    hidden = any(part.startswith(".") and part != ".github" for part in relative.parts)
+    return hidden or str(relative) in SKIPPED or any(part in SKIPPED for part in relative.parts)
 
 
 # Pages of wings that are being written; to be removed with the last of them.
