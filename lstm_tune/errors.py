@@ -17,6 +17,10 @@ class LstmTuneError(Exception):
     exit_status = 1
 
 
+class LstmTuneWarning(UserWarning):
+    """Something in the data was repaired, left out or assumed; the text is one sentence."""
+
+
 class UsageError(LstmTuneError):
     """An option or argument is wrong."""
 

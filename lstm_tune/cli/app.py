@@ -13,7 +13,7 @@ import typer
 
 import lstm_tune
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, say
+from lstm_tune.cli.console import make_console, print_warnings, say
 from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.errors import LstmTuneError, UsageError
 from lstm_tune.utils.duration import parse_duration
@@ -245,7 +245,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with print_warnings(quiet="--quiet" in sys.argv):
+            app()
     except LstmTuneError as error:
         line = " ".join(str(error).split())
         say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")

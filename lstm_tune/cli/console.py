@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from lstm_tune.errors import LstmTuneWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +23,23 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def print_warnings(*, quiet: bool = False) -> Iterator[None]:
+    """Print the package's warnings on stderr, a line for each, in place of Python's two; `quiet`: print none."""
+
+    def show(message: Warning | str, category: type[Warning], *place: object) -> None:
+        if not issubclass(category, LstmTuneWarning):
+            usual(message, category, *place)  # type: ignore[arg-type]
+        elif not quiet:
+            say(f"note: {message}")
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.simplefilter("always", LstmTuneWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return what tables are printed on."""
     from rich.console import Console
@@ -28,10 +50,10 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def make_progress(console: Console, *, quiet: bool) -> Progress:
-    """Return what shows how far a study is: a live display on a terminal, else lines."""
+    """Return what shows how far a study is: a live display on a terminal, else lines; `quiet`: assumptions alone."""
     from lstm_tune.cli.progress import LiveProgress, PlainProgress
-    from lstm_tune.search.progress import Silent
+    from lstm_tune.search.progress import Warnings
 
     if quiet:
-        return Silent()
+        return Warnings()
     return LiveProgress(console) if console.is_terminal else PlainProgress()

@@ -72,6 +72,10 @@ class PlainProgress:
         """Print the sentence."""
         self._say(text)
 
+    def assumed(self, text: str) -> None:
+        """Print the sentence."""
+        self._say(text)
+
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Print the budget."""
         self._tally.begin(trials, done, seconds)
@@ -113,6 +117,10 @@ class LiveProgress:
     def info(self, text: str) -> None:
         """Print the sentence above the display."""
         self._console.print(Text("· " + printable(text), style="dim"))
+
+    def assumed(self, text: str) -> None:
+        """Print the sentence above the display."""
+        self.info(text)
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Begin the display."""

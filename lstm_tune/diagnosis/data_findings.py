@@ -20,6 +20,7 @@ from lstm_tune.diagnosis.finding import Finding, by_severity, milder, most_sever
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
 from lstm_tune.training.task import Task, build_task
+from lstm_tune.utils.notes import warn
 
 _CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
 _CHANCE = 0.1  # … and below this share a statistical test may be wrong by chance
@@ -110,6 +111,7 @@ def diagnose(
     facts["split"] = split_facts(series, parts)
     facts["period"] = task.period
     facts["notes"] = [*series.notes, *parts.notes]
+    warn(facts["notes"])
     channels = channels_of(series, parts, task)
     facts["series_looked_at"] = len(channels)
     baselines = score_baselines(series, parts, task)

@@ -25,6 +25,7 @@ from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_files import CONFIG, read_config, read_weights, write_model
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.utils.notes import warn
 
 _MOST_MEMBERS = 1000
 _LARGEST = 10**7  # rows, columns or steps that a saved model may name
@@ -106,6 +107,7 @@ class ForecastModel:
                 calendar=spec.calendar,
                 origin=spec.origin,
             )
+            warn(series.notes)
         if len(series.targets) != len(self.spec.targets):
             raise DataError(
                 f"the model forecasts {len(self.spec.targets)} columns ({', '.join(self.spec.targets)}), but the data "

@@ -176,7 +176,9 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
         epoch_samples=full.epoch_samples,
     )
     space, cut = full.cut(task.limits)
-    for note in (*dataset.series.notes, *dataset.split.notes, *task.notes, *cut):
+    for note in (*dataset.series.notes, *dataset.split.notes, *task.notes):
+        progress.assumed(note)
+    for note in cut:
         progress.info(note)
     return task, space
 

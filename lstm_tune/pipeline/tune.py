@@ -19,7 +19,7 @@ from lstm_tune.pipeline.steps import retrain_best, search
 from lstm_tune.pipeline.summary import build_result
 from lstm_tune.report.result import TRIALS, Result, write_trials
 from lstm_tune.search.budget import Clock
-from lstm_tune.search.progress import Progress, Silent
+from lstm_tune.search.progress import Progress, Warnings
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.training.parallel import single_threaded_torch
@@ -124,7 +124,7 @@ def tune(
         resume=resume,
     )
     with stop_on_signals() as stop:
-        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Silent())
+        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Warnings())
 
 
 @single_threaded_torch()

@@ -40,6 +40,7 @@ from lstm_tune.search.trials import (
 from lstm_tune.training.fitting import EpochStats, TrainResult, fit
 from lstm_tune.training.task import Task, build_task, make_trainer
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
+from lstm_tune.utils.notes import warn
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class Objective:
         else:
             series = data if isinstance(data, SeriesSet) else load_series(data, target=target, train=train_part(split))
             parts = make_split(series, split, horizon)
+            warn((*series.notes, *parts.notes))
             most = full.epoch_samples
             self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
         self.space, self.notes = full.cut(self.task.limits)

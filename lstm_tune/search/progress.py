@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
+from lstm_tune.utils.notes import warn
 
 
 class Progress(Protocol):
@@ -14,6 +15,10 @@ class Progress(Protocol):
     def info(self, text: str) -> None:
         """Say one sentence about the data or the search."""
         return
+
+    def assumed(self, text: str) -> None:
+        """Say what was repaired, left out or assumed in the data."""
+        self.info(text)
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Begin a study of so many trials, of which some are done, within so many seconds."""
@@ -42,3 +47,11 @@ class Progress(Protocol):
 
 class Silent(Progress):
     """Says nothing."""
+
+
+class Warnings(Silent):
+    """Says nothing but what was assumed, as warnings."""
+
+    def assumed(self, text: str) -> None:
+        """Warn."""
+        warn([text])
