@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,11 @@ class DataSummary:
             repaired=data.repaired,
             notes=(*data.notes, *split.notes),
         )
+
+
+def all_rows(data: SeriesSet) -> PartSummary:
+    """Return how many rows there are, and the time that they span."""
+    return PartSummary(**_part(data, tuple(itertools.pairwise(data.offsets))))
 
 
 def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:

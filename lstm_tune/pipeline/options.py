@@ -137,19 +137,19 @@ class TuneOptions:
             "precision": precision,
         }
 
-    def command(self, data: Any, *, workers: int, precision: str) -> str | None:
+    def command(self, data: str | None, *, workers: int, precision: str) -> str | None:
         """Return the `lstm-tune tune` that does the same; None: a command line cannot say it.
 
         What is the default is left out; a storage URL comes with its password masked.
 
         Args:
-            data: path, or example:NAME; anything else lives in a Python process alone.
+            data: path, or example:NAME; None: the data live in a Python process alone.
             workers: processes that there were.
             precision: "fp32" or "bf16", as it was chosen.
         """
-        if not isinstance(data, str | Path):
+        if data is None:
             return None
-        words = ["lstm-tune", "tune", str(data)]
+        words = ["lstm-tune", "tune", data]
         chosen = {"workers": workers, "precision": precision, "storage": show_storage(self.storage)}
         for field in fields(self):
             value = chosen.get(field.name, getattr(self, field.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,12 +13,14 @@ from optuna.storages import BaseStorage
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split, train_part
+from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, pick_device, remove_on_failure, run_name
 from lstm_tune.search.draws import draw
+from lstm_tune.search.identity import StudyIdentity
 from lstm_tune.search.objective import resolve_space
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.pruners import make_pruner
@@ -29,8 +32,10 @@ from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
+from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.signals import StopRequest
+from lstm_tune.utils.text import counted
 from lstm_tune.workers import processes
 from lstm_tune.workers.pool import check_shareable
 
@@ -64,6 +69,7 @@ class Dataset:
     series: SeriesSet
     split: Split
     windows: Windows  # of all rows, on the device
+    source: str | None  # path or example:NAME; None: the data live in a Python process alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -150,7 +156,12 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         train=train_part(options.split),
     )
     split = make_split(series, options.split, options.horizon)
-    return Dataset(series=series, split=split, windows=Windows(series, options.horizon, device))
+    return Dataset(
+        series=series,
+        split=split,
+        windows=Windows(series, options.horizon, device),
+        source=str(data) if isinstance(data, str | Path) else None,
+    )
 
 
 def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Progress) -> tuple[Task, Space]:
@@ -227,10 +238,13 @@ def open_study(
         settings = options.settings(
             schema=SCHEMA, data=series.fingerprint(), target=series.targets, space=space, precision=precision
         )
+        identity = StudyIdentity(
+            settings=settings, data=_in_words(series), command=_first_command(options, dataset, resources, precision)
+        )
         study = create_study(
             opened,
             name,
-            settings,
+            identity,
             sampler=make_sampler(options.sampler, options.seed, space),
             # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
             pruner=make_pruner(options.pruner, space.most_epochs(), max(5, len(space.enqueued()))),
@@ -247,6 +261,21 @@ def open_study(
         resources=resources,
         trials_before=n_counted(study),
     )
+
+
+def _in_words(series: SeriesSet) -> str:
+    """Return the size of the data and the time that they span."""
+    every = all_rows(series)
+    many = f" of {series.n_series:,} series" if series.n_series > 1 else ""
+    return f"{counted(every.rows, 'row')}{many}, {every.start} to {every.end}"
+
+
+def _first_command(options: TuneOptions, dataset: Dataset, resources: Resources, precision: str) -> str | None:
+    """Return the command that begins this study; None: a command line cannot say it."""
+    command = options.command(dataset.source, workers=resources.workers, precision=precision)
+    if command is None or options.folder is None:
+        return command
+    return f"{command} --out {shell(str(options.folder))}"
 
 
 def _precision(asked: str, storage: BaseStorage, name: str, task: Task, space: Space) -> str:

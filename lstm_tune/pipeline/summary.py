@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
@@ -22,7 +21,6 @@ from lstm_tune.training.task import Task
 
 
 def build_result(
-    data: Any,
     options: TuneOptions,
     dataset: Dataset,
     task: Task,
@@ -36,7 +34,6 @@ def build_result(
     """Return the result; each argument is what the step before returned.
 
     Args:
-        data: that `tune` was given.
         options: that it was asked for.
         dataset: all rows.
         task: that the trials shared.
@@ -62,7 +59,7 @@ def build_result(
             outcome.trials,
             storage=opened.shown_storage,
             interrupted=outcome.interrupted or retrained.interrupted,
-            command=options.command(data, workers=machine.workers, precision=opened.precision),
+            command=options.command(dataset.source, workers=machine.workers, precision=opened.precision),
         ),
         best=about_best,
         test=tested.score,

@@ -158,7 +158,7 @@ def run(
         with clock.step("test"):
             tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=resources.threads)
             findings = diagnose_study(dataset, task, space, outcome, retrained, tested)
-        result = build_result(data, options, dataset, task, opened, outcome, retrained, tested, findings, clock)
+        result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
         if options.folder is not None:
             result.write(options.folder, progress.info)
         if opened.shown_storage is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -16,14 +14,13 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import LstmTuneError, StudyError
+from lstm_tune.search.identity import StudyIdentity, first_command, kept_settings
 from lstm_tune.search.space import Space
 from lstm_tune.search.trial_queue import begin_trial, counted_trials, recover_stale_trials
 from lstm_tune.search.trials import Attr, Trial, read_trials
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
 from lstm_tune.utils.process import is_alive, this_run
 
-_SETTINGS = "lstm_tune"
-_BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
 _FAILURES_IN_A_ROW = 10
 _GAIN = 0.01  # of the best value: what counts as one
 
@@ -59,14 +56,14 @@ def kept_precision(storage: BaseStorage, name: str) -> str | None:
     """Return the precision of a study that exists; None: there is none, or it is not ours."""
     if name not in optuna.get_all_study_names(storage):
         return None
-    kept = optuna.load_study(study_name=name, storage=storage).user_attrs.get(_SETTINGS)
-    return None if kept is None else str((_BEFORE | kept)["precision"])
+    kept = kept_settings(optuna.load_study(study_name=name, storage=storage))
+    return None if kept is None else str(kept["precision"])
 
 
 def create_study(
     storage: BaseStorage,
     name: str,
-    settings: dict[str, Any],
+    identity: StudyIdentity,
     *,
     sampler: BaseSampler,
     pruner: BasePruner,
@@ -78,7 +75,7 @@ def create_study(
     Args:
         storage: that holds it.
         name: of the study.
-        settings: what makes two studies the same (data, split, space, seed); kept with the study and compared.
+        identity: what makes two studies the same (data, split, space, seed); kept with the study and compared.
         sampler: of parameters.
         pruner: of trials.
         resume: whether the study may exist already.
@@ -94,38 +91,23 @@ def create_study(
     if alone and others:
         raise StudyError(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
-            f"repeat the first command with --resume, or use another --out"
+            f"{first_command(optuna.load_study(study_name=others[0], storage=storage))}, or use another --out"
         )
     optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
     study = OwnStudy(name, storage, sampler, pruner)
-    plain = json.loads(json.dumps(settings))
     if not exists:
-        study.set_user_attr(_SETTINGS, plain)
+        identity.keep(study)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["validation score (scaled MSE)"])
     else:
-        kept = study.user_attrs.get(_SETTINGS)
-        if kept is None:
-            raise StudyError(f"study {name!r} was not made by lstm_tune; use another --study")
-        kept = _BEFORE | kept
-        for key, value in plain.items():
-            if kept.get(key) != value:
-                raise StudyError(
-                    f"study {name!r} was made with another {key} ({_short(kept.get(key))}, now {_short(value)}); "
-                    f"repeat the first command with --resume, or use another --study or --out"
-                )
+        identity.check(study)
         if is_alive(owner := study.user_attrs.get(Attr.RUN)):
             process = str(owner).split("/")[1]
             raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
         recover_stale_trials(study)
     study.set_user_attr(Attr.RUN, this_run())
     return study
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def optimize(

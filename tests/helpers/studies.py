@@ -17,6 +17,7 @@ from series import daily, wave
 
 import lstm_tune
 from lstm_tune.config import Config
+from lstm_tune.search.identity import StudyIdentity
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
@@ -50,7 +51,7 @@ def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **opt
     return create_study(
         given.pop("storage"),
         given.pop("name"),
-        given.pop("settings"),
+        StudyIdentity(settings=given.pop("settings")),
         sampler=make_sampler(sampler, seed, SPACE),
         pruner=make_pruner(pruner, 30),
         **given,

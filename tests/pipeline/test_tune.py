@@ -398,11 +398,25 @@ def test_folder_that_holds_a_study_is_refused_without_resume(tmp_path: Path) -> 
     before = (tmp_path / "result.json").read_bytes()
     with pytest.raises(StudyError, match="holds a study already"):
         tune(daily(wave()), n_trials=1, out=tmp_path)
-    with pytest.raises(StudyError, match="another data"):
+    with pytest.raises(StudyError, match=r"other data \(the same rows with other values\)"):
         tune(daily(wave(seed=3)), n_trials=1, out=tmp_path, resume=True)
     with pytest.raises(StudyError, match="another seed"):
         tune(daily(wave()), n_trials=1, out=tmp_path, resume=True, seed=1)
     assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_refused_resume_says_what_differs_and_names_the_first_command(tmp_path: Path) -> None:
+    def begin(rows: int, **options: Any) -> Any:
+        daily(wave(rows)).to_csv(tmp_path / "d.csv", index=False)
+        return tune(tmp_path / "d.csv", space="quick", n_trials=1, out=tmp_path / "run", **options)
+
+    begin(160)
+    first = f"lstm-tune tune {tmp_path}/d.csv --target y --horizon 2 .* --out {tmp_path}/run --resume"
+    data = r"other data \(160 rows, 2024-01-01 to 2024-06-08, now 161 rows, 2024-01-01 to 2024-06-09\)"
+    with pytest.raises(StudyError, match=f"{data}; repeat the first command with --resume: {first}, or use another"):
+        begin(161, resume=True)
+    with pytest.raises(StudyError, match=f"other settings than 'd-y-h3'; repeat the first .* {first}, or use another"):
+        begin(160, resume=True, horizon=3)
 
 
 def test_ten_failures_in_a_row_end_the_study() -> None:
