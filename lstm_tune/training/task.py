@@ -5,7 +5,6 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -15,11 +14,12 @@ from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Segment, Split
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import DataError, UsageError
+from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import TargetScale, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.training.data_limits import data_limits, usable_folds
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
@@ -112,11 +112,15 @@ def build_task(
     windows = Windows(visible, horizon, device)
     scale = TargetScale.of(windows, split.train)
     period = find_period(visible, split.train)
-    segments = split.folds(folds, horizon)
+    possible = split.folds(folds, horizon)
+    segments, lacking = usable_folds(windows, possible)
     notes = []
     if len(segments) < folds:
-        notes.append(f"folds: {folds} cut to {len(segments)}: the training rows allow no more")
-    limits = data_limits(visible, segments, horizon, period)
+        reason = "the training rows allow no more"
+        if lacking is not None:
+            reason = f"too few values of {lacking!r} were observed in the rows of the other validation blocks"
+        notes.append(f"folds: {folds} cut to {len(segments)}: {reason}")
+    limits = data_limits(windows, segments, period)
     built: list[Fold] = []
     baselines: BaselineScores = {}
     for segment in segments:
@@ -164,12 +168,6 @@ def _build_fold(
 ) -> tuple[Fold, BaselineScores]:
     """Return a fold, and the baselines' scores on it."""
     positions = windows.positions(segment.score, 0, reach_back=True)
-    if not len(positions):
-        raise DataError(
-            f"the rows to validate on hold no window of {windows.horizon} observed targets; "
-            f"use more rows, a shorter --horizon or another --split",
-            code="too_little_data",
-        )
     trainable = windows.positions(segment.fit, 0, reach_back=False)
     samples = samples_per_epoch(len(trainable), epoch_samples)
     report_windows = windows.sample(positions, samples)
@@ -183,34 +181,6 @@ def _build_fold(
         reference_mse=max(min(s.mse_scaled for s in scores.values()), _LEAST_REFERENCE),
     )
     return fold, {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
-
-
-def data_limits(data: SeriesSet, segments: Sequence[Segment], horizon: int, period: int | None) -> Limits:
-    """Return what the data allow a configuration to be.
-
-    The longest lookback leaves, in the shortest stretch that a fold fits on, at least half of the rows (and a season)
-    as targets, so that every trial has windows to train on and the same windows to be scored on.
-    """
-    shortest = min(b - a for segment in segments for a, b in segment.fit if b > a)
-    # A seasonal difference and a seasonal skip together look two seasons back, and a third is there to learn from.
-    usable_period = period if period and shortest >= 3 * period + horizon else None
-    reserve = horizon + (usable_period or 1)
-    if shortest < reserve + 2:
-        raise DataError(
-            f"{shortest} rows to train on are too few for a horizon of {horizon}; "
-            f"use more rows, a shorter --horizon or another --split",
-            code="too_little_data",
-        )
-    max_lookback = max(1, (shortest - reserve) // 2)
-    positive = not any(data.origin) and all(
-        bool((x > 0).all()) for c in range(data.n_channels) for x in data.seen(c, segments[0].fit)
-    )
-    return Limits(
-        max_lookback=max_lookback,
-        positive=positive,
-        period=usable_period,
-        max_batch_size=max(1, (shortest - max_lookback - reserve + 1) * data.n_channels),
-    )
 
 
 def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:
