@@ -25,7 +25,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space, load_space, space_from_mapping
-from lstm_tune.search.trials import (
+from lstm_tune.search.trial_attributes import (
     tried_params,
     write_config,
     write_copy,

@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.search.identity import StudyIdentity, first_command, kept_settings
 from lstm_tune.search.space import Space
+from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, counted_trials, recover_stale_trials
-from lstm_tune.search.trials import Attr, Trial, read_trials
+from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
 from lstm_tune.utils.process import is_alive, this_run
 

@@ -10,7 +10,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from lstm_tune.search.trials import Attr, Trial, read_trials
+from lstm_tune.search.trial_attributes import Attr
+from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.storage.kind import StaleTrials
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
 from lstm_tune.utils.process import is_alive

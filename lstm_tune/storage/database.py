@@ -29,7 +29,7 @@ from lstm_tune.errors import StudyError
 from lstm_tune.storage.database_errors import Outage, is_outage, may_open_soon, reason, recognise
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy, id_of_trial
-from lstm_tune.storage.urls import mask_password, reads_as_meant
+from lstm_tune.storage.urls import mask_password
 
 T = TypeVar("T")
 
@@ -53,23 +53,6 @@ _ATTRIBUTES = sql.table(
     sql.column("key", sql.String()),
     sql.column("value_json", sql.Text()),
 )
-
-
-def parse_url(url: str) -> sql.URL:
-    """Return the parts of a database's URL.
-
-    Raises:
-        StudyError: it is none, or a special character in it is not quoted: then a part of the password would be taken
-            for the host, and would be shown by whatever cannot reach that host.
-    """
-    with contextlib.suppress(sql.exc.ArgumentError, ValueError):
-        address = sql.make_url(url)
-        if reads_as_meant(url, address.password):
-            return address
-    raise StudyError(
-        f"cannot open the storage {mask_password(url)!r}: this is no URL of a database; "
-        f"special characters in the user or the password must be %-encoded"
-    )
 
 
 def _retried(name: str) -> Callable[..., Any]:
@@ -363,18 +346,3 @@ class Database(BaseStorage, BaseHeartbeat):
     def remove_session(self) -> None:
         """Close this thread's connection."""
         self._rdb.remove_session()
-
-
-def connect_read_only(url: str, engine: Mapping[str, Any]) -> RDBStorage:
-    """Open a database without making tables in it; the engine's options keep its sessions from writing.
-
-    Raises:
-        StudyError: it cannot be opened, or holds no study; says why, without the password.
-    """
-    try:
-        return RDBStorage(url, engine_kwargs=dict(engine), skip_table_creation=True)
-    except StudyError:
-        raise
-    except Exception as error:
-        why = "it holds no study" if "version_info" in str(error.__cause__ or error) else reason(error, url)
-        raise StudyError(f"cannot open the storage {mask_password(url)!r}: {why}") from None

@@ -13,13 +13,14 @@ _POOL: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": Tru
 
 
 def _open(url: str, opening: Opening) -> BaseStorage:
-    from lstm_tune.storage.database import Database, parse_url
+    from lstm_tune.storage.database import Database
+    from lstm_tune.storage.database_access import parse_url
 
     return Database(url, parse_url(url), opening=opening, engine=_POOL)
 
 
 def _open_read_only(url: str) -> BaseStorage:
-    from lstm_tune.storage.database import connect_read_only, parse_url
+    from lstm_tune.storage.database_access import connect_read_only, parse_url
 
     parse_url(url)
     return connect_read_only(url, _POOL | {"max_overflow": 4})

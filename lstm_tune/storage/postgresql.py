@@ -40,7 +40,7 @@ def _open(url: str, opening: Opening) -> BaseStorage:
 
 
 def _open_read_only(url: str) -> BaseStorage:
-    from lstm_tune.storage.database import connect_read_only
+    from lstm_tune.storage.database_access import connect_read_only
 
     address = _address(url).render_as_string(hide_password=False)
     return connect_read_only(address, _POOL | {"max_overflow": 4, "connect_args": _READ_ONLY})
@@ -57,7 +57,7 @@ def _why_not_writable(connection: Connection) -> str:
 
 def _address(url: str) -> URL:
     """Return the URL with its driver: if it names none, psycopg 3, or psycopg2 if that alone is installed."""
-    from lstm_tune.storage.database import parse_url
+    from lstm_tune.storage.database_access import parse_url
 
     address = parse_url(url)
     if "+" in address.drivername:

@@ -14,13 +14,14 @@ from lstm_tune.storage.urls import scheme_of
 
 
 def _open(url: str, opening: Opening) -> BaseStorage:
-    from lstm_tune.storage.database import Database, parse_url
+    from lstm_tune.storage.database import Database
+    from lstm_tune.storage.database_access import parse_url
 
     return Database(url, parse_url(url), opening=opening, heartbeats=False)
 
 
 def _open_read_only(url: str) -> BaseStorage:
-    from lstm_tune.storage.database import connect_read_only, parse_url
+    from lstm_tune.storage.database_access import connect_read_only, parse_url
 
     path = Path(parse_url(url).database or "").resolve()
     if not path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,6 +16,7 @@ from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.trials import Trial, candidates, completed, distinct, read_trials
+from lstm_tune.storage.journal import open_journal
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,13 @@ def test_trial_is_read_as_the_objective_wrote_it(study: optuna.Study) -> None:
         ({"best_epoch": -1}, "best_epoch must be a whole number of at least 0, but is -1"),
         ({"best_epoch": "two"}, "best_epoch must be a whole number of at least 0, but is 'two'"),
         ({"best_epoch": True}, "best_epoch must be a whole number"),
-        ({"config": []}, "config must be parameters by their names"),
+        ({"config": []}, "config must be values by their names"),
         ({"config": {"layers": 0}}, "config must be a configuration (layers must be a whole number of at least 1"),
         ({"config": {"wings": 2}}, "config must be a configuration (unknown parameter 'wings'"),
         ({"factors": "1"}, "factors must be a list of numbers, but is '1'"),
         ({"fold_mse_scaled": [None]}, "fold_mse_scaled must be a number"),
+        ({"fold_mse_scaled": []}, "fold_mse_scaled must be a list of at least one number"),
+        ({"start": None}, "start must be a number, but is None"),
         ({"history": [[0, 1]]}, "history must be rows of 5 numbers"),
         ({"repeats": 0}, "repeats must be the number of an earlier trial, but is 0"),
     ],
@@ -79,6 +83,24 @@ def test_damaged_record_is_refused_in_one_line(study: optuna.Study, changes: dic
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ('"values":["x"]', "value must be a number, but is ['x']"),
+        ('"values":[null]', "value must be a number, but is [None]"),
+        ('"values":[true]', "value must be a number, but is [True]"),
+    ],
+)
+def test_value_that_was_edited_in_the_journal_is_refused(tmp_path: Path, edit: str, words: str) -> None:
+    path = tmp_path / "study.journal"
+    optuna.create_study(storage=open_journal(path)).optimize(lambda trial: 0.5, n_trials=1)
+    path.write_text(path.read_text().replace('"values":[0.5]', edit))
+    study = optuna.load_study(study_name=None, storage=open_journal(path))
+    with pytest.raises(StudyError) as caught:
+        read_trials(study)
+    assert words in str(caught.value)
+
+
 def test_completed_trial_of_another_program_is_no_member_of_a_model() -> None:
     study = optuna.create_study()
     study.add_trial(create_trial(value=1.0))
@@ -87,6 +109,13 @@ def test_completed_trial_of_another_program_is_no_member_of_a_model() -> None:
     assert not trial.trained
     with pytest.raises(StudyError, match=r"trial 0 was not completed by lstm_tune; use another --study"):
         candidates([trial])
+
+
+@pytest.mark.parametrize("value", [math.inf, -1.0])
+def test_completed_trial_has_a_value_that_an_error_can_have(study: optuna.Study, value: float) -> None:
+    first = study.trials[0]
+    with pytest.raises(StudyError, match=r"value must be a finite number of at least 0, but is"):
+        Trial.of(create_trial(value=value, user_attrs=first.user_attrs))
 
 
 def test_start_of_a_study_of_an_old_version_is_unknown(study: optuna.Study) -> None:
