@@ -45,7 +45,7 @@ from lstm_tune.pipeline import tune as pipeline
 from lstm_tune.search import objective
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.space import load_space, presets
-from lstm_tune.search.study import enqueue_known
+from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.training import task
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.task import make_trainer

@@ -38,7 +38,7 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.report.environment import versions
 from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
-from lstm_tune.search.study import enqueue_known
+from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, completed, read_trials
 from lstm_tune.training.ensemble import Part, weigh
 from lstm_tune.training.task import build_task, make_trainer

@@ -14,15 +14,11 @@ from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy, Resources
 from lstm_tune.search.budget import Clock, RetrainCost
 from lstm_tune.search.objective import Objective, Trained
+from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
-from lstm_tune.search.study import (
-    OptunaCallback,
-    enqueue_known,
-    gained_nothing,
-    stop_after_failures,
-)
-from lstm_tune.search.study import optimize as run_trials
-from lstm_tune.search.trial_queue import counted_trials, fail_own_interrupted
+from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
+from lstm_tune.search.study import OptunaCallback
+from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
 from lstm_tune.search.trials import Trial, candidates, completed, read_trials
 from lstm_tune.training.ensemble import MEMBERS, Part, weigh
 from lstm_tune.training.retrain import Member, Retrained, retrain

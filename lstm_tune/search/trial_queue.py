@@ -10,6 +10,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from lstm_tune.search.space import Space
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.storage.kind import StaleTrials
@@ -146,6 +147,18 @@ def _queue_again(study: optuna.Study, trial: Trial) -> None:
     """Queue a trial's configuration; one from the queue may have ended before it took up all that was queued."""
     params = {**(trial.queued_params or {}), **trial.params}
     study.enqueue_trial(params, user_attrs={Attr.REPEATS: trial.number})
+
+
+def enqueue_known(study: optuna.Study, space: Space, n_trials: int | None = None) -> None:
+    """Queue the plain LSTM and the preset's best-known ones, so that no study ends behind them.
+
+    Args:
+        study: that may hold some of them already.
+        space: that admits them.
+        n_trials: of the whole study: more are not queued, so that none waits at its end; None: as many as time allows.
+    """
+    for params in space.enqueued()[:n_trials]:
+        study.enqueue_trial(params, skip_if_exists=True)
 
 
 # What a database does with a running trial whose worker no longer sends heartbeats.

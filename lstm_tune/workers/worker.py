@@ -20,7 +20,8 @@ import torch
 from optuna.storages import BaseStorage
 
 from lstm_tune.search.objective import Objective
-from lstm_tune.search.study import SharedStudy, optimize
+from lstm_tune.search.optimize import optimize
+from lstm_tune.search.study import SharedStudy
 from lstm_tune.search.trial_queue import STALE_TRIALS
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage

@@ -69,6 +69,13 @@ def tried(study: optuna.Study) -> list[dict[str, Any]]:
     return [t.params for t in study.trials]
 
 
+class UnluckyPruner(optuna.pruners.BasePruner):
+    """Fails every trial that asks it; it is here, because workers import it."""
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        raise ValueError("no luck")
+
+
 def outcome(**given: Any) -> Outcome:
     """What a completed trial of a few epochs has reached."""
     usual: dict[str, Any] = {

@@ -11,6 +11,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from series import TINY, daily, run_study, task_of, wave
+from studies import UnluckyPruner
 
 import lstm_tune
 from lstm_tune.config import Config
@@ -144,8 +145,3 @@ def test_ten_failures_in_a_row_stop_the_study_with_the_cause_and_keep_it(tmp_pat
     ended = [t for t in study.trials if t.state.is_finished()]
     assert {t.state for t in ended} == {TrialState.FAIL}
     assert 10 <= len(ended) <= 10 + workers
-
-
-class UnluckyPruner(optuna.pruners.BasePruner):
-    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        raise ValueError("no luck")

@@ -10,11 +10,8 @@ from optuna.trial import TrialState
 from studies import SPACE, study_of
 
 from lstm_tune.errors import StudyError
-from lstm_tune.search.study import (
-    enqueue_known,
-    gained_nothing,
-    stop_after_failures,
-)
+from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
+from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import completed, read_trials
 from lstm_tune.storage.open import open_storage
 

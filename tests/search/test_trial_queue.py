@@ -13,7 +13,7 @@ from studies import SPACE, study_of, value_of
 
 from lstm_tune.errors import StudyError
 from lstm_tune.search.objective import Objective
-from lstm_tune.search.study import stop_after_failures
+from lstm_tune.search.stop_rules import stop_after_failures
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_own_interrupted, n_counted
 from lstm_tune.search.trials import Trial

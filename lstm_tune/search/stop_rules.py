@@ -1,0 +1,48 @@
+"""When a study ends before its budget is used up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from lstm_tune.errors import StudyError
+from lstm_tune.search.trial_queue import counted_trials
+from lstm_tune.search.trials import Trial, read_trials
+
+_FAILURES_IN_A_ROW = 10
+_GAIN = 0.01  # of the best value: less is none
+
+
+def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End the study when the last ten trials all failed; a callback for `study.optimize`.
+
+    Raises:
+        StudyError: with the cause.
+    """
+    last = counted_trials(read_trials(study))[-_FAILURES_IN_A_ROW:]
+    if len(last) == _FAILURES_IN_A_ROW and all(t.state == "FAIL" for t in last):
+        cause = Trial.of(trial).failure or "unknown"
+        raise StudyError(
+            f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}; "
+            f"what was finished is kept: put this right and repeat the command with --resume"
+        )
+
+
+def gained_nothing(trials: Sequence[Trial], patience: int) -> bool:
+    """Return whether none of the last `patience` trials took 1% off the best value, and none waits in the queue.
+
+    Args:
+        trials: all of a study, in the order of their numbers.
+        patience: trials without a gain.
+    """
+    if any(t.state == "WAITING" for t in trials):
+        return False
+    best, last_gain, ended = math.inf, 0, 0
+    for trial in counted_trials(trials):
+        ended += 1
+        if trial.state == "COMPLETE" and trial.value is not None and trial.value < (1 - _GAIN) * best:
+            best, last_gain = trial.value, ended
+    return ended - last_gain >= patience
