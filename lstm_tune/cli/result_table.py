@@ -64,7 +64,7 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         Column("LSTM's\nerror", _against),
     ]
     if single:
-        rmse = Column("RMSE", lambda scores: number(scores["test_mse"] ** 0.5, 4), optional=True)
+        rmse = Column("RMSE", _rmse, optional=True)
         columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
     model = Row("tuned LSTM", own, "bold green")
     print_scores(console, "forecast", [model, *baseline_rows(baselines, data["period"])], columns)
@@ -79,6 +79,11 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
             "dim",
         )
     )
+
+
+def _rmse(scores: Mapping[str, Any]) -> str:
+    mse = scores["test_mse"]
+    return number(None if mse is None else mse**0.5, 4)
 
 
 def _against(scores: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,9 @@ class DataSummary:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, data: SeriesSet, split: Split, *, horizon: int, period: int | None) -> DataSummary:
+    def of(
+        cls, data: SeriesSet, split: Split, *, horizon: int, period: int | None, notes: Sequence[str] = ()
+    ) -> DataSummary:
         """Summarise the data of a study.
 
         Args:
@@ -72,6 +74,7 @@ class DataSummary:
             split: of the rows.
             horizon: rows that a forecast covers.
             period: rows in a season; None: there is none.
+            notes: beside those on the data and the split.
         """
         return cls(
             path=data.path,
@@ -87,7 +90,7 @@ class DataSummary:
             split={name: PartSummary(**part) for name, part in split_facts(data, split).items()},
             missing=data.missing,
             repaired=data.repaired,
-            notes=(*data.notes, *split.notes),
+            notes=(*data.notes, *split.notes, *notes),
         )
 
 

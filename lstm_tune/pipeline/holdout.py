@@ -11,6 +11,7 @@ from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
 from lstm_tune.evaluation.significance import Comparison, bootstrap_interval, compare
+from lstm_tune.evaluation.wild_values import describe_wild_values
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.report.result_json import TestScore
@@ -32,6 +33,7 @@ class TestResult:
         forecasts: of the model, some of them where there are very many.
         decomposition: of the MSE, into bias, variance and rest; see `decompose`.
         fit: of model and baselines to rows that they were trained on.
+        notes: sentences on test values that no score can be trusted with.
     """
 
     __test__ = False  # no test of pytest's, whatever its name
@@ -44,6 +46,7 @@ class TestResult:
     forecasts: Forecasts
     decomposition: Mapping[str, Any]
     fit: InSampleScores
+    notes: tuple[str, ...]
 
 
 def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed: int, threads: int) -> TestResult:
@@ -86,4 +89,5 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
         forecasts=forecasts,
         decomposition=decompose(forecasts),
         fit=score_in_sample(network, fitted, windows, split.final.fit, task.scale),
+        notes=describe_wild_values(series, split.test, task.scale),
     )

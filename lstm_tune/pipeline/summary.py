@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
@@ -53,7 +55,7 @@ def build_result(
     skill = record.skill(tested.score, tested.baselines)
     skill_ci95 = record.skill_interval(tested.against)
     summary = record.ResultRecord(
-        data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period),
+        data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period, notes=tested.notes),
         study=record.StudySummary.of(
             opened.study.study_name,
             outcome.trials,
@@ -76,17 +78,16 @@ def build_result(
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
         findings=tuple(findings),
-        verdict=verdict(
-            record.to_plain(
-                {
-                    "best": about_best,
-                    "test": tested.score,
-                    "baselines": baselines,
-                    "skill": skill,
-                    "skill_ci95": skill_ci95,
-                    "findings": findings,
-                }
-            )
+        verdict=_verdict(
+            {
+                "best": about_best,
+                "test": tested.score,
+                "baselines": baselines,
+                "skill": skill,
+                "skill_ci95": skill_ci95,
+                "findings": findings,
+            },
+            tested,
         ),
         ensemble=tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         settings=opened.settings,
@@ -108,3 +109,12 @@ def build_result(
         split=dataset.split,
         baselines=tested.fitted,
     )
+
+
+def _verdict(parts: Mapping[str, Any], tested: TestResult) -> str:
+    """Return the verdict; if the test MSE is no number, what keeps it from being one."""
+    scores = [tested.score.mse_scaled, *(score.mse_scaled for score in tested.baselines.values())]
+    if all(map(math.isfinite, scores)):
+        return verdict(record.to_plain(parts))
+    reason = tested.notes[0] if tested.notes else "a forecast is no finite number"
+    return f"The test MSE is no finite number: {reason}."

@@ -129,8 +129,8 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "skill": result["skill"][name],
             }
         )
-    most = max(row["scaled"] for row in rows) or 1.0
-    return [row | {"bar": round(100 * row["scaled"] / most, 1)} for row in rows]
+    most = max((row["scaled"] for row in rows if row["scaled"] is not None), default=0.0) or 1.0
+    return [row | {"bar": round(100 * (row["scaled"] or 0.0) / most, 1)} for row in rows]
 
 
 def target_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -173,7 +173,7 @@ class RetrainSummary:
                 for seed, s in zip(retrained.seeds, scores, strict=True)
             ),
             mean=statistics.fmean(scaled),
-            sd=statistics.stdev(scaled) if len(scaled) > 1 else None,
+            sd=statistics.stdev(scaled) if len(scaled) > 1 and all(map(math.isfinite, scaled)) else None,
             rows=retrained.rows,
             asked=asked,
         )
@@ -296,7 +296,7 @@ class ResultRecord:
 
 
 def to_plain(value: Any) -> Any:
-    """Return records as dicts and tuples as lists, all the way down."""
+    """Return records as dicts, tuples as lists, and None for numbers that are not finite, all the way down."""
     if isinstance(value, Finding):
         return value.to_dict()
     if is_dataclass(value):
@@ -305,13 +305,15 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no word for it
     return value
 
 
 def skill(test: TestScore, baselines: Mapping[str, Score]) -> dict[str, float | None]:
     """Return 1 - MSE over each baseline's MSE; None against a baseline without an error."""
     return {
-        name: 1 - test.mse_scaled / score.mse_scaled if score.mse_scaled > 0 else None
+        name: 1 - test.mse_scaled / score.mse_scaled if 0 < score.mse_scaled < math.inf else None
         for name, score in baselines.items()
     }
 

@@ -434,6 +434,66 @@ def test_study_without_a_completed_trial_is_an_error_with_the_reason() -> None:
         tune(daily(1e3 * wave()), space=TINY | wild, n_trials=1)
 
 
+# ---- what happens after the search loses nothing
+
+
+@pytest.mark.parametrize("value", [1e20, -9.96921e36, 1e30])
+def test_wild_test_value_leaves_a_result_that_names_its_row(tmp_path: Path, value: float) -> None:
+    y = wave(160)
+    y[150] = value
+    space = SPACE | {"window_norm": ["standard", "last"]}
+    result = tune(daily(y), out=tmp_path, space=space, n_trials=4, retrain_seeds=2)
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record == result.to_dict()
+    assert any("2024-05-30" in note and f"{value:.6g}" in note for note in record["data"]["notes"])
+    assert (tmp_path / "report.html").exists()
+    assert pd.read_csv(tmp_path / "forecast.csv")["actual"].abs().max() == pytest.approx(abs(value), rel=1e-6)
+
+
+def test_values_within_a_million_deviations_are_no_wild_ones() -> None:
+    y = wave(160)
+    y[150] = 1e4
+    assert not any("decide the test" in note for note in tune(daily(y)).record["data"]["notes"])
+
+
+@pytest.mark.parametrize("step", ["retrain_best", "score_test_rows", "build_result"])
+def test_error_that_nobody_foresaw_keeps_the_trials_and_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise ZeroDivisionError("of a library")
+
+    monkeypatch.setattr(lstm_tune.pipeline.tune, step, fail)
+    with pytest.raises(StudyError, match=r"the trials are kept.*ZeroDivisionError: of a library.*--resume") as caught:
+        tune(daily(wave()), out=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(pd.read_csv(tmp_path / "trials.csv")) == 2
+    monkeypatch.undo()
+    assert tune(daily(wave()), out=tmp_path, resume=True).record["study"]["n_trials"] == 2
+
+
+def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> Any:
+        raise ZeroDivisionError("of a rule")
+
+    class Notes(Silent):
+        said: list[str]
+
+        def __init__(self) -> None:
+            self.said = []
+
+        def info(self, text: str) -> None:
+            self.said.append(text)
+
+    notes = Notes()
+    monkeypatch.setattr(lstm_tune.pipeline.tune, "diagnose_study", fail)
+    result = tune(daily(wave()), out=tmp_path, progress=notes)
+    assert result.record["findings"] == []
+    assert result.test.mse > 0
+    assert any("no findings could be worked out (ZeroDivisionError: of a rule)" in text for text in notes.said)
+
+
 # ---- refusals
 
 
