@@ -97,8 +97,9 @@ KINDS: dict[str, Kind] = {
         frame=daily(wave(160)),
         space=SKIPS
         | {"patch": [1, 4], "head_units": [0, 3], "layers": [1, 2], "activation": ["relu", "gelu", "silu", "none"]}
-        | {"cell_activation": ["tanh", "elu"], "weight_average": [0.0, 0.9], "dropout": 0.2},
-        trials=8,
+        | {"cell_activation": ["tanh", "elu"], "weight_average": [0.0, 0.9], "dropout": 0.2, "epochs": 4, "patience": 4}
+        | {"schedule": ["cosine", "plateau", "one_cycle"], "loss": ["mse", "huber"], "optimizer": ["adam", "rmsprop"]},
+        trials=10,
     ),
     "large numbers": Kind(frame=daily(wave(160, level=1e7)), split=ROWS),
     "rows without time": Kind(frame=pd.DataFrame({"y": wave(160)}), split=ROWS),

@@ -1,0 +1,176 @@
+"""`tune`, `predict` and `evaluate` say the same of the same windows, and order changes nothing but order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from law_studies import KINDS, Kind, run_kind
+from oracle import Errors, Finished, per_target, same
+from oracle_baselines import seasonal
+from oracle_data import history_of, windows_of
+
+import lstm_tune
+
+pytestmark = pytest.mark.laws
+
+Studies = Callable[[str], Finished]
+SHARED = ("all at once", "covariates", "holes", "large numbers", "panel", "two targets", "logarithms and differences")
+
+
+def names_of(kind: Kind) -> np.ndarray[Any, Any]:
+    """Return the name of the series of each row of the frame."""
+    id = kind.columns.get("id")
+    return kind.frame[id].astype(str).to_numpy() if id else np.full(len(kind.frame), "")
+
+
+def known_until(kind: Kind, run: Finished, step: int) -> pd.DataFrame:
+    """Cut a frame `step` rows after the first test row of each series; known covariates go on over the horizon."""
+    names, parts = names_of(kind), []
+    ahead = run.horizon if kind.columns.get("future") else 0
+    for series, (start, _) in zip(run.table.series, run.parts["test"], strict=True):
+        rows = kind.frame[names == series.name]
+        part = rows.iloc[: len(rows) - (len(series) - start - step) + ahead].copy()
+        if ahead:
+            part.loc[part.index[-ahead:], [n for n in ("y", "z", "p") if n in part]] = np.nan
+        parts.append(part)
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_predict_forecasts_each_test_window_as_tune_did(study_of: Studies, name: str) -> None:
+    kind, run = KINDS[name], study_of(name)
+    csv = pd.read_csv(run.folder / "forecast.csv", dtype={"time": str, "series": str})
+    written = csv["forecast"].to_numpy().reshape(-1, run.horizon)
+    model = lstm_tune.load(run.folder)
+    compared = 0
+    for step in (0, 1, 7, 13):
+        before = [s.seen[:, a + step - 1].any() for s, (a, _) in zip(run.table.series, run.parts["test"], strict=True)]
+        if not all(before):
+            continue  # a row without any target is one of known covariates alone
+        ahead = model.predict(known_until(kind, run, step))
+        for i, w in enumerate(run.test):
+            if w.row != run.parts["test"][w.series][0] + step:
+                continue
+            of_series = ahead[ahead["series"].astype(str) == run.table.series[w.series].name]
+            assert of_series["step"].tolist() == list(range(1, run.horizon + 1))
+            found = of_series[run.table.targets[w.channel]].to_numpy()
+            assert found == pytest.approx(written[i], rel=2e-6, abs=1e-6 * run.sd.min())
+            times = csv["time"].to_numpy().reshape(-1, run.horizon)[i]
+            assert [str(t)[:10] for t in of_series["time"]] == times.tolist()
+            compared += 1
+    assert compared >= 2
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_evaluate_scores_every_window_that_the_data_hold(
+    study_of: Studies, name: str, command_line: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    kind, run = KINDS[name], study_of(name)
+    kind.frame.to_csv(tmp_path / "data.csv", index=False)
+    status, out, _ = command_line("evaluate", str(run.folder), str(tmp_path / "data.csv"), "--json")
+    assert status == 0
+    scores = json.loads(out)
+    rows = [(0, len(series)) for series in run.table.series]
+    windows = list(windows_of(run.table, rows, run.horizon, run.context, reach_back=True))
+    histories = [history_of(run.table, w, run.context) for w in windows]
+    forecasts = {
+        "model": run.forecast_of(run.model, windows),
+        "persistence": np.array([np.repeat(h[-1], run.horizon) for h in histories]),
+        "seasonal_naive": seasonal(np.array(histories), min(run.model.period, run.context), run.horizon),
+    }
+    assert list(scores) == list(forecasts)
+    for forecaster, ahead in forecasts.items():
+        found, expected = scores[forecaster], Errors.of(run, windows, ahead)
+        assert found["windows"] == len(windows)
+        same(found["mse"], per_target(run, expected.mse), f"{forecaster}.mse")
+        same(found["rmse"], per_target(run, np.sqrt(expected.mse)), f"{forecaster}.rmse")
+        same(found["mae"], per_target(run, expected.each(lambda e, y: np.mean(np.abs(e)))), f"{forecaster}.mae")
+        r2 = expected.each(lambda e, y: 1 - np.mean(e**2) / y.var())
+        same(found["r2"], per_target(run, r2), f"{forecaster}.r2", floor=1e-3)
+        same(found["mse_scaled"], expected.mse_scaled, f"{forecaster}.mse_scaled")
+
+
+@pytest.mark.parametrize("name", ["one series, split by rows", "two targets", "rows without time"])
+def test_evaluate_of_the_test_rows_is_the_test_score(study_of: Studies, name: str) -> None:
+    kind, run = KINDS[name], study_of(name)
+    start, end = run.parts["test"][0]
+    model = lstm_tune.load(run.folder)
+    found = model.evaluate(kind.frame.iloc[start - model.lookback : end])["model"]
+    assert found.windows == run.record["test"]["windows"]
+    same(per_target(run, np.array(found.mse)), run.record["test"]["mse"], "evaluate", 1e-5)
+    same(found.mse_scaled, run.record["test"]["mse_scaled"], "evaluate", 1e-5)
+
+
+# ---- order
+
+
+@pytest.mark.parametrize("name", ["panel", "all at once"])
+def test_order_of_the_rows_changes_nothing(study_of: Studies, name: str, tmp_path: Path) -> None:
+    kind, before = KINDS[name], study_of(name)
+    after = run_kind(kind, tmp_path, frame=kind.frame.sample(frac=1, random_state=3))
+    for file in ("model/weights.safetensors", "model/config.json", "forecast.csv"):
+        assert (before.folder / file).read_bytes() == (after.folder / file).read_bytes(), file
+    for key in ("best", "test", "baselines", "skill", "skill_ci95", "ensemble", "retrain"):
+        assert before.record[key] == after.record[key], key
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_order_of_columns_and_series_changes_no_forecast_of_a_saved_model(study_of: Studies, name: str) -> None:
+    kind, run = KINDS[name], study_of(name)
+    model = lstm_tune.load(run.folder)
+    frame = known_until(kind, run, 7)
+    renamed = frame[frame.columns[::-1]].copy()
+    swapped: dict[str, str] = {}
+    if id := kind.columns.get("id"):
+        series = sorted(renamed[id].unique())
+        swapped = dict(zip(series, series[::-1], strict=True))
+        renamed[id] = renamed[id].map(swapped)
+    one, other = (model.predict(data).assign(series=lambda f: f["series"].astype(str)) for data in (frame, renamed))
+    one = one.assign(series=one["series"].map(lambda s: swapped.get(s, s)))
+    order = ["series", "step"]
+    left, right = (f.sort_values(order, ignore_index=True)[[*order, *run.table.targets]] for f in (one, other))
+    pd.testing.assert_frame_equal(left, right, check_exact=False, rtol=1e-6)
+    scores = [model.evaluate(data)["model"] for data in (frame, renamed)]
+    assert scores[0].mse == pytest.approx(scores[1].mse, rel=1e-6)
+
+
+def test_order_of_the_targets_changes_no_simple_forecast(study_of: Studies, tmp_path: Path) -> None:
+    kind, before = KINDS["two targets"], study_of("two targets")
+    swapped = Kind(frame=kind.frame, columns={"target": ["z", "y"]}, split=kind.split, trials=1)
+    after = run_kind(swapped, tmp_path).record
+    assert after["data"]["period"] == before.record["data"]["period"]
+    for name, entry in before.record["baselines"].items():
+        for key, value in entry.items():
+            same(after["baselines"][name][key], value, f"{name}.{key}", 1e-4)
+
+
+def test_order_of_the_members_changes_no_forecast(study_of: Studies) -> None:
+    run = study_of("other networks")
+    members = run.model.members
+    assert len(members) > 4
+    model = lstm_tune.load(run.folder)
+    network = type(model.network)(list(model.network.members)[::-1], list(model.network.weights)[::-1]).eval()
+    turned = lstm_tune.models.saved_model.ForecastModel(network, model.shape, model.spec, model.scale)
+    frame = KINDS["other networks"].frame
+    assert turned.predict(frame)["y"].to_numpy() == pytest.approx(model.predict(frame)["y"].to_numpy(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["one series, split by shares, folds", "all at once"])
+def test_threads_change_nothing(study_of: Studies, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, before = KINDS[name], study_of(name)
+    from lstm_tune.utils import process
+
+    cores = 1 if process.available_cores() > 1 else 3
+    for module in (process, lstm_tune.pipeline.prepare):
+        monkeypatch.setattr(module, "available_cores", lambda: cores)
+    after = run_kind(kind, tmp_path)
+    assert after.record["env"]["threads"] != before.record["env"]["threads"]
+    for file in ("model/weights.safetensors", "model/config.json", "forecast.csv"):
+        assert (before.folder / file).read_bytes() == (after.folder / file).read_bytes(), file
+    assert [t.value for t in before.study.trials] == [t.value for t in after.study.trials]

@@ -1,0 +1,88 @@
+"""Units: data in other units give the same model, forecasts in those units, and MSEs in their squares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from law_studies import KINDS, Kind, run_kind
+from oracle import Finished, same
+from oracle_model import read_tensors
+
+pytestmark = pytest.mark.laws
+
+SCALED = ("one series, split by shares, folds", "holes", "covariates", "two targets", "panel", "all at once")
+
+
+def scaled(kind: Kind, by: float) -> Kind:
+    """Return a kind of data with its targets multiplied by a power of two, which rounds nothing."""
+    names = [name for name in ("y", "z") if name in kind.frame]
+    return dataclasses.replace(kind, frame=kind.frame.assign(**{name: kind.frame[name] * by for name in names}))
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
+    study_of: Callable[[str], Finished], name: str, tmp_path: Path
+) -> None:
+    by = 64.0
+    before, after = study_of(name), run_kind(scaled(KINDS[name], by), tmp_path)
+    assert [t.value for t in before.study.trials] == [t.value for t in after.study.trials]
+    one, other = (read_tensors(run.folder / "model" / "weights.safetensors") for run in (before, after))
+    for tensor in one:
+        factor = by if tensor.endswith((".center", ".scale")) else 1.0
+        assert np.array_equal(other[tensor], one[tensor] * factor), tensor
+    csvs = [pd.read_csv(run.folder / "forecast.csv") for run in (before, after)]
+    for column in ("actual", "forecast"):
+        close = pytest.approx(csvs[0][column].to_numpy() * by, rel=2e-6, nan_ok=True)
+        assert csvs[1][column].to_numpy() == close
+    parts = ("best", "test", "retrain", "baselines", "skill", "skill_ci95", "decomposition", "in_sample", "ensemble")
+    numbers, found = (numbers_of({part: run.record[part] for part in parts}) for run in (before, after))
+    for path, number in numbers.items():
+        power = power_of(path, several=before.channels > 1)
+        same(found[path], number * by**power, ".".join(path), 1e-6)
+
+
+def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
+    """Return every number of a record by its path of keys."""
+    if isinstance(value, dict):
+        return {p: n for key, inner in value.items() for p, n in numbers_of(inner, (*path, key)).items()}
+    if isinstance(value, list):
+        return numbers_of({str(i): inner for i, inner in enumerate(value)}, path)
+    return {path: value} if isinstance(value, (int, float)) else {}
+
+
+def power_of(path: tuple[str, ...], *, several: bool) -> int:
+    """Return the power of the targets' unit that a number of `result.json` is in."""
+    if several and {"per_step_mse", "ci95"} & set(path):  # of several targets these are of the scaled MSE
+        return 0
+    if {"mse", "val_mse", "test_mse", "per_step_mse", "ci95"} & set(path):
+        return 2
+    return 1 if {"rmse", "mae"} & set(path) else 0
+
+
+@pytest.mark.parametrize("by", [1000.0, 1e9])
+def test_data_at_another_level_give_the_same_scores(
+    study_of: Callable[[str], Finished], by: float, tmp_path: Path
+) -> None:
+    kind, before = KINDS["one series, split by rows"], study_of("one series, split by rows")
+    after = run_kind(dataclasses.replace(kind, frame=kind.frame.assign(y=kind.frame["y"] + by)), tmp_path)
+    same(after.record["test"]["mse"], before.record["test"]["mse"], "test.mse", 0.02)
+    same(after.record["test"]["mse_scaled"], before.record["test"]["mse_scaled"], "test.mse_scaled", 0.02)
+    csvs = [pd.read_csv(run.folder / "forecast.csv") for run in (before, after)]
+    assert csvs[1]["actual"].mean() == pytest.approx(csvs[0]["actual"].mean() + by, rel=1e-6)
+    assert csvs[1]["forecast"].mean() == pytest.approx(csvs[0]["forecast"].mean() + by, rel=1e-6)
+
+
+def test_later_time_stamps_change_the_stamps_alone(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
+    kind, before = KINDS["panel"], study_of("panel")
+    later = kind.frame.assign(date=kind.frame["date"] + pd.Timedelta(days=4018))
+    after = run_kind(kind, tmp_path, frame=later)
+    for key in ("best", "test", "baselines", "skill", "ensemble", "retrain"):
+        assert before.record[key] == after.record[key], key
+    times = [pd.to_datetime(pd.read_csv(run.folder / "forecast.csv")["time"]) for run in (before, after)]
+    assert ((times[1] - times[0]) == pd.Timedelta(days=4018)).all()
