@@ -26,6 +26,13 @@ QUICK: dict[str, Any] = {
     "epoch_samples": 96,
 }
 SKIPS: dict[str, Any] = QUICK | {"skip": ["none", "last", "linear", "seasonal"]}
+LEARNED: dict[str, Any] = QUICK | {  # no closed form beats the networks, so that several are averaged
+    "skip": ["none", "last"],
+    "window_norm": ["none", "last"],
+    "learning_rate": 0.03,
+    "epochs": 4,
+    "patience": 4,
+}
 ROWS = (100, 20, 40)
 SHARES = (0.7, 0.1, 0.2)
 
@@ -74,10 +81,12 @@ KINDS: dict[str, Kind] = {
     "one series, split by rows": Kind(frame=daily(wave(163)), split=ROWS),
     "one series, split by shares, folds": Kind(frame=daily(wave(203)), folds=3, seeds=3),
     "one seed": Kind(frame=daily(wave(150)), seeds=1, trials=3),
-    "holes": Kind(frame=holed(daily(wave(165))), split=ROWS, folds=2),
-    "covariates": Kind(frame=rich(), columns={"target": "y", "past": ["p"], "future": ["f"], "calendar": True}),
-    "two targets": Kind(frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37)),
-    "panel": Kind(frame=unequal(160, 120, 140), columns={"target": "y", "id": "shop"}, folds=2),
+    "holes": Kind(frame=holed(daily(wave(165))), split=ROWS, folds=2, space=LEARNED),
+    "covariates": Kind(
+        frame=rich(), columns={"target": "y", "past": ["p"], "future": ["f"], "calendar": True}, space=LEARNED
+    ),
+    "two targets": Kind(frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37), space=LEARNED),
+    "panel": Kind(frame=unequal(160, 120, 140), columns={"target": "y", "id": "shop"}, folds=2, space=LEARNED),
     "all at once": Kind(
         frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
         columns={"target": ["z", "y"], "id": "shop", "past": ["p"], "future": ["f"], "calendar": True},
@@ -95,8 +104,15 @@ KINDS: dict[str, Kind] = {
     ),
     "other networks": Kind(
         frame=daily(wave(160)),
-        space=SKIPS
-        | {"patch": [1, 4], "head_units": [0, 3], "layers": [1, 2], "activation": ["relu", "gelu", "silu", "none"]}
+        space=QUICK
+        | {
+            "skip": ["none", "last"],
+            "learning_rate": 0.03,
+            "patch": [1, 4],
+            "head_units": [0, 3],
+            "layers": [1, 2],
+            "activation": ["relu", "gelu", "silu", "none"],
+        }
         | {"cell_activation": ["tanh", "elu"], "weight_average": [0.0, 0.9], "dropout": 0.2, "epochs": 4, "patience": 4}
         | {"schedule": ["cosine", "plateau", "one_cycle"], "loss": ["mse", "huber"], "optimizer": ["adam", "rmsprop"]},
         trials=10,

@@ -50,7 +50,7 @@ from lstm_tune.training import task
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.task import make_trainer
 
-pytestmark = pytest.mark.usefixtures("short_epochs")
+pytestmark = [pytest.mark.laws, pytest.mark.usefixtures("short_epochs")]
 
 VARIED = [
     {},
