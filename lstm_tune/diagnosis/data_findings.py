@@ -19,6 +19,7 @@ from lstm_tune.diagnosis.dataset_checks import DataSet
 from lstm_tune.diagnosis.finding import Finding, by_severity, milder, most_severe
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
+from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils.notes import warn
 
@@ -64,6 +65,7 @@ class Diagnosis:
         }
 
 
+@single_threaded_torch()  # the matrices are small: threads would wait for each other for most of their time
 def diagnose(
     data: Data,
     *,
