@@ -1,9 +1,8 @@
-"""Comparisons of two stretches of a series whose rows depend on each other.
+"""Two-sample tests for stretches of a series, whose rows depend on each other.
 
-Neighbouring rows tell much the same, so 1,000 rows of a slow series hold the evidence of a few dozen independent ones.
-Each test takes the variance of a mean from the spectral density at frequency zero of an autoregression fitted to the
-rows (Berk 1974; Andrews and Monahan 1992), its sum of coefficients corrected for the bias of short series (Kendall
-1954).
+Neighbouring rows are similar, so 1,000 rows of a slow series are worth only a few dozen independent ones. Each test
+takes the variance of a mean from the spectral density at frequency zero of an autoregression fitted to the rows (Berk
+1974; Andrews and Monahan 1992), with its sum of coefficients corrected for the bias of short series (Kendall 1954).
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ _FEWEST = 8  # rows for a comparison
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """How far apart two stretches are, and how often two stretches of a stationary series would be that far apart."""
+class Difference:
+    """How different two stretches are, and how often two stretches of a stationary series are that different."""
 
     effect: float  # standard deviations between means, ratio of variances, or the largest gap of two distributions
     p: float
 
 
 def long_run_ratio(x: Floats, means: int = 1, season: int = 0) -> float:
-    """Return how many rows of x (n,) tell as much as one independent row: n var(mean) / var.
+    """Return how many rows of x (n,) are worth one independent row: n var(mean) / var.
 
     Args:
         x: rows of mean 0.
-        means: how many means were taken off x: each takes variance of the slow movements with it.
-        season: a period that the order of the autoregression must reach.
+        means: number of means that were subtracted from x; each removes some of the slow movements.
+        season: a period, in rows, that the order of the autoregression must reach.
     """
     x = x[-_NEWEST:]
     n = len(x)
@@ -51,55 +50,55 @@ def long_run_ratio(x: Floats, means: int = 1, season: int = 0) -> float:
     return min(max(ratio, 1.0), n / 2)
 
 
-def compare_means(a: Floats, b: Floats, season: int = 0) -> Comparison:
+def compare_means(a: Floats, b: Floats, season: int = 0) -> Difference:
     """Compare the means of the stretches a (n,) and b (m,) of a series; the effect is in standard deviations of a."""
     spread = float(np.std(a))
     gap = float(b.mean() - a.mean())
     if min(len(a), len(b)) < _FEWEST or spread == 0:
-        return Comparison(effect=gap / spread if spread else 0.0, p=1.0)
+        return Difference(effect=gap / spread if spread else 0.0, p=1.0)
     both = np.concatenate([a[-_NEWEST:] - a.mean(), b[-_NEWEST:] - b.mean()])
     ratio = long_run_ratio(both, means=2, season=season)
     variance = ratio * float(both @ both) / len(both) * (1 / len(a) + 1 / len(b))
-    return Comparison(effect=gap / spread, p=_two_sided(gap / math.sqrt(variance), len(both) / ratio))
+    return Difference(effect=gap / spread, p=_two_sided(gap / math.sqrt(variance), len(both) / ratio))
 
 
-def compare_variances(a: Floats, b: Floats, season: int = 0) -> Comparison:
+def compare_variances(a: Floats, b: Floats, season: int = 0) -> Difference:
     """Compare the variances of the stretches a (n,) and b (m,); the effect is that of b over that of a."""
     first, second = float(np.var(a)), float(np.var(b))
     if min(len(a), len(b)) < _FEWEST or first == 0:
-        return Comparison(effect=1.0, p=1.0)
+        return Difference(effect=1.0, p=1.0)
     if second == 0:
-        return Comparison(effect=0.0, p=0.0)
+        return Difference(effect=0.0, p=0.0)
     squares = [(x[-_NEWEST:] - x.mean()) ** 2 / v - 1 for x, v in ((a, first), (b, second))]
     both = np.concatenate(squares)
-    # What squares depend by can hide in few rows, while that of the rows themselves shows: of Gaussian rows it is less.
+    # In few rows the dependence of the squares can hide, while that of the rows shows (for Gaussian rows it is larger).
     ratio = long_run_ratio(both, means=2, season=season)
     power = max(float(both @ both) / len(both), 2.0)
     rows = np.concatenate([a[-_NEWEST:] - a.mean(), b[-_NEWEST:] - b.mean()])
     ratio = max(ratio, math.sqrt(long_run_ratio(rows, means=2, season=season)))
-    # The variance of the shorter stretch is understated where its mean takes part of it.
+    # The variance of the shorter stretch is too small, because its mean removes a part of it.
     error = math.sqrt(ratio * power * (1 / len(a) + 1 / len(b)))
-    return Comparison(
+    return Difference(
         effect=second / first, p=_two_sided(math.log(second / first) / error, min(len(a), len(b)) / ratio * 2)
     )
 
 
-def compare_distributions(a: Floats, b: Floats, season: int = 0) -> Comparison:
-    """Compare the distributions of a (n,) and b (m,) by the largest gap of their cumulative shares (KS)."""
+def compare_distributions(a: Floats, b: Floats, season: int = 0) -> Difference:
+    """Compare the distributions of a (n,) and b (m,) by Kolmogorov and Smirnov's distance."""
     from scipy.stats import kstwo
 
     if min(len(a), len(b)) < _FEWEST:
-        return Comparison(effect=0.0, p=1.0)
+        return Difference(effect=0.0, p=1.0)
     every = np.sort(np.concatenate([a, b]))
     shares = [np.searchsorted(np.sort(x), every, side="right") / len(x) for x in (a, b)]
     gap = float(np.abs(shares[0] - shares[1]).max())
     both = np.concatenate([a[-_NEWEST:] - a.mean(), b[-_NEWEST:] - b.mean()])
     rows = len(a) * len(b) / (len(a) + len(b)) / long_run_ratio(both, means=2, season=season)
-    return Comparison(effect=gap, p=float(kstwo.sf(gap, max(2, round(rows)))))
+    return Difference(effect=gap, p=float(kstwo.sf(gap, max(2, round(rows)))))
 
 
 def trend(y: Floats) -> tuple[float, float, float]:
-    """Return slope a row, share of the variance that a straight line explains, and how often chance does as well."""
+    """Return the slope per row, the share of the variance that a straight line explains, and its p value."""
     n = len(y)
     t = np.arange(n) - (n - 1) / 2
     squares = float(t @ t)
@@ -123,7 +122,7 @@ def _two_sided(z: float, rows: float) -> float:
 
 
 def _autoregression(x: Floats, most: int) -> tuple[Floats, float]:
-    """Fit autoregressions of order 0 to `most` to x (n,) as Burg (1975) does; return the best by AIC, and its noise."""
+    """Fit autoregressions up to order `most` to x (n,) as Burg (1975) does; return the best by AIC, and its noise."""
     n = len(x)
     forward, backward = x[1:].copy(), x[:-1].copy()
     noise = float(x @ x) / n

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_tune.diagnosis.autocorrelated_tests import (
-    Comparison,
+    Difference,
     compare_distributions,
     compare_means,
     compare_variances,
@@ -40,8 +40,8 @@ class _Shift:
     part: str
     train: Floats
     rows: Floats
-    mean: Comparison
-    variance: Comparison
+    mean: Difference
+    variance: Difference
     relative: float  # standard deviation of the train rows without their season, over that with it
 
     @property
@@ -114,7 +114,7 @@ def _compare(channel: Channel, part: str) -> _Shift | None:
     )
 
 
-def _compare_means(channel: Channel, part: str, train: Floats, rows: Floats) -> Comparison:
+def _compare_means(channel: Channel, part: str, train: Floats, rows: Floats) -> Difference:
     """Compare the means of two parts without their season and, over whole cycles, with it.
 
     If the length of the cycle varies, a fixed season leaves, and adds, slow movements that hide a shift.

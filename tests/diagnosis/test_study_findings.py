@@ -13,15 +13,14 @@ import pytest
 from studies import outcome
 
 from lstm_tune.config import Config
-from lstm_tune.diagnosis import forecast_findings as forecast_checks
-from lstm_tune.diagnosis import search_checks
+from lstm_tune.diagnosis import search_checks, skill_checks
 from lstm_tune.diagnosis.check import run_checks
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.diagnosis.forecast_findings import Holdout, worse_than_baseline
 from lstm_tune.diagnosis.learning_curves import Training
 from lstm_tune.diagnosis.search_checks import widenable
-from lstm_tune.diagnosis.study_findings import TRAINING_CHECKS
+from lstm_tune.diagnosis.skill_checks import Holdout
+from lstm_tune.diagnosis.study_findings import FORECAST_CHECKS, TRAINING_CHECKS
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
 from lstm_tune.evaluation.significance import compare
@@ -150,7 +149,11 @@ def training_findings(trials: Sequence[Trial], scores: Scores) -> list[Finding]:
 
 
 def forecast_findings(tested: Forecasts, scores: Scores) -> list[Finding]:
-    return run_checks(forecast_checks.CHECKS, Holdout(forecasts=tested, scores=scores))
+    return run_checks(FORECAST_CHECKS, Holdout(forecasts=tested, scores=scores))
+
+
+def worse_than_baseline(scores: Scores) -> Finding | None:
+    return skill_checks.worse_than_baseline(Holdout(forecasts=forecasts([0.0], [0.0]), scores=scores))
 
 
 def training(*trials: Trial, **options: Any) -> list[Finding]:
