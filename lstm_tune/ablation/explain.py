@@ -1,7 +1,7 @@
 """Explain a run: train what lies between the plain LSTM and the tuned one, one change at a time.
 
 Every training is that of a trial: the same task, folds, windows and precision, so the values compare with the study's.
-Test rows are read when all steps are chosen, for the first one alone; the score of the last is the run's own.
+Test rows are read when all steps are chosen, and for the first step only; the score of the last step is the run's own.
 Each training is written to `explain.json` as soon as it is done, and none is done twice.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lstm_tune.ablation.explain_json import Book
-from lstm_tune.ablation.finished_run import read_run
-from lstm_tune.ablation.path import Walk
+from lstm_tune.ablation.finished_run import FinishedRun, read_run
+from lstm_tune.ablation.path import Waterfall, most_trainings, walk
+from lstm_tune.ablation.steps import UNIT, rule
 from lstm_tune.ablation.trainings import OutOfTime, Say, Trainings
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
+from lstm_tune.utils.atomic_files import read_json, write_json
 
 FILE = "explain.json"
+SCHEMA = 1
 LEAST_SEEDS = 3
 _SAVED = "the saved model, as it was tested at the end of tune"
 
@@ -35,13 +38,13 @@ def explain_run(
 
     Args:
         folder: that `tune` wrote.
-        data: the data of the run, where they are no longer at the path that it was given.
+        data: the data of the run, if they are no longer at the path that it was given.
         seeds: trainings of each step, from the run's seed on.
-        timeout: seconds; None: no limit. What is done by then is kept, and taken up again the next time.
+        timeout: seconds; None: no limit. What is done by then is kept, and the next call continues from there.
         say: told what is being trained.
 
     Returns:
-        What `explain.json` holds, but for the trainings themselves.
+        What `explain.json` holds, without the trainings themselves.
 
     Raises:
         UsageError: too few seeds, a wrong time limit, or other data than those of the run.
@@ -50,24 +53,99 @@ def explain_run(
     """
     began = time.monotonic()
     if seeds < LEAST_SEEDS:
-        raise UsageError(f"seeds must be at least {LEAST_SEEDS}, for a step to have a spread, but is {seeds}")
+        raise UsageError(f"seeds must be at least {LEAST_SEEDS}, so that each step has a spread, but is {seeds}")
     if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
         raise UsageError(f"timeout must be above 0 seconds, but is {timeout:g}")
-    subject = read_run(folder, data, seeds)
-    book = Book(folder / FILE, subject, began)
-    trainings = Trainings(subject, book, math.inf if timeout is None else began + timeout, say)
-    walk = Walk(subject, trainings, book)
+    run = read_run(folder, data, seeds)
+    explanation = Explanation(folder / FILE, run, began)
+    trainings = Trainings(
+        run,
+        explanation.trainings,
+        explanation.write,
+        deadline=math.inf if timeout is None else began + timeout,
+        most=most_trainings(run),
+        say=say,
+    )
     try:
-        walk.ends()
-        walk.path()
-        walk.mean()
-        book.test = {"start": trainings.tested(subject.start), "end": {**subject.test, "says": _SAVED}}
-        book.finished = True
+        walk(run, trainings, explanation.waterfall)
+        explanation.test = {"start": trainings.tested(run.start), "end": {**run.test, "says": _SAVED}}
+        explanation.finished = True
     except OutOfTime:
-        if not book.steps:
+        if not explanation.waterfall.steps:
             raise StudyError(
-                f"time was up before the first step was trained with {seeds} seeds; what was trained is kept: "
-                f"the same command with a longer --timeout goes on from there"
+                f"time was up before the first step was trained with {seeds} seeds; what was trained is kept, so "
+                f"repeat the command with a longer --timeout to continue"
             ) from None
-    book.write()
-    return book.shown()
+    explanation.write()
+    return explanation.shown()
+
+
+class Explanation:
+    """The content of `explain.json`: the steps so far, and each training by its key.
+
+    Args:
+        path: of the file; what it holds of earlier trainings is taken up.
+        run: that is explained.
+        began: when this call began, on the clock of `time.monotonic`.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+
+    def __init__(self, path: Path, run: FinishedRun, began: float) -> None:
+        self.waterfall = Waterfall()
+        self.test: dict[str, Any] | None = None
+        self.finished = False
+        self.trainings: dict[str, dict[str, Any]] = {}
+        self._path = path
+        self._run = run
+        self._began = began
+        self._earlier = 0.0  # seconds of earlier calls
+        if path.exists():
+            self._take_up()
+
+    def _take_up(self) -> None:
+        try:
+            kept = read_json(self._path, SCHEMA)
+            trainings = kept["trainings"]
+            valid = all(_is_training(key, entry) for key, entry in trainings.items())
+            if not valid or not isinstance(kept["basis"], str):
+                raise RunError("it holds something other than trainings")
+            earlier = float(kept["seconds"])
+        except (LstmTuneError, KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split(";")[0]
+            reason = reason.removeprefix(f"{self._path} ")
+            raise RunError(f"{self._path} cannot be continued ({reason}); delete it to start again") from None
+        if kept["basis"] == self._run.basis:
+            self.trainings, self._earlier = trainings, earlier
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        try:
+            write_json(self._path, self.shown() | {"basis": self._run.basis, "trainings": self.trainings})
+        except OSError as error:
+            raise UsageError(f"cannot write {str(self._path)!r}: {error.strerror}; make the folder writable") from None
+
+    def shown(self) -> dict[str, Any]:
+        """Return what a reader is shown."""
+        run, found = self._run, self.waterfall
+        return {
+            "schema": SCHEMA,
+            "rule": rule(run.seeds, len(run.task.folds), found.listed_from),
+            "seeds": list(run.seeds),
+            "unit": UNIT,
+            "finished": self.finished,
+            "seconds": round(self._earlier + time.monotonic() - self._began, 3),
+            "steps": [step.to_dict() for step in found.steps],
+            "test": self.test,
+        }
+
+
+def _is_training(key: str, entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry of the file is what its key says."""
+    numbers = [entry["seconds"], *([] if entry["value"] is None else [entry["value"]])]
+    if entry["value"] is not None and key.startswith("trial:"):
+        numbers += [entry["best_epoch"], *entry["factors"]]
+    if entry["value"] is not None and key.startswith("test:"):
+        numbers += [entry["windows"], *entry["mse"]]
+    return all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)

@@ -1,4 +1,4 @@
-"""The run that is explained, read back from its folder: its data, its task and what it ended with."""
+"""The finished run that is explained, read back from its folder: data, task, and the saved model."""
 
 from __future__ import annotations
 
@@ -24,28 +24,41 @@ from lstm_tune.utils.atomic_files import read_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Subject:
-    """The run that is explained: its data, its task and what it ended with."""
+class FinishedRun:
+    """A run as `explain` needs it.
+
+    Attributes:
+        series: all rows.
+        parts: of the rows.
+        task: that the trials shared.
+        start: the plain LSTM, as far as the data allow it.
+        end: the configuration of the best trial.
+        members: of the saved model.
+        seeds: of the trainings of each step.
+        precision: of all trainings.
+        test: the test score of the saved model, from `result.json`.
+        basis: a short name of all that trainings depend on; only those of the same basis can be compared.
+    """
 
     series: SeriesSet
     parts: Split
     task: Task
     start: Config
     end: Config
-    members: tuple[Member, ...]  # of the saved model
+    members: tuple[Member, ...]
     seeds: tuple[int, ...]
     precision: str
-    test: Mapping[str, Any]  # of the saved model, from result.json
-    basis: str  # what trainings can be compared with each other
+    test: Mapping[str, Any]
+    basis: str
 
 
-def read_run(folder: Path, data: Any, seeds: int) -> Subject:
-    """Read the run in a folder, to be explained with so many seeds.
+def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
+    """Read the run in a folder.
 
     Args:
         folder: that `tune` wrote.
-        data: of the run, where they are no longer at the path that it was given.
-        seeds: trainings of each step, from the run's seed on.
+        data: of the run, if they are no longer at the path that it was given.
+        seeds: number of trainings of each step; the seeds count up from the run's seed.
 
     Raises:
         UsageError: other data than those of the run, or none.
@@ -54,7 +67,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
     path = folder / RESULT
     result = read_json(path, record.SCHEMA)
     if "settings" not in result:
-        raise RunError(f"{path} does not say how the study was set up, since an earlier version wrote it; tune again")
+        raise RunError(f"{path} was written by an earlier version and lacks the settings of the study; run tune again")
     try:
         settings, source = result["settings"], str(result["data"]["path"])
         fingerprint, split = str(settings["data"]), [float(p) for p in settings["split"]]
@@ -67,7 +80,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
         raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
     model = ForecastModel.load(folder / "model")
     if data is None and not source.startswith("example:") and not Path(source).is_file():
-        raise UsageError(f"the data of the run, {source!r}, are not there; say with --data where they are now")
+        raise UsageError(f"the data of the run are no longer at {source!r}; name their new path with --data")
     series = model.read(source if data is None else data)
     if series.fingerprint() != fingerprint:
         raise UsageError(
@@ -78,7 +91,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> Subject:
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
     about = [fingerprint, horizon, split, folds, most, precision, device, versions()]
-    return Subject(
+    return FinishedRun(
         series=series,
         parts=parts,
         task=task,
@@ -108,5 +121,5 @@ def plain_within(limits: Limits) -> Config:
 
 
 def digest(value: Any) -> str:
-    """Return a short name of a value that JSON can hold, the same for the same value."""
+    """Return a short name of a JSON value; equal values have equal names."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

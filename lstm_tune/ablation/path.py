@@ -1,107 +1,193 @@
-"""The way from the plain LSTM to the tuned one, one change at a time."""
+"""The path from the plain LSTM to the tuned one, one change at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from lstm_tune.ablation import steps as waterfall
-from lstm_tune.ablation.explain_json import Book
-from lstm_tune.ablation.finished_run import Subject
-from lstm_tune.ablation.steps import Group, Step
+from lstm_tune.ablation.finished_run import FinishedRun
+from lstm_tune.ablation.steps import (
+    START,
+    Group,
+    Step,
+    applied,
+    changes,
+    differing,
+    joined,
+    ordered,
+    stays_noise,
+)
 from lstm_tune.ablation.trainings import OutOfTime, Trainings
 from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
 
+_SURE = 2  # seeds that every step is trained with; more only if they can make a difference
 
-class Walk:
-    """Goes from the first configuration to the last one, and writes down each step."""
 
-    def __init__(self, subject: Subject, trainings: Trainings, book: Book) -> None:
-        self.subject = subject
-        self.trainings = trainings
-        self.book = book
-        self.at = subject.start
-        self.stages = waterfall.differing(subject.start, subject.end)
-        self.members = len(subject.members) if len(subject.members) > 1 else 0
-        seeds = len(subject.seeds)
-        tries = sum(len(stage) * (len(stage) + 1) // 2 + len(stage) * (seeds - 1) for stage in self.stages)
-        trainings.most = 3 * seeds + tries + self.members * seeds
+@dataclass(slots=True)
+class Waterfall:
+    """The steps so far."""
 
-    def ends(self) -> None:
-        """Train the first and the last configuration: whatever time allows between them, both are known."""
-        subject = self.subject
-        values = self.trainings.values({waterfall.START: subject.start}, subject.seeds)[waterfall.START]
-        if not any(v is not None for v in values):
-            raise StudyError("the plain LSTM diverged with every seed, so there is nothing to explain from")
-        self.book.steps.append(Step(name=waterfall.START, changes={}, values=values, before=None))
-        if subject.end != subject.start:
-            self.trainings.values({"the tuned LSTM": subject.end}, subject.seeds)
+    steps: list[Step] = field(default_factory=list)
+    listed_from: str | None = None  # the first step whose stage was not tried, for lack of time
 
-    def path(self) -> None:
-        """Change one group after another, until the configuration is the tuned one."""
-        stages = [list(stage) for stage in self.stages]
-        try:
-            for stage in stages:
-                self._stage(stage, sum(map(len, stages)))
-        except OutOfTime:
-            left = [group for stage in stages for group in stage]
-            if left and not any(self.trainings.lacks(self.subject.end, seed) for seed in self.subject.seeds):
-                name = waterfall.joined(left)
-                self._step(left, f"not taken apart: {name}" if len(left) > 1 else name)
-            raise
 
-    def _stage(self, stage: list[Group], left: int) -> None:
-        """Take the steps of one stage; what diverges by itself goes together with the change after it.
+def most_trainings(run: FinishedRun) -> int:
+    """Return how many trainings the whole waterfall can take."""
+    seeds = len(run.seeds)
+    groups = sum(map(len, differing(run.start, run.end)))
+    return 3 * seeds + groups * seeds + len(_members(run)) * seeds
 
-        Args:
-            stage: its groups; those that are done are taken out.
-            left: groups of this stage and the later ones.
-        """
-        later = left - len(stage)
-        end, seeds = self.subject.end, self.subject.seeds
-        tried: dict[str, float | None] = {}
-        together: list[Group] = []
-        while stage:
-            free = [group for group in stage if group not in together]
-            if len(free) > 1:
-                tries = {group.name: waterfall.applied(self.at, end, *together, group) for group in free}
-                if self._time_to_try(list(tries.values()), len(stage) + later):
-                    tried = {name: value for name, (value,) in self.trainings.values(tries, seeds[:1]).items()}
-                elif self.book.listed_from is None:
-                    self.book.listed_from = waterfall.next_group(free, tried).name
-            together.append(waterfall.next_group(free, tried))
-            name, config = waterfall.joined(together), waterfall.applied(self.at, end, *together)
-            values = self.trainings.values({name: config}, seeds)[name]
-            if any(v is not None for v in values) or len(together) == len(stage):
-                self._step(together, name)
-                stage[:] = [group for group in stage if group not in together]
-                together = []
 
-    def _time_to_try(self, configs: Sequence[Config], groups: int) -> bool:
-        """Return whether there is time to try every change before the rest of the way is gone, and the mean trained."""
-        seeds = self.subject.seeds
-        tries = sum(self.trainings.lacks(config, seeds[0]) for config in configs)
-        rest = groups * len(seeds) + self.members * self.trainings.means_left() + len(seeds)
-        return not tries or self.trainings.seconds_for(tries + rest) <= self.trainings.seconds_left
+def walk(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
+    """Train the steps and add them to `found`, the plain LSTM first, the mean of the members last.
 
-    def _step(self, groups: Sequence[Group], name: str) -> None:
-        """Go on by the change of some groups, and write it down; its trainings are done."""
-        seeds, before = self.subject.seeds, self.at
-        self.at = waterfall.applied(before, self.subject.end, *groups)
-        self.book.steps.append(
-            Step(
-                name=name,
-                changes=waterfall.changes(before, self.at, *groups),
-                values=self.trainings.values({name: self.at}, seeds)[name],
-                before=self.book.steps[-1].values,
-            )
-        )
+    Raises:
+        OutOfTime: there was no time for all. If both ends were trained, the changes that are left are one step.
+        StudyError: the plain LSTM diverged with every seed.
+    """
+    _both_ends(run, trainings, found)
+    try:
+        for stage in differing(run.start, run.end):
+            _take_stage(stage, run, trainings, found)
+        _take_mean(run, trainings, found)
+    except OutOfTime:
+        left = [group for stage in differing(_last_config(found), run.end) for group in stage]
+        if left:
+            name = joined(left)
+            name = f"remaining changes together: {name}" if len(left) > 1 else name
+            _add(left, name, trainings.values({name: run.end}, run.seeds)[name], run, found)
+        raise
 
-    def mean(self) -> None:
-        """Go from the best trial alone to the weighted mean of the members, the saved model."""
-        if not self.members:
-            return
-        values = self.trainings.mean_values()
-        name = f"mean of {self.members} forecasts"
-        changes = {"ensemble": (1, self.members)}
-        self.book.steps.append(Step(name=name, changes=changes, values=values, before=self.book.steps[-1].values))
+
+def _both_ends(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
+    """Train the first and the last configuration: both are known, whatever time allows between them."""
+    values = trainings.values({START: run.start}, run.seeds)[START]
+    if all(v is None for v in values):
+        raise StudyError("the plain LSTM diverged with every seed, so there is no step to start from")
+    found.steps.append(Step(name=START, changes={}, values=values, before=None, config=run.start))
+    if run.end != run.start:
+        trainings.values({"the tuned LSTM": run.end}, run.seeds)
+
+
+def _take_stage(stage: Sequence[Group], run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
+    """Take the steps of one stage. A change that diverges alone is made together with the next one."""
+    together: list[Group] = []
+    bundles = _bundles(stage, run, trainings, found)
+    for i, bundle in enumerate(bundles):
+        together += bundle
+        values = _train_step(joined(together), applied(_last_config(found), run.end, *together), run, trainings, found)
+        if any(v is not None for v in values) or i == len(bundles) - 1:
+            _add(together, joined(together), values, run, found)
+            together = []
+
+
+def _bundles(stage: Sequence[Group], run: FinishedRun, trainings: Trainings, found: Waterfall) -> list[list[Group]]:
+    """Return the changes of a stage in the order of their steps.
+
+    Each change is tried alone with the first seed. Those that change less than another seed does are one step, at the
+    end: taken apart, each would only be found to be noise.
+    """
+    if len(stage) < 2:
+        return [list(stage)]
+    at = _last_config(found)
+    tries = {group.name: applied(at, run.end, group) for group in stage}
+    if not _time_to_try(tries.values(), run, trainings, found):
+        if found.listed_from is None:
+            found.listed_from = stage[0].name
+        return [[group] for group in stage]
+    values = {name: value for name, (value,) in trainings.values(tries, run.seeds[:1]).items()}
+    groups = ordered(stage, values)
+    before, spread = found.steps[-1].values[0], _seed_spread(found.steps)
+    small = [group for group in groups if _is_small(values[group.name], before, spread)]
+    if len(small) < 2:
+        return [[group] for group in groups]
+    return [*([group] for group in groups if group not in small), small]
+
+
+def _is_small(value: float | None, before: float | None, spread: float) -> bool:
+    """Return whether a change is smaller than the standard deviation of the difference of two seeds."""
+    return value is not None and before is not None and abs(value - before) <= math.sqrt(2) * spread
+
+
+def _seed_spread(steps: Iterable[Step]) -> float:
+    """Return the standard deviation over the seeds, pooled over the steps."""
+    variances = [step.sd**2 for step in steps if step.sd is not None]
+    return math.sqrt(statistics.fmean(variances)) if variances else 0.0
+
+
+def _time_to_try(tries: Iterable[Config], run: FinishedRun, trainings: Trainings, found: Waterfall) -> bool:
+    """Return whether there is time to try every change, and then for the main path, the mean and the test."""
+    missing = sum(trainings.lacks(config, run.seeds[0]) for config in tries)
+    groups = sum(map(len, differing(_last_config(found), run.end)))
+    path = max(0, groups - 1) * _SURE  # the last step is the tuned LSTM, which is trained already
+    rest = path + len(_members(run)) * trainings.means_left() + len(run.seeds)
+    return not missing or trainings.seconds_for(missing + rest) <= trainings.seconds_left
+
+
+def _train_step(
+    name: str, config: Config, run: FinishedRun, trainings: Trainings, found: Waterfall
+) -> tuple[float | None, ...]:
+    """Return the values of a configuration with two seeds, and with each further one that can make the change count.
+
+    A further seed is compared with the step before, which is trained with it if it was not yet.
+    """
+    last = found.steps[-1]
+    values = trainings.values({name: config}, run.seeds[:_SURE])[name]
+    for count in range(_SURE + 1, len(run.seeds) + 1):
+        seed = run.seeds[count - 1]
+        step = Step(name=name, changes={}, values=values, before=last.values)
+        if stays_noise(step.differences, len(run.seeds)):
+            if trainings.lacks(config, seed):
+                break
+        elif len(last.values) < count and last.config is not None:
+            last = replace(last, values=last.values + trainings.values({last.name: last.config}, [seed])[last.name])
+            found.steps[-1] = last
+        values += trainings.values({name: config}, [seed])[name]
+    return values
+
+
+def _take_mean(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
+    """Go from the best trial alone to the weighted mean of the members: the saved model.
+
+    If time runs out, the step is that of the seeds that are done.
+    """
+    members = _members(run)
+    if not members:
+        return
+    values: tuple[float | None, ...] = ()
+    try:
+        for seed in run.seeds:
+            values += (trainings.mean_value(seed),)
+    finally:
+        if values:
+            name, change = f"mean of {len(members)} forecasts", {"ensemble": (1, len(members))}
+            found.steps.append(Step(name=name, changes=change, values=values, before=found.steps[-1].values))
+
+
+def _add(
+    groups: Sequence[Group], name: str, values: tuple[float | None, ...], run: FinishedRun, found: Waterfall
+) -> None:
+    """Add the step in which some groups change."""
+    before = _last_config(found)
+    config = applied(before, run.end, *groups)
+    step = Step(
+        name=name,
+        changes=changes(before, config, *groups),
+        values=values,
+        before=found.steps[-1].values,
+        config=config,
+    )
+    found.steps.append(step)
+
+
+def _last_config(found: Waterfall) -> Config:
+    """Return the configuration that the path has come to."""
+    return next(step.config for step in reversed(found.steps) if step.config is not None)
+
+
+def _members(run: FinishedRun) -> Sequence[object]:
+    """Return the members of a mean; nothing if the saved model is the best trial alone."""
+    return run.members if len(run.members) > 1 else ()

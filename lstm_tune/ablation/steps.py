@@ -1,14 +1,15 @@
-"""The waterfall: which changes lead from the plain LSTM to the tuned one, in what order, and which of them count.
+"""The steps of the waterfall: which changes lead from the plain LSTM to the tuned one, and which of them count.
 
-Pure functions of configurations and validation values; `explain` does the training. The order goes by stages, which are
-the way of the data through the model: what is done to the series, what is done to each window, the network and its
-training, the forecast beside it, last the mean of several trials. The skip comes after what concerns the LSTM itself
-since a linear forecast beside a badly fed network stands in for the network, and would be credited with all that it
-can do alone; a normalised window in the same way stands in for a log or a difference.
+These are pure functions of configurations and validation values; `path` does the training. The order follows the data
+through the model: what is done to the series, what is done to each window, the network and its training, the skip
+forecast, and last the mean of several trials. The skip comes after what concerns the LSTM itself, because a linear
+forecast beside a badly fed network would be credited with all that it can do alone. For the same reason a log or a
+difference comes before the normalisation of windows.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lstm_tune.config import Config, parameters_of_step
+from lstm_tune.utils.text import counted
 
-LEVEL = 0.95  # of the interval that a step within noise does not leave
-LEAST = 1e-3  # of the MSE before: a smaller change is noise whatever the seeds say
+LEVEL = 0.95  # of the confidence interval of a change
+LEAST = 1e-3  # share of the MSE before; a smaller change is noise whatever the seeds show
 UNIT = "validation MSE, scaled"
 START = "the plain LSTM"
 
@@ -57,14 +59,16 @@ class Step:
     Attributes:
         name: of the change.
         changes: {parameter: (before, after)}.
-        values: one for each seed; None where training diverged.
-        before: the values of the step before; None: this is the first one.
+        values: of each seed in order, fewer if more seeds could not have made the change count; None: it diverged.
+        before: the values of the step before; None: this is the first step.
+        config: after the change; None: the step is no single configuration.
     """
 
     name: str
     changes: Mapping[str, tuple[Any, Any]]
     values: tuple[float | None, ...]
     before: tuple[float | None, ...] | None
+    config: Config | None = None
 
     @property
     def mean(self) -> float | None:
@@ -81,7 +85,7 @@ class Step:
     @property
     def differences(self) -> list[float]:
         """After minus before, for each seed that both were trained with."""
-        pairs = zip(self.before or (), self.values, strict=self.before is not None)
+        pairs = zip(self.before or (), self.values, strict=False)
         return [after - before for before, after in pairs if before is not None and after is not None]
 
     @property
@@ -90,13 +94,18 @@ class Step:
         return statistics.fmean(self.differences) if self.differences else None
 
     @property
+    def noise(self) -> bool:
+        """Whether the change does not count."""
+        return self.before is not None and (within_noise(self.differences) or self._negligible)
+
+    @property
     def _negligible(self) -> bool:
         known = [v for v in self.before or () if v is not None]
         return self.delta is not None and abs(self.delta) < LEAST * statistics.fmean(known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `explain.json` holds."""
-        noise = self.before is not None and (within_noise(self.differences) or self._negligible)
+        margin = margin_of_error(self.differences)
         return {
             "name": self.name,
             "changes": {name: list(pair) for name, pair in self.changes.items()},
@@ -104,11 +113,12 @@ class Step:
             "val_mse_scaled": self.mean,
             "sd": self.sd,
             "delta": self.delta,
-            "within_noise": noise,
-            "says": self._says(noise),
+            "delta_ci95": None if self.delta is None or margin is None else [self.delta - margin, self.delta + margin],
+            "within_noise": self.noise,
+            "says": self._says(),
         }
 
-    def _says(self, noise: bool) -> str:
+    def _says(self) -> str:
         if self.before is None:
             return "The error of the plain LSTM on these data."
         if self.mean is None:
@@ -118,17 +128,16 @@ class Step:
         before = statistics.fmean([v for v in self.before if v is not None])
         part = f"{abs(self.delta) / before:.1%} of the MSE before" if before > 0 else f"{abs(self.delta):.4g}"
         if not any(self.differences):
-            return "Changes nothing: with every seed the forecast is as good as before."
-        if noise:
-            why = (
-                "too small to count" if self._negligible else f"{len(self.differences)} seeds do not tell it from none"
-            )
-            return f"Within noise: {why}."
+            return "Changes nothing: the forecast is as good as before with every seed."
+        if self._negligible:
+            return "Within noise: the change is too small to count."
+        if self.noise:
+            return f"Within noise: not distinguishable from zero over {counted(len(self.differences), 'seed')}."
         return f"Takes off {part}." if self.delta < 0 else f"Adds {part}."
 
 
 def differing(start: Config, end: Config) -> list[list[Group]]:
-    """Return the groups, stage by stage, in which two configurations differ; stages without any are left out."""
+    """Return the groups in which two configurations differ, stage by stage; empty stages are left out."""
     stages = [[group for group in stage if changes(start, end, group)] for stage in STAGES]
     return [stage for stage in stages if stage]
 
@@ -150,58 +159,82 @@ def joined(groups: Sequence[Group]) -> str:
     return " + ".join(group.name for group in groups)
 
 
-def next_group(groups: Sequence[Group], values: Mapping[str, float | None]) -> Group:
-    """Return the group to change next: the one whose change, tried alone, leaves the least validation MSE.
+def ordered(groups: Sequence[Group], values: Mapping[str, float | None]) -> list[Group]:
+    """Return groups in the order of the validation MSE that each leaves if it is changed alone, the least first.
 
     Args:
-        groups: to choose from, at least one; of equals the first counts.
-        values: by the group's name; not tried or diverged: last.
+        groups: in the order that counts between equals.
+        values: by the group's name; what was not tried or diverged comes last.
     """
 
     def value(group: Group) -> float:
         found = values.get(group.name)
         return math.inf if found is None else found
 
-    return min(groups, key=value)
+    return sorted(groups, key=value)
+
+
+def margin_of_error(differences: Sequence[float]) -> float | None:
+    """Return half the width of the 95% interval of the mean difference (paired t); None of fewer than two."""
+    if len(differences) < 2:
+        return None
+    return _critical(len(differences)) * statistics.stdev(differences) / math.sqrt(len(differences))
 
 
 def within_noise(differences: Sequence[float]) -> bool:
-    """Return whether the interval of the mean difference over the seeds (paired t, 95%) holds 0.
+    """Return whether the 95% interval of the mean difference over the seeds (paired t) contains 0.
 
     Args:
-        differences: after minus before, for each seed; fewer than two tell nothing.
+        differences: after minus before, for each seed; fewer than two cannot show a change.
     """
-    if len(differences) < 2:
-        return True
-    from scipy.special import stdtrit  # a fifth of a second that nothing else should wait for
+    margin = margin_of_error(differences)
+    return margin is None or abs(statistics.fmean(differences)) <= margin
 
-    mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
-    return abs(mean) <= float(stdtrit(len(differences) - 1, (1 + LEVEL) / 2)) * error
+
+def stays_noise(differences: Sequence[float], seeds: int) -> bool:
+    """Return whether a change is within noise over `seeds` seeds, whatever the differences that are not known yet.
+
+    With A the sum and Q the sum of squares of the known differences, r unknown ones can raise (sum)² / (sum of squares)
+    to A²/Q + r at most, by being Q/A each (the derivative is 0 there). That bounds Student's t.
+    """
+    left = seeds - len(differences)
+    squares = math.fsum(d * d for d in differences)
+    if left <= 0 or not squares:
+        return within_noise(differences)
+    most = math.fsum(differences) ** 2 / squares + left
+    return most < seeds and (seeds - 1) * most / (seeds - most) <= _critical(seeds) ** 2
+
+
+@functools.cache
+def _critical(count: int) -> float:
+    """Return the quantile of Student's t that bounds the interval of `count` differences."""
+    from scipy.special import stdtrit  # importing it takes a fifth of a second, which only `explain` should spend
+
+    return float(stdtrit(count - 1, (1 + LEVEL) / 2))
 
 
 def rule(seeds: Sequence[int], folds: int, listed_from: str | None) -> str:
-    """Return how the order came about and what a value is, in words.
+    """Return how the order was chosen and what a value is, in words.
 
     Args:
         seeds: of the trainings.
         folds: validation blocks.
-        listed_from: the step from which on there was no time to try every change; None: there was for all.
+        listed_from: the first step for whose stage there was no time to try the changes; None: there was for all.
     """
     every = ", ".join(map(str, seeds))
     text = (
         "Order: the way of the data through the model (what is done to the series, what is done to each window, the "
         "network and its training, the skip forecast), last the mean of several trials; within each of these the "
-        f"change that takes most off the validation MSE comes next (tried with seed {seeds[0]}). "
+        f"changes come in the order of what each takes off the validation MSE alone (tried with seed {seeds[0]}), and "
+        "those that change less than the seeds do are one step. "
     )
     if listed_from is not None:
-        text += (
-            f"Time was too short to try every change: from {listed_from!r} on, the order is that of what they took "
-            f"off when last tried, and where they were not tried a fixed one. "
-        )
+        text += f"There was no time to try every change: from {listed_from!r} on, the order is a fixed one. "
+    blocks = "the validation rows" if folds == 1 else f"the mean over {folds} validation blocks"
     text += (
-        f"Every step was trained with seeds {every} and judged as the trials of the study are: "
-        f"{'the validation rows' if folds == 1 else f'the mean over {folds} validation blocks'}. "
-        f"Within noise: the {LEVEL:.0%} interval of the change over the seeds (paired t) holds 0, "
+        f"Every step was trained with seeds {every}, or with the first two if a further one could not have made its "
+        f"change count, and judged as the trials of the study are: {blocks}. "
+        f"Within noise: the {LEVEL:.0%} interval of the change over the seeds (paired t) contains 0, "
         f"or the change is below {LEAST:.1%}."
     )
     return text

@@ -1,4 +1,4 @@
-"""The trainings of `explain`: each is that of a trial, and its result goes into the book at once."""
+"""The trainings of `explain`: each is that of a trial, and its result is saved at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from lstm_tune.ablation.explain_json import Book
-from lstm_tune.ablation.finished_run import Subject, digest
+from lstm_tune.ablation.finished_run import FinishedRun, digest
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
@@ -35,34 +34,53 @@ class OutOfTime(Exception):
 
 
 class Trainings:
-    """Trains configurations with seeds as a trial would, each pair once; the cores share the pairs."""
+    """Trains configurations with seeds as trials are trained, each pair once; the cores share the pairs.
 
-    def __init__(self, subject: Subject, book: Book, deadline: float, say: Say) -> None:
-        self.subject = subject
-        self.book = book
-        self.deadline = deadline
-        self.say = say
-        self.threads = available_cores() if subject.task.windows.device.type == "cpu" else 1
-        self.asked: set[str] = set()
-        self.most = 0  # trainings that the whole waterfall may take
+    Args:
+        run: that is explained.
+        kept: results of earlier trainings by their keys; new ones are added.
+        save: called after every training.
+        deadline: on the clock of `time.monotonic`; inf: none.
+        most: trainings that there can be.
+        say: told what is being trained.
+    """
+
+    def __init__(
+        self,
+        run: FinishedRun,
+        kept: dict[str, dict[str, Any]],
+        save: Callable[[], None],
+        *,
+        deadline: float,
+        most: int,
+        say: Say,
+    ) -> None:
+        self._run = run
+        self._kept = kept
+        self._save = save
+        self._deadline = deadline
+        self._most = most
+        self._say = say
+        self._threads = available_cores() if run.task.windows.device.type == "cpu" else 1
+        self._asked: set[str] = set()
         self._lock = threading.Lock()
 
     @property
     def seconds_left(self) -> float:
         """Time that is left, inf without a limit."""
-        return self.deadline - time.monotonic()
+        return self._deadline - time.monotonic()
 
     def seconds_for(self, trainings: int) -> float:
-        """Return the time that so many trainings will take, going by those done."""
-        known = [entry["seconds"] for key, entry in self.book.trainings.items() if key.startswith("trial:")]
-        return trainings * statistics.fmean(known) / self.threads if known else 0.0
+        """Return the time that so many trainings will take, if they take as long as the slower half of those done."""
+        known = sorted(entry["seconds"] for key, entry in self._kept.items() if key.startswith("trial:"))
+        return trainings * statistics.fmean(known[len(known) // 2 :]) / self._threads if known else 0.0
 
     def lacks(self, config: Config, seed: int) -> bool:
         """Return whether the pair is still to be trained."""
-        return _key(config, seed) not in self.book.trainings
+        return _key(config, seed) not in self._kept
 
     def values(self, configs: Mapping[str, Config], seeds: Sequence[int]) -> dict[str, Values]:
-        """Return the validation value of each configuration with each seed, None where training diverged.
+        """Return the validation value of each configuration with each seed, None if training diverged.
 
         Args:
             configs: by the name of what was changed.
@@ -71,13 +89,13 @@ class Trainings:
         Raises:
             OutOfTime: there was no time for all of them.
         """
-        kept = self.book.trainings
+        kept = self._kept
         pairs = {_key(config, seed): (name, config, seed) for name, config in configs.items() for seed in seeds}
-        self.asked |= pairs.keys() & kept.keys()
+        self._asked |= pairs.keys() & kept.keys()
         jobs = {key: pair for key, pair in pairs.items() if key not in kept}
-        inner = self.threads if len(jobs) == 1 else 1  # one training alone: its folds share the cores
+        inner = self._threads if len(jobs) == 1 else 1  # one training alone: its folds share the cores
         todo = list(jobs.values())
-        side_by_side(lambda i: self._train(*todo[i], threads=inner), len(todo), self.threads)
+        side_by_side(lambda i: self._train(*todo[i], threads=inner), len(todo), self._threads)
         if jobs.keys() - kept.keys():
             raise OutOfTime
         return {name: tuple(kept[_key(config, seed)]["value"] for seed in seeds) for name, config in configs.items()}
@@ -100,68 +118,63 @@ class Trainings:
     def _fit(
         self, config: Config, seed: int, threads: int = 1, *, untrained: bool = False
     ) -> tuple[TrainResult, list[LSTMForecaster]] | None:
-        """Train one configuration as a trial does, or take it as it starts; None where time ran out."""
-        task = self.subject.task
+        """Train one configuration as a trial does, or take it as it starts; None if time ran out."""
+        task = self._run.task
         if self.seconds_left <= 0:
             return None
         with self._lock:  # weights are drawn from torch's one generator
-            trainers = [
-                make_trainer(task, fold, config, seed, self.subject.precision) for fold in range(len(task.folds))
-            ]
+            trainers = [make_trainer(task, fold, config, seed, self._run.precision) for fold in range(len(task.folds))]
         models = [t.result for t in trainers]
         result = fit(
             trainers,
             lambda fold: self._judge(fold, models[fold]),
             epochs=0 if untrained else config.epochs,
             patience=config.patience,
-            deadline=self.deadline,
+            deadline=self._deadline,
             threads=threads,
         )
         return None if result.stopped == "time" else (result, models)
 
     def _judge(self, fold: int, model: LSTMForecaster | MeanForecaster) -> float:
-        task = self.subject.task
+        task = self._run.task
         mse = quick_mse_scaled(model, task.windows, task.folds[fold].epoch_windows, task.scale)
         return task.normalised_mse(fold, mse)
 
     def _keep(self, key: str, entry: dict[str, Any], began: float) -> None:
         with self._lock:
-            self.book.trainings[key] = entry | {"seconds": round(time.monotonic() - began, 3)}
-            self.book.write()
+            self._kept[key] = entry | {"seconds": round(time.monotonic() - began, 3)}
+            self._save()
 
     def _begin(self, key: str, what: str, seed: int) -> None:
-        left = "" if math.isinf(self.deadline) else f", {max(0.0, self.seconds_left):.0f} s left"
+        left = "" if math.isinf(self._deadline) else f", {max(0.0, self.seconds_left):.0f} s left"
         with self._lock:
-            self.asked.add(key)
-            self.say(f"training {len(self.asked)} of {self.most} at most: {what}, seed {seed}{left}")
+            self._asked.add(key)
+            self._say(f"training {len(self._asked)} of {self._most} at most: {what}, seed {seed}{left}")
 
     def _mean_key(self, seed: int) -> str:
-        return _key([[m.config.params(), m.epochs > 0, m.weight] for m in self.subject.members], seed, _MEAN)
+        return _key([[m.config.params(), m.epochs > 0, m.weight] for m in self._run.members], seed, _MEAN)
 
     def means_left(self) -> int:
         """Return for how many seeds the mean is still to be trained."""
-        return sum(self._mean_key(seed) not in self.book.trainings for seed in self.subject.seeds)
+        return sum(self._mean_key(seed) not in self._kept for seed in self._run.seeds)
 
-    def mean_values(self) -> Values:
-        """Return the value of the members' weighted mean forecast with each seed; each is trained as a trial is.
+    def mean_value(self, seed: int) -> float | None:
+        """Return the value of the members' weighted mean forecast with a seed; each is trained as a trial is.
 
         Raises:
-            OutOfTime: there was no time for all of them.
+            OutOfTime: there was no time for all members.
         """
-        subject = self.subject
-        values: list[float | None] = []
-        for seed in subject.seeds:
-            key = self._mean_key(seed)
-            if key not in self.book.trainings:
-                began = time.monotonic()
-                self._keep(key, {"value": self._mean_value(seed)}, began)
-            else:
-                self.asked |= {_key(i, seed, _MEAN) for i in range(len(subject.members))}
-            values.append(self.book.trainings[key]["value"])
-        return tuple(values)
+        key = self._mean_key(seed)
+        if key in self._kept:
+            self._asked |= {_key(i, seed, _MEAN) for i in range(len(self._run.members))}
+        else:
+            began = time.monotonic()
+            self._keep(key, {"value": self._train_mean(seed)}, began)
+        value: float | None = self._kept[key]["value"]
+        return value
 
-    def _mean_value(self, seed: int) -> float | None:
-        members = self.subject.members
+    def _train_mean(self, seed: int) -> float | None:
+        members = self._run.members
 
         def train(i: int) -> list[LSTMForecaster] | None:
             self._begin(_key(i, seed, _MEAN), f"member {i + 1} of {len(members)} of the mean", seed)
@@ -171,14 +184,14 @@ class Trainings:
                 return []
             return None if done is None else done[1]
 
-        trained = side_by_side(train, len(members), self.threads)
+        trained = side_by_side(train, len(members), self._threads)
         if any(models is None for models in trained):
             raise OutOfTime
         kept = [(models, m.weight) for models, m in zip(trained, members, strict=True) if models]
         if not kept:
             return None
         weights = [weight for _, weight in kept]
-        folds = range(len(self.subject.task.folds))
+        folds = range(len(self._run.task.folds))
         return statistics.fmean(self._judge(f, MeanForecaster([m[f] for m, _ in kept], weights)) for f in folds)
 
     def tested(self, config: Config) -> dict[str, Any] | None:
@@ -187,8 +200,8 @@ class Trainings:
         Raises:
             OutOfTime: there was no time for all seeds.
         """
-        subject, kept = self.subject, self.book.trainings
-        trained = [seed for seed in subject.seeds if kept[_key(config, seed)]["value"] is not None]
+        run, kept = self._run, self._kept
+        trained = [seed for seed in run.seeds if kept[_key(config, seed)]["value"] is not None]
         for seed in trained:
             self._test(config, seed)
         found = [kept[_key(config, seed, "test")] for seed in trained]
@@ -197,30 +210,30 @@ class Trainings:
             return None
         columns = zip(*(entry["mse"] for entry in scores), strict=True)
         return {
-            "mse": per_target(tuple(map(statistics.fmean, columns)), subject.series.targets),
+            "mse": per_target(tuple(map(statistics.fmean, columns)), run.series.targets),
             "mse_scaled": statistics.fmean(entry["value"] for entry in scores),
             "windows": scores[0]["windows"],
             "says": f"one model, retrained on train and validation rows; the mean over {len(scores)} seeds",
         }
 
     def _test(self, config: Config, seed: int) -> None:
-        subject, key = self.subject, _key(config, seed, "test")
-        if key in self.book.trainings:
+        run, key = self._run, _key(config, seed, "test")
+        if key in self._kept:
             return
         began = time.monotonic()
         self._begin(key, "the first step again on train and validation rows, to test it", seed)
-        known = self.book.trainings[_key(config, seed)]
+        known = self._kept[_key(config, seed)]
         epochs, factors = known["best_epoch"], tuple(known["factors"])
         member = Member(trial=-1, config=config, epochs=epochs, factors=factors, weight=1.0)
-        done = retrain(subject.task, [member], [seed], precision=subject.precision, deadline=self.deadline)
+        done = retrain(run.task, [member], [seed], precision=run.precision, deadline=self._deadline)
         if not done.seeds:
             if self.seconds_left <= 0:
                 raise OutOfTime
             self._keep(key, {"value": None}, began)
             return
-        everything = Windows(subject.series, subject.task.shape.horizon, subject.task.windows.device)
-        positions = everything.positions(subject.parts.test, 0, reach_back=True)
-        result = score(done.network(), everything, positions, subject.task.scale, each=False)
+        everything = Windows(run.series, run.task.shape.horizon, run.task.windows.device)
+        positions = everything.positions(run.parts.test, 0, reach_back=True)
+        result = score(done.network(), everything, positions, run.task.scale, each=False)
         self._keep(key, {"value": result.mse_scaled, "mse": list(result.mse), "windows": result.windows}, began)
 
 

@@ -121,10 +121,10 @@ def _style(step: Mapping[str, Any]) -> str:
 
 
 def _change(step: Mapping[str, Any], before: float | None) -> str:
+    """Return the change in percent. A change within noise has no size that could be read as a gain or a loss."""
     if step["delta"] is None or not before:
         return ""
-    part = f"{step['delta'] / before:+.1%}"
-    return f"{part} noise" if step["within_noise"] else part
+    return "within noise" if step["within_noise"] else f"{step['delta'] / before:+.1%}"
 
 
 def _changes(step: Mapping[str, Any]) -> list[str]:

@@ -95,4 +95,6 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
 def _step_text(value: float | None, delta: float | None, noise: bool) -> str:
     if value is None:
         return "diverged"
-    return number(value) if delta is None else f"{delta:+.3g}{' (noise)' if noise else ''}"
+    if delta is None:
+        return number(value)
+    return "within noise" if noise else f"{delta:+.3g}"

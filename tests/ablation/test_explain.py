@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import shutil
 import sys
 import threading
@@ -17,9 +18,8 @@ import pytest
 from rich.console import Console
 from series import daily, run_study, wave
 
-from lstm_tune.ablation import path as walk
+from lstm_tune.ablation import path, trainings
 from lstm_tune.ablation import steps as waterfall
-from lstm_tune.ablation import trainings
 from lstm_tune.ablation.steps import STAGES, Group, Step
 from lstm_tune.cli import app as cli
 from lstm_tune.cli import waterfall_table as explain_screen
@@ -131,7 +131,7 @@ def test_changes_are_made_one_group_at_a_time_and_lead_to_the_winner(explained: 
     for step in steps[1:]:
         assert step["changes"]
         for name, (before, after) in step["changes"].items():
-            assert name in groups[step["name"]]
+            assert name in [p for group in step["name"].split(" + ") for p in groups[group]]
             assert (at[name], best[name]) == (before, after)
             at[name] = after
     assert at == best
@@ -149,13 +149,19 @@ def test_a_moving_level_makes_the_window_normalisation_the_largest_step(explaine
 def test_values_and_their_statistics_agree(explained: Path) -> None:
     record = record_of(explained)
     assert record["seeds"] == [0, 1, 2]
-    before = None
+    before = np.array([])
     for step in record["steps"]:
         values = np.array(step["values"])
+        assert 2 <= len(values) <= 3
         assert step["val_mse_scaled"] == pytest.approx(values.mean())
         assert step["sd"] == pytest.approx(values.std(ddof=1))
-        if before is not None:
-            assert step["delta"] == pytest.approx((values - before).mean())
+        if len(before):
+            count = min(len(values), len(before))
+            differences = values[:count] - before[:count]
+            assert step["delta"] == pytest.approx(differences.mean())
+            low, high = step["delta_ci95"]
+            assert (low + high) / 2 == pytest.approx(step["delta"])
+            assert step["within_noise"] or not low <= 0 <= high
         before = values
 
 
@@ -183,12 +189,12 @@ def test_the_last_step_is_the_weighted_mean_of_members_trained_as_trials(explain
     assert step["values"][0] == pytest.approx(np.mean(values), rel=1e-12)
 
 
-def test_what_takes_most_off_comes_next_and_of_equals_the_first() -> None:
+def test_what_takes_most_off_alone_comes_first_and_of_equals_the_first() -> None:
     a, b, c = (Group(name=name, parameters=()) for name in "abc")
-    assert waterfall.next_group([a, b, c], {"a": 3.0, "b": 1.0, "c": 2.0}) is b
-    assert waterfall.next_group([a, b, c], {"a": 3.0, "b": 1.0, "c": 1.0}) is b
-    assert waterfall.next_group([a, b, c], {"a": None, "c": 2.0}) is c
-    assert waterfall.next_group([a, b, c], {}) is a
+    assert waterfall.ordered([a, b, c], {"a": 3.0, "b": 1.0, "c": 2.0}) == [b, c, a]
+    assert waterfall.ordered([a, b, c], {"a": 3.0, "b": 1.0, "c": 1.0}) == [b, c, a]
+    assert waterfall.ordered([a, b, c], {"a": None, "c": 2.0}) == [c, a, b]
+    assert waterfall.ordered([a, b, c], {}) == [a, b, c]
 
 
 def test_every_parameter_stands_in_one_group() -> None:
@@ -246,6 +252,44 @@ def test_the_interval_is_that_of_students_t() -> None:
         assert waterfall.within_noise(x.tolist()) is bool(low <= 0 <= high)
 
 
+@pytest.mark.parametrize("seeds", [3, 4, 6])
+def test_a_step_stays_noise_only_if_no_further_seed_can_make_it_count(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    for _ in range(100):
+        known = rng.normal(rng.uniform(-1, 1), 0.5, size=2).tolist()
+        best = sum(d * d for d in known) / sum(known)  # of the further differences
+        further = [known + [x] * (seeds - 2) for x in [best, *rng.normal(0, 4, size=20)]]
+        counts = [not waterfall.within_noise(d) for d in further]
+        assert waterfall.stays_noise(known, seeds) is not any(counts)
+        assert counts[0] is any(counts)
+    assert waterfall.stays_noise([1.0, -0.1], 3)
+    assert not waterfall.stays_noise([1.0, 0.9], 3)
+
+
+def test_changes_that_are_smaller_than_the_seeds_are_one_step(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path, "_seed_spread", lambda steps: 1e9)
+    names = [step["name"] for step in saved_run.explain(copy)["steps"]]
+    differing = waterfall.differing(PLAIN, Config.from_params(record_of(copy, "result.json")["best"]["params"]))
+    (stage,) = [stage for stage in differing if len(stage) > 1]
+    (together,) = [name for name in names if " + " in name]
+    assert set(together.split(" + ")) == {group.name for group in stage}
+
+
+def test_a_seed_that_cannot_make_a_step_count_is_not_trained(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path, "stays_noise", lambda differences, seeds: True)
+    monkeypatch.setattr(path, "_seed_spread", lambda steps: 0.0)
+    seen = counted(monkeypatch)
+    first, *between, end, mean = saved_run.explain(copy)["steps"]
+    assert [len(step["values"]) for step in (first, end, mean)] == [3, 3, 3]
+    assert between
+    assert {len(step["values"]) for step in between} == {2}
+    monkeypatch.setattr(path, "stays_noise", lambda differences, seeds: False)
+    before = len(seen)
+    again = saved_run.explain(copy)["steps"]
+    assert {len(step["values"]) for step in again} == {3}
+    assert len(seen) - before == len(between)
+
+
 def test_a_step_says_what_it_did() -> None:
     def says(before: Any, *values: float | None) -> str:
         text: str = Step(name="log", changes={}, values=values, before=before).to_dict()["says"]
@@ -253,8 +297,8 @@ def test_a_step_says_what_it_did() -> None:
 
     assert says((0.4, 0.4, 0.4), 0.2, 0.2, 0.2) == "Takes off 50.0% of the MSE before."
     assert says((0.4, 0.4, 0.4), 0.5, 0.5, 0.5) == "Adds 25.0% of the MSE before."
-    assert says((0.4, 0.4, 0.4), 0.3, 0.6, 0.4).startswith("Within noise: 3 seeds")
-    assert says((0.4, 0.4, 0.4), 0.4001, 0.4001, 0.4001) == "Within noise: too small to count."
+    assert says((0.4, 0.4, 0.4), 0.3, 0.6, 0.4) == "Within noise: not distinguishable from zero over 3 seeds."
+    assert says((0.4, 0.4, 0.4), 0.4001, 0.4001, 0.4001) == "Within noise: the change is too small to count."
     assert says((0.4, 0.4, 0.4), 0.4, 0.4, 0.4).startswith("Changes nothing")
     assert says((0.4, 0.4, 0.4), None, None, None) == "Training diverged with every seed."
 
@@ -293,7 +337,7 @@ def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
     assert untimed(record_of(copy)) == untimed(cut)
     *first, rest = cut["steps"]
     assert first == whole["steps"][: len(first)]
-    assert rest["name"].startswith("not taken apart")
+    assert rest["name"].startswith("remaining changes together: ")
     assert rest["values"] == whole["steps"][-2]["values"]  # the tuned LSTM is known even so
     kept = record_of(copy)["trainings"]
     assert len(kept) == 10
@@ -309,7 +353,7 @@ def test_time_for_no_step_at_all_is_said_in_one_line(copy: Path, monkeypatch: py
 
 
 def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk.Walk, "_time_to_try", lambda *args: False)
+    monkeypatch.setattr(path, "_time_to_try", lambda *args: False)
     record = saved_run.explain(copy)
     listed = [group.name for stage in STAGES for group in stage]
     names = [step["name"] for step in record["steps"][1:-1]]
@@ -356,7 +400,9 @@ def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: p
 )  # fmt: skip
 def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
     (copy / "explain.json").write_text(content)
-    with pytest.raises(RunError, match=r"explain\.json cannot be taken up \(.*\); delete it to begin anew$") as caught:
+    with pytest.raises(
+        RunError, match=r"explain\.json cannot be continued \(.*\); delete it to start again$"
+    ) as caught:
         saved_run.explain(copy)
     assert "\n" not in str(caught.value)
     assert (copy / "explain.json").read_text() == content
@@ -369,7 +415,7 @@ def test_other_data_are_refused_and_moved_data_are_found(copy: Path, done: Path,
     result = record_of(done, "result.json")
     result["data"]["path"] = "gone.csv"
     (done / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UsageError, match=r"'gone\.csv', are not there; say with --data"):
+    with pytest.raises(UsageError, match=r"no longer at 'gone\.csv'; name their new path with --data"):
         saved_run.explain(done)
     assert saved_run.explain(done, data=climb())["finished"]
 
@@ -377,7 +423,7 @@ def test_other_data_are_refused_and_moved_data_are_found(copy: Path, done: Path,
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda r: r.pop("settings"), "an earlier version wrote it; tune again"),
+        (lambda r: r.pop("settings"), "was written by an earlier version and lacks the settings"),
         (lambda r: r.pop("ensemble"), "is damaged"),
         (lambda r: r["settings"].pop("split"), "is damaged"),
         (lambda r: r["best"].update(params={"lookback": 0}), "is damaged"),
@@ -428,6 +474,19 @@ def test_colours_follow_the_terminal_and_no_color(explained: Path, monkeypatch: 
     assert "\x1b[32m" in printed(record, 80, force_terminal=True, color_system="standard")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[32m" not in printed(record, 80, force_terminal=True, color_system="standard")
+
+
+def test_the_largest_step_is_never_smaller_than_a_change_that_is_shown(explained: Path) -> None:
+    """A change within noise may be large by chance: it is shown without a size."""
+    record = record_of(explained)
+    start, clear, noise = record["steps"][:3]
+    clear |= {"name": "clear", "delta": -0.1, "within_noise": False}
+    noise |= {"name": "chance", "delta": -0.5, "within_noise": True}
+    text = printed(record | {"steps": [start, clear, noise]}, 100)
+    assert "Largest step: clear, which takes off 0.1" in text
+    assert "within noise" in text
+    shown = [float(percent) for percent in re.findall(r"([-+][0-9.]+)%", text)]
+    assert min(shown) == pytest.approx(-100 * 0.1 / start["val_mse_scaled"], abs=0.06)
 
 
 def test_noise_and_what_is_unfinished_are_marked(explained: Path) -> None:
