@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,7 +43,7 @@ class JournalFile(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reader = _Reader(path, lambda: locked(path))
+        self._reader = _Reader(path, partial(locked, path))  # no lambda: workers are sent this object
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
             with locked(path) as file:

@@ -20,7 +20,7 @@ import torch
 from optuna.trial import TrialState
 from rich.console import Console
 from series import TINY, task_of, wave
-from studies import Watching, start_command, states, stored, wait_for
+from studies import Watching, start_command, states, stored, wait_for, write_into
 
 from lstm_tune.cli.options import parse_workers
 from lstm_tune.cli.progress import LiveProgress
@@ -35,6 +35,8 @@ from lstm_tune.storage.open import open_storage, temporary_journal
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.workers import processes
 from lstm_tune.workers.pool import check_shareable, share
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 SPACE: dict[str, Any] = TINY | {"epochs": 1, "lookback": {"low": 4, "high": 40}, "learning_rate": [1e-3, 1e-2]}
 LONG = SPACE | {"epochs": 30, "patience": 30}
@@ -173,10 +175,6 @@ def test_ctrl_c_ends_the_command_with_one_line_and_130(tmp_path: Path) -> None:
 # ---- what is shared, and what is not
 
 
-def write_into(tensor: torch.Tensor) -> None:
-    tensor[0, 0] = 7.0
-
-
 def test_series_are_shared_and_not_copied() -> None:
     task = task_of(wave())
     share(task)
@@ -195,8 +193,6 @@ import sys
 sys.path.insert(0, {tests!r})
 import lstm_tune
 from series import TINY, daily, wave
-
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
 print("begins")
 space = TINY | {{"epochs": 1, "lookback": [4, 8, 12]}}
 result = lstm_tune.tune(daily(wave()), target="y", space=space, n_trials=3, folds=1, retrain_seeds=1, workers=2)
