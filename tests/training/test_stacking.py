@@ -1,0 +1,64 @@
+"""Weights of the mean forecast: the constrained least squares that they claim to be, and their limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from lstm_tune.training.stacking import error_products, stacked_weights
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.floats(1, 1000), st.integers(0, 2**32 - 1))
+def test_weights_minimize_the_penalised_squared_error(k: int, independent: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    errors = rng.normal(size=(k, 200)) * rng.uniform(0.5, 2, size=(k, 1)) + rng.normal(size=200)
+    prior = rng.dirichlet(np.ones(k))
+    products = error_products([errors], [1.0])
+    found = stacked_weights(products, prior, independent)
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(1)
+    penalty = 0.3 * 40 / independent * products.diagonal().min()
+
+    def loss(w: np.ndarray) -> float:
+        return float(w @ products @ w + penalty * ((w - prior) ** 2).sum())
+
+    best = minimize(
+        loss,
+        prior,
+        bounds=[(0, 1)] * k,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    assert loss(found) <= best.fun + 1e-6 * abs(best.fun)
+
+
+def test_few_windows_leave_the_prior_and_many_do_not() -> None:
+    rng = np.random.default_rng(0)
+    errors = np.stack([rng.normal(size=500), 3 * rng.normal(size=500)])
+    prior = np.array([0.2, 0.8])
+    products = error_products([errors], [1.0])
+    assert stacked_weights(products, prior, 0.01) == pytest.approx(prior, abs=0.01)
+    assert stacked_weights(products, prior, 1e6)[0] == pytest.approx(0.9, abs=0.02)  # inverse variances: 9 to 1
+
+
+def test_members_that_forecast_alike_share_by_the_prior() -> None:
+    errors = np.repeat(np.random.default_rng(0).normal(size=(1, 100)), 3, axis=0)
+    prior = np.array([0.5, 0.3, 0.2])
+    assert stacked_weights(error_products([errors], [1.0]), prior, 40) == pytest.approx(prior, abs=1e-6)
+
+
+def test_blocks_count_alike_whatever_their_size_and_unit() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 50)), 100 * rng.normal(size=(2, 500))
+    products = error_products([a, b], [1.0, 100.0**2])
+    assert products == pytest.approx((a @ a.T / 50 + b @ b.T / 500 / 1e4) / 2)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_errors_that_tell_nothing_leave_the_prior(value: float) -> None:
+    prior = np.array([0.5, 0.5])
+    assert stacked_weights(np.full((2, 2), value), prior, 40) is prior
