@@ -179,7 +179,7 @@ class Config:
     patch: int = _parameter(1, low=1, unit="rows", step="lookback", help="rows that enter the LSTM as one step")
     skip: str = _parameter(
         "none",
-        words=("none", "last", "linear", "seasonal"),
+        words=("none", "last", "linear", "seasonal", "ets"),
         step="skip forecast",
         help="simple forecast that the LSTM corrects",
     )
@@ -231,7 +231,7 @@ class Config:
 
     @property
     def starts_from_simple_forecast(self) -> bool:
-        """Whether the untrained network already forecasts: persistence, the last season or ridge regression."""
+        """Whether the untrained network already forecasts: persistence, ridge regression or another."""
         return self.skip != "none" or self.window_norm != "none" or self.difference != "none"
 
     def params(self) -> dict[str, int | float | str]:
@@ -272,6 +272,7 @@ _SKIP_PHRASES = {
     "last": "corrects the last value",
     "linear": "corrects ridge regression",
     "seasonal": "corrects last season",
+    "ets": "corrects exponential smoothing",
 }
 
 PARAMETERS: Mapping[str, ParameterInfo] = {f.name: f.metadata["info"] for f in dataclasses.fields(Config)}

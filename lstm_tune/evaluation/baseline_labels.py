@@ -35,6 +35,11 @@ LABELS: Mapping[str, BaselineLabel] = {
         sentence="ridge regression",
         advice="Search skip = linear, which begins at this forecast (--space default), or use the ridge itself.",
     ),
+    "ets": BaselineLabel(
+        table="exponential smoothing",
+        sentence="exponential smoothing",
+        advice="Search skip = ets, which begins at this forecast (--space default), or use the smoothing itself.",
+    ),
     "train_mean": BaselineLabel(
         table="mean of the train rows",
         sentence="the mean of the train rows",

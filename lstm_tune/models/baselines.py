@@ -6,18 +6,23 @@ A baseline is one entry here (in `naive_baselines` if nothing is fitted, else in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
-from lstm_tune.evaluation.score import Forecaster
-from lstm_tune.models.preprocessing import seasonal_repeat
+from lstm_tune.evaluation.score import Forecaster, TargetScale, score
+from lstm_tune.models.preprocessing import extremes, seasonal_repeat
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
+from lstm_tune.models.smoothing import Floats, fit_smoothing, forecast_weights, window_rows
 
 RIDGE_LOOKBACK = 336
+_COMPARED_WINDOWS = 2_000  # on which logarithms are compared with values
+_GROWTH = math.exp(3)  # times the largest value: no forecast of logarithms goes further, unless the values spread more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +104,73 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
     return Ridge(context=context, scale=scale, weight=weight, bias=bias)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ExponentialSmoothing:
+    """Exponential smoothing with additive errors, of the values or of their logarithms; shared by all columns."""
+
+    context: int
+    weight: Tensor  # (H, X), see `forecast_weights`
+    bounds: Tensor | None  # (C, 2) within which logarithms are taken and forecasts stay; None: no logarithm
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Map a batch to (B, H)."""
+        history = batch.history
+        if self.bounds is not None:
+            low, high = self.bounds[batch.channel].T[:, :, None]
+            history = history.clamp_min(low).log()
+        last = history[:, -1:]
+        forecast = last + torch.nn.functional.linear(history - last, self.weight)
+        if self.bounds is not None:
+            forecast = torch.minimum(forecast.exp(), high)
+        return forecast
+
+
+def fit_smoothing_baseline(
+    windows: Windows, rows: Ranges, *, period: int | None, max_lookback: int, sd: tuple[float, ...]
+) -> ExponentialSmoothing:
+    """Fit exponential smoothing on `rows`: of the values, or of their logarithms if these err less on `rows`.
+
+    Args:
+        windows: of the series.
+        rows: to fit on.
+        period: rows in a season; None: there is none.
+        max_lookback: what the data allow.
+        sd: of each column (C,), from the train rows.
+    """
+    data, context = windows.data, window_rows(max_lookback, period)
+    seen = [extremes(data.seen(c, rows)) for c in range(data.n_channels)]
+    positive = not any(data.origin) and all(low > 0 for low, _ in seen)
+    tried = []
+    for log in (False, True) if positive else (False,):
+        series = [_series(data, c, start, end, log=log) for c in range(data.n_channels) for start, end in rows]
+        weight = forecast_weights(fit_smoothing(series, period), context, windows.horizon)
+        bounds = torch.tensor([(low / 10, high * max(_GROWTH, high / low)) for low, high in seen]) if log else None
+        tried.append(
+            ExponentialSmoothing(
+                context=context,
+                weight=torch.from_numpy(weight).float().to(windows.device),
+                bounds=None if bounds is None else bounds.to(windows.device),
+            )
+        )
+    positions = evenly(windows.positions(rows, context, reach_back=False), _COMPARED_WINDOWS)
+    if len(tried) == 1 or not len(positions):
+        return tried[0]
+    scale = TargetScale(mean=(0.0,) * len(sd), sd=sd)
+    return min(tried, key=lambda f: score(f, windows, positions, scale, each=False).mse_scaled)
+
+
+def _series(data: SeriesSet, channel: int, start: int, end: int, *, log: bool) -> Floats:
+    """Return some rows of a channel (n,), brought to spread 1, NaN where a value was not observed."""
+    values = data.values[channel, start:end].double()
+    seen = data.observed[channel, start:end]
+    if log:
+        values = values.log()
+    values = torch.where(seen, values, torch.nan)
+    spread = float(values[seen].std(correction=0)) if bool(seen.any()) else 0.0
+    scaled: Floats = (values / (spread or 1.0)).numpy()
+    return scaled
+
+
 def naive_baselines(horizon: int, period: int | None) -> dict[str, Forecaster]:
     """Return {name: forecaster} of the baselines that need no fitting.
 
@@ -119,4 +191,5 @@ def fit_baselines(
     return {
         **naive_baselines(windows.horizon, period),
         "ridge": fit_ridge_baseline(windows, rows, max_lookback, sd),
+        "ets": fit_smoothing_baseline(windows, rows, period=period, max_lookback=max_lookback, sd=sd),
     }

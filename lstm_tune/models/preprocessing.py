@@ -9,15 +9,16 @@ period.
       → differenced (first | seasonal)
       → minus the window's location, over its spread (window_norm)
       → clipped → the network             → times the spread
-                                            + a skip forecast (last | linear | seasonal)
+                                            + a skip forecast (last | linear | seasonal | ets)
                                             → undifferenced → unscaled → exp → raw forecast (B, H)
 
-What is fitted (scale, clip bounds, linear skip) is kept in buffers, so a saved or exported model cannot be served with
-the wrong scaler.
+What is fitted (scale, clip bounds, the map of a linear or smoothing skip) is kept in buffers, so a saved or exported
+model cannot be served with the wrong scaler.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.errors import DataError
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
+from lstm_tune.models.smoothing import fit_smoothing, forecast_weights
 
 _CHUNK = 4096
 _SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
@@ -46,6 +48,7 @@ class Shape:
     past: int = 0
     future: int = 0
     period: int = 1  # rows in a season; 1: none
+    smoothing: int = 1  # rows that exponential smoothing looks at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +89,10 @@ class Preprocessing(nn.Module):
         self.shape = shape
         period = shape.period
         self.lag = {"none": 0, "first": 1, "seasonal": period}[config.difference]
-        self.context = max(config.lookback, period if config.skip == "seasonal" else 1) + self.lag
+        skip_rows = {"seasonal": period, "linear": config.lookback, "ets": shape.smoothing}.get(config.skip, 1)
+        self.context = max(config.lookback, skip_rows) + self.lag
+        # The map (H, rows) of a skip forecast that is linear in the window, and what it adds.
+        mapped = (shape.horizon, skip_rows) if config.skip in ("linear", "ets") else (0, 0)
         covariates = shape.past + shape.future
         for name, value in {
             "center": torch.zeros(shape.channels),
@@ -96,7 +102,7 @@ class Preprocessing(nn.Module):
             "clip_low": torch.full((), -torch.inf),
             "clip_high": torch.full((), torch.inf),
             "log_ceiling": torch.full((shape.channels,), torch.inf),
-            "skip_weight": torch.zeros((shape.horizon, config.lookback) if config.skip == "linear" else (0, 0)),
+            "skip_weight": torch.zeros(mapped),
             "skip_bias": torch.zeros(shape.horizon if config.skip == "linear" else 0),
         }.items():
             self.register_buffer(name, value)
@@ -105,7 +111,7 @@ class Preprocessing(nn.Module):
 
     @torch.no_grad()
     def fit_statistics(self, windows: Windows, rows: Ranges) -> None:
-        """Fit scale, clip bounds and linear skip on `rows`, and on nothing else.
+        """Fit scale, clip bounds and skip forecast on `rows`, and on nothing else.
 
         Raises:
             DataError: a channel has no observed value in the rows, or log is asked of values that are not positive.
@@ -120,11 +126,13 @@ class Preprocessing(nn.Module):
             self._fit_clip(windows, evenly(positions, _CLIP_WINDOWS))
         if self.config.skip == "linear":
             self._fit_skip(windows, positions)
+        elif self.config.skip == "ets":
+            self._fit_smoothing(windows.data, rows)
 
     def _fit_scale(self, data: SeriesSet, rows: Ranges) -> None:
         log = self.config.transform == "log"
         for c, name in enumerate(data.targets):
-            low, high = _extremes(data.seen(c, rows))
+            low, high = extremes(data.seen(c, rows))
             if low > high:
                 raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
             if log and low <= 0:
@@ -161,6 +169,17 @@ class Preprocessing(nn.Module):
         at = self.locate(batch)
         target = self.difference_target(self.scale_level(batch.target, batch.channel), at)
         return at.minus_location(at.window[:, -self.config.lookback :]), at.minus_location(target)
+
+    def _fit_smoothing(self, data: SeriesSet, rows: Ranges) -> None:
+        """Fit exponential smoothing to the scaled and differenced level of every channel and series."""
+        series = []
+        for (start, end), c in itertools.product(rows, range(self.shape.channels)):
+            raw = data.values[None, c, start:end].to(self.center.device)
+            level = self.scale_level(raw, torch.tensor([c], device=raw.device))[0].double().cpu()
+            level[~data.observed[c, start:end]] = torch.nan
+            series.append((level[self.lag :] - level[: -self.lag] if self.lag else level).numpy())
+        weights = forecast_weights(fit_smoothing(series, self.shape.period), self.shape.smoothing, self.shape.horizon)
+        self.skip_weight.copy_(torch.from_numpy(weights))
 
     # ---- raw → level → window, and back
 
@@ -222,12 +241,16 @@ class Preprocessing(nn.Module):
         if self.config.skip == "linear":
             window = at.minus_location(at.window[:, -self.config.lookback :])
             return nn.functional.linear(window, self.skip_weight, self.skip_bias)
+        if self.config.skip == "ets":
+            window = at.minus_location(at.window[:, -self.shape.smoothing :])
+            last = window[:, -1:]  # the map's rows add up to 1: around the last value it loses no digits
+            return last + nn.functional.linear(window - last, self.skip_weight)
         if self.config.skip == "seasonal":
             return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
         return None
 
 
-def _extremes(parts: Iterable[Tensor]) -> tuple[float, float]:
+def extremes(parts: Iterable[Tensor]) -> tuple[float, float]:
     """Return the least and the largest number in the parts; of no number at all, inf and -inf."""
     bounds = [(float(part.min()), float(part.max())) for part in parts if len(part)]
     return min((low for low, _ in bounds), default=math.inf), max((high for _, high in bounds), default=-math.inf)

@@ -39,6 +39,7 @@ _SHRINK = 0.6  # of the region that is searched, from round to round
 _POLISH = 3  # the round before which the first guess of the states is replaced
 _LEAST_SHARE = 0.02  # of the best model's weight: below that a model does not count
 _EDGE = 1e-4  # distance from the bounds of the unit cube
+_WINDOW_ROWS, _WINDOW_SEASONS = 336, 4
 _HEAD_SEASONS, _HEAD_ROWS = 3, 10  # that the states are first guessed from
 
 
@@ -128,6 +129,12 @@ class _Kind:
             free[1] if first == 2 else np.zeros(free.shape[1]),
             np.concatenate([season, -season.sum(axis=0, keepdims=True)]),
         )
+
+
+def window_rows(max_lookback: int, period: int | None) -> int:
+    """Return how many rows of history a smoothing forecast is given: what the data allow, up to four seasons or 336."""
+    season = period if period and period <= LONGEST_SEASON else 1
+    return min(max_lookback, max(_WINDOW_ROWS, _WINDOW_SEASONS * season))
 
 
 def fit_smoothing(series: Sequence[Floats], period: int | None) -> tuple[Smoothing, ...]:

@@ -53,7 +53,7 @@ class Candidate:
     @property
     def naive(self) -> bool:
         """Whether it is a forecast without anything fitted: a repeated value or season that no epoch made better."""
-        return self.epochs == 0 and self.config.skip != "linear"
+        return self.epochs == 0 and self.config.skip not in ("linear", "ets")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ def weigh(
     trust = 1 + _PRIOR / independent
     weights: dict[tuple[int, int], float] = {}
     for c in chosen:
-        prior = 1 / trust if c.sees_level else trust if c.config.skip == "linear" else 1.0
+        prior = 1 / trust if c.sees_level else trust if c.config.skip in ("linear", "ets") else 1.0
         weights[c.number, c.epochs] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
     total = math.fsum(weights.values())
     anchor = min(candidates, key=lambda c: (c.start, c.number))

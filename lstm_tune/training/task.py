@@ -20,6 +20,7 @@ from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.data_limits import data_limits, usable_folds
+from lstm_tune.models.smoothing import window_rows
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
@@ -135,6 +136,7 @@ def build_task(
             past=data.past.shape[1],
             future=data.future.shape[1],
             period=period or 1,
+            smoothing=window_rows(limits.max_lookback, period),
         ),
         scale=scale,
         period=period,
