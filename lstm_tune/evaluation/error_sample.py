@@ -1,0 +1,31 @@
+"""Errors at a fixed sample of targets: few enough to be kept with every trial, enough to weigh forecasts by."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.score import Forecaster, TargetScale, forecast_all
+
+Floats = NDArray[np.float64]
+
+SAMPLED_WINDOWS = 96  # of a block, about
+_STEPS = 6  # of the horizon
+
+
+def sampled_errors(forecaster: Forecaster, windows: Windows, positions: Tensor, scale: TargetScale) -> Floats:
+    """Return scaled errors (n · k,) at k evenly spaced steps of the windows at `positions` (n,).
+
+    The error is 0 where the target was not observed: it counts for no forecast.
+    """
+    steps = torch.linspace(0, windows.horizon - 1, min(windows.horizon, _STEPS)).round().long()
+    forecast = forecast_all(forecaster, windows, positions)[:, steps]
+    target = torch.cat([batch.target.cpu() for batch in windows.batches(positions, 1, 4096)])[:, steps]
+    seen = windows.observed(positions).cpu()[:, steps]
+    channel = torch.div(positions.cpu(), windows.rows, rounding_mode="floor")
+    sd = torch.tensor(scale.sd, dtype=torch.float64)[channel, None]
+    errors = torch.where(seen, (forecast.double() - target.double()) / sd, 0.0)
+    return np.asarray(errors.reshape(-1).numpy(), dtype=np.float64)
