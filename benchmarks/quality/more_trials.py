@@ -94,7 +94,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     positions = windows.positions(split.test, 0, reach_back=True)[:]
     target = torch.cat([batch.target for batch in windows.batches(positions, 1, 4096)]).double()
     seen = windows.observed(positions)
-    samples = [task.windows.sample(fold.scored, SAMPLED_WINDOWS) for fold in task.folds]
+    samples = [task.windows.sample(fold.report_windows, SAMPLED_WINDOWS) for fold in task.folds]
     blocks: dict[str, list[Floats]] = {}
     test: dict[str, Floats] = {}
 
@@ -136,7 +136,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         series=series.name,
         known=len(objective.space.enqueued()),
         independent=task.independent_windows,
-        reference=[fold.unit for fold in task.folds],
+        reference=[fold.reference_mse for fold in task.folds],
         candidates=sorted((c for c in candidates(read_trials(study)) if f"t{c.number}" in test), key=_number),
         blocks=blocks,
         test=test,

@@ -29,6 +29,20 @@ class Batch:
     future: Tensor  # (B, X + H, F)
     channel: Tensor  # (B,) int64
 
+    def newest(self, context: int) -> Batch:
+        """Return the same windows with the newest `context` rows of their history alone."""
+        older = self.history.shape[1] - context
+        if not older:
+            return self
+        return Batch(
+            history=self.history[:, older:],
+            target=self.target,
+            observed=self.observed,
+            past=self.past[:, older:],
+            future=self.future[:, older:],
+            channel=self.channel,
+        )
+
 
 class Positions:
     """The positions of n windows, kept as stretches of consecutive numbers: rows cost no memory, only holes do.

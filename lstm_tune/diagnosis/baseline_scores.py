@@ -19,7 +19,12 @@ def score_baselines(series: SeriesSet, parts: Split, task: Task) -> dict[str, di
     horizon, scale = task.shape.horizon, task.scale
     fitted: dict[str, Forecaster] = {
         **fit_baselines(
-            windows, parts.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=scale.sd
+            windows,
+            parts.final.fit,
+            period=task.period,
+            max_lookback=task.limits.max_lookback,
+            sd=scale.sd,
+            combination=task.combination,
         ),
         "train_mean": TrainMean(horizon=horizon, mean=TargetScale.of(windows, parts.train).mean),
     }

@@ -40,6 +40,11 @@ LABELS: Mapping[str, BaselineLabel] = {
         sentence="exponential smoothing",
         advice="Search skip = ets, which begins at this forecast (--space default), or use the smoothing itself.",
     ),
+    "combination": BaselineLabel(
+        table="mean of these forecasts",
+        sentence="a weighted mean of the simple forecasts",
+        advice="Give the search more time (--timeout), or use the mean of the simple forecasts instead.",
+    ),
     "train_mean": BaselineLabel(
         table="mean of the train rows",
         sentence="the mean of the train rows",

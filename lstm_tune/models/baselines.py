@@ -7,6 +7,7 @@ A baseline is one entry here (in `naive_baselines` if nothing is fitted, else in
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -171,6 +172,28 @@ def _series(data: SeriesSet, channel: int, start: int, end: int, *, log: bool) -
     return scaled
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Combination:
+    """The weighted mean of other baselines; see `training.combination` for the weights."""
+
+    members: tuple[tuple[Forecaster, float], ...]
+
+    @property
+    def context(self) -> int:
+        """Rows before the first target that it looks at."""
+        return max(member.context for member, _ in self.members)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Map a batch to (B, H)."""
+        parts = [weight * member(batch.newest(member.context)) for member, weight in self.members]
+        return torch.stack(parts).sum(0)
+
+
+def combine(baselines: Mapping[str, Forecaster], weights: Mapping[str, float]) -> Combination:
+    """Return the mean of some baselines by {name: weight}; what weighs nothing is left out."""
+    return Combination(members=tuple((baselines[name], weight) for name, weight in weights.items() if weight))
+
+
 def naive_baselines(horizon: int, period: int | None) -> dict[str, Forecaster]:
     """Return {name: forecaster} of the baselines that need no fitting.
 
@@ -185,11 +208,29 @@ def naive_baselines(horizon: int, period: int | None) -> dict[str, Forecaster]:
 
 
 def fit_baselines(
-    windows: Windows, rows: Ranges, *, period: int | None, max_lookback: int, sd: tuple[float, ...]
+    windows: Windows,
+    rows: Ranges,
+    *,
+    period: int | None,
+    max_lookback: int,
+    sd: tuple[float, ...],
+    combination: Mapping[str, float] | None = None,
 ) -> dict[str, Forecaster]:
-    """Return {name: forecaster} of all baselines, fitted on `rows`."""
-    return {
+    """Return {name: forecaster} of all baselines, fitted on `rows`.
+
+    Args:
+        windows: of the series.
+        rows: to fit on.
+        period: rows in a season; None: there is none.
+        max_lookback: what the data allow.
+        sd: of each column (C,), from the train rows.
+        combination: {name: weight} of the mean of the others; None: they are not combined.
+    """
+    fitted: dict[str, Forecaster] = {
         **naive_baselines(windows.horizon, period),
         "ridge": fit_ridge_baseline(windows, rows, max_lookback, sd),
         "ets": fit_smoothing_baseline(windows, rows, period=period, max_lookback=max_lookback, sd=sd),
     }
+    if combination is not None:
+        fitted["combination"] = combine(fitted, combination)
+    return fitted

@@ -159,21 +159,6 @@ class MeanForecaster(nn.Module):
         """Forecast in raw units, (B, H)."""
         total = torch.zeros_like(batch.target)
         for member, weight in zip(self.members, self.weights, strict=True):
-            total += weight * member(_shorten(batch, member.context))
+            assert isinstance(member, LSTMForecaster)
+            total += weight * member(batch.newest(member.context))
         return total
-
-
-def _shorten(batch: Batch, context: Tensor | nn.Module | int) -> Batch:
-    """Cut a batch's context to its last `context` rows."""
-    have = batch.history.shape[1]
-    assert isinstance(context, int)
-    if context == have:
-        return batch
-    return Batch(
-        history=batch.history[:, have - context :],
-        target=batch.target,
-        observed=batch.observed,
-        past=batch.past[:, have - context :],
-        future=batch.future[:, have - context :],
-        channel=batch.channel,
-    )

@@ -62,7 +62,12 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
     series, windows, split, horizon = dataset.series, dataset.windows, dataset.split, task.shape.horizon
     positions = windows.positions(split.test, 0, reach_back=True)
     fitted = fit_baselines(
-        windows, split.final.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
+        windows,
+        split.final.fit,
+        period=task.period,
+        max_lookback=task.limits.max_lookback,
+        sd=task.scale.sd,
+        combination=task.combination,
     )
     baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
     network = retrained.network()

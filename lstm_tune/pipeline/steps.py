@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import StudyError
+from lstm_tune.pipeline.members import choose, choose_members
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy, Resources
 from lstm_tune.search.budget import Clock, RetrainCost
@@ -19,8 +20,8 @@ from lstm_tune.search.progress import Progress
 from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
-from lstm_tune.search.trials import Trial, candidates, completed, read_trials
-from lstm_tune.training.ensemble import MEMBERS, Part, weigh
+from lstm_tune.search.trials import Trial, completed, read_trials
+from lstm_tune.training.ensemble import Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
 from lstm_tune.utils.process import this_run
@@ -211,32 +212,6 @@ def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
 
 
-# ---- what is kept
-
-
-def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tuple[Trial, Part]]:
-    """Choose the completed trials whose weighted mean forecast is the model, or the best one alone.
-
-    Args:
-        trials: one reading of the study's.
-        task: that they share.
-        retrain_seeds: 1: the best trial alone.
-
-    Returns:
-        Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
-    """
-    found = {trial.number: trial for trial in completed(trials)}
-    if not found:
-        return []
-    parts = weigh(
-        candidates(found.values()),
-        independent=task.independent_windows,
-        blocks=len(task.folds),
-        members=1 if retrain_seeds == 1 else MEMBERS,
-    )
-    return [(found[part.number], part) for part in parts]
-
-
 # ---- retrain
 
 
@@ -272,7 +247,8 @@ def retrain_best(
         return None
     retrained = Retrained(seeds=(), models=(), interrupted=stop.urgent)
     if not stop.urgent:
-        chosen = choose(outcome.trials, task, options.retrain_seeds)
+        known = len(opened.space.enqueued())
+        chosen = choose_members(outcome.trials, task, options.retrain_seeds, known)
         retrained = retrain(
             task,
             [_member(trial, part) for trial, part in chosen],

@@ -239,7 +239,13 @@ class Objective:
             score(model, task.windows, fold.report_windows, task.scale, each=False)
             for model, fold in zip(trained.models, task.folds, strict=True)
         ]
-        write_outcome(trial, result, val_mse=list(scores[0].mse), fold_mse_scaled=[s.mse_scaled for s in scores])
+        write_outcome(
+            trial,
+            result,
+            val_mse=scores[0].mse,
+            fold_mse_scaled=[s.mse_scaled for s in scores],
+            fold_errors=task.sampled_errors(trained.models),
+        )
 
 
 def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:

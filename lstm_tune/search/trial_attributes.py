@@ -5,15 +5,18 @@ The names are part of the storage format: a study that was begun before must res
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.config import Config
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.evaluation.error_sample import Floats
 from lstm_tune.training.fitting import EpochStats, TrainResult
 
 T = TypeVar("T")
@@ -32,6 +35,7 @@ class Attr:
     VAL_MSE = "val_mse"
     VAL_MSE_SCALED = "val_mse_scaled"
     FOLD_MSE_SCALED = "fold_mse_scaled"
+    FOLD_ERRORS = "fold_errors"
     START = "start"
     BEST_EPOCH = "best_epoch"
     EPOCHS = "epochs"
@@ -93,6 +97,7 @@ def write_outcome(
     *,
     val_mse: Sequence[float],
     fold_mse_scaled: Sequence[float],
+    fold_errors: Sequence[Floats],
 ) -> None:
     """Record what the trial has reached.
 
@@ -101,10 +106,12 @@ def write_outcome(
         result: of its training.
         val_mse: of each target on the validation rows, in original units squared.
         fold_mse_scaled: of each fold, the validation rows first.
+        fold_errors: of each fold, a sample of scaled errors, see `sampled_errors`.
     """
     trial.set_user_attr(Attr.VAL_MSE, list(val_mse))
     trial.set_user_attr(Attr.VAL_MSE_SCALED, fold_mse_scaled[0])
     trial.set_user_attr(Attr.FOLD_MSE_SCALED, list(fold_mse_scaled))
+    trial.set_user_attr(Attr.FOLD_ERRORS, [_packed(errors) for errors in fold_errors])
     trial.set_user_attr(Attr.START, result.start)
     trial.set_user_attr(Attr.BEST_EPOCH, result.best_epoch)
     trial.set_user_attr(Attr.EPOCHS, result.epochs)
@@ -141,6 +148,12 @@ def write_copy(trial: optuna.Trial, twin: FrozenTrial) -> None:
 def tried_params(trial: FrozenTrial) -> Mapping[str, Any] | None:
     """Return the resolved parameters that a trial tries; None: it has not come so far."""
     return trial.user_attrs.get(Attr.CONFIG)
+
+
+def _packed(errors: Floats) -> str:
+    """Return numbers as base64 of half floats: three digits suffice to weigh forecasts by."""
+    most = float(np.finfo(np.float16).max)
+    return base64.b64encode(errors.clip(-most, most).astype("<f2").tobytes()).decode()
 
 
 # ---- reading
@@ -239,3 +252,10 @@ def one_or_more(value: Any) -> tuple[float, ...]:
     if not (numbers := as_numbers(value)):
         raise ValueError("must be a list of at least one number")
     return numbers
+
+
+def as_errors(value: Any) -> tuple[Floats, ...]:
+    """Return lists of numbers that were packed as base64 of half floats."""
+    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        raise TypeError("must be a list of numbers in base64")
+    return tuple(np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float64) for text in value)

@@ -19,6 +19,7 @@ from lstm_tune.search.trial_attributes import (
     Reader,
     as_config,
     as_count,
+    as_errors,
     as_mapping,
     as_number,
     as_numbers,
@@ -73,6 +74,7 @@ class Outcome:
     val_mse: tuple[float, ...]  # of each target, in its own units squared, on the validation rows
     val_mse_scaled: float
     fold_mse_scaled: tuple[float, ...]  # of each fold, the validation rows first
+    fold_errors: tuple[Floats, ...]  # of each fold, a sample of scaled errors; none: studies of old versions
     samples: float  # training windows that all epochs and folds have seen
     seconds: float  # of training
     setup_seconds: float
@@ -253,6 +255,7 @@ def _outcome(read: Reader, value: float | None, config: Config | None) -> Outcom
         val_mse=read(Attr.VAL_MSE, one_or_more, ()),
         val_mse_scaled=read(Attr.VAL_MSE_SCALED, as_number, math.nan),
         fold_mse_scaled=read(Attr.FOLD_MSE_SCALED, one_or_more, ()),
+        fold_errors=read(Attr.FOLD_ERRORS, as_errors, ()),
         samples=read(Attr.SAMPLES, as_number, 0.0),
         seconds=read(Attr.SECONDS, as_number, 0.0),
         setup_seconds=read(Attr.SETUP_SECONDS, as_number, 0.0),

@@ -17,7 +17,7 @@ What else was tried, with figures, stands in `benchmarks/LOG.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lstm_tune.config import Config
@@ -26,6 +26,7 @@ MEMBERS = 10  # trials at most: each is retrained once for every seed
 _PER_KIND = 2  # trials of one kind: a sampler comes back to what did best, with the same errors each time
 _WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 _PRIOR = 8  # independent validation windows that weigh as much as what is known beforehand
+_SMOOTHING_SHARE = 0.35  # of the mean, if exponential smoothing errs no more than the best trial
 _TELLING = 150  # independent windows of all blocks at which a missing gain is half believed
 
 
@@ -97,9 +98,40 @@ def weigh(
         twins = [c.number for c in chosen if c.epochs == 0 and c.value == anchor.start]
         key = (*twins, anchor.number)[0], 0
         parts[key] = parts.get(key, 0.0) + share
+    return _parts(parts)
+
+
+def add_smoothing(parts: Sequence[Part], candidates: Sequence[Candidate]) -> list[Part]:
+    """Give exponential smoothing, untrained, a share of the mean: on short series little is better.
+
+    The share falls with the square of its validation error over the least one. It is the forecast that one of the
+    candidates began from; without one the parts stay as they are.
+    """
+    begun = [c for c in candidates if c.config.skip == "ets" and 0 < c.start < math.inf]
+    if not begun:
+        return list(parts)
+    smoothing = min(begun, key=lambda c: (c.start, c.number))
+    least = min(c.value for c in candidates)
+    share = _SMOOTHING_SHARE * min(1.0, least / smoothing.start) ** 2
+    weights = {(p.number, p.epochs): (1 - share) * p.weight for p in parts}
+    key = smoothing.number, 0
+    weights[key] = weights.get(key, 0.0) + share
+    return _parts(weights)
+
+
+def mean_parts(some: Sequence[Part], others: Sequence[Part]) -> list[Part]:
+    """Return the parts of the mean of two mean forecasts."""
+    weights: dict[tuple[int, int], float] = {}
+    for p in (*some, *others):
+        weights[p.number, p.epochs] = weights.get((p.number, p.epochs), 0.0) + p.weight / 2
+    return _parts(weights)
+
+
+def _parts(weights: Mapping[tuple[int, int], float]) -> list[Part]:
+    """Return parts, the heaviest first, from weights by (trial, epochs)."""
     return [
         Part(number=number, epochs=epochs, weight=weight)
-        for (number, epochs), weight in sorted(parts.items(), key=lambda item: -item[1])
+        for (number, epochs), weight in sorted(weights.items(), key=lambda item: -item[1])
     ]
 
 

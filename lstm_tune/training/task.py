@@ -5,6 +5,7 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -15,12 +16,14 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Segment, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
-from lstm_tune.evaluation.score import TargetScale, score
-from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, Floats, sampled_errors
+from lstm_tune.evaluation.score import Forecaster, TargetScale, score
+from lstm_tune.models.baselines import combine, fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.training.data_limits import data_limits, usable_folds
 from lstm_tune.models.smoothing import window_rows
+from lstm_tune.training.combination import combination_weights
+from lstm_tune.training.data_limits import data_limits, usable_folds
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
@@ -38,6 +41,7 @@ class Fold:
     segment: Segment
     report_windows: Tensor  # positions of what results are reported on: all windows, or evenly spaced if there are many
     epoch_windows: Tensor  # fewer of them: what every trial is validated on after each epoch
+    sampled_windows: Tensor  # fewer again: those whose errors are kept with every trial
     samples: int  # training windows in an epoch
     reference_mse: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
 
@@ -56,6 +60,7 @@ class Task:
     limits: Limits
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: BaselineScores  # on the validation rows
+    combination: Mapping[str, float]  # weights of the baselines in their mean
     notes: tuple[str, ...]
 
     @property
@@ -75,6 +80,13 @@ class Task:
     def independent_windows(self) -> float:
         """Validation windows that do not overlap: rows over horizon."""
         return sum(b - a for a, b in self.folds[0].segment.score) / self.shape.horizon
+
+    def sampled_errors(self, forecasters: Sequence[Forecaster]) -> list[Floats]:
+        """Return a sample of scaled errors on every fold, each of its own forecaster."""
+        return [
+            sampled_errors(forecaster, self.windows, fold.sampled_windows, self.scale)
+            for forecaster, fold in zip(forecasters, self.folds, strict=True)
+        ]
 
     def normalised_mse(self, fold: int, mse_scaled: float) -> float:
         """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.
@@ -124,10 +136,16 @@ def build_task(
     limits = data_limits(windows, segments, period)
     built: list[Fold] = []
     baselines: BaselineScores = {}
+    fitted: list[dict[str, Forecaster]] = []
     for segment in segments:
-        fold, scores = _build_fold(windows, segment, scale, period, limits, epoch_samples)
+        own = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
+        fold, scores = _build_fold(windows, segment, scale, own, epoch_samples)
         built.append(fold)
+        fitted.append(own)
         baselines = baselines or scores
+    weights = _combination(windows, scale, built, fitted)
+    combined = score(combine(fitted[0], weights), windows, built[0].report_windows, scale, each=False)
+    baselines["combination"] = combined.mse, combined.mse_scaled
     return Task(
         windows=windows,
         shape=Shape(
@@ -143,6 +161,7 @@ def build_task(
         limits=limits,
         folds=tuple(built),
         baselines=baselines,
+        combination=weights,
         notes=tuple(notes),
     )
 
@@ -164,8 +183,7 @@ def _build_fold(
     windows: Windows,
     segment: Segment,
     scale: TargetScale,
-    period: int | None,
-    limits: Limits,
+    fitted: Mapping[str, Forecaster],
     epoch_samples: int | None,
 ) -> tuple[Fold, BaselineScores]:
     """Return a fold, and the baselines' scores on it."""
@@ -173,16 +191,38 @@ def _build_fold(
     trainable = windows.positions(segment.fit, 0, reach_back=False)
     samples = samples_per_epoch(len(trainable), epoch_samples)
     report_windows = windows.sample(positions, samples)
-    fitted = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
     scores = {name: score(f, windows, report_windows, scale, each=False) for name, f in fitted.items()}
     fold = Fold(
         segment=segment,
         report_windows=report_windows,
         epoch_windows=windows.sample(positions, max(_LEAST_VALIDATED, samples // _TRAINED_PER_VALIDATED)),
+        sampled_windows=windows.sample(positions, SAMPLED_WINDOWS),
         samples=samples,
         reference_mse=max(min(s.mse_scaled for s in scores.values()), _LEAST_REFERENCE),
     )
     return fold, {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
+
+
+def _combination(
+    windows: Windows, scale: TargetScale, folds: Sequence[Fold], fitted: Sequence[Mapping[str, Forecaster]]
+) -> dict[str, float]:
+    """Return the weights of the baselines in their mean, from the blocks of all folds."""
+    errors = [
+        {name: sampled_errors(f, windows, fold.sampled_windows, scale) for name, f in own.items()}
+        for fold, own in zip(folds, fitted, strict=True)
+    ]
+    rows = sum(b - a for fold in folds for a, b in fold.segment.score)
+    return combination_weights(errors, [fold.reference_mse for fold in folds], rows / windows.horizon)
+
+
+def untrained_models(task: Task, config: Config) -> list[LSTMForecaster]:
+    """Return, for each fold, the forecast that a network begins from, fitted on the fold's rows."""
+    models = []
+    for fold in task.folds:
+        model = LSTMForecaster(config, task.shape).to(task.windows.device)
+        model.fit_statistics(task.windows, fold.segment.fit)
+        models.append(model.eval())
+    return models
 
 
 def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: str = "fp32") -> Trainer:

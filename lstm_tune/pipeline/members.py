@@ -1,0 +1,104 @@
+"""Which trials make the final model, and with what weights: from validation rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lstm_tune.evaluation.error_sample import Floats
+from lstm_tune.search.trials import Trial, candidates, completed
+from lstm_tune.training.ensemble import MEMBERS, Part, add_smoothing, mean_parts, weigh
+from lstm_tune.training.stacking import error_products, stacked_weights
+from lstm_tune.training.task import Task, untrained_models
+
+_LEAST_WEIGHT = 0.002  # of a member: below that it is not worth the time of its retrain
+
+Errors = Sequence[Floats]  # of a forecast, on a sample of every fold
+
+
+def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tuple[Trial, Part]]:
+    """Choose the completed trials whose mean forecast is the model, or the best one alone, by their values.
+
+    Args:
+        trials: one reading of the study's.
+        task: that they share.
+        retrain_seeds: 1: the best trial alone.
+
+    Returns:
+        Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
+    """
+    found = {trial.number: trial for trial in completed(trials)}
+    if not found:
+        return []
+    parts = _parts_by_value(list(found.values()), task, alone=retrain_seeds == 1)
+    return [(found[part.number], part) for part in parts]
+
+
+def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) -> list[tuple[Trial, Part]]:
+    """Choose as `choose` does, then let the errors on the validation blocks decide about the weights.
+
+    What a search adds suits the blocks that it was judged on. So half of the weights are those of the known
+    configurations alone, which nobody has chosen by these blocks.
+
+    Args:
+        trials: one reading of the study's.
+        task: that they share.
+        retrain_seeds: 1: the best trial alone.
+        known: configurations that the study tried first.
+
+    Returns:
+        Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
+    """
+    if retrain_seeds == 1:
+        return choose(trials, task, retrain_seeds)
+    found = {trial.number: trial for trial in completed(trials)}
+    if not found:
+        return []
+    errors: dict[tuple[int, int], Errors | None] = {}
+
+    def stacked(some: Sequence[Trial]) -> list[Part]:
+        parts = _parts_by_value(some, task, alone=False)
+        for part in parts:
+            key = part.number, part.epochs
+            if key not in errors:
+                errors[key] = _errors(found[part.number], part, task)
+        return _stacked(parts, [errors[p.number, p.epochs] for p in parts], task)
+
+    parts = stacked(list(found.values()))
+    first = [trial for number, trial in found.items() if number < known]
+    if first and len(first) < len(found):
+        parts = mean_parts(stacked(first), parts)
+    return [(found[part.number], part) for part in parts]
+
+
+def _parts_by_value(trials: Sequence[Trial], task: Task, *, alone: bool) -> list[Part]:
+    given = candidates(trials)
+    members = 1 if alone else MEMBERS
+    parts = weigh(given, independent=task.independent_windows, blocks=len(task.folds), members=members)
+    return parts if alone else add_smoothing(parts, given)
+
+
+def _errors(trial: Trial, part: Part, task: Task) -> Errors | None:
+    """Return the errors of a part on a sample of every fold; None: the trial was recorded without."""
+    outcome = trial.completed()
+    if part.epochs == outcome.best_epoch:
+        return outcome.fold_errors or None
+    return task.sampled_errors(untrained_models(task, outcome.config))
+
+
+def _stacked(parts: Sequence[Part], errors: Sequence[Errors | None], task: Task) -> list[Part]:
+    """Return the parts with the weights that least squares gives them; as they are if errors are missing."""
+    known = [e for e in errors if e is not None]
+    sizes = {tuple(len(block) for block in e) for e in known}
+    if len(known) < len(errors) or len(sizes) != 1 or len(known[0]) != len(task.folds):
+        return list(parts)
+    blocks = [np.stack([e[b] for e in known]) for b in range(len(task.folds))]
+    products = error_products(blocks, [fold.reference_mse for fold in task.folds])
+    prior = np.array([part.weight for part in parts])
+    weights = stacked_weights(products, prior, task.independent_windows * len(task.folds))
+    weights = np.where(weights >= _LEAST_WEIGHT, weights, 0.0)
+    weights /= weights.sum()
+    kept = [replace(p, weight=float(w)) for p, w in zip(parts, weights, strict=True) if w]
+    return sorted(kept, key=lambda p: -p.weight)
