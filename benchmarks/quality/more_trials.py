@@ -46,7 +46,7 @@ from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.study import enqueue_known
 from lstm_tune.search.trials import candidates, read_trials
 from lstm_tune.training.ensemble import Candidate, weigh
-from lstm_tune.training.retrain import Member, retrain, retrain_samples
+from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.stacking import error_products, stacked_weights
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils.process import keep_freed_memory
@@ -123,10 +123,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         outcome = read_trials(study)[number].completed()
         config = outcome.config
         member = Member(trial=number, config=config, epochs=outcome.best_epoch, factors=outcome.factors, weight=1.0)
-        samples_each = retrain_samples(windows, split, task.folds[0].samples)
-        models = retrain(
-            windows, split.final.fit, task.shape, [member], samples=samples_each, seeds=[seed], at_least_one=True
-        )
+        models = retrain(task, [member], [seed], at_least_one=True)
         if models.seeds:
             keep(f"t{number}", trained.pop(number).models, models.network())
         if config.starts_from_simple_forecast:

@@ -444,7 +444,7 @@ def test_json_alone_stands_on_stdout(run: Any) -> None:
     assert set(told) == {"schema", "data", "healthy", "findings", "baselines", "scale", "meaning"}
     assert told["healthy"] is False
     assert set(told["findings"][0]) == {"code", "severity", "evidence", "says", "advice"}
-    assert set(told["baselines"]) == {"persistence", "seasonal_naive", "ridge", "train_mean"}
+    assert set(told["baselines"]) == {"persistence", "seasonal_naive", "ridge", "ets", "combination", "train_mean"}
 
 
 def shown(diagnosis: Diagnosis, width: int = 100, **options: Any) -> str:

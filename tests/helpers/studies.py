@@ -90,6 +90,7 @@ def outcome(**given: Any) -> Outcome:
         "val_mse": (0.5,),
         "val_mse_scaled": 0.5,
         "fold_mse_scaled": (0.5,),
+        "fold_errors": (),
         "samples": 1000,
         "seconds": 1.0,
         "setup_seconds": 0.1,

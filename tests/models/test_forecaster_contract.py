@@ -22,7 +22,7 @@ from lstm_tune.models.preprocessing import Shape
 HORIZON = 3
 FIT = ((0, 100),)
 AT = torch.tensor([110, 111, 120, 130])
-SHAPE = Shape(horizon=HORIZON, channels=2, past=1, future=1, period=7)
+SHAPE = Shape(horizon=HORIZON, channels=2, past=1, future=1, period=7, smoothing=12)
 Factory = Callable[[Windows], Forecaster]
 
 LSTMS: dict[str, dict[str, Any]] = {
@@ -34,6 +34,8 @@ LSTMS: dict[str, dict[str, Any]] = {
     "standard": {"window_norm": "standard", "skip": "linear"},
     "first": {"difference": "first", "window_norm": "standard"},
     "seasonal": {"difference": "seasonal", "skip": "seasonal"},
+    "smoothing": {"window_norm": "last", "skip": "ets"},
+    "log smoothing": {"transform": "log", "skip": "ets", "difference": "first"},
     "clipped": {"outlier_clip": 2.0, "skip": "linear"},
     "relu cell": {"cell_activation": "relu", "activation": "gelu", "layers": 2},
     "log": {"transform": "log"},
@@ -59,7 +61,8 @@ def mean(windows: Windows) -> Forecaster:
 
 def baselines(windows: Windows) -> dict[str, Forecaster]:
     scale = TargetScale.of(windows, FIT)
-    fitted = fit_baselines(windows, FIT, period=7, max_lookback=12, sd=scale.sd)
+    weights = {"persistence": 0.25, "ridge": 0.5, "ets": 0.25}
+    fitted = fit_baselines(windows, FIT, period=7, max_lookback=12, sd=scale.sd, combination=weights)
     return {**fitted, "train_mean": TrainMean(horizon=HORIZON, mean=scale.mean)}
 
 

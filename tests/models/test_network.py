@@ -23,7 +23,7 @@ from lstm_tune.models.preprocessing import Shape, seasonal_repeat
 
 HORIZON = 5
 PERIOD = 4
-SHAPE = Shape(horizon=HORIZON, period=PERIOD)
+SHAPE = Shape(horizon=HORIZON, period=PERIOD, smoothing=11)
 
 
 def config_of(**params: Any) -> Config:
@@ -160,7 +160,7 @@ COMBINATIONS = list(
         ("none", "log"),
         ("none", "first", "seasonal"),
         ("none", "last", "standard"),
-        ("none", "last", "linear", "seasonal"),
+        ("none", "last", "linear", "seasonal", "ets"),
         ((8, 1), (7, 3)),
     )
 )
@@ -185,7 +185,7 @@ def test_every_combination_trains_and_forecasts_finite_numbers(transform: str) -
             ),
             wave(),
         )
-        assert model.context == max(lookback, PERIOD if skip == "seasonal" else 1) + model.lag
+        assert model.context == max(lookback, {"seasonal": PERIOD, "ets": 11}.get(skip, 1)) + model.lag
         batch = windows.gather(torch.tensor([50, 60]), model.context)
         level = model.level(batch)
         assert level.shape == (2, HORIZON)

@@ -38,6 +38,7 @@ def model_of(data: SeriesSet, *params: dict[str, Any]) -> ForecastModel:
         past=data.past.shape[1],
         future=data.future.shape[1],
         period=7,
+        smoothing=16,
     )
     windows = Windows(data, HORIZON)
     members = []
@@ -66,6 +67,7 @@ def saved(tmp_path: Path) -> Path:
         ({"layers": 2, "head_units": 3, "patch": 4}, {"transform": "log", "difference": "seasonal"}),
         ({"skip": "linear", "outlier_clip": 2.0, "window_norm": "standard"},) * 3,
         ({"cell_activation": "relu", "skip": "seasonal"},),
+        ({"skip": "ets", "window_norm": "last"}, {"skip": "ets", "difference": "seasonal"}),
     ],
     ids=str,
 )

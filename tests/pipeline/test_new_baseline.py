@@ -41,7 +41,14 @@ def test_new_baseline_goes_from_tune_to_the_report(
     monkeypatch.setattr(saved_model, "naive_baselines", with_oracle)
     data, targets = daily(wave(), **columns), ["y", *columns]
     result = tune(data, target=targets, horizon=2, space=TINY, n_trials=1, retrain_seeds=1, out=tmp_path / "run")
-    assert list(result.record["baselines"]) == ["persistence", "seasonal_naive", "crystal_ball", "ridge"]
+    assert list(result.record["baselines"]) == [
+        "persistence",
+        "seasonal_naive",
+        "crystal_ball",
+        "ridge",
+        "ets",
+        "combination",
+    ]
     worse = next(f for f in result.record["findings"] if f["code"] == "worse_than_baseline")
     assert worse["evidence"]["baseline"] == "crystal_ball"
     assert "Crystal ball" in worse["says"]

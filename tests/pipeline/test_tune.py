@@ -66,7 +66,7 @@ def assert_contract(record: dict[str, Any]) -> None:
     assert keys_of(record["retrain"]) >= {"rows", "epochs", "seeds", "mean", "sd"}
     for seed in record["retrain"]["seeds"]:
         assert keys_of(seed) >= {"seed", "mse", "mse_scaled"}
-    names = {"persistence", "seasonal_naive", "ridge"}
+    names = {"persistence", "seasonal_naive", "ridge", "ets", "combination"}
     assert keys_of(record["baselines"]) == keys_of(record["skill"]) == names
     for name, baseline in record["baselines"].items():
         assert keys_of(baseline) >= {"val_mse", "test_mse", "test_mse_scaled"}

@@ -367,6 +367,8 @@ def test_the_default_preset_tries_its_best_known_after_the_plain_lstm() -> None:
         (336, 12, "last", "linear"),
         (48, 1, "none", "linear"),
         (168, 8, "standard", "none"),
+        (24, 1, "last", "ets"),
+        (24, 1, "last", "ets"),
     ]
 
 

@@ -1,0 +1,134 @@
+"""Which trials make the final model: weights by value, by least squares, and the share of exponential smoothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from series import TINY, run_study, task_of, wave
+
+from lstm_tune.evaluation.score import score
+from lstm_tune.pipeline.members import choose, choose_members
+from lstm_tune.search.trials import Trial, read_trials
+from lstm_tune.training.task import Task, untrained_models
+
+CONFIGS = (
+    {"skip": "none", "window_norm": "none"},
+    {"skip": "linear", "window_norm": "last"},
+    {"skip": "ets", "window_norm": "last"},
+    {"skip": "seasonal", "window_norm": "last"},
+)
+SPACE = TINY | {
+    "skip": ["none", "linear", "seasonal", "ets"],
+    "window_norm": ["none", "last"],
+    "hidden_units": [4, 5, 6, 7, 8],
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[Task, tuple[Trial, ...]]:
+    task = task_of(wave(400), horizon=3, folds=2)
+    found, _ = run_study(task, SPACE, *({**config, "hidden_units": 6} for config in CONFIGS))
+    return task, read_trials(found)
+
+
+def weights(chosen: Sequence[tuple[Trial, object]]) -> dict[tuple[int, int], float]:
+    return {(trial.number, part.epochs): part.weight for trial, part in chosen}  # type: ignore[attr-defined]
+
+
+def test_kept_errors_are_those_of_the_trial_on_its_blocks(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    for trial in trials:
+        outcome = trial.completed()
+        assert len(outcome.fold_errors) == len(task.folds) == 2
+        for errors, mse in zip(outcome.fold_errors, outcome.fold_mse_scaled, strict=True):
+            assert np.mean(errors**2) == pytest.approx(mse, rel=0.35)  # a sample of the windows
+
+
+def test_untrained_errors_are_those_of_the_forecast_that_a_trial_began_from(
+    study: tuple[Task, tuple[Trial, ...]],
+) -> None:
+    task, trials = study
+    outcome = trials[2].completed()
+    models = untrained_models(task, outcome.config)
+    values = [
+        task.normalised_mse(i, score(m, task.windows, fold.epoch_windows, task.scale, each=False).mse_scaled)
+        for i, (m, fold) in enumerate(zip(models, task.folds, strict=True))
+    ]
+    assert np.mean(values) == pytest.approx(outcome.start, rel=1e-4)
+
+
+def test_smoothing_takes_a_share_that_falls_with_its_error(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    without = weights(choose([t for t in trials if t.number != 2], task, 2))
+    assert sum(without.values()) == pytest.approx(1)
+    least = min(t.completed().value for t in trials)
+    start = trials[2].completed().start
+    share = 0.35 * min(1, least / start) ** 2
+    assert weights(choose(trials, task, 2))[2, 0] >= share - 1e-9
+
+
+def test_one_seed_keeps_the_best_trial_alone(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    ((trial, part),) = choose_members(trials, task, 1, known=2)
+    assert trial.value == min(t.completed().value for t in trials)
+    assert part.weight == 1
+
+
+def test_weights_are_least_squares_on_the_kept_errors(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    prior = weights(choose(trials, task, 2))
+    keys = list(prior)
+
+    def errors(number: int, epochs: int) -> list[np.ndarray]:
+        outcome = trials[number].completed()
+        if epochs == outcome.best_epoch:
+            return list(outcome.fold_errors)
+        return list(task.sampled_errors(untrained_models(task, outcome.config)))
+
+    blocks = [np.stack([errors(*key)[b] for key in keys]) for b in range(2)]
+    p = np.mean(
+        [e @ e.T / e.shape[1] / f.reference_mse for e, f in zip(blocks, task.folds, strict=True)],
+        axis=0,
+    )
+    given = np.array(list(prior.values()))
+    windows = task.independent_windows * 2
+    penalty = 0.3 * 40 / windows * p.diagonal().min()
+    best = minimize(
+        lambda w: w @ p @ w + penalty * ((w - given) ** 2).sum(),
+        given,
+        bounds=[(0, 1)] * len(given),
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-14, "maxiter": 1000},
+    )
+    found = weights(choose_members(trials, task, 2, known=len(trials)))
+    assert sum(found.values()) == pytest.approx(1)
+    for key, expected in zip(keys, best.x, strict=True):
+        assert found.get(key, 0.0) == pytest.approx(expected, abs=5e-3)
+
+
+def test_half_of_the_weights_are_those_of_the_known_configurations(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    known = weights(choose_members(trials[:2], task, 2, known=2))
+    every = weights(choose_members(trials, task, 2, known=len(trials)))
+    both = weights(choose_members(trials, task, 2, known=2))
+    for key in {*known, *every}:
+        assert both.get(key, 0.0) == pytest.approx((known.get(key, 0.0) + every.get(key, 0.0)) / 2, abs=1e-9)
+
+
+def test_trials_without_kept_errors_are_weighed_by_their_values(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    """A study that an older version began."""
+    task, trials = study
+    old = [dataclasses.replace(t, outcome=dataclasses.replace(t.completed(), fold_errors=())) for t in trials]
+    assert weights(choose_members(old, task, 2, known=len(old))) == weights(choose(old, task, 2))
+
+
+def test_errors_of_a_damaged_study_do_not_count(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    short = tuple(e[:3] for e in trials[1].completed().fold_errors)
+    cut = dataclasses.replace(trials[1], outcome=dataclasses.replace(trials[1].completed(), fold_errors=short))
+    some = [trials[0], cut, *trials[2:]]
+    assert weights(choose_members(some, task, 2, known=len(some))) == weights(choose(some, task, 2))
