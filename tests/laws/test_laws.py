@@ -459,7 +459,7 @@ def test_law_9_model_and_baselines_are_scored_by_the_same_code_on_the_same_windo
         monkeypatch.setattr(module, "score", spy(part))
     y = wave(160)
     result = tune(daily(y))
-    names = {"Persistence", "SeasonalNaive", "Ridge"}
+    names = {"Persistence", "SeasonalNaive", "Ridge", "ExponentialSmoothing", "Combination"}
     assert {name for name, *_ in calls["validation"]} == names | {"LSTMForecaster"}
     assert {name for name, *_ in calls["test"]} == names | {"MeanForecaster"}
     for part, rows in (("validation", range(112, 127)), ("test", range(128, 159))):
