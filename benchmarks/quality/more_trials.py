@@ -40,10 +40,10 @@ from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, sampled_errors
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
-from lstm_tune.report.result_json import versions
+from lstm_tune.report.environment import versions
 from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
-from lstm_tune.search.study import enqueue_known
+from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, read_trials
 from lstm_tune.training.ensemble import Candidate, weigh
 from lstm_tune.training.retrain import Member, retrain
