@@ -1,6 +1,7 @@
 """Time of a training step beside a bare loop of nn.LSTM and nn.Linear, and the part of a trial that evaluation takes.
 
     python benchmarks/speed/throughput.py [--shapes 64x96x128x2,32x24x32x1] [--rounds 7] [--no-evaluation]
+                                        [--device cuda]
 
 A shape is batch x length x units x layers. The bare loop takes a ready batch and does only forward, MSE, backward and
 Adam. Ours also gathers the batch, clips gradients, follows a schedule and keeps statistics. Both run on one thread.
@@ -83,12 +84,12 @@ class Share:
     share: float
 
 
-def bare_loop(batch: int, length: int, units: int, layers: int) -> Callable[[int], None]:
+def bare_loop(batch: int, length: int, units: int, layers: int, device: str) -> Callable[[int], None]:
     """Return a function that runs steps of the bare loop."""
     torch.manual_seed(0)
-    lstm, head = nn.LSTM(1, units, layers, batch_first=True), nn.Linear(units, HORIZON)
+    lstm, head = nn.LSTM(1, units, layers, batch_first=True).to(device), nn.Linear(units, HORIZON).to(device)
     optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()])
-    x, y = torch.randn(batch, length, 1), torch.randn(batch, HORIZON)
+    x, y = torch.randn(batch, length, 1, device=device), torch.randn(batch, HORIZON, device=device)
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -96,17 +97,18 @@ def bare_loop(batch: int, length: int, units: int, layers: int) -> Callable[[int
             loss = nn.functional.mse_loss(head(lstm(x)[0][:, -1]), y)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        loss.item()  # waits for an accelerator
 
     return run
 
 
-def our_loop(batch: int, length: int, units: int, layers: int, precision: str) -> Callable[[int], None]:
+def our_loop(batch: int, length: int, units: int, layers: int, device: str, precision: str) -> Callable[[int], None]:
     """Return a function that runs steps of our trainer."""
-    windows = Windows(load_series(np.random.default_rng(0).normal(size=8_000)), HORIZON)
+    windows = Windows(load_series(np.random.default_rng(0).normal(size=8_000)), HORIZON, device)
     config = Config(
         lookback=length, hidden_units=units, layers=layers, batch_size=batch, dropout=0.0, activation="none"
     )
-    model = LSTMForecaster(config, Shape(horizon=HORIZON))
+    model = LSTMForecaster(config, Shape(horizon=HORIZON)).to(device)
     rows = ((0, 8_000),)
     model.fit_statistics(windows, rows)
     positions = windows.positions(rows, model.context, reach_back=False)
@@ -138,23 +140,24 @@ def measure(loops: dict[str, Callable[[int], None]], rounds: int) -> dict[str, f
     return best
 
 
-def child(shape: str, allocator: str, rounds: int) -> dict[str, float]:
+def child(shape: str, allocator: str, rounds: int, device: str) -> dict[str, float]:
     """Measure one shape in this process."""
     sizes = [int(part) for part in shape.split("x")]
     if allocator == "plain":
-        return measure({"bare_plain": bare_loop(*sizes)}, rounds)
+        return measure({"bare_plain": bare_loop(*sizes, device)}, rounds)
     keep_freed_memory()
-    loops = {"bare": bare_loop(*sizes), "fp32": our_loop(*sizes, "fp32")}
-    if has_bf16("cpu"):
-        loops["bf16"] = our_loop(*sizes, "bf16")
+    loops = {"bare": bare_loop(*sizes, device), "fp32": our_loop(*sizes, device, "fp32")}
+    if has_bf16(device):
+        loops["bf16"] = our_loop(*sizes, device, "bf16")
     return measure(loops, rounds)
 
 
-def row_of(shape: str, rounds: int) -> Row:
+def row_of(shape: str, rounds: int, device: str) -> Row:
     """Measure one shape in two fresh processes."""
     found: dict[str, float] = {}
     for allocator in ("plain", "kept"):
-        command = [sys.executable, str(Path(__file__)), "--rounds", str(rounds), "--child", shape, allocator]
+        command = [sys.executable, str(Path(__file__)), "--rounds", str(rounds), "--device", device]
+        command += ["--child", shape, allocator]
         found |= json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     batch, length, units, layers = (int(part) for part in shape.split("x"))
     config = Config(lookback=length, hidden_units=units, layers=layers, batch_size=batch)
@@ -247,11 +250,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--shapes", default=SHAPES, metavar="BxTxUxL,…")
     parser.add_argument("--rounds", type=int, default=7, metavar="N")
     parser.add_argument("--no-evaluation", action="store_true", help="leave out the part that evaluation takes")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: %(default)s")
     parser.add_argument("--child", nargs=2, metavar=("SHAPE", "ALLOCATOR"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     if args.child:
-        print(json.dumps(child(*args.child, args.rounds)))
+        print(json.dumps(child(*args.child, args.rounds, args.device)))
         return 0
     try:
         if any(len([int(n) for n in shape.split("x")]) != 4 for shape in args.shapes.split(",")):
@@ -259,10 +263,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError:
         print("throughput: a shape is BATCHxLENGTHxUNITSxLAYERS, such as 64x96x128x2", file=sys.stderr)
         return 2
-    rows = [row_of(shape, args.rounds) for shape in args.shapes.split(",")]
+    rows = [row_of(shape, args.rounds, args.device) for shape in args.shapes.split(",")]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()
-    shares = [] if args.no_evaluation else [share_of(*case) for case in EVALUATIONS]
+    shares = [] if args.no_evaluation or args.device != "cpu" else [share_of(*case) for case in EVALUATIONS]
     show(rows, shares)
     print(
         json.dumps(
