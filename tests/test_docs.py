@@ -16,7 +16,7 @@ import typer.main
 from lstm_tune.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
-SKIPPED = {"runs", "build", "dist", "benchmarks/LOG.md"}
+SKIPPED = {"venv", "runs", "build", "dist", "benchmarks/LOG.md"}
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")

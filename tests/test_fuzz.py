@@ -37,6 +37,7 @@ from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.saved_model import DataSpec, ForecastModel
 from lstm_tune.search.space import load_space
 
+pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("LSTM_TUNE_FUZZ", "0"))
 TIMEOUT = 60  # seconds for one example; more counts as a hang
 

@@ -35,7 +35,7 @@ from lstm_tune.training.fitting import fit
 from lstm_tune.training.task import build_task, make_trainer
 from lstm_tune.training.trainer import Diverged
 
-pytestmark = pytest.mark.usefixtures("short_epochs")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_epochs")]
 
 BEST = {"lookback": 8, "hidden_units": 4, "dropout": 0.0, "window_norm": "last"}
 SPACE: dict[str, Any] = {

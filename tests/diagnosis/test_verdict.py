@@ -191,6 +191,7 @@ def sentences(text: str) -> list[str]:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)
 
 
+@pytest.mark.slow
 def test_verdict_has_three_sentences_at_most() -> None:
     for name, n_trials, space in {(n, k, json.dumps(s)) for _, n, s, k in DOCTORED}:
         text = found(name, n_trials, **json.loads(space))["verdict"]

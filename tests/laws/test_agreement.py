@@ -17,7 +17,7 @@ from oracle_data import history_of, windows_of
 
 import lstm_tune
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 Studies = Callable[[str], Finished]
 SHARED = ("all at once", "covariates", "holes", "large numbers", "panel", "two targets", "logarithms and differences")

@@ -11,7 +11,7 @@ import pytest
 from law_studies import KINDS
 from oracle import Finished
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 CHECKS = {
     name.removeprefix("check_"): check

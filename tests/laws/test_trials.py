@@ -23,7 +23,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.training.trainer import Trainer, seeded
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 Studies = Callable[[str], Finished]
 TRAINED = sorted(KINDS.keys() - {"one seed", "rows without time", "large numbers"})

@@ -14,7 +14,7 @@ from law_studies import KINDS, Kind, run_kind
 from oracle import Finished, same
 from oracle_model import read_tensors
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 SCALED = ("one series, split by shares, folds", "holes", "covariates", "two targets", "panel", "all at once")
 

@@ -13,7 +13,7 @@ import pytest
 from law_studies import KINDS, Kind, run_kind
 from oracle import Finished
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 VALUES = ("y", "z", "p", "f")
 NOT_OF_THE_DATA = {"seconds", "setup_seconds", "history", "run"}  # user attributes that hold times or processes

@@ -57,7 +57,7 @@ def untimed(result: dict[str, Any]) -> str:
     return json.dumps(result | {"timing": None, "study": study}, indent=2)
 
 
-pytestmark = pytest.mark.usefixtures("short_epochs")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_epochs")]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,6 @@ def check_continued(folder: Path, whole: Path, interruptions: int) -> None:
     assert results[0]["best"]["params"] == results[1]["best"]["params"]
 
 
-@pytest.mark.slow
 @pytest.mark.processes
 def test_interrupted_and_resumed_study_goes_on_as_the_uninterrupted_one(tmp_path: Path, whole: Path) -> None:
     for trial in (2, 12):
@@ -133,7 +132,6 @@ tune(Path({folder!r}), progress=Killed())
 """
 
 
-@pytest.mark.slow
 @pytest.mark.processes
 def test_killed_and_resumed_study_goes_on_as_the_uninterrupted_one(tmp_path: Path, whole: Path) -> None:
     text = SCRIPT.format(paths=PATHS, folder=str(tmp_path), samples=train.MIN_SAMPLES_PER_EPOCH)

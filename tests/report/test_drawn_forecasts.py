@@ -162,6 +162,7 @@ def test_high_levels_keep_their_digits_on_the_page_and_in_the_file(tmp_path: Pat
     assert float(one["mse"]) == pytest.approx(right, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_full_page_of_a_large_run_stays_below_its_limit(tmp_path: Path) -> None:
     """100 series of 500 windows of 24 steps, whose times differ."""
     rng = np.random.default_rng(0)
