@@ -99,22 +99,26 @@ def predict(
     """Forecast what follows the last row of DATA."""
     from lstm_tune.pipeline import saved_run
     from lstm_tune.utils.atomic_files import atomic_write
+    from lstm_tune.utils.decimals import decimal_texts
     from lstm_tune.utils.escaping import cell
 
-    forecast = saved_run.load(run).predict(data)
+    model = saved_run.load(run)
+    forecast = model.predict(data)
     if not any(forecast["series"]):
         forecast = forecast.drop(columns="series")
     else:
         forecast["series"] = forecast["series"].map(cell)
+    for target in model.spec.targets:
+        forecast[target] = decimal_texts(forecast[target])
     forecast = forecast.rename(columns=cell)
     if out is None:
-        print(forecast.to_csv(index=False, float_format="%.7g"), end="")
+        print(forecast.to_csv(index=False), end="")
         return
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"cannot write {str(out)!r}: --out must name a file in a folder that exists")
     try:
         with atomic_write(out) as beside:
-            forecast.to_csv(beside, index=False, float_format="%.7g")
+            forecast.to_csv(beside, index=False)
     except OSError as error:
         raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from None
     say(f"{len(forecast)} rows written to {out}")

@@ -25,6 +25,7 @@ from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_files import CONFIG, read_config, read_weights, write_model
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.utils.decimals import widen
 from lstm_tune.utils.notes import warn
 
 _MOST_MEMBERS = 1000
@@ -162,8 +163,8 @@ class ForecastModel:
             "step": np.tile(np.arange(1, self.horizon + 1), len(rows)),
         }
         for c, target in enumerate(series.targets):
-            forecast = forecast_all(self.network, windows, starts + c * windows.rows).double()
-            columns[target] = (forecast + self.spec.origin[c]).reshape(-1).numpy()
+            forecast = forecast_all(self.network, windows, starts + c * windows.rows)
+            columns[target] = widen(forecast.numpy(), self.spec.origin[c]).reshape(-1)
         return pd.DataFrame(columns)
 
     def evaluate(self, data: Any) -> dict[str, Score]:

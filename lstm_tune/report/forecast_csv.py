@@ -14,11 +14,11 @@ import pyarrow.compute
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_tune.data.time_labels import series_name, time_labels, whole_days
+from lstm_tune.data.time_labels import label_unit, series_name, time_labels
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.utils.atomic_files import atomic_write
-from lstm_tune.utils.decimals import decimal_texts
+from lstm_tune.utils.decimals import decimal_texts, widen
 
 _CHUNK_WINDOWS = 20_000
 _HEADER = '"time","series","step","actual","forecast"\n'
@@ -92,11 +92,11 @@ def write_forecast(forecaster: Forecaster, windows: Windows, positions: Position
     ends = np.array([group.stop for group in groups])
     with atomic_write(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         file.write(_HEADER)
-        daily = whole_days(windows.data.times)
+        unit = label_unit(windows.data.times)
         for start in range(0, len(positions), _CHUNK_WINDOWS):
             chunk = positions[start : start + _CHUNK_WINDOWS]
             actual, forecast = actual_values(windows, chunk), forecast_all(forecaster, windows, chunk).double().numpy()
-            file.write(_rows(windows, chunk, actual, forecast, daily=daily))
+            file.write(_rows(windows, chunk, actual, forecast, unit=unit))
             at, end = start, start + len(chunk)
             while at < end:
                 group = int(np.searchsorted(ends, at, side="right"))
@@ -159,14 +159,14 @@ def _rows(
     actual: NDArray[np.float64],
     forecast: NDArray[np.float64],
     *,
-    daily: bool,
+    unit: str,
 ) -> str:
     """Return the rows of forecast.csv for windows at `positions` (n,), from values (n, H) in working units."""
     data, horizon = windows.data, windows.horizon
     channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
     rows = (row[:, None] + np.arange(horizon)).reshape(-1)
     stamps, which = np.unique(rows, return_inverse=True)
-    times = _quoted(time_labels(data.times[stamps], daily))
+    times = _quoted(time_labels(data.times[stamps], unit))
     series = np.searchsorted(np.array(data.offsets), row, side="right") - 1
     keys, key_of = np.unique(channel * data.n_series + series, return_inverse=True)
     pairs = (divmod(int(key), data.n_series) for key in keys)
@@ -176,8 +176,8 @@ def _rows(
         times.take(pa.array(which)),
         names.take(pa.array(np.repeat(key_of, horizon))),
         pa.array(np.tile(np.arange(1, horizon + 1), len(row))).cast(pa.string()),
-        pa.array(decimal_texts(_seven_digits(actual + origin).reshape(-1)), pa.string()),
-        pa.array(decimal_texts(_seven_digits(forecast + origin).reshape(-1)), pa.string()),
+        pa.array(decimal_texts(widen(actual, origin).reshape(-1)), pa.string()),
+        pa.array(decimal_texts(widen(forecast, origin).reshape(-1)), pa.string()),
     )
     options = pyarrow.compute.JoinOptions(null_handling="replace", null_replacement="")
     lines = pyarrow.compute.binary_join_element_wise(*columns, ",", options=options)
@@ -187,11 +187,3 @@ def _rows(
 def _quoted(texts: Iterable[str]) -> pa.Array:
     """Return texts as cells of a CSV file."""
     return pa.array(['"' + str(text).replace('"', '""') + '"' for text in texts], pa.string())
-
-
-def _seven_digits(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        power = 10.0 ** (6 - np.floor(np.log10(np.abs(x))))
-        rounded = np.round(x * power) / power
-    return np.where(np.isfinite(rounded) & (x != 0), rounded, x)

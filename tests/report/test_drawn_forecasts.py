@@ -155,7 +155,10 @@ def test_the_hardest_series_of_many_can_be_looked_at(tmp_path: Path, monkeypatch
 def test_high_levels_keep_their_digits_on_the_page_and_in_the_file(tmp_path: Path, level: float, rows: int) -> None:
     y = level + 0.7 * np.random.default_rng(0).normal(size=rows)
     record = record_of(series_of(y), 1, tmp_path, 80)
+    frame = pd.read_csv(tmp_path / "forecast.csv")
+    np.testing.assert_allclose(frame["actual"], y[-80:], rtol=0, atol=1e-6 * 0.7)
     right = np.mean(np.diff(y)[-80:] ** 2)
+    assert np.mean((frame["actual"] - frame["forecast"]) ** 2) == pytest.approx(right, rel=1e-5)
     (one,) = views.forecast_view(record, 7)["series"]
     error = (unpack(one["actual"])[-80:] - unpack(one["forecast"])).astype(np.float64)
     assert np.mean(error**2) == pytest.approx(right, rel=1e-5)
