@@ -11,7 +11,15 @@ from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split, train_part
 from lstm_tune.data.summary import data_facts, split_facts
-from lstm_tune.diagnosis import dataset_checks, level_checks, scale_checks, shift_checks, signal_checks, value_checks
+from lstm_tune.diagnosis import (
+    dataset_checks,
+    level_checks,
+    outlier_checks,
+    scale_checks,
+    shift_checks,
+    signal_checks,
+    value_checks,
+)
 from lstm_tune.diagnosis.baseline_scores import score_baselines
 from lstm_tune.diagnosis.channel import Channel, channels_of
 from lstm_tune.diagnosis.check import Check, run_checks
@@ -29,6 +37,7 @@ _FOLDS = 3  # as in `tune`, so that the baselines are the same
 
 CHANNEL_CHECKS: tuple[Check[Channel], ...] = (
     *value_checks.CHECKS,
+    *outlier_checks.CHECKS,
     *level_checks.CHECKS,
     *shift_checks.CHECKS,
     *signal_checks.CHECKS,

@@ -1,21 +1,17 @@
-"""Checks of single values: outliers, missing values, and values that hardly ever change."""
+"""Checks of what is there: missing values, and values that hardly ever change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_tune.diagnosis.channel import Bools, Channel, Floats
-from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
+from lstm_tune.diagnosis.channel import Bools, Channel
+from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
 from lstm_tune.utils.text import counted, number, percent, rounded
 
-_NEWEST = 200_000  # rows that cheap tests look at
-_SPIKE = 6.0  # robust standard deviations from its neighbours that make a value an outlier
-_NEIGHBOURS = 7  # rows of the running median
-_CARRIED = Thresholds(warn=0.2, high=0.5)  # share of the squared jumps that outliers make
-_OF_VARIANCE = Thresholds(warn=0.02, high=0.2)  # … and of the variance, over all rows
+_NEWEST = 200_000  # rows that are looked at
 _MISSING = Thresholds(warn=0.03, high=0.2)  # share of the values
 _LONG_GAP = 100  # rows
 
@@ -36,7 +32,7 @@ _MONOTONY = (
         severity="high",
         one_value=0.9,
         repeats=0.95,
-        effect="there is hardly anything to learn, and repeating the last value is hard to beat",
+        effect="there is hardly anything to learn",
         advice="Take a coarser time step or another target. To forecast when the value changes is another task.",
     ),
     _Monotony(
@@ -47,67 +43,6 @@ _MONOTONY = (
         advice="Take sums over a coarser time step, or add covariates (--past, --future) that announce a change.",
     ),
 )
-
-
-def outliers(channel: Channel) -> Finding | None:
-    """Find single values far from their neighbours that make much of the squared error, unless logarithms tame them."""
-    found = _spikes(channel)
-    if found and float(channel.values.min()) > 0 and not _spikes(replace(channel, values=np.log(channel.values))):
-        return None  # a long tail, which is a finding of `scale_unfit`
-    return found
-
-
-def _spikes(channel: Channel) -> Finding | None:
-    seasonless = channel.seasonless[channel.observed]
-    y = seasonless[-_NEWEST:]
-    rest, spread = _off_their_neighbours(y)
-    # If most values equal their neighbours, the finding is `constant_series`.
-    if len(y) < 3 * _NEIGHBOURS or spread <= 1e-6 * float(np.std(y)):
-        return None
-    far = (np.abs(rest) > _SPIKE * spread) & _beside_a_jump(y, spread)
-    count, share = int(far.sum()), float(far.mean())
-    if not count or share > 0.1:
-        return None
-    carried = float(rest[far] @ rest[far]) / float(rest @ rest)
-    of_variance = float(rest[far] @ rest[far]) / len(y) / float(np.var(seasonless))
-    if carried < _CARRIED.warn or of_variance < _OF_VARIANCE.warn:
-        return None
-    worst = int(np.abs(rest).argmax())
-    return Finding(
-        code="outliers",
-        severity="high" if carried >= _CARRIED.high and of_variance >= _OF_VARIANCE.high else "warn",
-        rank=of_variance,
-        evidence={
-            "count": count,
-            "share": rounded(share),
-            "share_of_squared_jumps": rounded(carried),
-            "share_of_variance": rounded(of_variance),
-            "largest_in_robust_sd": rounded(float(abs(rest[worst])) / spread),
-            "largest_value": rounded(float(channel.values[channel.observed][-_NEWEST:][worst])),
-        },
-        says=f"{count:,} of {len(y):,} values ({percent(share)}) {'is' if count == 1 else 'are'} an outlier, more than "
-        f"{_SPIKE:.0f} robust standard deviations away from the values around it, and make {carried:.0%} of the "
-        f"squared differences between neighbours.",
-        advice="Correct or remove values that are errors of measurement; for the others use outlier_clip = 5 and loss "
-        "= huber or mae.",
-    )
-
-
-def _off_their_neighbours(y: Floats) -> tuple[Floats, float]:
-    """Return y (n,) minus its running median, and the robust standard deviation of that."""
-    import pandas as pd
-
-    median = pd.Series(y).rolling(_NEIGHBOURS, center=True, min_periods=1).median().to_numpy()
-    rest: Floats = y - median
-    return rest, 1.4826 * float(np.median(np.abs(rest))) if len(rest) else 0.0
-
-
-def _beside_a_jump(y: Floats, spread: float) -> Bools:
-    """Tell which values (n,) are near a jump: a sharp peak of a smooth cycle is far from the median around it, too."""
-    steps = np.abs(np.diff(y, prepend=y[0]))
-    jump = steps > _SPIKE * max(1.4826 * float(np.median(steps)), spread)
-    beside: Bools = np.convolve(jump, np.ones(2 * (_NEIGHBOURS // 2) + 1), mode="same") > 0.5
-    return beside
 
 
 def missing_values(channel: Channel) -> Finding | None:
@@ -210,14 +145,7 @@ def _longest_run(marked: Bools) -> int:
     return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 
 
-def _outlier_setting(evidence: Evidence, params: Params) -> str:
-    if params.get("outlier_clip"):
-        return f"outlier_clip = {params['outlier_clip']}"
-    return first_setting(params, {"loss": ("mae", "huber")})
-
-
 CHECKS: tuple[Check[Channel], ...] = (
     Check(code="constant_series", look=constant_series, cause="the series hardly changes"),
     Check(code="missing_values", look=missing_values, cause="many values are missing"),
-    Check(code="outliers", look=outliers, cause="the data contain outliers", handled_by=_outlier_setting),
 )

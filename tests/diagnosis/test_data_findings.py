@@ -27,7 +27,7 @@ from lstm_tune.cli.result_table import number
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.diagnosis import autocorrelated_tests, predictability, stationarity
-from lstm_tune.diagnosis.catalogue import DATA_CODES
+from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, mark_handled
 from lstm_tune.diagnosis.channel import Channel
 from lstm_tune.diagnosis.data_findings import CHANNEL_CHECKS, Diagnosis, data_findings, diagnose
 from lstm_tune.diagnosis.level_checks import non_stationary_level
@@ -101,6 +101,8 @@ RAISED: list[tuple[str, str, Callable[[], Any]]] = [
     ("outliers", "high", lambda: ar() + 15.0 * (rng(3).random(N) < 0.01)),
     ("outliers", "high", lambda: put(ar(), 250, 1000.0)),
     ("outliers", "high", lambda: put(season(24, height=10.0) + 0.5 * ar(), [70, 333, 540], -60.0)),
+    ("outliers", "high", lambda: put(20 + ar(), slice(230, 260), -200.0)),
+    ("outliers", "high", lambda: np.where(rng(3).random(N) < 0.18, -200.0, 20 + ar())),
     ("missing_values", "high", lambda: daily(np.where(rng(4).random(N) < 0.3, np.nan, ar()))),
     ("missing_values", "high", lambda: daily(put(ar(), slice(150, 300), np.nan))),
     ("missing_values", "high", lambda: daily(ar())[rng(5).random(N) > 0.25]),
@@ -139,6 +141,9 @@ NOT_RAISED: list[tuple[str, Callable[[], Any]]] = [
     ("outliers", lambda: ar() + 3.0 * (rng(3).random(N) < 0.01)),
     ("outliers", lambda: ar() + 10.0 * (T >= 300)),
     ("outliers", lambda: np.exp(ar())),
+    ("outliers", lambda: daily(np.where(T % 7 == 6, 0.0, 500 + 20 * ar()))),  # closed on Sundays
+    ("outliers", lambda: np.where(rng(8).random(N) < 0.7, 0, rng(9).poisson(5, N)).astype(float)),
+    ("outliers", lambda: np.minimum(20 + ar(), 21.0)),  # a sensor at its limit
     ("missing_values", lambda: daily(ar())),
     ("missing_values", lambda: daily(put(ar(), 300, np.nan))),
     ("irregular_time", lambda: daily(ar()).assign(date=pd.date_range("1970-01-31", periods=N, freq="ME"))),
@@ -274,6 +279,24 @@ def test_a_logarithm_is_advised_where_there_is_one() -> None:
     below, above = ({f.code: f for f in of(y).findings}["train_test_shift"].advice for y in (wider, 50 + wider))
     assert "log" not in below
     assert "transform = log" in above
+
+
+def test_error_codes_are_named_with_their_rows_and_no_setting_handles_them() -> None:
+    y = put(put(20 + ar(), slice(230, 260), -200.0), [10, 20, 30, 590], 9999.0)
+    finding = next(f for f in of(y).findings if f.code == "outliers")
+    assert finding.severity == "high"
+    assert sorted(finding.evidence["repeated_values"]) == [-200, 9999]
+    assert (finding.evidence["count"], finding.evidence["test_rows"]) == (34, 1)
+    assert "34 of 600 rows" in finding.says
+    assert "leave these cells empty" in finding.advice
+    assert mark_handled([finding], {"outlier_clip": 5.0, "loss": "huber"}) == [finding]
+    assert "an error code (" in cause_of(finding.to_dict())
+
+
+def test_zeros_may_be_true_and_are_no_severe_finding() -> None:
+    finding = next(f for f in of(put(500 + 20 * ar(), rng(1).integers(0, N, 20), 0.0)).findings if f.code == "outliers")
+    assert finding.severity == "warn"
+    assert finding.evidence["repeated_values"] == [0.0]
 
 
 # ---- the statistics behind
