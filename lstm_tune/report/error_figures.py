@@ -12,6 +12,8 @@ from lstm_tune.utils.text import number
 
 _DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")  # of the baselines; @baseline0 to 4 are their colours
 
+_FLAT = 2.5  # times the larger of the LSTM and the best baseline: what is higher is hidden until it is asked for
+
 
 def error_per_step(
     steps: Sequence[float], baselines: Mapping[str, Sequence[float]], unit: str, period: float | None
@@ -26,10 +28,15 @@ def error_per_step(
     """
     x = list(range(1, len(steps) + 1))
     traces = [line(x, rounded_list(steps), "tuned LSTM", "@forecast", width=3.5)]
+    least = min((max(values) for values in baselines.values()), default=0.0)
+    visible = _FLAT * max(max(steps), least)  # what is far above would press the lines together that are compared
     for i, (name, values) in enumerate(baselines.items()):  # on top, so that both are seen if they are equal
         style = i % len(_DASHES)
         name, role = table_label(name, period), f"@baseline{style}"
-        traces.append(line(x, rounded_list(values), name, role, width=1.6, dash=_DASHES[style]))
+        trace = line(x, rounded_list(values), name, role, width=1.6, dash=_DASHES[style])
+        if max(values) > visible:
+            trace |= {"visible": "legendonly", "name": f"{name}, up to {number(max(values))}: click to show"}
+        traces.append(trace)
     return figure(traces, x={"title": "steps ahead"}, y={"title": f"test MSE ({unit})", "rangemode": "tozero"})
 
 

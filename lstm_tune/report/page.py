@@ -26,6 +26,15 @@ PAGE = "report.html"
 DETAILS = "report.json"
 _RESULT = "result.json"
 _EXPLAINED = "explain.json"
+_REPAIRS = {  # of `data.repaired`, in words
+    "missing_values": "missing values in the source, covariates included",
+    "infinite_values": "infinite values, read as missing",
+    "gap_rows": "rows missing from the time grid, added and never scored",
+    "duplicates": "rows with a repeated time stamp, left out",
+    "out_of_order": "rows out of order, sorted",
+    "off_grid": "rows off the time grid",
+    "series_left_out": "series left out",
+}
 _SLICES_OPEN = 6  # figures of single parameters that are shown at once; the rest can be opened
 
 
@@ -173,6 +182,7 @@ def _context(
         "period": details.get("period"),
         "trials": sum(result["study"]["states"].values()),
         "trials_known": bool(trials),
+        "repairs": _REPAIRS,
         "fates": trial_states(result["study"]),
         "words": {name: info.help for name, info in PARAMETERS.items()},
         "untrained": UNTRAINED,

@@ -25,6 +25,16 @@ def test_errors_on_the_page_are_those_of_the_record(run: Path) -> None:
     assert np.mean(baselines["ridge"]["per_step_mse"]) == pytest.approx(baselines["ridge"]["test_mse"], rel=0.1)
 
 
+def test_a_baseline_far_above_does_not_flatten_the_error_per_step() -> None:
+    baselines = {"persistence": [1.0, 9.0], "ridge": [1.0, 1.3], "a_new_one": [1.0, 2.0]}
+    drawn = error_figures.error_per_step([0.9, 1.2], baselines, "y²", None)["data"]
+    assert [trace.get("visible") for trace in drawn] == [None, "legendonly", None, None]
+    assert drawn[1]["name"] == "persistence (last value), up to 9: click to show"
+    assert drawn[3]["name"] == "a new one"  # a baseline without a label of its own
+    far = error_figures.error_per_step([0.1, 0.1], {"ridge": [5.0, 5.0]}, "y²", None)["data"]
+    assert far[1].get("visible") is None  # the best one is always shown
+
+
 def test_waterfall_joins_its_bars_and_greys_what_is_noise() -> None:
     def step(name: str, value: float, delta: float | None, noise: bool) -> dict[str, Any]:
         return {"name": name, "val_mse_scaled": value, "sd": 0.1, "delta": delta, "within_noise": noise, "values": [1]}

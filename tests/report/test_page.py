@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_page import edit, open_page
+from report_page import Page, edit, open_page
 from series import TINY, wave
 
 from lstm_tune.cli.app import main
@@ -140,6 +140,15 @@ def test_run_without_report_json_still_has_a_page(copy: Path) -> None:
     (copy / "report.json").unlink()
     report.write_report(copy)
     assert "No learning curves are recorded" in open_page(copy).text
+
+
+def test_missing_targets_and_missing_values_of_all_columns_are_told_apart(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    result["data"] |= {"missing": {"y": 0}, "repaired": {"missing_values": 2, "gap_rows": 5}}
+    page = Page(report.render(copy, result)).text
+    assert re.search(r"missing target values in the source\s*0", page)
+    assert re.search(r"missing values in the source, covariates included\s*2", page)
+    assert re.search(r"rows missing from the time grid, added and never scored\s*5", page)
 
 
 def test_failing_report_loses_no_result(
