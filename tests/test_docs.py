@@ -28,14 +28,6 @@ def is_skipped(path: Path) -> bool:
     return hidden or str(relative) in SKIPPED or any(part in SKIPPED for part in relative.parts)
 
 
-# Pages of wings that are being written; to be removed with the last of them.
-PENDING = {
-    f"{folder}/README.md"
-    for folder in (
-        "search_spaces",
-        *(f"lstm_tune/{w}" for w in ("data", "diagnosis", "report", "dashboard", "ablation", "storage", "workers")),
-    )
-} | {".github/CONTRIBUTING.md", ".github/CHANGELOG.md"}
 DOCUMENTS = [p for p in sorted(ROOT.rglob("*.md")) if not is_skipped(p)]
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not in a checkout")
 
@@ -74,8 +66,6 @@ def test_relative_links_and_anchors_lead_somewhere(path: Path) -> None:
         assert not file.startswith("/"), f"{target}: an absolute path works nowhere else"
         found = (path.parent / file).resolve() if file else path
         assert found.is_relative_to(ROOT), target
-        if name_of(found) in PENDING and not found.exists():
-            continue
         assert found.exists(), target
         if anchor:
             assert anchor in anchors(found), target
