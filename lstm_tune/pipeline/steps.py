@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
 from lstm_tune.search.trials import Trial, completed, read_trials
+from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.ensemble import Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
@@ -147,10 +149,24 @@ def search(
             if not stop.requested:
                 stop.request()  # a callback raised it, or a signal handler that is not ours
             fail_own_interrupted(study, this_run())
+        except Exception:
+            if _is_deleted(study):
+                raise StudyError(
+                    f"study {study.study_name!r} is no longer in its storage: it was deleted while it ran, and its "
+                    f"trials with it; run tune again without --resume"
+                ) from None
+            raise
     interrupted = stop.requested
     trials = read_trials(study)
     best = _find_best(trials, needed=not interrupted)
     return SearchOutcome(trials=trials, best=best, weights=objective.best, interrupted=interrupted)
+
+
+def _is_deleted(study: optuna.Study) -> bool:
+    """Return whether a storage that answers no longer holds a study."""
+    with contextlib.suppress(Exception):
+        return study.study_name not in optuna.get_all_study_names(storage_of(study))
+    return False
 
 
 def _run_trials(

@@ -43,7 +43,7 @@ def work(job: Job, link: Connection) -> None:
     except (KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         pass  # stopped, or the supervisor is gone
     except Exception as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, KeyboardInterrupt):  # the supervisor is gone, or stops us meanwhile
             link.send(WorkerFailed(" ".join(str(error).split()) or type(error).__name__))
 
 

@@ -22,6 +22,7 @@ from studies import start_command, stored, wait_for
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.database import Database, Outage
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils import signals as interrupts
@@ -119,7 +120,7 @@ def test_in_another_thread_no_handler_changes() -> None:
 def test_ctrl_c_ends_the_wait_for_a_database_that_is_away(tmp_path: Path) -> None:
     with stop_on_signals() as stop:
         stop.cooperate()
-        storage = open_storage(f"sqlite:///{tmp_path}/a.db", stop=lambda: stop.requested)
+        storage = open_storage(f"sqlite:///{tmp_path}/a.db", Opening(stop=lambda: stop.requested))
         assert isinstance(storage, Database)
 
         def away() -> None:
