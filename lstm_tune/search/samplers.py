@@ -22,7 +22,7 @@ SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
 class PerTrialSampler(BaseSampler):
     """A sampler whose random numbers depend on the seed and the trial's number alone.
 
-    A fresh sampler is made for each trial; all that Optuna's samplers learn from stands in the study. Trials that were
+    A fresh sampler is made for each trial; all that Optuna's samplers learn from is in the study. Trials that were
     done again do not count in the number. So a study that was interrupted and resumed suggests what the uninterrupted
     one would have.
 

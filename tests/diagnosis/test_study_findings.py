@@ -212,7 +212,7 @@ def test_overfit_is_a_gap_between_fitted_and_test_rows_that_naive_forecasts_do_n
 def test_overfit_is_validation_that_rises_while_the_training_loss_falls() -> None:
     val = [1, 0.5, 0.4, 0.45, 0.5, 0.55, 0.6]
     assert code_of(training(trial(val, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1])), "overfit") is not None
-    assert code_of(training(trial(val, [0.9, 0.5, 0.5, 0.49, 0.5, 0.49])), "overfit") is None  # not learned by heart
+    assert code_of(training(trial(val, [0.9, 0.5, 0.5, 0.49, 0.5, 0.49])), "overfit") is None  # not memorised
     flat = [1, 0.5, 0.4, 0.41, 0.42, 0.42, 0.43]  # what patience waits for
     assert code_of(training(trial(flat, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1])), "overfit") is None
 

@@ -1,4 +1,4 @@
-"""Law 4: whatever stands in the test rows, it changes no trial, no choice, no weight and no forecast before it."""
+"""Law 4: whatever the test rows contain, it changes no trial, no choice, no weight and no forecast before it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {"target": "y", "space": TINIEST, "n_trials": 1, "retr
 
 
 def shuffled() -> pd.DataFrame:
-    """Rows that are out of order: they are sorted, and that is said."""
+    """Rows that are out of order: they are sorted, and a warning says so."""
     return daily(wave()).sample(frac=1, random_state=0)
 
 

@@ -51,7 +51,7 @@ def test_names_of_the_data_cannot_leave_their_place(run: Path, shops: Path) -> N
     assert not any("<" in name for name in bars)  # plotly would read tags
 
 
-def test_findings_are_shown_as_text_the_gravest_first(copy: Path) -> None:
+def test_findings_are_shown_as_text_the_most_severe_first(copy: Path) -> None:
     finding = {"code": "outliers", "severity": "info", "says": HOSTILE, "advice": "Clip."}
     finding |= {"evidence": {"share": 0.25, "near_bound": {}, "seed_sd": None}}
     grave = finding | {"code": "overfit", "severity": "high", "says": "It learned noise."}

@@ -419,7 +419,7 @@ def test_halves_of_a_batch_add_up_to_the_step_of_the_whole(loss: str, y: np.ndar
 
 
 class Full:
-    """Stands in for `Trainer._loss`: memory suffices for so many windows."""
+    """Replaces `Trainer._loss`: there is memory for this many windows only."""
 
     def __init__(self, trainer: Trainer, most: int, error: Exception) -> None:
         self.loss, self.most, self.error = trainer._loss, most, error
