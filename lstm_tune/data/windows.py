@@ -101,6 +101,10 @@ class Windows:
         self._past = data.past.to(self.device)
         self._future = data.future.to(self.device)
 
+    def cpu(self) -> Windows:
+        """Return the same windows on the CPU: these themselves, if they are there."""
+        return self if self.device.type == "cpu" else Windows(self.data, self.horizon)
+
     @property
     def holes(self) -> bool:
         """Whether any value was filled in."""

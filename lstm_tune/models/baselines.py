@@ -76,8 +76,9 @@ class Ridge:
     def __call__(self, batch: Batch) -> Tensor:
         """Map a batch to (B, H)."""
         last = batch.history[:, -1:]
-        scale = self.scale[batch.channel, None]
-        change = torch.nn.functional.linear((batch.history - last) / scale, self.weight, self.bias)
+        scale, weight, bias = (part.to(last.device) for part in (self.scale, self.weight, self.bias))
+        scale = scale[batch.channel, None]
+        change = torch.nn.functional.linear((batch.history - last) / scale, weight, bias)
         return last + change * scale
 
 
@@ -101,7 +102,7 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
     fitted = fit_ridge(stretch_moments(windows, positions, context, changes))
     if fitted is None:  # nothing to fit on: the last value
         fitted = torch.zeros(windows.horizon, context), torch.zeros(windows.horizon)
-    weight, bias = fitted
+    weight, bias = (part.to(windows.device) for part in fitted)
     return Ridge(context=context, scale=scale, weight=weight, bias=bias)
 
 
@@ -117,10 +118,10 @@ class ExponentialSmoothing:
         """Map a batch to (B, H)."""
         history = batch.history
         if self.bounds is not None:
-            low, high = self.bounds[batch.channel].T[:, :, None]
+            low, high = self.bounds.to(history.device)[batch.channel].T[:, :, None]
             history = history.clamp_min(low).log()
         last = history[:, -1:]
-        forecast = last + torch.nn.functional.linear(history - last, self.weight)
+        forecast = last + torch.nn.functional.linear(history - last, self.weight.to(last.device))
         if self.bounds is not None:
             forecast = torch.minimum(forecast.exp(), high)
         return forecast

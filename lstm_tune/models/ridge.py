@@ -62,7 +62,15 @@ class Moments:
 def moments(x: Tensor, y: Tensor) -> Moments:
     """Return the moments of windows x (B, L) with targets y (B, H)."""
     x, y = x.double(), y.double()
-    return Moments(n=float(len(x)), x=x.sum(0), y=y.sum(0), xx=x.T @ x, xy=x.T @ y, yy=(y * y).sum(0))
+    # Summed on the device of the windows, solved on the CPU: the matrices are small, and float64 is slow elsewhere.
+    return Moments(
+        n=float(len(x)),
+        x=x.sum(0).cpu(),
+        y=y.sum(0).cpu(),
+        xx=(x.T @ x).cpu(),
+        xy=(x.T @ y).cpu(),
+        yy=(y * y).sum(0).cpu(),
+    )
 
 
 def stretch_moments(

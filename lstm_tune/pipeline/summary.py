@@ -105,7 +105,7 @@ def build_result(
         study=opened.study,
         trials=outcome.trials,
         summary=summary,
-        windows=dataset.windows,
+        windows=dataset.windows.cpu(),
         split=dataset.split,
         baselines=tested.fitted,
     )
