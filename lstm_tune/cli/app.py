@@ -15,7 +15,7 @@ import lstm_tune
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_warnings, say
 from lstm_tune.cli.tune_command import STARTED, tune
-from lstm_tune.errors import LstmTuneError, UsageError
+from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import split_columns
 
@@ -94,34 +94,22 @@ def diagnose(
 def predict(
     run: Annotated[Path, _RUN],
     data: shared.Data,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the forecast there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the forecast there: .csv, .tsv, .parquet or .feather.")
+    ] = None,
 ) -> None:
     """Forecast what follows the last row of DATA."""
+    from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
     from lstm_tune.pipeline import saved_run
-    from lstm_tune.utils.atomic_files import atomic_write
-    from lstm_tune.utils.decimals import decimal_texts
-    from lstm_tune.utils.escaping import cell
 
+    check_output(out)
     model = saved_run.load(run)
     forecast = model.predict(data)
-    if not any(forecast["series"]):
-        forecast = forecast.drop(columns="series")
-    else:
-        forecast["series"] = forecast["series"].map(cell)
-    for target in model.spec.targets:
-        forecast[target] = decimal_texts(forecast[target])
-    forecast = forecast.rename(columns=cell)
     if out is None:
-        print(forecast.to_csv(index=False), end="")
-        return
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"cannot write {str(out)!r}: --out must name a file in a folder that exists")
-    try:
-        with atomic_write(out) as beside:
-            forecast.to_csv(beside, index=False)
-    except OSError as error:
-        raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another --out") from None
-    say(f"{len(forecast)} rows written to {out}")
+        print(to_text(forecast, model.spec.targets), end="")
+    else:
+        write_forecast(forecast, model.spec.targets, out)
+        say(f"{len(forecast)} rows written to {out}")
 
 
 @app.command()

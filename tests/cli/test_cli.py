@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -142,6 +143,36 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     status, out, err = run("evaluate", "run", "data.csv")
     assert status == 0
     assert "this model" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("f.csv", pd.read_csv),
+        ("f.tsv", lambda path: pd.read_csv(path, sep="\t")),
+        ("f.parquet", pd.read_parquet),
+        ("F.PARQUET", pd.read_parquet),
+        ("f.feather", pd.read_feather),
+    ],
+)
+def test_forecast_is_written_in_the_format_of_the_file_name(run: Any, tmp_path: Path, name: str, read: Any) -> None:
+    if not (tmp_path / "run").exists():
+        tune(run, "--quiet", "--out", "run")
+    assert run("predict", "run", "data.csv", "--out", name)[0] == 0
+    frame = read(tmp_path / name)
+    assert list(frame.columns) == ["time", "step", "y"]
+    assert frame["step"].tolist() == [1, 2]
+    assert [str(t)[:10] for t in frame["time"]] == ["2024-06-09", "2024-06-10"]
+    text = pd.read_csv(io.StringIO(run("predict", "run", "data.csv")[1]))
+    np.testing.assert_allclose(frame["y"], text["y"], rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["f.xlsx", "f", "f.csv.gz", "f.parq"])
+def test_forecast_in_an_unknown_format_is_refused_before_anything_is_read(run: Any, tmp_path: Path, name: str) -> None:
+    status, out, err = run("predict", "nothing", "data.csv", "--out", name)
+    assert (status, out) == (2, "")
+    assert f"must end with .csv, .tsv, .parquet, .feather, but is '{name}'" in err
+    assert not (tmp_path / name).exists()
 
 
 def test_interruption_ends_with_130_and_says_how_to_go_on(
