@@ -158,7 +158,7 @@ def show_params(params: Mapping[str, Any]) -> Table:
     """Return the parameters as a grid of name and value, three pairs to a line."""
     grid = Table.grid(padding=(0, 2))
     cells = [
-        (Text(name, style="dim"), Text(number(v) if isinstance(v, float) else str(v))) for name, v in params.items()
+        (Text(name, style="dim"), Text(number(v, 4) if isinstance(v, float) else str(v))) for name, v in params.items()
     ]
     for i in range(0, len(cells), 3):
         grid.add_row(*[part for pair in cells[i : i + 3] for part in pair])

@@ -26,5 +26,9 @@ def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
     Args:
         ensemble: as in `result.json`.
     """
-    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({m['weight']:.0%})" for m in ensemble]
+    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({_share(m['weight'])})" for m in ensemble]
     return f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"
+
+
+def _share(weight: float) -> str:
+    return "under 1%" if 0 < weight < 0.005 else f"{weight:.0%}"
