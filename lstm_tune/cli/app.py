@@ -13,7 +13,7 @@ import typer
 
 import lstm_tune
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, print_warnings, say
+from lstm_tune.cli.console import make_console, print_line, print_warnings
 from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
@@ -109,7 +109,7 @@ def predict(
         print(to_text(forecast, model.spec.targets), end="")
     else:
         write_forecast(forecast, model.spec.targets, out)
-        say(f"{len(forecast)} rows written to {out}")
+        print_line(f"{len(forecast)} rows written to {out}")
 
 
 @app.command()
@@ -150,7 +150,7 @@ def dashboard(
     """
     from lstm_tune.dashboard.server import serve
 
-    serve(study, port=port, writable=writable, token=token, print_line=say)
+    serve(study, port=port, writable=writable, token=token, say=print_line)
 
 
 @app.command()
@@ -187,7 +187,7 @@ def explain(
             left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - STARTED))
             record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, say=tell)
     except KeyboardInterrupt:
-        say(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
+        print_line(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -241,7 +241,7 @@ def main() -> None:
             app()
     except LstmTuneError as error:
         line = " ".join(str(error).split())
-        say(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
+        print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lstm_tune.search.progress import Progress
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line on stderr, whatever is in it."""
     from lstm_tune.utils.escaping import printable
 
@@ -31,7 +31,7 @@ def print_warnings(*, quiet: bool = False) -> Iterator[None]:
         if not issubclass(category, LstmTuneWarning):
             usual(message, category, *place)  # type: ignore[arg-type]
         elif not quiet:
-            say(f"note: {message}")
+            print_line(f"note: {message}")
 
     with warnings.catch_warnings():
         usual = warnings.showwarning

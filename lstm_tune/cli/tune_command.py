@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, make_progress, say
+from lstm_tune.cli.console import make_console, make_progress, print_line
 from lstm_tune.cli.options import parse_workers
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import shell, split_columns
@@ -157,7 +157,7 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
         elif result is not None and not quiet:
             show_result(console, result.to_dict(), str(folder))
         if stopped:
-            say(f"stopped; all finished trials are kept. To go on: {_resume_command(folder, named=named)}")
+            print_line(f"stopped; all finished trials are kept. To go on: {_resume_command(folder, named=named)}")
             raise typer.Exit(stop.exit_status) from None
 
 

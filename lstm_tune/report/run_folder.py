@@ -32,11 +32,11 @@ def pick_device(device: str) -> str:
 
 
 def claim_folder(folder: Path, resume: bool) -> None:
-    """Make the run folder, or take up the one that is there.
+    """Create the run folder, or reuse the one that is there.
 
     Raises:
         UsageError: it cannot be written to.
-        StudyError: it holds a study, and `resume` was not asked for.
+        StudyError: it holds a study, and `resume` is false.
     """
     make_folder(folder)
     taken = [name for name in (JOURNAL, RESULT) if (folder / name).exists()]
@@ -49,9 +49,9 @@ def claim_folder(folder: Path, resume: bool) -> None:
 
 @contextlib.contextmanager
 def remove_on_failure(folder: Path | None) -> Iterator[None]:
-    """Take away again, where what is inside the `with` fails, the run folder and its parents that it made.
+    """If the body fails, remove the run folder and any parents that it created.
 
-    Only what is empty goes, and a journal in which nothing was written.
+    A folder that holds files stays, unless its only file is a journal in which nothing was written.
     """
     made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -71,8 +71,8 @@ def run_name(path: str, targets: Sequence[str], horizon: int) -> str:
 
     Args:
         path: of the data, or example:NAME.
-        targets: the columns to forecast; only a single one is named, and only where the path does not name it.
-        horizon: rows to forecast; named above 1.
+        targets: the columns to forecast; a single one is named, unless the path names it already.
+        horizon: rows to forecast; it is named if it is above 1.
     """
     example = path.startswith("example:")
     stem = path.removeprefix("example:") if example else Path(path).name.split(".")[0] or "series"
@@ -81,12 +81,15 @@ def run_name(path: str, targets: Sequence[str], horizon: int) -> str:
 
 
 def clean_name(name: str) -> str:
-    """Return a name as a folder or a study may have it: letters, digits, '.', '_' and '-', at most 80."""
+    """Return a name that a folder or a study may have: at most 80 letters, digits, '.', '_' and '-'."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "study"
 
 
 def default_folder(name: str, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first runs/NAME-2, -3, … that holds no study; the last that holds one, to resume."""
+    """Return the run folder of a study whose folder nobody named.
+
+    It is runs/NAME, or the first of runs/NAME-2, runs/NAME-3, … that holds no study; to resume, the last that does.
+    """
     folders = [Path("runs") / clean_name(name)]
     while any((folders[-1] / file).exists() for file in (JOURNAL, RESULT)):
         folders.append(Path("runs") / f"{clean_name(name)}-{len(folders) + 1}")

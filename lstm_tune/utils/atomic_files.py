@@ -18,7 +18,7 @@ _REMEDY = "restore it from a copy, or run tune again"
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success it takes the name of `path`, else it is removed."""
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, otherwise it is removed."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     os.close(handle)
     beside = Path(name)
@@ -28,13 +28,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
-        _settle(path.parent)
+        _fsync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _settle(folder: Path) -> None:
-    """Wait until the disk knows the names in a folder, where the system can say so."""
+def _fsync_folder(folder: Path) -> None:
+    """Wait until the disk holds the names in a folder, if the system supports that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -52,12 +52,12 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(path) as beside:
-        # Half a character, as a path that is not UTF-8 has, becomes an escape that JSON reads.
+        # Half of a character, which a path that is not UTF-8 may hold, becomes an escape that JSON reads.
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON (no NaN: they become null before) whole or not at all."""
+    """Write JSON whole or not at all; NaN must have become null before."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -106,10 +106,10 @@ def _no_constant(name: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and its parents, to write into.
+    """Create a folder, with its parents, and check that it can be written to.
 
     Raises:
-        UsageError: it cannot be made or written to.
+        UsageError: it cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
