@@ -150,7 +150,7 @@ def dashboard(
     """
     from lstm_tune.dashboard.server import serve
 
-    serve(study, port=port, writable=writable, token=token, say=print_line)
+    serve(study, port=port, writable=writable, token=token, print_line=print_line)
 
 
 @app.command()
