@@ -197,7 +197,7 @@ def test_what_takes_most_off_alone_comes_first_and_of_equals_the_first() -> None
     assert waterfall.ordered([a, b, c], {}) == [a, b, c]
 
 
-def test_every_parameter_stands_in_one_group() -> None:
+def test_every_parameter_is_in_one_group() -> None:
     names = [name for stage in STAGES for group in stage for name in group.parameters]
     assert sorted(names) == sorted(RULES)
 
@@ -346,13 +346,13 @@ def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
     assert {key: entry for key, entry in record_of(copy)["trainings"].items() if key in kept} == kept
 
 
-def test_time_for_no_step_at_all_is_said_in_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_for_no_step_at_all_is_reported_in_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted(monkeypatch, 0)
     with pytest.raises(StudyError, match=r"^time was up before the first step .* longer --timeout .*$"):
         saved_run.explain(copy)
 
 
-def test_short_of_time_the_order_is_a_fixed_one_and_that_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_of_time_the_order_is_fixed_and_this_is_reported(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(path, "_time_to_try", lambda *args: False)
     record = saved_run.explain(copy)
     listed = [group.name for stage in STAGES for group in stage]
@@ -398,7 +398,7 @@ def test_trainings_of_another_set_up_are_not_taken_up(done: Path, monkeypatch: p
      '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"trial:0:a": {"value": 1, "seconds": 1}}}',
      '{"schema": 1, "basis": "x", "seconds": 0, "trainings": {"a": 3}}'],
 )  # fmt: skip
-def test_a_damaged_file_is_said_in_one_line(copy: Path, content: str) -> None:
+def test_a_damaged_file_is_reported_in_one_line(copy: Path, content: str) -> None:
     (copy / "explain.json").write_text(content)
     with pytest.raises(
         RunError, match=r"explain\.json cannot be continued \(.*\); delete it to start again$"

@@ -91,7 +91,7 @@ def test_help_of_tune_names_every_option_of_the_contract(run: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.processes
-def test_json_alone_stands_on_stdout(tmp_path: Path) -> None:
+def test_json_is_all_that_is_printed_on_stdout(tmp_path: Path) -> None:
     daily(wave(60)).to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "space.toml").write_text(SPACE)
     done = subprocess_of("tune", "data.csv", *TUNE, "--json", "--out", "run", cwd=tmp_path)

@@ -115,7 +115,7 @@ def test_token_comes_as_a_header() -> None:
         assert TOKEN.encode() not in body
 
 
-def test_token_comes_once_in_the_address_and_a_cookie_stands_for_it() -> None:
+def test_token_comes_once_in_the_address_and_a_cookie_replaces_it() -> None:
     guard = Guard(page, token=TOKEN, start_page=lambda: "/dashboard/studies/3")
     status, headers, _ = ask(guard, path="/", query=f"token={TOKEN}")
     assert (status, headers["Location"]) == (303, "/dashboard/studies/3")

@@ -90,7 +90,7 @@ def test_the_plain_lstm_and_known_configurations_are_named(result: Result) -> No
     assert not any("before the search began" in body for body in bodies[2:])
 
 
-def test_findings_stand_in_the_note_as_plain_text(result: Result) -> None:
+def test_findings_are_in_the_note_as_plain_text(result: Result) -> None:
     data = replace(result.summary.data, target=("`<script>alert(1)</script>\n# y`",))
     note = study_note(replace(result.summary, findings=(FINDING,) * 9, data=data))
     assert note.count("overfit`: It &lt;b&gt;overfits&lt;/b&gt;. *Raise \\`dropout\\`.*") == 5
@@ -225,6 +225,6 @@ def test_members_are_named_with_their_parts_and_the_untrained_as_such() -> None:
         (3, 1, "5 completed, 1 pruned, 2 failed, 1 interrupted"),
     ],
 )
-def test_interrupted_trials_are_told_from_failed_ones(failed: int, not_counted: int, words: str) -> None:
+def test_interrupted_trials_are_distinguished_from_failed_ones(failed: int, not_counted: int, words: str) -> None:
     states = {"COMPLETE": 5, "PRUNED": 1, "FAIL": failed, "RUNNING": 0}
     assert trial_states({"states": states, "not_counted": not_counted}) == words

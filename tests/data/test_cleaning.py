@@ -60,7 +60,7 @@ def test_time_is_found_wherever_it_stands(frame: pd.DataFrame) -> None:
     assert "irregular" not in str(series.notes)
 
 
-def test_year_alone_is_a_time_when_no_year_stands_twice_in_a_series() -> None:
+def test_year_alone_is_a_time_when_no_year_occurs_twice_in_a_series() -> None:
     years = load_series(pd.DataFrame({"YEAR": [1700, 1701, 1703], "y": [5, 6, 9]}))
     assert (years.freq, years.repaired, years.targets) == ("YS", {"gap_rows": 1}, ("y",))
     twice = pd.DataFrame({"year": [2000, 2000, 2001, 2001], "y": [5, 6, 9, 7], "id": ["a", "b"] * 2})
@@ -142,7 +142,7 @@ def test_irregular_time_keeps_rows_in_order_and_has_no_frequency() -> None:
     np.testing.assert_array_equal(series.times, times.to_numpy())
 
 
-def test_series_stand_end_to_end_in_the_order_of_their_names() -> None:
+def test_series_are_stored_end_to_end_in_the_order_of_their_names() -> None:
     series = load_series(panel(), id="shop")
     assert (series.series, series.offsets, series.freq) == (("a", "b"), (0, 4, 8), "D")
     assert series.values.tolist() == [[10, 20, 20, 40, 1, 2, 3, 4]]
@@ -159,7 +159,7 @@ def test_poor_series_are_left_out_and_rows_without_id_are_refused() -> None:
         load_series(panel().assign(shop=["b", "b", None, "b", "a", "a", "a"]), id="shop")
 
 
-def test_target_whose_values_all_stand_in_series_left_out_is_refused() -> None:
+def test_target_with_values_only_in_excluded_series_is_refused() -> None:
     frame = panel().assign(z=np.nan)
     alone = pd.DataFrame({"shop": ["c", "d"], "date": ["2024-01-01"] * 2, "y": [1.0, 2.0], "z": [5.0, 6.0]})
     with pytest.raises(DataError, match="'z' holds no value"):
@@ -180,7 +180,7 @@ def test_several_targets_keep_their_own_marks() -> None:
     assert series.values.is_contiguous()
 
 
-def test_calendar_stands_last_among_the_future_covariates() -> None:
+def test_calendar_comes_last_among_the_future_covariates() -> None:
     frame = frame_of(TIMES, range(6), price=[1, 2, 3, 4, 5, 6])
     series = load_series(frame, target="y", future="price", calendar=True)
     assert series.future_names[0] == "price"

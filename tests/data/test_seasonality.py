@@ -73,7 +73,7 @@ def half_years(rows: int, seed: int, first: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [120, 180, 400])
-def test_year_whose_half_years_are_alike_is_told_from_a_half_year(rows: int) -> None:
+def test_year_whose_half_years_are_alike_is_distinguished_from_a_half_year(rows: int) -> None:
     assert [period_of(half_years(rows, seed, 6.0), "MS") for seed in range(20)] == [12] * 20
     assert [period_of(half_years(rows, seed, 0.0), "MS") for seed in range(20)] == [6] * 20
 

@@ -347,7 +347,7 @@ def test_filled_values_are_no_evidence() -> None:
 # ---- what is returned
 
 
-def test_clean_series_is_told_that_nothing_is_wrong() -> None:
+def test_clean_series_has_nothing_wrong() -> None:
     diagnosis = diagnose(ar(800))
     assert diagnosis.healthy
     assert diagnosis.findings == ()
@@ -416,12 +416,12 @@ def test_series_of_different_size_that_share_a_scale_are_found() -> None:
     assert "scale_unfit" not in codes(of(panel(ar(300), 3 * ar(300, seed=1))))
 
 
-def test_many_series_are_sampled_and_this_is_said() -> None:
+def test_many_series_are_sampled_and_this_is_reported() -> None:
     frame = pd.concat([daily(ar(80, seed=i)).assign(shop=f"s{i:03}") for i in range(50)])
     assert of(frame).data["series_looked_at"] == 20
 
 
-def test_several_targets_are_told_apart() -> None:
+def test_several_targets_are_distinguished() -> None:
     frame = pd.DataFrame({"a": ar(), "b": 0.02 * T + ar(seed=1)})
     diagnosis = diagnose(frame, target=["a", "b"])
     finding = next(f for f in diagnosis.findings if f.code == "non_stationary_level")
@@ -459,7 +459,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     return call
 
 
-def test_json_alone_stands_on_stdout(run: Any) -> None:
+def test_json_is_all_that_is_printed_on_stdout(run: Any) -> None:
     status, out, err = run(put(0.02 * T + ar(), 100, np.nan), "--horizon", "3", "--json")
     assert status == 0
     assert err.startswith("note: 1 missing value")

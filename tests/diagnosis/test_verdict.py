@@ -152,7 +152,7 @@ def test_findings_are_ordered_by_gravity_and_are_known() -> None:
         assert {f["code"] for f in findings} <= set(CODES)
 
 
-def test_parts_of_the_mse_and_the_fit_stand_in_the_result() -> None:
+def test_parts_of_the_mse_and_the_fit_are_in_the_result() -> None:
     record = found("season")
     parts = record["decomposition"]
     assert parts["bias2"] + parts["variance"] + parts["rest"] == pytest.approx(record["test"]["mse_scaled"], rel=1e-4)

@@ -82,7 +82,7 @@ def forecasts_before(run: Finished) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("change", [noise_and_holes, higher_and_uneven], ids=lambda change: change.__name__)
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_what_stands_in_the_test_rows_changes_nothing_but_the_test_score(
+def test_content_of_the_test_rows_changes_nothing_but_the_test_score(
     study_of: Callable[[str], Finished], name: str, change: Any, tmp_path: Path
 ) -> None:
     kind, before = KINDS[name], study_of(name)

@@ -310,7 +310,7 @@ def test_every_target_gets_a_column() -> None:
         model.predict(frame.drop(columns="z"))
 
 
-def test_known_future_covariates_stand_at_the_end_and_matter() -> None:
+def test_known_future_covariates_at_the_end_are_used() -> None:
     frame = daily(wave(), f=wave(seed=1))
     model = model_of(series_of(frame, target="y", future="f"))
     rows = [daily([np.nan] * 3, start="2024-06-09", f=[x, x, x]) for x in (0.0, 9.0)]

@@ -61,7 +61,7 @@ def test_data_that_need_no_repair_warn_of_nothing(run: Path) -> None:
         lstm_tune.load(run).predict(daily(wave()))
 
 
-def test_progress_is_told_in_place_of_a_warning() -> None:
+def test_progress_is_reported_instead_of_a_warning() -> None:
     class Told(Silent):
         def __init__(self) -> None:
             self.texts: list[str] = []

@@ -142,7 +142,7 @@ def test_run_without_report_json_still_has_a_page(copy: Path) -> None:
     assert "No learning curves are recorded" in open_page(copy).text
 
 
-def test_missing_targets_and_missing_values_of_all_columns_are_told_apart(copy: Path) -> None:
+def test_missing_targets_and_missing_values_of_all_columns_are_distinguished(copy: Path) -> None:
     result = json.loads((copy / "result.json").read_text())
     result["data"] |= {"missing": {"y": 0}, "repaired": {"missing_values": 2, "gap_rows": 5}}
     page = Page(report.render(copy, result)).text

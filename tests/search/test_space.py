@@ -104,7 +104,7 @@ def test_whole_numbers_are_kept_whole_and_numbers_become_floats() -> None:
     assert [type(space.parameters[name].low) for name in ("layers", "dropout")] == [int, float]
 
 
-def test_conditions_may_stand_before_what_they_refer_to() -> None:
+def test_conditions_may_come_before_the_parameter_they_refer_to() -> None:
     space = space_from_mapping({"layers": [1, 2], "momentum": SGD_ALONE, "loss": "mae", "optimizer": ["adam", "sgd"]})
     assert list(space.parameters) == ["layers", "loss", "optimizer", "momentum"]
 
@@ -330,7 +330,7 @@ def test_optuna_samples_a_preset_without_a_warning(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["classic", "default", "thorough"])
-def test_a_preset_admits_the_article_whole(name: str) -> None:
+def test_a_preset_admits_the_plain_lstm(name: str) -> None:
     space = load_space(name)
     config = FirstTrial(space.enqueued()[0]).config(space)
     budget = {name: value for name, value in config.params().items() if name in ("epochs", "patience")}
@@ -419,7 +419,7 @@ def test_ample_data_cut_nothing() -> None:
         assert space.cut(AMPLE) == (space, ())
 
 
-def test_each_cut_is_told_in_a_sentence() -> None:
+def test_each_cut_is_described_in_a_sentence() -> None:
     notes = load_space("default").cut(SCARCE)[1]
     assert notes[0] == "lookback: 8 to 720 cut to 8 to 41: the training rows allow no more"
     assert [note.split(":")[0] for note in notes] == [
@@ -460,7 +460,7 @@ def test_patches_fit_into_the_longest_window_left() -> None:
     assert space.parameters == {"lookback": Fixed(value=8), "patch": Choice(values=(1, 8))}
 
 
-def test_what_the_space_leaves_to_the_article_is_cut_too() -> None:
+def test_defaults_of_the_plain_lstm_are_cut_too() -> None:
     few = Limits(max_lookback=12, positive=True, period=None, max_batch_size=10)
     space, notes = space_from_mapping({"layers": [1, 2]}).cut(few)
     config = space.suggest(optuna.trial.FixedTrial({"layers": 2}))

@@ -138,7 +138,7 @@ def test_the_end_of_a_trial_is_refused_where_another_has_ended_it(
 # ---- outages
 
 
-def test_an_outage_is_said_once_and_its_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_and_its_end_are_reported_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(database.time, "sleep", pauses.append)
     notes: list[str] = []
@@ -349,7 +349,7 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_what_the_server_refuses_is_said_at_once_without_the_password_and_leaves_nothing(
+def test_what_the_server_refuses_is_reported_at_once_without_the_password_and_leaves_nothing(
     server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database.time, "sleep", lambda seconds: pytest.fail("it waits"))

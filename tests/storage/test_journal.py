@@ -55,7 +55,7 @@ def asleep(*_: float) -> None:
 
 
 @pytest.mark.parametrize("torn", [b'{"op_', b'{"op_code":5,"worker_id":"w","tri', b'{"op_code":5}', b"{", b"\0\0\0"])
-def test_a_torn_last_line_is_cut_off_at_opening_and_said(tmp_path: Path, torn: bytes) -> None:
+def test_a_torn_last_line_is_cut_off_at_opening_and_reported(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "study.journal"
     study_in(path)
     whole = path.read_bytes()

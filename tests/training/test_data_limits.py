@@ -38,7 +38,7 @@ def checked(task: Task, **params: Any) -> None:
             assert math.isfinite(fold.reference_mse)
 
 
-def test_a_fold_without_observed_values_to_score_is_left_out_and_said() -> None:
+def test_a_fold_without_observed_values_to_score_is_left_out_and_reported() -> None:
     task = task_of(with_gap(180, 210), folds=3)  # the second block: rows 180 to 209
     assert [fold.segment.score for fold in task.folds] == [((210, 240),), ((150, 180),)]
     assert task.notes == (

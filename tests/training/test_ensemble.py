@@ -61,7 +61,7 @@ def test_other_parameters_do_not_make_another_kind() -> None:
     assert list(weights_of(trials, independent=MANY, members=2)) == [0, 2]
 
 
-def test_a_perfect_forecast_stands_alone() -> None:
+def test_a_perfect_forecast_is_the_only_member() -> None:
     assert weights_of([candidate(0, 0.0), candidate(1, 1e-9)], independent=MANY) == {0: 1.0}
 
 

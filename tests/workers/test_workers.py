@@ -56,7 +56,7 @@ def kill_workers() -> None:
 # ---- the budget
 
 
-def test_every_trial_of_the_budget_is_done_once_and_told_once(tmp_path: Path) -> None:
+def test_every_trial_of_the_budget_is_run_and_reported_once(tmp_path: Path) -> None:
     called: list[tuple[int, int, str]] = []
     watching = Watching()
     result = tune(
@@ -318,7 +318,9 @@ def test_display_has_a_line_for_each_running_trial() -> None:
     assert "worker 2, trial 5: begins" in capture.get()
 
 
-def test_study_that_no_longer_gains_says_so_once_however_many_trials_still_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_that_no_longer_improves_says_so_once_however_many_trials_still_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
     tell = Watching()
     tune(n_trials=None, workers=3, space=TINY | {"epochs": 1, "learning_rate": [1e-3, 1e-2]}, progress=tell)
