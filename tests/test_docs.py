@@ -145,6 +145,13 @@ def test_scripts_in_commands_exist(path: Path) -> None:
             assert (ROOT / script).exists(), line
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_paths_in_sentences_exist(path: Path) -> None:
+    for code in CODE.findall(prose_of(path)):
+        if re.fullmatch(r"(lstm_tune|tests|benchmarks|search_spaces)/[\w./]+\.[a-z]+", code) and "NAME" not in code:
+            assert (ROOT / code).exists(), code
+
+
 def test_continuous_integration_runs_the_commands_that_the_front_page_gives() -> None:
     script = text_of(ROOT / ".ci" / "run")
     for command in ("python -m pytest", "ruff check .", "ruff format --check .", "mypy"):
