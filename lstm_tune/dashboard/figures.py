@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_tune.data.time_labels import time_labels
+from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.report.encoding import rounded_list
 from lstm_tune.report.plot import Figure, Trace, figure, label, line
@@ -34,7 +34,7 @@ def forecast_figure(result: Result) -> Figure:
     chosen = positions[torch.arange(own - 1 - (count - 1) * horizon, own, horizon)].cpu()
     first, last = int(chosen[0]) % windows.rows, int(chosen[-1]) % windows.rows + horizon
     actual = np.where(data.observed[channel, first:last].numpy(), data.values[channel, first:last].numpy(), np.nan)
-    labels = time_labels(data.times[first:last]).tolist()
+    labels = TimeStyle.of(data.times, data.zone).labels(data.times[first:last]).tolist()
     origin = data.origin[channel]
 
     def trace(values: np.ndarray, name: str, colour: str) -> Trace:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,107 +12,208 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from lstm_tune.data.axis_grid import find_step, lay_axis
 from lstm_tune.data.calendar_features import calendar_features
-from lstm_tune.data.cleaning import Repairs, Rows, count_missing, drop_duplicates, leave_out_poor_series, sort_rows
-from lstm_tune.data.columns import Floats, Roles, read_numbers
+from lstm_tune.data.cleaning import (
+    Repairs,
+    Rows,
+    count_missing,
+    drop_duplicates,
+    leave_out_poor_series,
+    leave_out_rows_ahead,
+    sort_rows,
+)
+from lstm_tune.data.columns import Floats, Numbers, Roles, read_numbers
 from lstm_tune.data.even_times import Bools, EvenTimes, Ints, Times
-from lstm_tune.data.filling import fill_forward, find_origin, to_float32
-from lstm_tune.data.frequency import find_freq, short_step
+from lstm_tune.data.filling import fill_forward, find_origin, ranges, to_float32, values_before
+from lstm_tune.data.frequency import find_freq, parse_freq, short_step
+from lstm_tune.data.number_format import Clues, NumberFormat
 from lstm_tune.data.series import SeriesSet, marks
-from lstm_tune.data.time_grid import lay_grid, uneven_steps
-from lstm_tune.data.timestamps import TimeColumn
+from lstm_tune.data.split import development_rows
+from lstm_tune.data.time_column import TimeColumn
+from lstm_tune.data.time_grid import Grid, lay_grid, uneven_steps
 from lstm_tune.errors import DataError, UsageError
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What a saved model keeps of the data that it was tuned on, and reads other data by."""
+
+    time: str | None = None  # column, taken if it is there
+    targets: tuple[str, ...] = ()
+    freq: str | None = None
+    step: float | None = None  # of numbers that count the time
+    origin: tuple[float, ...] = ()  # (C,)
+    formats: Mapping[str, NumberFormat] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Table:
+    """The rows of a source, and what their columns are."""
+
+    frame: pd.DataFrame  # N rows, tidied
+    roles: Roles
+    time: TimeColumn
+    codes: Ints | None  # (N,) number of the series of each row; None: there is one
+    names: tuple[str, ...]  # (S,) of the series
+    path: str  # what the user named
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Regular:
+    """Columns on a regular grid."""
+
+    columns: tuple[Floats, ...]  # (N,) each, NaN in the holes
+    offsets: tuple[int, ...]
+    times: Times | EvenTimes
+    freq: str | None
+    step: float | None = None  # of numbers that count the time
+    nearest: Ints | None = None  # (n,) the grid row of each row; None: they are the same
+    is_local: bool = False  # whether the times are local ones, though there is a time zone
+
+
 def assemble(
-    frame: pd.DataFrame,
-    roles: Roles,
+    table: Table,
     *,
-    time: TimeColumn,
-    codes: Ints | None,
-    names: tuple[str, ...],
-    path: str,
     calendar: bool | None,
     repairs: Repairs,
-    train: float,
-    origin: Sequence[float] | None,
+    clues: Clues,
+    split: Sequence[float],
+    known: Known | None,
+    keep_ahead: bool,
 ) -> SeriesSet:
     """Build the series by the rules of `load_series`.
 
     Args:
-        frame: N rows, tidied.
-        roles: of its columns.
-        time: of its rows.
-        codes: (N,) number of the series of each row; None: there is one.
-        names: (S,) of the series.
-        path: what the user named.
+        table: the rows.
         calendar: whether to add calendar features; None: no.
         repairs: what was decided so far; grows.
-        train: train rows of each series, or their share of it.
-        origin: (C,) of the targets, if it was decided before.
+        clues: to how numbers are written.
+        split: train, validation and test rows, or their shares: whatever is decided by the data, is decided by rows
+            before the test rows, and what values become, by the train rows.
+        known: what a saved model keeps; then data are taken that nothing could be learned from.
+        keep_ahead: whether rows at the end without any target are kept, for a forecast.
     """
+    roles = table.roles
     channels = len(roles.targets)
-    numbers = {name: read_numbers(frame[name], name) for name in roles.names}
-    count_missing(numbers, repairs)
-    rows = Rows(columns=tuple(numbers[name].values for name in roles.names), codes=codes, times=time.stamps)
-    missing = {name: numbers[name].missing + numbers[name].infinite for name in roles.targets}
-    _check_columns(rows.columns, roles)
+    numbers = read_numbers({name: table.frame[name] for name in roles.names}, clues)
+    repairs.notes += [column.note for column in numbers.values() if column.note]
+    rows = Rows(
+        columns=tuple(numbers[name].values for name in roles.names),
+        codes=table.codes,
+        times=table.time.stamps,
+        local=table.time.local,
+    )
+    _check_columns(rows.columns, roles, varied=known is None)
     rows = sort_rows(rows, repairs)
-    rows = drop_duplicates(rows, roles, str(time.name), repairs)
-    rows = leave_out_poor_series(rows, channels, len(names), repairs)
-    left = names if rows.codes is None else tuple(names[code] for code in rows.codes[list(rows.offsets()[:-1])])
-    columns, offsets, times, freq = _regular(rows, repairs)
-    del rows, numbers  # what was sorted or laid on a grid leaves the source behind
-    _check_columns(columns, roles)  # again: what was dropped may have held all the values of a column
-    values = np.empty((channels, offsets[-1]), dtype=np.float32)
-    observed = np.empty(values.shape, dtype=np.bool_)
-    covariates = np.empty((offsets[-1], len(columns) - channels), dtype=np.float32)
-    given = origin if origin is not None and len(origin) == channels else None
-    origins: list[float] = []
-    for k, (column, name) in enumerate(zip(columns, roles.names, strict=True)):
-        there = np.isfinite(column, out=observed[k] if k < channels else None)
-        filled = fill_forward(column, there, offsets)
-        if k < channels:
-            origins.append(given[k] if given is not None else find_origin(filled, there, offsets, train))
-            to_float32(filled, name, values[k], origins[k])
-            if given is None:
-                _check_resolved(values[k], there, name)
-        else:
-            to_float32(filled, name, covariates[:, k - channels])
+    if not keep_ahead:
+        rows = leave_out_rows_ahead(rows, channels, repairs)
+    missing = count_missing(rows, roles, sum(column.infinite for column in numbers.values()), repairs)
+    rows = leave_out_poor_series(rows, channels, len(table.names), repairs, least=2 if known is None else 1)
+    left = table.names if rows.codes is None else tuple(table.names[c] for c in rows.codes[list(rows.offsets()[:-1])])
+    given = rows.offsets()
+    parts = development_rows([b - a for a, b in itertools.pairwise(given)], split if known is None else (1.0, 0.0, 0.0))
+    rows, kept = drop_duplicates(rows, roles, str(table.time.name), repairs)
+    learn = _ends(given, kept, [n_train + n_val for n_train, n_val in parts])
+    regular = _regular(rows, learn, repairs, known)
+    train_ends = _ends(given, kept, [n_train for n_train, _ in parts])
+    train = ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
+    del rows  # what was sorted or laid on a grid leaves the source behind
+    _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
+    values, observed, covariates, origin = _tensors(regular, roles, train, known)
+    seen = np.isfinite(np.stack(regular.columns[channels + len(roles.past) :], axis=1)) if roles.future else None
     past, future = np.split(covariates, [len(roles.past)], axis=1)
-    features, feature_names = _calendar(times, freq, calendar)
+    features, feature_names = _calendar(regular.times, regular.freq, calendar)
     return SeriesSet(
         values=torch.from_numpy(values),
         observed=marks(torch.from_numpy(observed)),
         past=torch.from_numpy(np.ascontiguousarray(past)),
         future=torch.from_numpy(np.concatenate([future, features], axis=1)),
-        offsets=offsets,
-        times=times,
-        freq=freq,
+        offsets=regular.offsets,
+        times=regular.times,
+        freq=regular.freq,
         series=left,
         targets=roles.targets,
         past_names=roles.past,
         future_names=roles.future + feature_names,
-        origin=tuple(origins),
-        path=path,
-        time_name=time.name if len(time.columns) <= 1 else None,
-        id_name=roles.id,
+        origin=origin,
+        path=table.path,
+        time_name=table.time.name if len(table.time.columns) <= 1 else None,
+        id_names=roles.ids,
         missing=missing,
         repaired=repairs.counts,
         notes=tuple(repairs.notes),
         calendar=bool(feature_names),
+        step=regular.step,
+        zone=None if regular.is_local else table.time.zone,
+        formats=_formats(numbers),
+        future_seen=torch.from_numpy(seen) if keep_ahead and seen is not None else None,
+        placed=_placed(regular, given, kept),
     )
 
 
-def _check_columns(columns: Sequence[Floats], roles: Roles) -> None:
-    """Refuse columns (N,) without a value, and targets of one row or one value."""
+def _formats(numbers: Mapping[str, Numbers]) -> dict[str, NumberFormat]:
+    return {name: column.form for name, column in numbers.items() if column.form is not None}
+
+
+def _ends(given: Sequence[int], kept: Ints | None, counts: Sequence[int]) -> list[int]:
+    """Return the row, of those that are left, before which the first so many given rows of each series lie."""
+    ends = [start + count for start, count in zip(given[:-1], counts, strict=True)]
+    return ends if kept is None else [int(kept[end - 1]) + 1 for end in ends]
+
+
+def _on_grid(ends: Sequence[int], offsets: Sequence[int], regular: Regular) -> list[int]:
+    """Return the grid row before which the rows before each end lie."""
+    if regular.nearest is None:
+        return list(ends)
+    pairs = zip(ends, offsets, regular.offsets, strict=False)
+    return [int(regular.nearest[end - 1]) + 1 if end > start else first for end, start, first in pairs]
+
+
+def _placed(regular: Regular, given: Sequence[int], kept: Ints | None) -> tuple[Ints, ...] | None:
+    """Return the grid row (n,) of each given row of each series; None: each given row is a grid row of its own."""
+    if kept is None and regular.nearest is None:
+        return None
+    nearest = np.arange(regular.offsets[-1]) if regular.nearest is None else regular.nearest
+    every = nearest if kept is None else nearest[kept]
+    return tuple(every[a:b] for a, b in itertools.pairwise(given))
+
+
+def _tensors(
+    regular: Regular, roles: Roles, train: Sequence[tuple[int, int]], known: Known | None
+) -> tuple[NDArray[np.float32], Bools, NDArray[np.float32], tuple[float, ...]]:
+    """Return targets (C, N), their marks, covariates (N, P + F), all filled, and what was subtracted from targets."""
+    channels, rows = len(roles.targets), regular.offsets[-1]
+    values = np.empty((channels, rows), dtype=np.float32)
+    observed = np.empty(values.shape, dtype=np.bool_)
+    covariates = np.empty((rows, len(regular.columns) - channels), dtype=np.float32)
+    origin: list[float] = []
+    for k, (column, name) in enumerate(zip(regular.columns, roles.names, strict=True)):
+        there = np.isfinite(column, out=observed[k] if k < channels else None)
+        before = values_before(column, there, regular.offsets, train)
+        if before is None and known is None and k >= channels:
+            raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another --split")
+        filled = fill_forward(column, there, regular.offsets, before or [0.0] * (len(regular.offsets) - 1))
+        if k < channels:
+            kept = known.origin[k : k + 1] if known is not None else ()
+            origin.append(kept[0] if kept else find_origin(filled, there, train))
+            to_float32(filled, name, values[k], origin[k])
+            if known is None:
+                _check_resolved(values[k], there, name)
+        else:
+            to_float32(filled, name, covariates[:, k - channels])
+    return values, observed, covariates, tuple(origin)
+
+
+def _check_columns(columns: Sequence[Floats], roles: Roles, *, varied: bool) -> None:
+    """Refuse columns (N,) without a value and, if they are to be learned from, targets of one row or one value."""
     for values, name in zip(columns, roles.names, strict=True):
-        low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # of what is there; NaN where nothing is
+        low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # of what is there; NaN if nothing is
         if np.isnan(low):
             raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
-        if len(values) < 2:
+        if len(values) < 2 and varied:
             raise DataError(f"column {name!r} has 1 row; at least 2 are needed", code="too_little_data")
-        if name in roles.targets and low == high:
+        if name in roles.targets and low == high and varied:
             count = len(values) - int(np.isnan(values).sum())
             raise DataError(
                 f"column {name!r} is {low:g} in all {count} values; choose a target that varies", code="constant_series"
@@ -125,36 +228,129 @@ def _check_resolved(values: NDArray[np.float32], there: Bools, name: str) -> Non
         )
 
 
-def _regular(rows: Rows, repairs: Repairs) -> tuple[tuple[Floats, ...], tuple[int, ...], Times | EvenTimes, str | None]:
-    """Return the columns (N,) on a regular grid with NaN in its holes, their borders, times and frequency."""
+def _regular(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | None) -> Regular:
+    """Lay the rows on a regular grid that the rows before `learn` (S,) decide on, or a saved model has."""
     offsets = rows.offsets()
     if rows.times is None:
         repairs.notes.append("no time column was found: the rows are numbered")
-        return rows.columns, offsets, EvenTimes(np.zeros(len(offsets) - 1, dtype=np.int64), 1, offsets), None
+        counted = EvenTimes(np.zeros(len(offsets) - 1, dtype=np.int64), 1, offsets)
+        return Regular(columns=rows.columns, offsets=offsets, times=counted, freq=None)
+    if rows.times.dtype.kind != "M":
+        return _counted(rows, learn, repairs, known)
     even = short_step(rows.times, offsets)
-    if even is not None:
-        return rows.columns, offsets, even[1], even[0]
-    freq = find_freq(rows.times, offsets)
-    grid = lay_grid(rows.times, offsets, freq)
+    if even is not None and (known is None or known.freq in (None, even[0])):
+        return Regular(columns=rows.columns, offsets=offsets, times=even[1], freq=even[0])
+    if known is not None and known.freq is not None:
+        return _as_known(rows, known.freq, repairs)
+    times, freq, is_local = rows.times, find_freq(*_early(rows.times, offsets, learn)), False
+    if rows.local is not None:
+        there = find_freq(*_early(rows.local, offsets, learn))
+        if parse_freq(there).unit == "week":  # opening hours follow the local clock
+            times, freq, is_local = rows.local, there, True
+    grid = lay_grid(times, offsets, freq, learn)
     if grid is None:
-        uneven = uneven_steps(rows.times, offsets)
-        repairs.count("irregular_time", uneven, "the time is irregular ({n} uneven steps): rows were taken as even")
-        return rows.columns, offsets, rows.times, None
-    repairs.count("off_grid", grid.off_grid, f"{{n}} time stamps off the {freq} grid were moved to it or dropped")
+        return _irregular(rows, repairs)
+    if is_local:
+        repairs.notes.append("the hours at which there are rows follow the local clock: the time zone was left out")
+    return _gridded(rows, grid, freq, repairs, is_local=is_local)
+
+
+def _early(times: Times, offsets: Sequence[int], learn: Sequence[int]) -> tuple[Times, tuple[int, ...]]:
+    """Return the times of each series up to the row in `learn` (S,), at least two if there are, and their borders."""
+    bounds = [(a, min(b, max(end, a + 2))) for (a, b), end in zip(itertools.pairwise(offsets), learn, strict=True)]
+    return np.concatenate([times[a:b] for a, b in bounds]), (0, *np.cumsum([b - a for a, b in bounds]).tolist())
+
+
+def _irregular(rows: Rows, repairs: Repairs) -> Regular:
+    assert rows.times is not None
+    uneven = uneven_steps(rows.times, rows.offsets())
+    repairs.count("irregular_time", uneven, "the time is irregular ({n} uneven step{s}): rows were taken as even")
+    return Regular(columns=rows.columns, offsets=rows.offsets(), times=rows.times, freq=None)
+
+
+def _gridded(
+    rows: Rows, grid: Grid, freq: str | None, repairs: Repairs, *, is_local: bool = False, step: float | None = None
+) -> Regular:
+    """Bring the columns onto a grid, and count what had to be moved, dropped or added."""
+    named = "grid" if freq is None else f"{freq} grid"
+    repairs.count("off_grid", grid.off_grid, f"{{n}} time stamp{{s}} off the {named} {{were}} moved to it or dropped")
     gaps = grid.offsets[-1] - len(grid.rows)
-    if not gaps and not grid.off_grid:
-        return rows.columns, offsets, rows.times, freq
-    repairs.count("gap_rows", gaps, f"{{n}} rows missing from the {freq} grid were added, filled and never scored")
-    columns = []
-    for values in rows.columns:
-        column = np.full(grid.offsets[-1], np.nan, dtype=values.dtype)
-        column[grid.rows] = values[grid.kept]
-        columns.append(column)
-    return tuple(columns), grid.offsets, grid.times, freq
+    same = not gaps and not grid.off_grid
+    said = f"{{n}} row{{s}} missing from the {named} {{were}} added; such rows are filled and never scored"
+    repairs.count("gap_rows", gaps, said)
+    columns = rows.columns
+    if not same:
+        columns = tuple(_spread(values, grid) for values in rows.columns)
+    return Regular(
+        columns=columns,
+        offsets=grid.offsets,
+        times=grid.times,
+        freq=freq,
+        step=step,
+        nearest=None if same else grid.nearest,
+        is_local=is_local,
+    )
+
+
+def _spread(values: Floats, grid: Grid) -> Floats:
+    column = np.full(grid.offsets[-1], np.nan, dtype=values.dtype)
+    column[grid.rows] = values[grid.kept]
+    return column
+
+
+def _counted(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | None) -> Regular:
+    """Lay rows whose time is counted in numbers on a regular grid."""
+    assert rows.times is not None
+    offsets = rows.offsets()
+    step = known.step if known is not None and known.step else find_step(*_early(rows.times, offsets, learn))
+    grid = lay_axis(rows.times, offsets, step, learn)
+    if known is not None and known.step and (grid is None or not _has_step_one(grid)):
+        own = find_step(rows.times, offsets)
+        raise DataError(
+            f"the model was trained on rows that are {known.step:.10g} apart, but these are {own:.10g} apart; "
+            "resample them first"
+        )
+    if grid is None:
+        return _irregular(rows, repairs)
+    return _gridded(rows, grid, None, repairs, step=step)
+
+
+def _as_known(rows: Rows, freq: str, repairs: Repairs) -> Regular:
+    """Lay rows on a grid of the frequency that a saved model was trained on.
+
+    Raises:
+        DataError: they have another one.
+    """
+    assert rows.times is not None
+    offsets = rows.offsets()
+    for times in (rows.times, rows.local):
+        grid = None if times is None else _fits(times, offsets, freq)
+        if grid is not None:
+            return _gridded(rows, grid, freq, repairs, is_local=times is rows.local and rows.local is not None)
+    found = find_freq(rows.times, offsets) if len(rows) > len(offsets) - 1 else None
+    own = "other times" if found is None else repr(found)
+    raise DataError(f"the model was trained on rows of frequency {freq!r}, but these have {own}; resample them first")
+
+
+def _fits(times: Times, offsets: Sequence[int], freq: str) -> Grid | None:
+    try:
+        grid = lay_grid(times, offsets, freq)
+    except DataError:
+        return None
+    return grid if grid is not None and _has_step_one(grid) else None
+
+
+def _has_step_one(grid: Grid) -> bool:
+    """Return whether neighbours mostly lie on neighbouring places: else the rows are further apart than the grid's."""
+    inner = np.diff(grid.rows)[~np.isin(grid.rows[1:], grid.offsets[1:-1])]
+    if len(inner) < 2:
+        return True
+    distinct, counts = np.unique(inner, return_counts=True)
+    return bool(distinct[counts.argmax()] == 1)
 
 
 def _calendar(times: Times | EvenTimes, freq: str | None, wanted: bool | None) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return the calendar features (N, K) and their names, none where not wanted.
+    """Return the calendar features (N, K) and their names, none if they are not wanted.
 
     Raises:
         UsageError: they are asked for and mean nothing here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstm_tune.data.timestamps import is_text
+from lstm_tune.data.number_format import POINT, Clues, NumberFormat, choose_formats, cleaned, parse, weigh
+from lstm_tune.data.stray_rows import is_text
 from lstm_tune.errors import DataError, UsageError
+from lstm_tune.utils.text import listed
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
-
-_ABSENT_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "nil", "missing", "NaT")
-_ABSENT_SIGNS = ("?", "-", "--", ".", "*", "#N/A", "#NA", "<NA>", "#VALUE!", "#DIV/0!")
-MISSING_WORDS = (*_ABSENT_WORDS, *_ABSENT_SIGNS)
-_THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
-_DECIMAL_COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,45 +27,47 @@ class Roles:
     targets: tuple[str, ...]
     past: tuple[str, ...]
     future: tuple[str, ...]
-    id: str | None
+    ids: tuple[str, ...] = ()  # that name the series of a row, together
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The numeric columns: targets, past and future covariates."""
+        """The columns of numbers: targets, past and future covariates, in this order."""
         return self.targets + self.past + self.future
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Numbers:
-    """One column as numbers."""
+    """A column as numbers."""
 
-    values: Floats  # (N,) NaN where missing or infinite; single precision where the source is, as it loses nothing
-    missing: int  # values that are not there
+    values: Floats  # (N,) NaN where missing or infinite
+    missing: int
     infinite: int
-    note: str = ""
+    note: str = ""  # how text was read
+    form: NumberFormat | None = None  # of text with marks
 
 
 def tidy_frame(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, str | None]:
-    """Return the frame with plain text names, its index as a column, and that column's name if it is a time.
+    """Return the frame with plain, distinct text names and its index as a column, and the index's name if it is time.
+
+    An index of stamps is time; one of whole numbers that does not simply count up from the first row may be.
 
     Raises:
-        DataError: no rows or columns, several header levels, or a name that stands twice.
+        DataError: no rows, no columns, or two columns of the same name.
     """
-    if isinstance(frame.columns, pd.MultiIndex):
-        raise DataError(f"{path} has {frame.columns.nlevels} header levels; flatten the column names to one level")
     frame = frame.copy(deep=False)
     time_index = None
-    plain = isinstance(frame.index, pd.RangeIndex) or (
-        frame.index.name is None and pd.api.types.is_integer_dtype(frame.index.dtype)
-    )
-    if not plain:
-        is_time = isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex))
-        if frame.index.nlevels == 1:
-            frame.index = frame.index.rename(str(frame.index.name) if frame.index.name is not None else "index")
-            time_index = str(frame.index.name) if is_time else None
+    index = frame.index
+    if not (isinstance(index, pd.RangeIndex) and index.step > 0):
+        counts = index.nlevels == 1 and index.name is None and pd.api.types.is_numeric_dtype(index.dtype)
+        may_be_time = counts or isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex))
+        if index.nlevels == 1:
+            frame.index = index.rename(str(index.name) if index.name is not None else "index")
+            time_index = str(frame.index.name) if may_be_time else None
         if set(frame.index.names) & set(frame.columns):
-            raise DataError(f"{path} has an index and a column of the same name; rename one of them")
-        frame = frame.reset_index()
+            if not counts:
+                raise DataError(f"{path} has an index and a column of the same name; rename one of them")
+            time_index = None
+        frame = frame.reset_index(drop=counts and time_index is None)
     frame.columns = pd.Index([str(name).strip() for name in frame.columns], dtype=object)
     if frame.columns.has_duplicates:
         double = frame.columns[frame.columns.duplicated()][0]
@@ -92,88 +90,126 @@ def check_roles(columns: Sequence[str], roles: Roles, time: str | None) -> None:
     named = [("target", name) for name in roles.targets]
     named += [("past covariate", name) for name in roles.past] + [("future covariate", name) for name in roles.future]
     named += [("time", time)] if time is not None else []
-    named += [("id", roles.id)] if roles.id is not None else []
+    named += [("id", name) for name in roles.ids]
     for role, name in named:
         if name not in columns:
             close = difflib.get_close_matches(name, columns, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UsageError(f"unknown column {name!r} as {role}; {hint}known: {_listed(columns)}")
+            raise UsageError(f"unknown column {name!r} as {role}; {hint}known: {listed(columns)}")
         if name in used:
             raise UsageError(f"column {name!r} is named as {used[name]} and as {role}; name it once")
         used[name] = role
 
 
-def series_of_rows(frame: pd.DataFrame, id_name: str | None) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Return the number (N,) of each row's series, None where there is one alone, and the S names, sorted as text.
+def series_of_rows(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the number (N,) of each row's series, None if there is one alone, and the S names, sorted as text.
+
+    Several id columns are joined: store 1 and item a make the series "1/a".
 
     Raises:
         DataError: rows without an id.
     """
-    if id_name is None:
+    if not ids:
         return None, ("",)
-    ids = frame[id_name]
-    absent = np.asarray(ids.isna())
-    if absent.any():
-        raise DataError(
-            f"column {id_name!r} has {absent.sum()} rows without an id (first: row {int(absent.argmax()) + 1}); "
-            "name their series or drop them"
-        )
-    codes, names = pd.factorize(ids.astype(str) if is_text(ids) else ids)
-    words = np.array([str(name) for name in names], dtype=object)
-    distinct, rank = np.unique(words.astype(str), return_inverse=True)
-    return rank.reshape(-1)[codes].astype(np.int64), tuple(str(word) for word in distinct)
+    for name in ids:
+        absent = np.asarray(frame[name].isna())
+        if absent.any():
+            raise DataError(
+                f"column {name!r} has {absent.sum()} rows without an id (first: row {int(absent.argmax()) + 1}); "
+                "name their series or drop them"
+            )
+    codes = np.zeros(len(frame), dtype=np.int64)
+    names: list[str] = [""]
+    for position, name in enumerate(ids):
+        column = frame[name]
+        own, values = pd.factorize(column.astype(str) if is_text(column) else column)
+        words = np.array([str(value) for value in values], dtype=object)
+        distinct, rank = np.unique(words.astype(str), return_inverse=True)
+        both = codes * len(distinct) + rank.reshape(-1)[own]
+        used, codes = np.unique(both, return_inverse=True)
+        pairs = [divmod(int(code), len(distinct)) for code in used]
+        names = [f"{names[a]}/{distinct[b]}" if position else str(distinct[b]) for a, b in pairs]
+    order = np.argsort(np.array(names, dtype=object))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[codes.reshape(-1)], tuple(names[i] for i in order)
 
 
-def default_targets(frame: pd.DataFrame, used: Collection[str]) -> tuple[str, ...]:
+def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) -> tuple[str, ...]:
     """Return the only numeric column that has no role; a row counter does not count beside others.
 
     Raises:
         DataError: there is none, or more than one.
     """
-    free = [name for name in frame.columns if name not in used and is_numeric(frame[name])]
+    free = [name for name in frame.columns if name not in used and is_numeric(frame[name], clues)]
     if len(free) > 1:
-        free = [name for name in free if not is_row_counter(frame[name])] or free
+        free = [name for name in free if not is_row_counter(frame[name], name)] or free
     if not free:
-        raise DataError(f"no numeric column is left for a target among {_listed(list(frame.columns))}; name --target")
+        raise DataError(f"no numeric column is left for a target among {listed(list(frame.columns))}; name --target")
     if len(free) > 1:
-        raise DataError(f"{len(free)} columns could be the target: {_listed(free)}; choose with --target")
+        raise DataError(f"{len(free)} columns could be the target: {listed(free)}; choose with --target")
     return (free[0],)
 
 
-def is_numeric(column: pd.Series[Any]) -> bool:
+def is_numeric(column: pd.Series[Any], clues: Clues = Clues()) -> bool:  # noqa: B008
     """Return whether a column holds numbers, be it as text."""
     if is_text(column):
         sample = column.dropna().iloc[:100]
         try:
-            read_numbers(sample, "")
-            return bool(len(sample)) and not np.isnan(read_numbers(column, "").values).all()
+            read_numbers({"": sample}, clues)
+            return bool(len(sample)) and not np.isnan(read_numbers({"": column}, clues)[""].values).all()
         except DataError:
             return False
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
-def is_row_counter(column: pd.Series[Any]) -> bool:
-    """Return whether a column counts 0, 1, 2, … or 1, 2, 3, …."""
+def is_row_counter(column: pd.Series[Any], name: str) -> bool:
+    """Return whether a column counts 0, 1, 2, … or 1, 2, 3, …, or is nameless and holds distinct whole numbers."""
     if not pd.api.types.is_integer_dtype(column.dtype) or column.isna().any():
         return False
+    if re.fullmatch(r"Unnamed: \d+|rownames", name) and column.is_unique:
+        return True
     values = column.to_numpy(dtype=np.int64)
     return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
 
 
-def read_numbers(column: pd.Series[Any], name: str) -> Numbers:
-    """Read a column as numbers, text too where all of it reads as numbers in one way.
+def read_numbers(columns: Mapping[str, pd.Series[Any]], clues: Clues) -> dict[str, Numbers]:
+    """Read columns as numbers, text too if all of a column reads as numbers in one way.
 
     Raises:
-        DataError: the column holds something else.
+        DataError: a column holds something else.
     """
-    note = ""
+    words = {
+        name: cleaned(column)
+        for name, column in columns.items()
+        if is_text(column) and pd.api.types.infer_dtype(column, skipna=True) != "boolean"
+    }
+    formats = choose_formats({name: weigh(text) for name, text in words.items()}, clues)
+    return {
+        name: _numbers_of_text(name, words[name], *formats[name]) if name in words else _numbers(name, column)
+        for name, column in columns.items()
+    }
+
+
+def _numbers_of_text(name: str, text: pd.Series[Any], form: NumberFormat, note: str) -> Numbers:
+    values, unread = parse(text, form)
+    if unread.any():
+        words = text[unread]
+        marks = "" if form == POINT else f" with {form.decimal!r} as the decimal mark"
+        raise DataError(
+            f"column {name!r} holds text (first {str(words.iloc[0])[:40]!r}, {len(words)} values that are no numbers"
+            f"{marks}); correct them or choose another column"
+        )
+    marked = bool(text.str.contains("[.,]", regex=True).fillna(False).any())
+    return _counted(values, note, form if marked else None)
+
+
+def _numbers(name: str, column: pd.Series[Any]) -> Numbers:
     values: Floats
-    if is_text(column) and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+    if is_text(column):  # True and False, some of them missing
         values = np.asarray(
             column.astype("boolean").astype("Float64").to_numpy(np.float64, na_value=np.nan), np.float64
         )
-    elif is_text(column):
-        values, note = _parse_text(column, name)
     elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
         if column.dtype == np.float32:
             values = np.asarray(column.to_numpy(), np.float32)
@@ -181,46 +217,17 @@ def read_numbers(column: pd.Series[Any], name: str) -> Numbers:
             values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), np.float64)
     else:
         raise DataError(f"column {name!r} holds {column.dtype} values, no numbers; convert or choose another column")
+    return _counted(values)
+
+
+def _counted(values: Floats, note: str = "", form: NumberFormat | None = None) -> Numbers:
     infinite = np.isinf(values)
     count = int(infinite.sum())
     missing = int(np.isnan(values).sum())
-    return Numbers(
-        values=np.where(infinite, np.nan, values) if count else values, missing=missing, infinite=count, note=note
-    )
-
-
-def _parse_text(column: pd.Series[Any], name: str) -> tuple[NDArray[np.float64], str]:
-    """Return text (N,) as numbers, NaN where missing, and a note where separators were taken out."""
-    text = column.astype("string").str.strip()
-    text = text.mask(text.isin(MISSING_WORDS))
-    values = _floats(text)
-    unread = np.isnan(values) & np.asarray(text.notna())
-    if not unread.any():
-        return values, ""
-    words = text[unread]
-    plain = text[~unread & np.asarray(text.notna())]
-    if words.str.fullmatch(_THOUSANDS).all():
-        return _floats(text.str.replace(",", "")), f"column {name!r}: commas were read as thousands separators"
-    comma = words.str.fullmatch(_DECIMAL_COMMA).all() and not plain.str.contains(".", regex=False).any()
-    if comma:
-        swapped = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        return _floats(swapped), f"column {name!r}: commas were read as decimal commas"
-    raise DataError(
-        f"column {name!r} holds text (first {str(words.iloc[0])[:40]!r}, {len(words)} values that are no numbers); "
-        "correct them or choose another column"
-    )
-
-
-def _floats(text: pd.Series[Any]) -> NDArray[np.float64]:
-    numbers: pd.Series[Any] = pd.to_numeric(text.astype(object), errors="coerce")
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    plain = np.where(infinite, np.nan, values) if count else values
+    return Numbers(values=plain, missing=missing, infinite=count, note=note, form=form)
 
 
 def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return one name, several or none as a tuple."""
     return () if names is None else (names,) if isinstance(names, str) else tuple(str(name) for name in names)
-
-
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    shown = ", ".join(re.sub(r"\s+", " ", str(name)) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -14,7 +14,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-Times = NDArray[Any]  # datetime64[ns], or int64 where rows have no time
+Times = NDArray[Any]  # datetime64[ns]; numbers if time is counted, or rows have none
 
 
 _PIECE = 2**20  # rows
@@ -26,13 +26,18 @@ class EvenTimes:
     Takes the indices of an array (N,), and `np.asarray`.
 
     Args:
-        first: (S,) time of the first row of each series: datetime64[ns], or int64 row numbers.
-        step: from row to row, in nanoseconds, or in rows.
+        first: (S,) time of the first row of each series: datetime64[ns], or numbers.
+        step: from row to row, in nanoseconds, or as numbers.
         offsets: (S+1,) borders of the series.
     """
 
-    def __init__(self, first: Times, step: int, offsets: Sequence[int]) -> None:
+    def __init__(self, first: Times, step: float, offsets: Sequence[int]) -> None:
         self._first, self._step, self._offsets = first, step, np.asarray(offsets)
+
+    @property
+    def step(self) -> float:
+        """From row to row, in nanoseconds, or as numbers."""
+        return self._step
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -64,6 +69,12 @@ class EvenTimes:
     def tolist(self) -> list[Any]:
         """Return all times."""
         times: list[Any] = self[:].tolist()
+        return times
+
+    def following(self, steps: int) -> Times:
+        """Return the (S, steps) times that follow each series."""
+        rows = np.diff(self._offsets)[:, None] + np.arange(steps)
+        times: Times = self._first[:, None] + rows * self._step
         return times
 
     def head(self, lengths: Sequence[int]) -> EvenTimes:

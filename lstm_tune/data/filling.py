@@ -1,4 +1,8 @@
-"""Fill missing values, and bring values to single precision without losing their digits."""
+"""Fill missing values, and bring values to single precision without losing their digits.
+
+Nothing here looks at a row later than the train rows: what a fill or an origin is must not depend on rows that a
+study is judged on.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,14 @@ from lstm_tune.errors import DataError
 COARSEST = 1e4  # largest |x| in standard deviations that float32 still resolves well
 
 
-def fill_forward(values: Floats, known: Bools, offsets: Sequence[int]) -> Floats:
-    """Fill NaN with the last value before it in the same series, leading ones with the series' first value.
-
-    A series without any value takes the column's first; only then, and in front of a series' first value, does
-    a filled value know something later than itself.
+def fill_forward(values: Floats, known: Bools, offsets: Sequence[int], before: Sequence[float]) -> Floats:
+    """Fill NaN with the last value before it in the same series; at the beginning of a series with a given value.
 
     Args:
-        values: (N,), one of them known at least.
+        values: (N,).
         known: (N,) whether a value is none to be filled.
         offsets: (S+1,) borders of the series.
+        before: (S,) what stands in front of the first value of each series; see `values_before`.
     """
     if known.all():
         return values
@@ -39,36 +41,61 @@ def fill_forward(values: Floats, known: Bools, offsets: Sequence[int]) -> Floats
     first, last = np.flatnonzero(begins), np.flatnonzero(ends)
     series = np.searchsorted(borders, first, side="right") - 1
     leading = first == borders[series]
-    source = np.where(leading, last + 1, first - 1)
-    source[leading & (last + 1 == borders[series + 1])] = int(known.argmax())
+    source = np.where(leading, np.asarray(before, dtype=values.dtype)[series], values[np.where(leading, 0, first - 1)])
     filled = values.copy()
-    filled[missing] = np.repeat(values[source], last - first + 1)
+    filled[missing] = np.repeat(source, last - first + 1)
     return filled
 
 
-def find_origin(values: Floats, observed: Bools, offsets: Sequence[int], train: float = 1.0) -> float:
-    """Return what to subtract from (N,) values so that float32 resolves them; mostly 0.
+def values_before(
+    values: Floats, known: Bools, offsets: Sequence[int], train: Sequence[tuple[int, int]]
+) -> tuple[float, ...] | None:
+    """Return what stands in front of the first value of each series (S,): the median of its early train rows.
 
-    The first half of each series decides, or its train rows if they are fewer: later rows, where the test rows lie,
-    must not change what the others look like. Of more than `STRETCH` rows, evenly spaced ones do.
+    Early are the first third of the train rows, which every fold is fitted on. Without a value there, all train rows
+    of the series count, then those of all series.
 
     Args:
-        values: (N,), filled.
-        observed: (N,) whether a value was not filled in.
+        values: (N,).
+        known: (N,) which of them were observed.
         offsets: (S+1,) borders of the series.
-        train: train rows of each series; up to 1: their share of its rows.
+        train: (S,) rows [start, end) of each series that may be looked at.
+
+    Returns:
+        None: there is no value in any train row.
     """
-    lengths = [(start, end - start) for start, end in itertools.pairwise(offsets)]
-    halves = [(a, a + max(2, min(n // 2, round(n * train) if train <= 1 else int(train)))) for a, n in lengths]
-    every = -(-sum(end - start for start, end in halves) // STRETCH)
-    half = np.concatenate([values[start:end:every][observed[start:end:every]] for start, end in halves])
-    half = (half if len(half) else values[observed]).astype(np.float64)
-    largest = float(np.abs(half).max())
-    spread = float(np.std(half / largest)) * largest if largest else 0.0
+    starts = np.asarray(offsets[:-1])
+    if bool(known[starts].all()):  # nothing is filled in front of a series
+        return tuple(values[starts].tolist())
+    thirds = [_median(values, known, a, a + -(-(b - a) // 3)) for a, b in train]
+    alone = [third if third is not None else _median(values, known, *t) for third, t in zip(thirds, train, strict=True)]
+    together = [m for m in alone if m is not None]
+    if not together:
+        return None
+    usual = float(np.median(together))
+    return tuple(usual if own is None else own for own in alone)
+
+
+def _median(values: Floats, known: Bools, start: int, end: int) -> float | None:
+    seen = values[start:end][known[start:end]]
+    return float(np.median(seen)) if len(seen) else None
+
+
+def find_origin(values: Floats, observed: Bools, train: Sequence[tuple[int, int]]) -> float:
+    """Return what to subtract from (N,) values so that float32 resolves them; mostly 0.
+
+    The train rows decide. Of more than `STRETCH` of them, evenly spaced ones do.
+    """
+    every = max(1, -(-sum(b - a for a, b in train) // STRETCH))
+    seen = np.concatenate([values[a:b:every][observed[a:b:every]] for a, b in train]).astype(np.float64)
+    if not len(seen):
+        return 0.0
+    largest = float(np.abs(seen).max())
+    spread = float(np.std(seen / largest)) * largest if largest else 0.0
     if largest <= COARSEST * (spread or 1.0):
         return 0.0
     digits = -int(np.floor(np.log10(spread or 1.0)))
-    return float(round(float(np.median(half / largest)) * largest, digits))
+    return float(round(float(np.median(seen / largest)) * largest, digits))
 
 
 def to_float32(values: Floats, name: str, into: NDArray[np.float32], origin: float = 0.0) -> None:
@@ -87,3 +114,8 @@ def to_float32(values: Floats, name: str, into: NDArray[np.float32], origin: flo
                     code="scale_unfit",
                 )
             into[a:b] = centred
+
+
+def ranges(offsets: Sequence[int], ends: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the rows [start, end) of each series up to its end."""
+    return [(start, max(start, end)) for (start, _), end in zip(itertools.pairwise(offsets), ends, strict=True)]

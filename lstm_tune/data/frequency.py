@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lstm_tune.data.even_times import Bools, EvenTimes, Ints, Times, pieces
+from lstm_tune.data.opening_hours import find_slots, read_slots, write_slots
 from lstm_tune.errors import DataError
 
 SECOND = 1_000_000_000
@@ -19,6 +20,7 @@ FIXED_UNITS = {"D": DAY, "h": 3600 * SECOND, "min": 60 * SECOND, "s": SECOND, "m
 MONTH_UNITS = {"Y": 12, "Q": 3, "M": 1}
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_SHARE_ON_BUSINESS_DAYS = 0.9  # of monthly stamps
 SHARE_ON_WEEKDAYS = 0.99  # of daily stamps, from which on days mean business days
 
 
@@ -26,28 +28,49 @@ SHARE_ON_WEEKDAYS = 0.99  # of daily stamps, from which on days mean business da
 class Step:
     """The distance between neighbours on a grid."""
 
-    unit: Literal["fixed", "month", "business"]
+    unit: Literal["fixed", "month", "business", "week"]
     size: int  # nanoseconds, months or business days
     at_end: bool = False  # months: stamps stand on the last day
+    on_business_days: bool = False  # months: on the first or last one
+    slots: tuple[int, ...] = ()  # weeks: the open ones, in nanoseconds since Monday 00:00
 
 
 def parse_freq(freq: str) -> Step:
     """Return the step that a pandas offset alias such as "30min", "W-SUN", "QS" or "B" stands for.
 
+    Behind an alias the open hours of a week may stand in brackets, as "h[Mon-Fri 09:30-15:30]".
+
     Raises:
         DataError: an alias that `find_freq` never returns.
     """
-    match = re.fullmatch(r"(\d*)([A-Za-z]+)(?:-[A-Z]{3})?", freq)
-    count, unit = (int(match[1] or 1), match[2]) if match else (0, "")
+    match = re.fullmatch(r"(\d{0,19})([A-Za-z]+)(?:-[A-Z]{3})?(?:\[(.+)\])?", freq)
+    count, unit, week = (int(match[1] or 1), match[2], match[3]) if match else (0, "", None)
+    if week is not None:
+        return _parse_week(freq, count * FIXED_UNITS.get(unit, 0), week)
     if count and unit in FIXED_UNITS:
         return Step(unit="fixed", size=count * FIXED_UNITS[unit])
     if count and unit == "W":
         return Step(unit="fixed", size=count * 7 * DAY)
     if count and unit == "B":
         return Step(unit="business", size=count)
+    business, unit = unit[:1] == "B", unit.removeprefix("B")
     if count and len(unit) == 2 and unit[0] in MONTH_UNITS and unit[1] in "SE":
-        return Step(unit="month", size=count * MONTH_UNITS[unit[0]], at_end=unit[1] == "E")
-    raise DataError(f"unknown frequency {freq!r}; known: s, 30min, h, D, B, W-SUN, MS, ME, QS, YS and the like")
+        size = count * MONTH_UNITS[unit[0]]
+        return Step(unit="month", size=size, at_end=unit[1] == "E", on_business_days=business)
+    raise DataError(_unknown(freq))
+
+
+def _parse_week(freq: str, size: int, week: str) -> Step:
+    try:
+        if not size or DAY % size:
+            raise ValueError("the step does not divide a day")
+        return Step(unit="week", size=size, slots=read_slots(week, size))
+    except ValueError as error:
+        raise DataError(_unknown(freq)) from error
+
+
+def _unknown(freq: str) -> str:
+    return f"unknown frequency {freq!r}; known: s, 30min, h, D, B, W-SUN, MS, ME, BME, QS, YS, D[Mon-Sat] and the like"
 
 
 def short_step(times: Times, offsets: Sequence[int]) -> tuple[str, EvenTimes] | None:
@@ -73,8 +96,9 @@ def short_step(times: Times, offsets: Sequence[int]) -> tuple[str, EvenTimes] | 
 def find_freq(times: Times, offsets: Sequence[int]) -> str:
     """Return the frequency, as a pandas alias, of the most common step within the series.
 
-    A daily step with at most 1% of the stamps at weekends means business days; steps of about a month or more count in
-    months when that explains more of them, whatever the day of the month.
+    A daily step with at most 1% of the stamps at weekends means business days; other weekdays and hours at which there
+    are never rows make a calendar of open hours. Steps of about a month or more count in months if that explains more
+    of them, whatever the day of the month.
 
     Args:
         times: (N,) sorted within each series, without repeats.
@@ -89,11 +113,14 @@ def find_freq(times: Times, offsets: Sequence[int]) -> str:
     step, count = most_common(steps)
     if step == DAY and _on_weekdays(times):
         return "B"
+    alias = _week_alias(times, offsets, step)
+    if alias is not None:
+        return alias
     if step > 14 * DAY and np.median(steps) >= 25 * DAY:  # months with stamps on any day are 2 to 60 days apart
         months = inner_steps(months_of(times), offsets)
         span, month_count = most_common(months)
         days = day_of_month(times)
-        clear = bool((days == days[0]).all() or _is_month_end(times).all())
+        clear = bool((days == days[0]).all() or _is_month_end(times).all() or _business_side(times))
         if span > 0 and (month_count > count or (month_count == count and clear)):
             return _month_alias(times, span)
     return _fixed_alias(times, step)
@@ -151,8 +178,36 @@ def _fixed_alias(times: Times, step: int) -> str:
     return f"{_count(step // FIXED_UNITS[unit])}{unit}"
 
 
+def _week_alias(times: Times, offsets: Sequence[int], step: int) -> str | None:
+    """Return the alias of a calendar with closed hours or days; None: there is none."""
+    for size in (step, DAY) if step in (2 * DAY, 3 * DAY) else (step,):
+        slots = find_slots(times, offsets, size) if step <= DAY or size == DAY else None
+        if slots is not None:
+            return f"{_fixed_alias(times, size)}[{write_slots(slots, size)}]"
+    return None
+
+
+def _business_side(times: Times) -> str:
+    """Return S or E if at least 90% of the stamps are the first or the last business day of their month."""
+    days = times.astype("datetime64[D]")
+    month = times.astype("datetime64[M]")
+    first = np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward")
+    last = np.busday_offset((month + 1).astype("datetime64[D]"), -1, roll="forward")
+    for side, usual in (("E", last), ("S", first)):
+        if (days == usual).mean() >= _SHARE_ON_BUSINESS_DAYS:
+            return side
+    return ""
+
+
 def _month_alias(times: Times, span: int) -> str:
     ends = bool(_is_month_end(times).all())
+    days = day_of_month(times)
+    business = "" if ends or (days == days[0]).all() else _business_side(times)
+    ends |= business == "E"
+    return ("B" if business else "") + _span_alias(times, span, ends)
+
+
+def _span_alias(times: Times, span: int, ends: bool) -> str:
     side = "E" if ends else "S"
     if span % 12 == 0:
         month, usual = most_common(months_of(times) % 12)[0], 11 if ends else 0

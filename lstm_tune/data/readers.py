@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import os
-import warnings
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,8 +17,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import torch
 
-from lstm_tune.data.columns import MISSING_WORDS
 from lstm_tune.data.examples import find_example
+from lstm_tune.data.number_format import NumberFormat
+from lstm_tune.data.text_files import memory_limit, read_text
 from lstm_tune.errors import DataError, UsageError
 
 Data: TypeAlias = (
@@ -29,8 +29,6 @@ Data: TypeAlias = (
 EXAMPLE = "example:"
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 BINARY_ENDINGS = (".parquet", ".pq", ".feather", ".arrow")
-DELIMITERS = (",", ";", "\t", "|")
-HEADER_BYTES = 1 << 16
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -51,10 +49,17 @@ class Source:
     path: str  # what the user named
     targets: tuple[str, ...] | None = None  # unless the user names others
     notes: tuple[str, ...] = ()
+    delimiter: str = ","  # of a text file
+    dotted_dates: bool = False  # whether a text file has dates such as 31.12.2024
 
 
-def read_source(source: Data) -> Source:
+def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat | None = None) -> Source:
     """Read whatever `load_series` takes.
+
+    Args:
+        source: what the user named or passed.
+        ids: columns of a text file whose text is kept to the letter.
+        form: of the numbers in a text file, if the user named one.
 
     Raises:
         UsageError: a type, a shape or an example that is not known.
@@ -79,11 +84,16 @@ def read_source(source: Data) -> Source:
     if path.startswith(EXAMPLE):
         example = find_example(path.removeprefix(EXAMPLE))
         return Source(frame=example.read(), path=path, targets=(example.target,))
-    return read_file(path)
+    return read_file(path, ids=ids, form=form)
 
 
-def read_file(path: str) -> Source:
+def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None = None) -> Source:
     """Read a text, Parquet or Feather file.
+
+    Args:
+        path: of the file.
+        ids: columns of a text file whose text is kept to the letter.
+        form: of the numbers in a text file, if the user named one.
 
     Raises:
         DataError: it is missing, unreadable, empty or of an unknown kind.
@@ -96,17 +106,38 @@ def read_file(path: str) -> Source:
         if not file.exists():
             raise DataError(f"{path} does not exist; check the path, or name example:sunspots to try one")
         if ending.removesuffix(".gz") in TEXT_ENDINGS:
-            return _read_text(file, path)
+            table = read_text(file, path, ids=ids, form=form)
+            return Source(
+                frame=table.frame,
+                path=path,
+                notes=table.notes,
+                delimiter=table.delimiter,
+                dotted_dates=table.dotted_dates,
+            )
         if ending in (".parquet", ".pq"):
+            _check_parquet(file, path)
             return Source(frame=_sound(pyarrow.parquet.read_table(file)), path=path)
         if ending in (".feather", ".arrow"):
             return Source(frame=_sound(pyarrow.feather.read_table(file, memory_map=False)), path=path)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} is empty; give at least two rows below a line of column names") from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory; cut it into smaller files") from error
     except _READ_ERRORS as error:
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as {ending.removeprefix('.')}: {detail}; repair the file") from error
     raise DataError(f"{path} ends in {ending!r}; known: {', '.join(TEXT_ENDINGS + BINARY_ENDINGS)}, and .csv.gz")
+
+
+def _check_parquet(file: Path, path: str) -> None:
+    """Refuse a file of few bytes that claims more numbers than fit into memory."""
+    meta = pyarrow.parquet.read_metadata(file)
+    size = 8 * meta.num_rows * meta.num_columns
+    if size > memory_limit():
+        raise DataError(
+            f"{path} holds {meta.num_rows:,} rows of {meta.num_columns} columns, more than a quarter of this machine's "
+            "memory; cut it into smaller files"
+        )
 
 
 def _sound(table: pa.Table) -> pd.DataFrame:
@@ -117,67 +148,6 @@ def _sound(table: pa.Table) -> pd.DataFrame:
     except Exception as error:  # what pandas notes in the file of its columns may be anything
         raise ValueError(f"its columns are not what it says they are ({type(error).__name__}: {error})") from error
     return frame
-
-
-def _read_text(file: Path, path: str) -> Source:
-    with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
-        beginning = stream.read(HEADER_BYTES)
-    encoding = "utf-16" if beginning[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    notes: tuple[str, ...] = ()
-    delimiter, fields = find_header(beginning.decode(encoding, errors="replace"))
-    seen: set[str] = set()
-    for field in fields:
-        if field and field in seen:  # pandas would rename the second one, and nobody would know
-            raise DataError(f"{path} has more than one column {field!r}; rename all but one")
-        seen.add(field)
-    counted = [str(column) for column in range(len(fields))]  # the header that pandas writes for an array
-    headless = fields != counted and all(_is_number(field) for field in fields)
-    names = (["y"] if len(fields) == 1 else [f"y{column}" for column in range(len(fields))]) if headless else None
-    if headless:
-        notes += (f"the file has no line of column names: the columns are called {', '.join(names or ())}",)
-    try:
-        frame = _read_csv(file, delimiter, names, encoding)
-    except UnicodeDecodeError:
-        frame = _read_csv(file, delimiter, names, "latin-1")
-        notes += ("the file is not in UTF-8 and was read as Latin-1",)
-    return Source(frame=frame, path=path, notes=notes)
-
-
-def _read_csv(file: Path, delimiter: str, names: list[str] | None, encoding: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-        return pd.read_csv(
-            file,
-            sep=delimiter,
-            names=names,
-            header=None if names else 0,
-            index_col=False,
-            encoding=encoding,
-            skipinitialspace=True,
-            na_values=list(MISSING_WORDS),
-            low_memory=False,
-        )
-
-
-def find_header(beginning: str) -> tuple[str, list[str]]:
-    """Return the delimiter of a text file, the one that makes the most fields of its first line, and those fields."""
-    line = next((line for line in beginning.splitlines() if line.strip()), "")
-    best, fields = DELIMITERS[0], [line.strip().strip('"')]
-    for delimiter in DELIMITERS:
-        split = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-        if len(split) > len(fields):
-            best, fields = delimiter, [field.strip() for field in split]
-    if len(fields) == 1 and len(line.split()) > 1 and all(_is_number(word) for word in line.split()):
-        return r"\s+", line.split()
-    return best, fields
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return word.lower() not in ("nan", "inf", "infinity")
 
 
 def _from_array(source: Any, kind: str) -> Source:

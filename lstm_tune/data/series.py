@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from lstm_tune.data.even_times import EvenTimes, Times
+from lstm_tune.data.even_times import EvenTimes, Ints, Times
+from lstm_tune.data.number_format import NumberFormat
 from lstm_tune.data.time_grid import following
 from lstm_tune.errors import UsageError
 
@@ -32,8 +33,8 @@ class SeriesSet:
     past: torch.Tensor  # (N, P) float32 covariates known up to now, filled
     future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; the calendar stands last
     offsets: tuple[int, ...]  # (S+1,) the row at which each series begins; the last is N
-    times: Times | EvenTimes  # (N,) datetime64[ns], or int64 row numbers within each series
-    freq: str | None  # pandas offset alias; None: rows without time, or irregular time
+    times: Times | EvenTimes  # (N,) datetime64[ns], or numbers: row numbers within each series, or counted time
+    freq: str | None  # pandas offset alias, see `parse_freq`; None: rows without stamps, or irregular ones
     series: tuple[str, ...]  # (S,) names; "" for a single series without id
     targets: tuple[str, ...]  # (C,)
     past_names: tuple[str, ...]  # (P,)
@@ -41,11 +42,16 @@ class SeriesSet:
     origin: tuple[float, ...]  # (C,) 0.0, unless float32 would lose the variation
     path: str  # what the user named
     time_name: str | None  # None: rows without time, or a time put together from several columns
-    id_name: str | None
+    id_names: tuple[str, ...]  # columns that name the series
     missing: dict[str, int]  # per target: values missing in the source
     repaired: dict[str, int]  # counted repairs, those above 0
     notes: tuple[str, ...]  # one sentence for each repair or decision
     calendar: bool  # whether `future` ends with calendar features
+    step: float | None = None  # from row to row, if numbers count the time
+    zone: str | None = None  # that times in UTC are written in; None: they are written as they are
+    formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
+    future_seen: torch.Tensor | None = None  # (N, F - calendar) bool, if rows to forecast were kept: False: filled
+    placed: tuple[Ints, ...] | None = None  # per series, the row of each row of the source; None: each its own
 
     @property
     def n_rows(self) -> int:
@@ -83,6 +89,27 @@ class SeriesSet:
             future=torch.cat([self.future[a:b] for a, b in ranges]),
             offsets=(0, *np.cumsum([b - a for a, b in ranges]).tolist()),
             times=_times_head(self.times, ranges),
+            future_seen=None,
+            placed=None,
+        )
+
+    def only(self, chosen: Sequence[int]) -> SeriesSet:
+        """Return some of the series, in the order of their numbers."""
+        if len(chosen) == self.n_series:
+            return self
+        bounds = [(self.offsets[s], self.offsets[s + 1]) for s in chosen]
+        rows = torch.cat([torch.arange(a, b) for a, b in bounds])
+        return replace(
+            self,
+            values=self.values[:, rows],
+            observed=marks(self.observed[:, rows]),
+            past=self.past[rows],
+            future=self.future[rows],
+            offsets=(0, *np.cumsum([b - a for a, b in bounds]).tolist()),
+            times=np.concatenate([np.asarray(self.times[a:b]) for a, b in bounds]),
+            series=tuple(self.series[s] for s in chosen),
+            future_seen=None,
+            placed=None,
         )
 
     def seen(self, channel: int, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
@@ -111,6 +138,8 @@ class SeriesSet:
         """
         if steps < 1:
             raise UsageError(f"steps must be at least 1, but is {steps}")
+        if isinstance(self.times, EvenTimes) and self.times.dtype.kind != "M":
+            return self.times.following(steps)
         bounds = itertools.pairwise(self.offsets)
         least = 2 if isinstance(self.times, EvenTimes) else self.n_rows  # two even times tell as much as all
         return np.stack([following(self.times[max(a, b - least) : b], self.freq, steps) for a, b in bounds])

@@ -10,9 +10,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.errors import DataError, UsageError
+
+DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 
 Ranges = tuple[tuple[int, int], ...]  # one [start, end) of absolute rows for each series
 
@@ -85,17 +88,13 @@ def parse_split(text: str) -> tuple[float, float, float]:
     return a, b, c
 
 
-def train_part(parts: Sequence[float]) -> float:
-    """Return the train rows of a split, or their share, to load the data with; `make_split` checks the split."""
-    return float(parts[0]) if len(parts) and parts[0] > 0 else 1.0
-
-
 def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
     """Cut each series, from its first row, into train, validation and test rows.
 
     Args:
         data: the series.
-        parts: three row counts, or three fractions that add up to 1. Rows past the sum of counts are left out.
+        parts: three row counts, or three fractions that add up to 1, of the rows of the source: rows that were added
+            in gaps do not count. Rows past the sum of counts are left out.
         horizon: rows that each forecast covers; every part must hold at least one window of targets.
 
     Returns:
@@ -108,35 +107,60 @@ def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
     """
     if horizon < 1:
         raise UsageError(f"horizon must be at least 1, but is {horizon}")
-    counts = _as_counts(data, parts)
+    borders = [_borders(data, s, counts) for s, counts in enumerate(_as_counts(data, parts))]
     floors = (horizon + 2, horizon, horizon)
-    fits = [all(n >= floor for n, floor in zip(c, floors, strict=True)) for c in counts]
+    sizes = [tuple(b - a for a, b in pairwise(rows)) for rows in borders]
+    fits = [all(n >= floor for n, floor in zip(size, floors, strict=True)) for size in sizes]
     if not any(fits):
-        rows = max(sum(c) for c in counts)
-        worst = max(counts, key=sum)
+        worst = max(sizes, key=sum)
         raise DataError(
             f"train, validation and test rows must hold at least {floors[0]}, {floors[1]} and {floors[2]} rows at "
-            f"horizon {horizon}, but the {rows} rows split into {', '.join(map(str, worst))}; "
+            f"horizon {horizon}, but the {sum(worst)} rows split into {', '.join(map(str, worst))}; "
             f"use more rows, a shorter --horizon or another --split",
             code="too_little_data",
         )
-    median = statistics.median(c[0] for c, ok in zip(counts, fits, strict=True) if ok)
-    keep = [ok and c[0] >= median / 4 for c, ok in zip(counts, fits, strict=True)]
-    train, val, test, left_out = [], [], [], []
-    for s, (n_train, n_val, n_test) in enumerate(counts):
-        a = data.offsets[s]
-        b, c, d = (a + n_train, a + n_train + n_val, a + n_train + n_val + n_test) if keep[s] else (a, a, a)
-        if not keep[s]:
-            left_out.append(data.series[s])
-        train.append((a, b))
-        val.append((b, c))
-        test.append((c, d))
+    median = statistics.median(size[0] for size, ok in zip(sizes, fits, strict=True) if ok)
+    keep = [ok and size[0] >= median / 4 for size, ok in zip(sizes, fits, strict=True)]
+    cuts = [rows if kept else (rows[0],) * 4 for rows, kept in zip(borders, keep, strict=True)]
+    train, val, test = (tuple((rows[i], rows[i + 1]) for rows in cuts) for i in range(3))
+    left_out = [name for name, kept in zip(data.series, keep, strict=True) if not kept]
     notes: tuple[str, ...] = ()
     if left_out:
         shown = ", ".join(map(repr, left_out[:5])) + (", …" if len(left_out) > 5 else "")
         notes = (f"{len(left_out)} of {data.n_series} series are too short beside the others and left out: {shown}",)
-    _check_observed(data, tuple(train), tuple(val), tuple(test))
-    return Split(train=tuple(train), val=tuple(val), test=tuple(test), notes=notes)
+    _check_observed(data, train, val, test)
+    return Split(train=train, val=val, test=test, notes=notes)
+
+
+def development_rows(rows: Sequence[int], parts: Sequence[float]) -> list[tuple[int, int]]:
+    """Return how many rows of each series are train and validation rows; parts that are wrong take all rows.
+
+    Args:
+        rows: (S,) of each series, without those that were added in gaps.
+        parts: see `make_split`, which refuses wrong ones.
+    """
+    sound = len(parts) == 3 and all(0 <= p < float("inf") for p in parts)
+    if sound and all(p == int(p) for p in parts) and sum(parts) > 1:
+        return [(min(n, int(parts[0])), min(n, int(parts[0]) + int(parts[1])) - min(n, int(parts[0]))) for n in rows]
+    if not sound or abs(sum(parts) - 1) > 1e-6:
+        return [(n, 0) for n in rows]
+    return [(round(n * parts[0]), round(n * parts[1])) for n in rows]
+
+
+def _borders(data: SeriesSet, series: int, counts: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return the absolute rows at which train, validation and test rows begin, and at which the last ones end.
+
+    Rows that were added in a gap belong to the part of the row after it: then no later row moves a border.
+    """
+    start, end = data.offsets[series], data.offsets[series + 1]
+    places = None if data.placed is None else data.placed[series]
+    at = [start]
+    for count in (counts[0], counts[0] + counts[1], sum(counts)):
+        if places is None:
+            at.append(start + count)
+        else:
+            at.append(int(places[count - 1]) + 1 if 0 < count < len(places) else start if count < 1 else end)
+    return at[0], at[1], at[2], at[3]
 
 
 def _as_counts(data: SeriesSet, parts: Sequence[float]) -> list[tuple[int, int, int]]:
@@ -144,7 +168,7 @@ def _as_counts(data: SeriesSet, parts: Sequence[float]) -> list[tuple[int, int, 
         raise UsageError(f"split must have three parts (train, validation, test), but has {len(parts)}")
     if any(p <= 0 for p in parts):
         raise UsageError(f"every part of the split must be above 0, but it is {', '.join(f'{p:g}' for p in parts)}")
-    rows = [b - a for a, b in zip(data.offsets, data.offsets[1:], strict=False)]
+    rows = [b - a for a, b in pairwise(data.offsets)] if data.placed is None else [len(p) for p in data.placed]
     a, b, c = parts
     if all(p == int(p) for p in parts):
         need = int(a + b + c)
@@ -157,11 +181,8 @@ def _as_counts(data: SeriesSet, parts: Sequence[float]) -> list[tuple[int, int, 
         return [(int(a), int(b), int(c))] * len(rows)
     if abs(a + b + c - 1) > 1e-6 or any(p >= 1 for p in parts):
         raise UsageError(f"fractions of the split must add up to 1, but {a:g} + {b:g} + {c:g} = {a + b + c:g}")
-    counts = []
-    for n in rows:
-        n_train, n_val = round(n * a), round(n * b)
-        counts.append((n_train, n_val, n - n_train - n_val))
-    return counts
+    developed = development_rows(rows, parts)
+    return [(n_train, n_val, n - n_train - n_val) for n, (n_train, n_val) in zip(rows, developed, strict=True)]
 
 
 def _check_observed(data: SeriesSet, train: Ranges, val: Ranges, test: Ranges) -> None:

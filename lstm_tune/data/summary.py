@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Split
-from lstm_tune.data.time_labels import time_labels
+from lstm_tune.data.time_labels import TimeStyle
 
 
 def data_facts(data: SeriesSet, horizon: int) -> dict[str, Any]:
@@ -103,5 +103,6 @@ def _part(data: SeriesSet, ranges: Ranges) -> dict[str, Any]:
     used = [(a, b) for a, b in ranges if b > a]
     first = min(data.times[a] for a, _ in used)
     last = max(data.times[b - 1] for _, b in used)
-    start, end = time_labels(np.array([first, last]))
+    ends = np.array([first, last])
+    start, end = TimeStyle.of(ends, data.zone).labels(ends)
     return {"rows": sum(b - a for a, b in used), "start": str(start), "end": str(end)}

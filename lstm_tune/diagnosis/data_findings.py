@@ -9,7 +9,7 @@ from typing import Any
 from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split, train_part
+from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.summary import data_facts, split_facts
 from lstm_tune.diagnosis import (
     dataset_checks,
@@ -110,7 +110,7 @@ def diagnose(
         UsageError: an argument is wrong.
     """
     try:
-        series = load_series(data, target=target, time=time, id=id, past=past, future=future, train=train_part(split))
+        series = load_series(data, target=target, time=time, id=id, past=past, future=future, split=split)
     except DataError as error:
         return _refused(error, {"path": _path(data), "horizon": horizon})
     facts = data_facts(series, horizon)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_tune.data.seasonality import calendar_periods
-from lstm_tune.data.time_labels import label_unit, time_labels
+from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Batch, Positions, Windows
 from lstm_tune.evaluation.score import Forecaster, TargetScale
 
@@ -123,7 +123,7 @@ def read_forecasts(
     forecast = recorder.forecasts().double().numpy()
     mean, sd = (np.array(x)[channel, None] for x in (scale.mean, scale.sd))
     times = windows.data.times
-    unit = label_unit(times)
+    style = TimeStyle.of(times, windows.data.zone)
     calendar = [p for p in calendar_periods(windows.data.freq) if p <= len(row) // 3]
     return Forecasts(
         actual=actual,
@@ -134,7 +134,7 @@ def read_forecasts(
         channel=channel,
         periods=tuple(dict.fromkeys([*([period] if period else []), *calendar])),
         of=len(positions),
-        label=lambda r: str(time_labels(times[r : r + 1], unit)[0]),
+        label=lambda r: str(style.labels(times[r : r + 1])[0]),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_tune.data.split import DEFAULT_SPLIT
 from lstm_tune.errors import UsageError
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils.duration import parse_duration
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from lstm_tune.search.space import Space
 
-DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0  # seconds
 DEFAULT_PATIENCE = 12  # trials without a gain, after which a study that was given no limit ends

@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split, train_part
+from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
@@ -153,7 +153,7 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         past=options.past,
         future=options.future,
         calendar=options.calendar,
-        train=train_part(options.split),
+        split=options.split,
     )
     split = make_split(series, options.split, options.horizon)
     return Dataset(

@@ -9,7 +9,8 @@ from typing import Any
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.verdict import verdict
-from lstm_tune.models.saved_model import DataSpec, ForecastModel
+from lstm_tune.models.data_spec import DataSpec
+from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy

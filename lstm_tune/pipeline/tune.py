@@ -12,11 +12,12 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from lstm_tune.dashboard.notes import write_notes
+from lstm_tune.data.split import DEFAULT_SPLIT
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.pipeline.findings import diagnose_study
 from lstm_tune.pipeline.holdout import TestResult, score_test_rows
-from lstm_tune.pipeline.options import DEFAULT_SPLIT, TuneOptions
+from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, load_dataset, make_task, open_study, pick_resources
 from lstm_tune.pipeline.steps import SearchOutcome, retrain_best, search
 from lstm_tune.pipeline.summary import build_result

@@ -160,9 +160,10 @@ def _ahead(model: ForecastModel, windows: Windows) -> tuple[dict[tuple[int, int]
     except LstmTuneError as error:
         return {}, str(error)
     place = {name: s for s, name in enumerate(data.series)}
+    ahead = data.extend_times(model.horizon)
     found = {}
     for name, rows in frame.groupby("series", sort=False):
-        times = encode_times(rows["time"].to_numpy())
+        times = encode_times(ahead[place[str(name)]])
         for channel, target in enumerate(data.targets):
             values = rows[target].to_numpy() - data.origin[channel]
             found[channel, place[str(name)]] = {"times": times, "values": pack(values)}

@@ -37,7 +37,7 @@ def encode_times(times: Times) -> dict[str, Any]:
     """Return times (n,) as runs of equal steps.
 
     Args:
-        times: datetime64, or int64 row numbers.
+        times: datetime64, or numbers: of rows, or of counted time.
 
     Returns:
         dated: whether the numbers are milliseconds since 1970, and not row numbers.
@@ -45,19 +45,22 @@ def encode_times(times: Times) -> dict[str, Any]:
         steps: [step, count] for each run of equal steps.
     """
     dated = times.dtype.kind == "M"
-    numbers = times.astype("datetime64[ms]").astype(np.int64) if dated else times.astype(np.int64)
-    steps = np.diff(numbers)
+    if times.dtype.kind == "f":  # rounded, so that even steps are equal in spite of the noise of float64
+        numbers, steps = times, np.round(np.diff(times), 9)
+    else:
+        numbers = times.astype("datetime64[ms]").astype(np.int64) if dated else times.astype(np.int64)
+        steps = np.diff(numbers)
     edges = np.flatnonzero(np.diff(steps)) + 1
     firsts = np.concatenate([[0], edges]) if len(steps) else np.array([], dtype=int)
     counts = np.diff(np.append(firsts, len(steps)))
-    runs = [[int(steps[i]), int(n)] for i, n in zip(firsts.astype(int), counts, strict=True)]
-    return {"dated": dated, "start": int(numbers[0]) if len(numbers) else 0, "steps": runs}
+    runs = [[steps[i].item(), int(n)] for i, n in zip(firsts.astype(int), counts, strict=True)]
+    return {"dated": dated, "start": numbers[0].item() if len(numbers) else 0, "steps": runs}
 
 
-def decode_times(encoded: dict[str, Any]) -> NDArray[np.int64]:
-    """Return the numbers (n,) behind encoded times: milliseconds since 1970, or row numbers."""
+def decode_times(encoded: dict[str, Any]) -> NDArray[Any]:
+    """Return the numbers (n,) behind encoded times: milliseconds since 1970, or numbers of rows or counted time."""
     steps = [np.full(count, step) for step, count in encoded["steps"]]
-    return np.cumsum(np.concatenate([[encoded["start"]], *steps])).astype(np.int64)
+    return np.cumsum(np.concatenate([[encoded["start"]], *steps]))
 
 
 def envelope(values: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_tune.data.time_labels import label_unit, series_name, time_labels
+from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.utils.atomic_files import atomic_write
@@ -92,11 +92,11 @@ def write_forecast(forecaster: Forecaster, windows: Windows, positions: Position
     ends = np.array([group.stop for group in groups])
     with atomic_write(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         file.write(_HEADER)
-        unit = label_unit(windows.data.times)
+        style = TimeStyle.of(windows.data.times, windows.data.zone)
         for start in range(0, len(positions), _CHUNK_WINDOWS):
             chunk = positions[start : start + _CHUNK_WINDOWS]
             actual, forecast = actual_values(windows, chunk), forecast_all(forecaster, windows, chunk).double().numpy()
-            file.write(_rows(windows, chunk, actual, forecast, unit=unit))
+            file.write(_rows(windows, chunk, actual, forecast, style))
             at, end = start, start + len(chunk)
             while at < end:
                 group = int(np.searchsorted(ends, at, side="right"))
@@ -158,15 +158,14 @@ def _rows(
     positions: Tensor,
     actual: NDArray[np.float64],
     forecast: NDArray[np.float64],
-    *,
-    unit: str,
+    style: TimeStyle,
 ) -> str:
     """Return the rows of forecast.csv for windows at `positions` (n,), from values (n, H) in working units."""
     data, horizon = windows.data, windows.horizon
     channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
     rows = (row[:, None] + np.arange(horizon)).reshape(-1)
     stamps, which = np.unique(rows, return_inverse=True)
-    times = _quoted(time_labels(data.times[stamps], unit))
+    times = _quoted(style.labels(data.times[stamps]))
     series = np.searchsorted(np.array(data.offsets), row, side="right") - 1
     keys, key_of = np.unique(channel * data.n_series + series, return_inverse=True)
     pairs = (divmod(int(key), data.n_series) for key in keys)

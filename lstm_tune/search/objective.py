@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import make_split, train_part
+from lstm_tune.data.split import DEFAULT_SPLIT, make_split
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
@@ -43,8 +43,6 @@ from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
 from lstm_tune.utils.notes import warn
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,7 +100,7 @@ class Objective:
         if isinstance(data, Task):
             self.task = data
         else:
-            series = data if isinstance(data, SeriesSet) else load_series(data, target=target, train=train_part(split))
+            series = data if isinstance(data, SeriesSet) else load_series(data, target=target, split=split)
             parts = make_split(series, split, horizon)
             warn((*series.notes, *parts.notes))
             most = full.epoch_samples

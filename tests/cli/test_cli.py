@@ -334,6 +334,8 @@ def test_data_that_do_not_fit_the_model_are_refused(run: Any, tmp_path: Path) ->
     hourly.to_csv(tmp_path / "hourly.csv", index=False)
     for command in ("predict", "evaluate"):
         for name in ("short.csv", "other.csv", "hourly.csv", "nothing.csv"):
+            if (command, name) == ("predict", "short.csv"):  # continued into the past
+                continue
             done = run(command, "run", name)
             assert_refused(done)
             assert (done[0], done[2].count("\n")) == (2, 1)

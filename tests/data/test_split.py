@@ -69,9 +69,9 @@ def test_wrong_parts_are_refused(parts: tuple[float, ...], horizon: int, error: 
 
 @pytest.mark.parametrize(("rows", "name"), [((0, 70), "train"), ((70, 80), "validation"), ((80, 100), "test")])
 def test_part_without_an_observed_target_is_refused(rows: tuple[int, int], name: str) -> None:
-    y = wave(100)
-    y[slice(*rows)] = np.nan
-    with pytest.raises(DataError, match=f"no observed value in the {name} rows"):
+    y = np.stack([wave(100), wave(100)], axis=1)
+    y[slice(*rows), 1] = np.nan
+    with pytest.raises(DataError, match=f"'y1' has no observed value in the {name} rows"):
         make_split(series_of(y), (0.7, 0.1, 0.2), 1)
 
 

@@ -25,7 +25,7 @@ def columns() -> Windows:
     """Two columns with holes in two series of 100 rows."""
     frame = panel(with_holes(wave(100, noise=0.5)), with_holes(wave(100, seed=1), every=4))
     frame["z"] = 50 * with_holes(wave(200, seed=2), every=5)
-    return Windows(series_of(frame, target=["y", "z"], id="shop"), 3)
+    return Windows(series_of(frame, target=["y", "z"], id="shop", keep_ahead=True), 3)
 
 
 def test_scale_is_mean_and_deviation_of_the_observed_rows() -> None:

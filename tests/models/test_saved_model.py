@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import resource
 import shutil
 import struct
@@ -280,14 +281,31 @@ def test_forecast_follows_the_last_row_in_the_units_of_the_frame() -> None:
     np.testing.assert_allclose(ahead["y"], frame["y"].to_numpy()[-7:-4], atol=1e-3)
 
 
-def test_forecast_needs_no_more_than_the_lookback_and_refuses_less() -> None:
+def test_forecast_needs_no_more_than_the_lookback() -> None:
     frame = daily(wave())
     model = model_of(series_of(frame))
     assert model.lookback == 8
     whole = model.predict(frame)
     pd.testing.assert_frame_equal(model.predict(frame.tail(8)), whole)
-    with pytest.raises(DataError, match=r"looks back on 8 rows, but there are 7"):
-        model.predict(frame.tail(7))
+    assert model.forecast(frame.tail(8)).notes == ()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_short_series_is_continued_into_the_past_by_its_season_or_first_row_and_this_is_said(rows: int) -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame))
+    assert model.shape.period == 7
+    short = frame.tail(rows)
+    y = short["y"].to_numpy()
+    longer = np.concatenate([np.repeat(y[:1], 8 - rows), y])
+    if rows == 7:  # a whole season: the day before is like the one a week later
+        longer = np.concatenate([y[-1:], y])
+    start = short["date"].iloc[-1] - pd.Timedelta(days=7)
+    forecast = model.forecast(short)
+    pd.testing.assert_frame_equal(forecast.frame, model.predict(daily(longer, start=str(start.date()))))
+    assert forecast.notes == (
+        f"the data have {rows} rows, but the model looks back on 8: they were continued into the past",
+    )
 
 
 def test_each_series_is_forecast_alone() -> None:
@@ -298,8 +316,9 @@ def test_each_series_is_forecast_alone() -> None:
     assert both["time"].tolist() == [*pd.date_range("2024-04-30", periods=3), *pd.date_range("2024-04-10", periods=3)]
     alone = model.predict(panel(a))
     np.testing.assert_allclose(both["y"].head(3), alone["y"], rtol=1e-6)
-    with pytest.raises(DataError, match="series 'b' has 5"):
-        model.predict(panel(a, b[:5]))
+    short = model.forecast(panel(a, b[:5]))
+    assert short.frame["series"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert short.notes == ("series 'b' has 5 rows, but the model looks back on 8: they were continued into the past",)
 
 
 def test_every_target_gets_a_column() -> None:
@@ -377,3 +396,164 @@ def test_series_set_is_taken_as_it_is() -> None:
     model = model_of(data)
     assert model.read(data) is data
     assert dataclasses.asdict(model.spec)["targets"] == ("y",)
+
+
+def test_seasonal_naive_forecast_is_the_one_of_the_study_if_the_lookback_is_shorter_than_the_season() -> None:
+    """Law 9: a lookback of 3 rows and a season of 7 leave the season 7 rows."""
+    y = wave()
+    model = model_of(series_of(daily(y)), {"lookback": 3})
+    assert (model.lookback, model.shape.period) == (3, 7)
+    scores = model.evaluate(daily(y))
+    naive = np.mean([(y[r : r + 3] - y[r - 7 : r - 4]) ** 2 for r in range(7, 158)])
+    assert scores["seasonal_naive"].mse[0] == pytest.approx(naive, rel=1e-4)
+    assert {s.windows for s in scores.values()} == {160 - 7 - HORIZON + 1}
+    assert set(model.evaluate(daily(y[:9]))) == {"model", "persistence"}  # no window has a season before it
+
+
+# ---- other data, read as those that the model was tuned on
+
+
+def plan(start: str, rows: int, values: list[float]) -> pd.DataFrame:
+    return daily([np.nan] * rows, start=start, f=values)
+
+
+def test_plans_may_end_on_different_days_and_what_has_no_plan_is_named() -> None:
+    one, two = daily(wave(100), f=wave(100, seed=1)), daily(wave(90), f=wave(90, seed=1))
+    model = model_of(series_of(pd.concat([one.assign(s="a"), two.assign(s="b")]), target="y", future="f", id="s"))
+    ahead = [plan("2024-04-10", 9, [0.0] * 9).assign(s="a"), plan("2024-03-31", 3, [0.0] * 3).assign(s="b")]
+    rows = [one.assign(s="a"), two.assign(s="b"), *ahead]
+    both = model.forecast(pd.concat(rows))
+    assert both.frame["series"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert both.frame["time"].iloc[0] == pd.Timestamp("2024-04-10")
+    assert not any("not forecast" in note for note in both.notes)
+    short = model.forecast(pd.concat([*rows[:3], ahead[1].head(2)]))
+    assert short.frame["series"].unique().tolist() == ["a"]
+    assert (
+        "series 'b' was not forecast: the forecast needs 3 rows of known f after the last target, but there are 2"
+        in short.notes
+    )
+
+
+def test_plan_with_a_hole_is_refused_with_the_place_of_the_hole() -> None:
+    frame = daily(wave(), f=wave(seed=1))
+    model = model_of(series_of(frame, target="y", future="f"))
+    says = "f is missing at 2024-06-10, and at 1 places of the rows to forecast; add rows with these values"
+    with pytest.raises(DataError, match=re.escape(says)):
+        model.predict(pd.concat([frame, plan("2024-06-09", 3, [1.0, np.nan, 1.0])]))
+    skipped = plan("2024-06-09", 3, [1.0, 1.0, 1.0]).drop(index=1)
+    with pytest.raises(DataError, match=r"f is missing at 2024-06-10|needs 3 rows"):
+        model.predict(pd.concat([frame, skipped]))
+    whole = model.predict(pd.concat([frame, plan("2024-06-09", 5, [1.0, 1.0, 1.0, np.nan, 1.0])]))
+    assert len(whole) == 3  # what lies beyond the horizon does not matter
+
+
+def test_rows_at_the_end_without_a_target_are_the_rows_to_forecast() -> None:
+    frame = daily(wave())
+    model = model_of(series_of(frame))
+    appended = pd.concat([frame, daily([np.nan] * 7, start="2024-06-09")])
+    pd.testing.assert_frame_equal(model.predict(appended), model.predict(frame))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, 40])
+def test_constant_window_is_forecast(rows: int) -> None:
+    model = model_of(series_of(daily(wave())))
+    forecast = model.predict(daily(np.full(rows, 5.0)))
+    assert len(forecast) == 3
+    assert np.isfinite(forecast["y"]).all()
+
+
+def test_model_of_a_series_with_an_unnamed_index_reads_its_own_csv(tmp_path: Path) -> None:
+    for name in ("y", None):
+        y = pd.Series(wave(), index=pd.date_range("2024-01-01", periods=160), name=name)
+        model = model_of(series_of(y))
+        y.to_csv(tmp_path / "own.csv")
+        daily(wave()).to_csv(tmp_path / "other.csv", index=False)
+        for file in ("own.csv", "other.csv"):
+            forecast = model.predict(tmp_path / file)
+            assert forecast["time"].iloc[0] == pd.Timestamp("2024-06-09")
+            np.testing.assert_allclose(forecast.iloc[:, -1], model.predict(y).iloc[:, -1], rtol=1e-5)
+
+
+def test_business_days_are_business_days_to_the_model_though_a_week_looks_like_days() -> None:
+    days = pd.bdate_range("2024-01-01", periods=160)
+    model = model_of(series_of(pd.DataFrame({"date": days, "y": wave()})))
+    assert model.spec.freq == "B"
+    week = pd.DataFrame({"date": pd.date_range("2024-09-02", periods=5), "y": wave(5)})
+    assert model.predict(week)["time"].tolist() == list(pd.bdate_range("2024-09-09", periods=3))
+    with pytest.raises(DataError, match="frequency 'B', but these have 'W-MON'"):
+        model.predict(pd.DataFrame({"date": pd.date_range("2024-01-01", periods=9, freq="W-MON"), "y": wave(9)}))
+
+
+def test_opening_hours_are_kept_by_the_model() -> None:
+    hours = pd.date_range("2024-01-01", periods=24 * 60, freq="h")
+    hours = hours[(hours.day_of_week < 5) & (hours.hour >= 9) & (hours.hour < 16)][:160]
+    model = model_of(series_of(pd.DataFrame({"time": hours, "y": wave()})))
+    assert model.spec.freq == "h[Mon-Fri 09:00-15:00]"
+    friday = pd.DataFrame({"time": pd.date_range("2024-09-06 09:00", periods=7, freq="h"), "y": wave(7)})
+    expected = pd.to_datetime(["2024-09-09 09:00", "2024-09-09 10:00", "2024-09-09 11:00"])
+    assert model.predict(friday)["time"].tolist() == list(expected)
+
+
+def test_decimal_mark_is_the_one_that_the_model_was_tuned_with(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=160)
+    tuned = pd.DataFrame({"date": days, "y": [f"{v:.2f}".replace(".", ",") for v in wave()]})
+    model = model_of(series_of(tuned))
+    assert model.spec.formats["y"].decimal == ","
+    model.save(tmp_path / "model")
+    again = ForecastModel.load(tmp_path / "model")
+    assert again.spec == model.spec
+    newer = tuned.assign(y=[f"{v:.3f}".replace(".", ",") for v in 1.111 + 0 * wave()])
+    assert again.read(newer).values[0, 0] == pytest.approx(1.111)
+    assert again.read(newer, thousands=",").values[0, 0] == pytest.approx(1111)
+    assert again.read(tuned.assign(y=[f"{v:.2f}" for v in wave()])).values[0, 0] == pytest.approx(wave()[0], abs=0.01)
+
+
+def test_counted_time_goes_on_and_another_step_is_refused() -> None:
+    seconds = np.round(np.arange(160) * 0.02, 2)
+    frame = pd.DataFrame({"time": seconds, "y": wave()})
+    model = model_of(series_of(frame, target="y"))
+    assert model.spec.step == 0.02
+    assert model.predict(frame.sample(frac=1, random_state=0))["time"].tolist() == [3.2, 3.22, 3.24]
+    with pytest.raises(DataError, match=r"0\.02 apart, but these are 0\.04 apart"):
+        model.predict(pd.DataFrame({"time": 2 * seconds, "y": wave()}))
+
+
+def test_times_in_a_zone_are_forecast_in_it() -> None:
+    hours = pd.date_range("2024-03-30", periods=160, freq="h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"time": hours, "y": wave()})
+    model = model_of(series_of(frame, target="y"))
+    ahead = model.predict(frame)["time"]
+    assert str(ahead.iloc[0]) == str(hours[-1] + pd.Timedelta(hours=1))
+    text = model.predict(frame.assign(time=hours.astype(str)))["time"]
+    assert [str(t) for t in text] == [str(t) for t in ahead]
+    utc = model.predict(frame.assign(time=hours.tz_convert("UTC").tz_localize(None).astype(str) + "Z"))["time"]
+    assert str(utc.iloc[0]) == "2024-04-05 15:00:00+00:00"
+
+
+def test_several_id_columns_are_joined() -> None:
+    rows = [daily(wave(60, seed=i)).assign(store=s, item=i) for s in ("1", "2") for i in (7, 8)]
+    model = model_of(series_of(pd.concat(rows), target="y", id=["store", "item"]))
+    assert model.spec.id == ("store", "item")
+    assert model.predict(pd.concat(rows))["series"].unique().tolist() == ["1/7", "1/8", "2/7", "2/8"]
+    other = pd.concat(rows).rename(columns={"store": "shop"})
+    assert len(model.predict(other, id=["shop", "item"])) == 12
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["members.0.center", "members.0.scale", "members.0.output.weight"])
+def test_model_with_weights_that_are_no_numbers_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    model = model_of(series_of(daily(wave())))
+    with torch.no_grad():
+        model.network.state_dict()[name].fill_(value)
+    model.save(tmp_path)
+    with pytest.raises(RunError, match=f"{name} holds {value}"):
+        ForecastModel.load(tmp_path)
+
+
+def test_model_with_a_scale_of_nothing_is_refused(tmp_path: Path) -> None:
+    model = model_of(series_of(daily(wave())))
+    with torch.no_grad():
+        model.network.state_dict()["members.0.scale"].zero_()
+    model.save(tmp_path)
+    with pytest.raises(RunError, match=r"members\.0\.scale holds 0"):
+        ForecastModel.load(tmp_path)
