@@ -56,7 +56,7 @@ class Finished:
     @cached_property
     def parts(self) -> dict[str, list[Rows]]:
         """Rows of "train", "val", "test" and "fit" (train and validation) of each series."""
-        cut = [split_of(len(series), self.split) for series in self.table.series]
+        cut = [split_of(series, self.split) for series in self.table.series]
         train, val, test = ([c[i] for c in cut] for i in range(3))
         return {
             "train": train,

@@ -23,6 +23,7 @@ class OneSeries:
     seen: Array  # (C, n) False where the value was filled in
     past: Array  # (n, P)
     future: Array  # (n, F)
+    placed: Array  # (r,) the row on the grid of each row of the frame
 
     def __len__(self) -> int:
         return len(self.times)
@@ -63,8 +64,10 @@ def read_table(
     series = []
     for name, part in groups:
         rows = part.set_index(pd.to_datetime(part[time])).sort_index() if time in part else part
+        placed = np.arange(len(rows))
         if time in part:
             rows.index = rows.index.round(freq)
+            placed = ((rows.index - rows.index[0]) // pd.Timedelta(1, freq)).to_numpy()
             rows = rows[~rows.index.duplicated()]
             rows = rows.reindex(pd.date_range(rows.index[0], rows.index[-1], freq=freq))
         known = rows[targets].notna().to_numpy().T
@@ -80,6 +83,7 @@ def read_table(
                 seen=known,
                 past=_filled(rows, past),
                 future=ahead,
+                placed=placed,
             )
         )
     return Table(series=tuple(series), targets=tuple(targets), missing={t: int(frame[t].isna().sum()) for t in targets})
@@ -97,14 +101,20 @@ def _daily_calendar(times: Array) -> Array:
     return np.stack([wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)], axis=1)
 
 
-def split_of(rows: int, split: Sequence[float]) -> tuple[Rows, Rows, Rows]:
-    """Return train, validation and test rows of a series: counts as they are, fractions of its rows."""
+def split_of(series: OneSeries, split: Sequence[float]) -> tuple[Rows, Rows, Rows]:
+    """Return train, validation and test rows of a series: counts, or fractions, of its rows in the frame.
+
+    Rows of the grid that the frame lacks belong to the part of the row after them.
+    """
+    rows = len(series.placed)
     if all(float(part).is_integer() for part in split):
         n_train, n_val, n_test = (int(part) for part in split)
     else:
         n_train, n_val = round(rows * split[0]), round(rows * split[1])
         n_test = rows - n_train - n_val
-    return (0, n_train), (n_train, n_train + n_val), (n_train + n_val, n_train + n_val + n_test)
+    counts = (n_train, n_train + n_val, n_train + n_val + n_test)
+    a, b, c = (len(series) if count >= rows else int(series.placed[count - 1]) + 1 for count in counts)
+    return (0, a), (a, b), (b, c)
 
 
 def windows_of(table: Table, rows: Sequence[Rows], horizon: int, context: int, *, reach_back: bool) -> Iterator[Window]:

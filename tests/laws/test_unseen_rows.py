@@ -42,7 +42,7 @@ def noise_and_holes(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.Data
 
 
 def higher_and_uneven(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.DataFrame:
-    """Raise the level a thousandfold, and leave out some rows, move one stamp off the grid, repeat one."""
+    """Raise the level a thousandfold, leave out some rows and repeat as many, move one stamp off the grid."""
     frame = frame.copy()
     for name in (name for name in VALUES if name in frame):
         frame[name] = np.where(later, 1000 * frame[name].ffill() + 1e5, frame[name])
@@ -50,7 +50,7 @@ def higher_and_uneven(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.Da
         return frame
     at = np.flatnonzero(later & (np.append(later[1:], False)) & np.insert(later[:-1], 0, False))
     frame.loc[frame.index[at[4]], "date"] += pd.Timedelta(hours=2)
-    frame = pd.concat([frame, frame.iloc[at[8:9]]])
+    frame = pd.concat([frame, frame.iloc[at[8:11]]])
     return frame.drop(index=frame.index[at[[6, 7, 12]]])
 
 
