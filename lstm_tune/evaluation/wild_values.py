@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
-from lstm_tune.data.time_labels import series_name, time_labels
+from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.utils.text import counted
 
@@ -48,6 +48,6 @@ def _is_wild(data: SeriesSet, channel: int, start: int, end: int, scale: TargetS
 
 
 def _describe(data: SeriesSet, channel: int, series: int, row: int) -> str:
-    when = time_labels(data.times[row : row + 1])[0]
+    when = TimeStyle.of(data.times, data.zone).labels(data.times[row : row + 1])[0]
     which = f"{series_name(data.series[series], '', 1)}, " if data.n_series > 1 else ""
     return f"{which}{when}: {float(data.values[channel, row]) + data.origin[channel]:.6g}"
