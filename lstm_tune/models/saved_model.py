@@ -179,15 +179,15 @@ class ForecastModel:
     def evaluate(self, data: Any, **reading: Any) -> dict[str, Score]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
 
-        A window has the rows before it that the model looks back on, and a whole season, so that the seasonal naive
-        forecast is the same as in the study. If the data hold no such window, the season is left out.
+        Before a window are the rows that the model looks back on, and a whole season, so that the seasonal naive
+        forecast is the one of the study. If the data hold no such window, forecasts that need more rows are left out.
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            {"model" | "persistence" | "seasonal_naive": score}, all on the same windows.
+            {"model", or the name of a baseline: score}, all on the same windows.
 
         Raises:
             DataError: too few rows for a single window.
@@ -195,12 +195,12 @@ class ForecastModel:
         series = data if isinstance(data, SeriesSet) and data.origin == self.spec.origin else self.read(data, **reading)
         windows = Windows(series, self.horizon)
         ranges = tuple(itertools.pairwise(series.offsets))
-        period = self.shape.period
-        positions = windows.positions(ranges, max(self.lookback, period), reach_back=True)
-        naive = naive_baselines(self.horizon, period)
+        naive = naive_baselines(self.horizon, self.shape.period)
+        longest = max([self.lookback, *(f.context for f in naive.values())])
+        positions = windows.positions(ranges, longest, reach_back=True)
         if not len(positions):
             positions = windows.positions(ranges, self.lookback, reach_back=True)
-            naive.pop("seasonal_naive")
+            naive = {name: f for name, f in naive.items() if f.context <= self.lookback}
         if not len(positions):
             raise DataError(
                 f"a window takes {self.lookback} rows to look back on and {self.horizon} to score, but the longest "
