@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstm_tune.data.examples import find_example
+from lstm_tune.evaluation.baseline_labels import table_label
 
 WIDTH, HEIGHT = 960, 330
 LEFT, RIGHT, TOP, BOTTOM = 28, 590, 92, 232  # of the curve
@@ -24,11 +25,6 @@ PARTS = (
     ("val", "#dbe9f7", "each trial is scored here"),
     ("test", "#fdeccb", "read once"),
 )
-LABELS = {
-    "persistence": "persistence (last value)",
-    "seasonal_naive": "seasonal naive (last season)",
-    "ridge": "ridge regression",
-}
 
 
 def text(
@@ -77,20 +73,20 @@ def left_half(result: dict, forecast: pd.DataFrame) -> Iterator[str]:
 
 def right_half(result: dict) -> Iterator[str]:
     """Yield one bar for each forecast's test MSE."""
-    scores = {LABELS.get(name, name): b["test_mse"] for name, b in result["baselines"].items()}
+    period = result["data"]["period"]
+    scores = {table_label(name, period): b["test_mse"] for name, b in result["baselines"].items()}
     bars = {"tuned LSTM": result["test"]["mse"], **scores}
     longest = max(bars.values())
     yield text(BARS, 36, "2. Score once, then explain", size=17, style=' font-weight="600"')
     yield text(BARS, 58, f"test MSE over {result['test']['windows']} windows, lower is better", fill=PALE)
     for i, (name, mse) in enumerate(bars.items()):
-        y = 88 + i * 44
+        y = 84 + i * 35
         colour, style = (BLUE, ' font-weight="600"') if not i else (GREY, "")
         yield text(BARS, y, name, style=style)
         width = mse / longest * 220
-        yield f'<rect x="{BARS}" y="{y + 7}" width="{width:.1f}" height="14" rx="2" fill="{colour}"/>'
-        yield text(BARS + width + 8, y + 19, f"{mse:,.0f}", style=style)
-    yield text(BARS, 286, "Findings say why the MSE is what it is:", fill=PALE)
-    yield text(BARS, 306, "data, training, forecasts, search", fill=PALE)
+        yield f'<rect x="{BARS}" y="{y + 6}" width="{width:.1f}" height="11" rx="2" fill="{colour}"/>'
+        yield text(BARS + width + 8, y + 16, f"{mse:,.0f}", style=style)
+    yield text(BARS, 306, "Findings say why the MSE is what it is.", fill=PALE)
 
 
 def main(folder: str) -> None:
@@ -101,9 +97,7 @@ def main(folder: str) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'font-family="system-ui, -apple-system, \'Segoe UI\', Helvetica, Arial, sans-serif" role="img">'
     )
-    print(
-        "<title>A series in train, validation and test rows; test MSE of the tuned LSTM and of three baselines</title>"
-    )
+    print("<title>A series in train, validation and test rows; test MSE of the tuned LSTM and of the baselines</title>")
     print(f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="8" fill="#fff" stroke="#d5d9e0"/>')
     for part in (*left_half(result, forecast), *right_half(result)):
         print(part)
