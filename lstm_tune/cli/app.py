@@ -243,6 +243,11 @@ def main() -> None:
         line = " ".join(str(error).split())
         print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
+    except MemoryError:
+        print_line(
+            "lstm-tune: memory ran out; give it fewer rows or columns (a packed file may hold many), or more memory"
+        )
+        sys.exit(1)
 
 
 def _score_record(score: Score, targets: tuple[str, ...]) -> dict[str, Any]:

@@ -350,6 +350,17 @@ def test_error_is_one_line_from_a_real_process(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_lack_of_memory_is_one_line(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*args: Any, **options: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("lstm_tune.diagnosis.data_findings.load_series", hungry)
+    status, out, err = run("diagnose", "data.csv")
+    assert (status, out) == (1, "")
+    assert err.startswith("lstm-tune: memory ran out; give it fewer rows")
+    assert err.count("\n") == 1
+
+
 # ---- pure functions
 
 
