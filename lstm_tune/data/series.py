@@ -144,15 +144,26 @@ class SeriesSet:
         least = 2 if isinstance(self.times, EvenTimes) else self.n_rows  # two even times tell as much as all
         return np.stack([following(self.times[max(a, b - least) : b], self.freq, steps) for a, b in bounds])
 
-    def fingerprint(self) -> str:
-        """Return a SHA-256 in hexadecimal over the values, marks, covariates, borders and names."""
+    def fingerprint(self, *, times: bool = True) -> str:
+        """Return a SHA-256 in hexadecimal over the values, marks, covariates, borders, names and time stamps.
+
+        Args:
+            times: whether the time stamps count; in fingerprints of old versions they do not.
+        """
         digest = hashlib.sha256()
+        if times:
+            for start in range(0, self.n_rows, STRETCH):
+                digest.update(np.ascontiguousarray(self.times[start : start + STRETCH]).view(np.int64).data)
         for tensor in (self.values, self.observed, self.past, self.future):
             digest.update(repr(tuple(tensor.shape)).encode())
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
         names = (self.series, self.targets, self.past_names, self.future_names)
         digest.update(repr((self.offsets, self.origin, names)).encode())
         return digest.hexdigest()
+
+    def has_fingerprint(self, kept: str) -> bool:
+        """Return whether a fingerprint, possibly of an old version, is that of these series."""
+        return kept in (self.fingerprint(), self.fingerprint(times=False))
 
 
 def _stretches(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:

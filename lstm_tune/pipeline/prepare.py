@@ -19,6 +19,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, pick_device, remove_on_failure, run_name
+from lstm_tune.search.coordinator import Coordinator
 from lstm_tune.search.draws import draw
 from lstm_tune.search.identity import StudyIdentity
 from lstm_tune.search.objective import resolve_space
@@ -77,7 +78,7 @@ class OpenStudy:
     """A study that is ready to run.
 
     Attributes:
-        study: new, or resumed.
+        coordinator: of the study, which is new or resumed.
         storage: by which workers find it; None: it is in the memory of this process.
         shown_storage: the same for a person to read; None: nothing of the study is left when this process ends.
         space: cut to what the data allow.
@@ -87,7 +88,7 @@ class OpenStudy:
         trials_before: trials that counted when it was opened.
     """
 
-    study: optuna.Study
+    coordinator: Coordinator
     storage: str | BaseStorage | None
     shown_storage: str | None
     space: Space
@@ -95,6 +96,11 @@ class OpenStudy:
     settings: Mapping[str, Any]
     resources: Resources
     trials_before: int
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study itself."""
+        return self.coordinator.study
 
 
 def pick_resources(options: TuneOptions, progress: Progress) -> Resources:
@@ -239,9 +245,12 @@ def open_study(
             schema=SCHEMA, data=series.fingerprint(), target=series.targets, space=space, precision=precision
         )
         identity = StudyIdentity(
-            settings=settings, data=_in_words(series), command=_first_command(options, dataset, resources, precision)
+            settings=settings,
+            before={"data": series.fingerprint(times=False)},
+            data=_in_words(series),
+            command=_first_command(options, dataset, resources, precision),
         )
-        study = create_study(
+        coordinator = create_study(
             opened,
             name,
             identity,
@@ -250,16 +259,18 @@ def open_study(
             pruner=make_pruner(options.pruner, space.most_epochs(), max(5, len(space.enqueued()))),
             resume=options.resume,
             alone=alone,
+            info=progress.info,
+            stop=lambda: stop.requested,
         )
     return OpenStudy(
-        study=study,
+        coordinator=coordinator,
         storage=storage,
         shown_storage=shown,
         space=space,
         precision=precision,
         settings=settings,
         resources=resources,
-        trials_before=n_counted(study),
+        trials_before=n_counted(coordinator.study),
     )
 
 

@@ -160,6 +160,7 @@ def run(
                 retrained = retrain_best(outcome, task, opened, options, clock.retrain_end, stop, progress)
             if retrained is None:
                 raise Stopped(None, stop.exit_status)
+            opened.coordinator.verify()  # one process alone reads the test rows
             with clock.step("test"):
                 tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=resources.threads)
                 findings = explain_score(dataset, task, space, outcome, retrained, tested, progress)
@@ -173,6 +174,7 @@ def run(
     except KeyboardInterrupt as error:  # already a `Stopped`, or somebody insists, or the storage does not answer
         raise error if isinstance(error, Stopped) else Stopped(None, stop.exit_status) from None
     finally:
+        opened.coordinator.release()
         progress.end()
     if stop.requested or retrained.interrupted:
         raise Stopped(result, stop.exit_status)

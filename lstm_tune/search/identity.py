@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -23,11 +23,13 @@ class StudyIdentity:
 
     Attributes:
         settings: data (a fingerprint), target, horizon, split, folds, space, seed, precision; they must be the same.
+        before: values of settings as old versions kept them; they are accepted, too.
         data: the data in words.
         command: that began the study; None: a command line cannot say it.
     """
 
     settings: Mapping[str, Any]
+    before: Mapping[str, Any] = field(default_factory=dict)
     data: str = ""
     command: str | None = None
 
@@ -46,7 +48,8 @@ class StudyIdentity:
         if kept is None:
             raise StudyError(f"study {study.study_name!r} was not made by lstm_tune; use another --study")
         now = json.loads(json.dumps(self.settings))
-        changed = [key for key, value in now.items() if kept.get(key) != value]
+        same = [key for key, value in now.items() if kept.get(key) in (value, self.before.get(key, value))]
+        changed = [key for key in now if key not in same]
         if "data" in changed and "space" in changed:
             changed.remove("space")  # it is cut to what the data allow
         if changed:

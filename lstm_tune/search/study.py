@@ -12,11 +12,12 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import StudyError
+from lstm_tune.search.coordinator import Coordinator, coordinate, release_on_failure
 from lstm_tune.search.identity import StudyIdentity, first_command, kept_settings
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, recover_stale_trials
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
-from lstm_tune.utils.process import is_alive, this_run
+from lstm_tune.utils.process import this_run
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
@@ -63,8 +64,10 @@ def create_study(
     pruner: BasePruner,
     resume: bool,
     alone: bool,
-) -> optuna.Study:
-    """Create the study, or take it up again.
+    info: Callable[[str], None] = lambda text: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Coordinator:
+    """Create the study, or resume it; no other process can do so until the coordinator is released.
 
     Args:
         storage: that holds it.
@@ -74,14 +77,16 @@ def create_study(
         pruner: of trials.
         resume: whether the study may exist already.
         alone: whether the storage may hold no other study: it is a run folder's journal.
+        info: told what is left as it is.
+        stop: whether the user wants to stop.
 
     Raises:
-        StudyError: the study exists and `resume` was not asked for, or its settings differ.
+        StudyError: the study exists and `resume` was not asked for, its settings differ, or a process is at work on it.
     """
-    exists = name in optuna.get_all_study_names(storage)
-    if exists and not resume:
-        raise StudyError(f"study {name!r} exists already; pass --resume to continue it, or another --study or --out")
-    others = [other for other in optuna.get_all_study_names(storage) if other != name]
+    names = optuna.get_all_study_names(storage)
+    others = [other for other in names if other != name]
+    if name in names and not resume:
+        raise _exists(name)
     if alone and others:
         raise StudyError(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
@@ -89,16 +94,24 @@ def create_study(
         )
     optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
     study = OwnStudy(name, storage, sampler, pruner)
-    if not exists:
-        identity.keep(study)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(["validation score (scaled MSE)"])
-    else:
+    if kept_settings(study) is not None:
         identity.check(study)
-        if is_alive(owner := study.user_attrs.get(Attr.RUN)):
-            process = str(owner).split("/")[1]
-            raise StudyError(f"study {name!r} is at work in process {process}; wait until it has ended, or stop it")
-        recover_stale_trials(study)
-    study.set_user_attr(Attr.RUN, this_run())
-    return study
+    coordinator = coordinate(study, study.user_attrs.get(Attr.RUN), info=info, stop=stop)
+    with release_on_failure(coordinator):
+        if name in names:
+            identity.check(study)
+        elif kept_settings(study) is not None:
+            raise _exists(name)  # another process has made it meanwhile
+        study.set_user_attr(Attr.RUN, this_run())  # for old versions, which know no coordinator
+        if name in names:
+            recover_stale_trials(study, coordinator.dead, info)
+        else:
+            identity.keep(study)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(["validation score (scaled MSE)"])
+    return coordinator
+
+
+def _exists(name: str) -> StudyError:
+    return StudyError(f"study {name!r} exists already; pass --resume to continue it, or another --study or --out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -15,7 +15,8 @@ from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.storage.kind import StaleTrials
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
-from lstm_tune.utils.process import is_alive
+from lstm_tune.utils.process import is_alive, is_local
+from lstm_tune.utils.text import counted
 
 _RETRIES = 2  # of a configuration whose process was lost
 
@@ -116,11 +117,25 @@ def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
         _queue_again(study, trials[trial.number])
 
 
-def recover_stale_trials(study: optuna.Study) -> None:
-    """Fail the trials that an interruption left running; queue them, and those that it ended, again."""
+def recover_stale_trials(study: optuna.Study, dead: str | None, info: Callable[[str], None]) -> None:
+    """Fail the trials that an interruption left running; queue them, and those that it ended, again.
+
+    Args:
+        study: that nobody else coordinates.
+        dead: a process of another machine that is known to be dead; None: there is none.
+        info: told of running trials of other machines, which are left alone: whether they are still at work is unknown.
+    """
+    elsewhere = []
     for trial in read_trials(study):
         if trial.state == "RUNNING" and not is_alive(trial.run):
-            fail_and_requeue(study, trial.number, "its process ended")
+            if trial.run is None or is_local(trial.run) or trial.run == dead:
+                fail_and_requeue(study, trial.number, "its process ended")
+            else:
+                elsewhere.append(trial)
+    if elsewhere:
+        hosts = ", ".join(sorted({str(trial.run).partition("/")[0] for trial in elsewhere}))
+        are = "is" if len(elsewhere) == 1 else "are"
+        info(f"{counted(len(elsewhere), 'trial')} of another machine ({hosts}) may still run, and {are} left alone")
     trials = read_trials(study)
     queued = {t.repeats for t in trials}
     for trial in trials:

@@ -15,7 +15,6 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 import optuna
@@ -27,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.database_errors import Outage, is_outage, may_open_soon, reason, recognise
+from lstm_tune.storage.database_statements import TOKEN, set_study_attr_once, take_waiting_trial
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy, id_of_trial
 from lstm_tune.storage.urls import mask_password
@@ -39,20 +39,6 @@ _FIRST, _LONGEST = 0.1, 10.0  # seconds between attempts
 _LOOK = 0.5  # seconds between looks at whether the user wants to stop
 _BEAT = 15  # seconds between heartbeats
 _STALE = 120  # seconds without one after which a trial is given to another
-_TOKEN = "lstm_tune:token"
-_TRIALS = sql.table(
-    "trials",
-    sql.column("trial_id"),
-    sql.column("number"),
-    sql.column("state", sql.Enum(TrialState, name="trialstate")),
-    sql.column("datetime_start", sql.DateTime()),
-)
-_ATTRIBUTES = sql.table(
-    "trial_system_attributes",
-    sql.column("trial_id"),
-    sql.column("key", sql.String()),
-    sql.column("value_json", sql.Text()),
-)
 
 
 def _retried(name: str) -> Callable[..., Any]:
@@ -226,14 +212,14 @@ class Database(BaseStorage, BaseHeartbeat):
         """Create a trial, once."""
         token = uuid.uuid4().hex
         template = copy.copy(template_trial or create_trial(state=TrialState.RUNNING))
-        template.system_attrs = template.system_attrs | {_TOKEN: token}
+        template.system_attrs = template.system_attrs | {TOKEN: token}
 
         def create() -> int:
             return self._backend.create_new_trial(study_id, template)
 
         def again() -> int:
             for trial in reversed(self._backend.get_all_trials(study_id, deepcopy=False)):
-                if trial.system_attrs.get(_TOKEN) == token:
+                if trial.system_attrs.get(TOKEN) == token:
                     return id_of_trial(trial)
             return create()
 
@@ -260,25 +246,11 @@ class Database(BaseStorage, BaseHeartbeat):
         return self._retry(tell, again)
 
     def _take(self, trial_id: int, token: str) -> bool:
-        """Take a trial out of the queue in one transaction, which also marks it as taken with this token."""
-        here, mark = _TRIALS.c.trial_id == trial_id, f'"{token}"'
-        with self._rdb.engine.begin() as connection:
-            row = connection.execute(
-                sql.select(_TRIALS.c.state, _TRIALS.c.number).where(here).with_for_update()
-            ).one_or_none()
-            if row is None:
-                raise KeyError(f"there is no trial with the id {trial_id}")
-            marked = (_ATTRIBUTES.c.trial_id == trial_id) & (_ATTRIBUTES.c.key == _TOKEN)
-            if row.state is not TrialState.WAITING:
-                if row.state.is_finished():
-                    raise UpdateFinishedTrialError(f"trial {row.number} has ended and cannot be taken")
-                return connection.execute(sql.select(_ATTRIBUTES.c.value_json).where(marked)).scalar() == mark
-            connection.execute(
-                sql.update(_TRIALS).where(here).values(state=TrialState.RUNNING, datetime_start=datetime.now())
-            )
-            connection.execute(sql.delete(_ATTRIBUTES).where(marked))  # of the process that queued it
-            connection.execute(sql.insert(_ATTRIBUTES).values(trial_id=trial_id, key=_TOKEN, value_json=mark))
-        return True
+        return take_waiting_trial(self._rdb.engine, trial_id, token)
+
+    def set_study_attr_once(self, study_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a study, unless the study has it."""
+        self._retry(lambda: set_study_attr_once(self._rdb.engine, study_id, key, value))
 
     # ---- heartbeats
 

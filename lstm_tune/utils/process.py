@@ -47,8 +47,13 @@ def is_alive(run: str | None) -> bool:
     return host == platform.node() and pid.isdigit() and start != "" and _start_of(int(pid)) == start
 
 
+def is_local(run: str | None) -> bool:
+    """Return whether a process of that name (`this_run`) is, or was, one of this machine."""
+    return run is not None and run.partition("/")[0] == platform.node()
+
+
 def _start_of(pid: int) -> str:
-    """Return when a living process began, as the system counts it; "": it is none, or the system does not tell."""
+    """Return when a living process began, as the system counts it; "": it is none, or the system does not say."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             state, *rest = file.read().rpartition(")")[2].split()

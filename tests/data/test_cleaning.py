@@ -247,6 +247,20 @@ def test_fingerprint_changes_with_every_part() -> None:
     assert len({base, *(other.fingerprint() for other in others)}) == 7
 
 
+def test_fingerprint_changes_with_the_time_stamps_and_one_of_an_old_version_does_not() -> None:
+    frame = frame_of(TIMES, [0.0, 1, 2, 3, 4, 5])
+    first = load_series(frame, target="y")
+    later = load_series(frame.assign(date=frame["date"] + pd.Timedelta(days=7)), target="y")
+    coarser = load_series(frame.assign(date=pd.date_range("2024-01-01", periods=6, freq="7D")), target="y")
+    unnamed = load_series(frame.drop(columns="date"), target="y")
+    assert len({series.fingerprint() for series in (first, later, coarser, unnamed)}) == 4
+    assert first.fingerprint(times=False) == later.fingerprint(times=False)
+    for series in (first, later):
+        assert series.has_fingerprint(first.fingerprint(times=False))
+    assert first.has_fingerprint(first.fingerprint())
+    assert not later.has_fingerprint(first.fingerprint())
+
+
 maybe = st.one_of(st.none(), st.floats(-1e6, 1e6, width=32))
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=4)
 

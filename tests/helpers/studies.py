@@ -49,7 +49,7 @@ def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **opt
         "alone": False,
         "storage": open_storage(None),
     } | options
-    return create_study(
+    coordinator = create_study(
         given.pop("storage"),
         given.pop("name"),
         StudyIdentity(settings=given.pop("settings")),
@@ -57,6 +57,8 @@ def study_of(sampler: Any = "random", pruner: Any = "none", seed: int = 0, **opt
         pruner=make_pruner(pruner, 30),
         **given,
     )
+    coordinator.release()
+    return coordinator.study
 
 
 def value_of(trial: optuna.Trial) -> float:

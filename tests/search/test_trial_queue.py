@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import optuna
-import pytest
 from optuna.trial import TrialState
 from series import TINY, task_of, wave
 from studies import SPACE, study_of, value_of
 
-from lstm_tune.errors import StudyError
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.stop_rules import stop_after_failures
 from lstm_tune.search.trial_attributes import Attr
@@ -63,16 +60,6 @@ def test_trials_carry_the_process_that_has_them() -> None:
     study = fresh_study()
     study.optimize(lambda trial: 1.0, n_trials=1)
     assert study.trials[0].user_attrs[Attr.RUN] == this_run()
-
-
-def test_study_that_another_process_is_at_is_not_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = open_storage(None)
-    study = fresh_study(storage)
-    study.ask()
-    monkeypatch.setattr("lstm_tune.search.study.is_alive", lambda run: True)
-    with pytest.raises(StudyError, match=f"at work in process {os.getpid()}; wait until it has ended"):
-        fresh_study(storage)
-    assert study.trials[0].state is TrialState.RUNNING
 
 
 def test_only_own_trials_are_dropped() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -394,3 +395,11 @@ def test_journal_waits_for_the_disk_once_a_trial(tmp_path: Path, monkeypatch: py
     assert len(synced) == 3
     again = study_of(storage=open_journal(tmp_path / "study.journal"), resume=True)
     assert tried(again) == tried(study)
+
+
+def test_storage_can_be_sent_to_a_worker_and_reads_on_there(tmp_path: Path) -> None:
+    storage = open_journal(tmp_path / "study.journal")
+    study = optuna.create_study(storage=storage, study_name="s")
+    sent = ForkingPickler.loads(ForkingPickler.dumps(storage))
+    study.optimize(lambda trial: 1.0, n_trials=1)
+    assert len(optuna.load_study(study_name="s", storage=sent).trials) == 1
