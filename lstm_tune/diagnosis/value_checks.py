@@ -69,10 +69,10 @@ def missing_values(channel: Channel) -> Finding | None:
         says=f"{missing:,} of {len(gone):,} values {'is' if missing == 1 else 'are'} missing ({percent(share)}"
         f"{longest_gap if longest > 1 else ''}); each takes the value before it, so windows that contain it are partly "
         f"made up.",
-        advice="A filled value is never scored. If the gap is old, pass a file that begins after it."
+        advice="If the gap is old, pass a file that begins after it; filled values are never scored."
         if one_gap
-        else "A filled value is never scored. Fill the gaps from what you know of the series, or take a coarser time "
-        "step.",
+        else "Fill the gaps from what you know of the series, or take a coarser time step; filled values are never "
+        "scored.",
     )
 
 

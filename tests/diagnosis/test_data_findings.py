@@ -171,6 +171,24 @@ def of(data: Any, **options: Any) -> Diagnosis:
         return diagnose(data, **options)
 
 
+ACTIONS = {
+    "Use",
+    "Drop",
+    "Pass",
+    "Let",
+    "Add",
+    "Take",
+    "Fill",
+    "If",
+    "Choose",
+    "Check",
+    "Correct",
+    "Compare",
+    "Subtract",
+    "Average",
+}
+
+
 @pytest.mark.parametrize(("code", "severity", "make"), RAISED, ids=[f"{c}-{i}" for i, (c, *_) in enumerate(RAISED)])
 def test_doctored_series_raises_its_code(code: str, severity: str, make: Callable[[], Any]) -> None:
     diagnosis = of(make())
@@ -178,7 +196,7 @@ def test_doctored_series_raises_its_code(code: str, severity: str, make: Callabl
     assert [f.severity for f in found] == [severity], diagnosis.findings
     assert found[0].evidence
     assert found[0].says.endswith(".")
-    assert found[0].advice
+    assert found[0].advice.split()[0] in ACTIONS  # the verdict gives the first sentence as the next step
     json.dumps(diagnosis.to_dict(), allow_nan=False)
 
 
@@ -291,6 +309,46 @@ def test_error_codes_are_named_with_their_rows_and_no_setting_handles_them() -> 
     assert "leave these cells empty" in finding.advice
     assert mark_handled([finding], {"outlier_clip": 5.0, "loss": "huber"}) == [finding]
     assert "an error code (" in cause_of(finding.to_dict())
+
+
+def outage() -> pd.DataFrame:
+    """Daily rows with a hole of half a year among the train rows."""
+    return daily(season(7, 500) + ar(500)).drop(index=range(60, 240))
+
+
+def early() -> pd.DataFrame:
+    """Daily rows of which the first one is dated half a year before the others."""
+    frame = daily(ar(200) + 20)
+    frame.loc[0, "date"] = frame["date"][0] - pd.Timedelta(days=180)
+    return frame
+
+
+ODD: dict[str, Callable[[], pd.DataFrame]] = {
+    "long outage": outage,
+    "one early row": early,
+    "intermittent demand": lambda: daily(np.where(rng(8).random(N) < 0.9, 0, rng(9).poisson(5, N)).astype(float)),
+    "zero at night": lambda: hourly(np.maximum(season(24) + 0.1 * ar(), 0.0), np.zeros(N)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_series_of_odd_shape_are_diagnosed(name: str) -> None:
+    diagnosis = of(ODD[name]())
+    assert diagnosis.scale["best_baseline"]
+    json.dumps(diagnosis.to_dict(), allow_nan=False)
+
+
+def test_last_value_of_intermittent_demand_is_not_called_hard_to_beat() -> None:
+    finding = next(f for f in of(ODD["intermittent demand"]()).findings if f.code == "constant_series")
+    assert "hard to beat" not in finding.says
+
+
+def test_diagnose_leaves_the_threads_of_torch_as_they_were() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    of(ar(120))
+    assert torch.get_num_threads() == before
 
 
 def test_zeros_may_be_true_and_are_no_severe_finding() -> None:
