@@ -78,7 +78,7 @@ def curves_figure(trials: Sequence[Trial]) -> Figure:
         traces.append(line(epochs, score, name, colour, width=1.5) | group)
         training = line(epochs, loss, f"{name}, training", colour, width=1.5, dash="dot")
         traces.append(training | group | {"showlegend": False})
-    drawn = figure(traces, x={"title": "epoch"}, y={"type": "log"}, height=420)
+    drawn = figure(traces, x={}, y={"type": "log"}, height=420)
     return _titled(drawn, "Best trials by epoch: validation score, and dotted the training loss")
 
 
