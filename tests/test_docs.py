@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 from lstm_tune.cli.app import app
+from lstm_tune.report.run_folder import run_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = {"venv", "runs", "build", "dist", "benchmarks/LOG.md"}
@@ -157,6 +158,14 @@ def test_continuous_integration_runs_the_commands_that_the_front_page_gives() ->
     for command in ("python -m pytest", "ruff check .", "ruff format --check .", "mypy"):
         assert re.search(rf"^ *{re.escape(command)}$", script, re.MULTILINE), command
     assert "python -m pytest" in text_of(ROOT / "README.md")
+
+
+def test_run_folders_on_the_front_page_are_those_that_tune_makes() -> None:
+    text = text_of(ROOT / "README.md")
+    data, target, horizon = re.findall(r"lstm-tune tune (\S+\.csv) --target (\S+) --horizon (\d+)", text)[0]
+    folder = f"runs/{run_name(data, [target], int(horizon))}"
+    used = re.findall(rf"lstm-tune (?:predict|evaluate) (\S+) \S*{data}", text)
+    assert used == [folder, folder]
 
 
 def test_front_page_is_short() -> None:
