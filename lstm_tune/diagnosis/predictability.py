@@ -22,21 +22,21 @@ _LAGS = 32
 _BLOCKS = 5
 _NEIGHBOUR_LAGS = (1, 2, 4)  # values in a row that are compared (Sugihara and May 1990)
 _FEWEST = 30
-_LITTLE = 0.3  # explained share below which a nonlinear look is worth its time
-_FEWER_LAGS = (1, 3, 8, 16)  # the nearest values alone, where more only blur
+_LITTLE = 0.3  # explained share below which nearest neighbours are worth their time
+_FEWER_LAGS = (1, 3, 8, 16)  # of the nearest values, if more only add noise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signal:
-    """What the past tells about the next rows; all squared errors in the series' own units."""
+    """What the past says about the next rows; all squared errors in the series' own units."""
 
-    floor: float  # MSE of the best forecast found, mean over the steps looked at
-    variance: float  # of the same rows: what forecasting their mean costs
+    floor: float  # MSE of the best forecast that was found, mean over the examined steps
+    variance: float  # of the same rows: the MSE of forecasting their mean
     persistence: float  # MSE of the last value, on the same rows
     first_step: float  # explained share of the variance one row ahead
     white: float  # p value of "no correlation with the past at all" (Ljung and Box 1978); small: there is some
     white_changes: float  # the same of the changes from row to row
-    neighbours: bool  # whether the nonlinear look was taken
+    neighbours: bool  # whether nearest neighbours were tried, too
     rows: int
 
     @property
@@ -56,13 +56,13 @@ class Signal:
 
 
 def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None) -> Signal | None:
-    """Estimate how much of x (n,) its past explains; None where there are too few rows to tell.
+    """Estimate how much of x (n,) its past explains; None if there are too few rows to tell.
 
     Args:
         x: filled values.
-        observed: which of them are no fillings; others are no targets.
-        horizon: rows ahead; the first, the middle and the last step are looked at.
-        period: of the season, whose rows join the lags.
+        observed: which of them were observed; the others are no targets.
+        horizon: rows ahead; the first, the middle and the last step are examined.
+        period: of the season, in rows; the rows a season ago join the lags.
     """
     x, observed = x[-_NEWEST:], observed[-_NEWEST:]
     n = len(x)

@@ -80,7 +80,7 @@ class _Shift:
     @property
     def level_costs(self) -> str:
         """What the difference of the means costs."""
-        return f"a forecast near the train mean has a scaled MSE of about {number(self.size**2, 2)} for that alone"
+        return f"this alone gives a forecast near the train mean a scaled MSE of about {number(self.size**2, 2)}"
 
 
 def train_test_shift(channel: Channel) -> Finding | None:
