@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -166,6 +167,13 @@ def test_run_folders_on_the_front_page_are_those_that_tune_makes() -> None:
     folder = f"runs/{run_name(data, [target], int(horizon))}"
     used = re.findall(rf"lstm-tune (?:predict|evaluate) (\S+) \S*{data}", text)
     assert used == [folder, folder]
+
+
+def test_markers_are_listed_with_the_tests() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    markers = {line.partition(":")[0] for line in project["tool"]["pytest"]["ini_options"]["markers"]}
+    listed = re.findall(r"^\| `([a-z]+)` \|", text_of(ROOT / "tests" / "README.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(markers)
 
 
 def test_front_page_is_short() -> None:
