@@ -7,7 +7,7 @@ import json
 import sys
 import time as clock
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import split_columns
-
-if TYPE_CHECKING:
-    from lstm_tune.evaluation.score import Score
 
 _LONGEST = 4000  # characters of an error: names may be of any length
 
@@ -63,7 +60,9 @@ def diagnose(
     horizon: shared.Horizon = 1,
     past: shared.Past = None,
     future: shared.Future = None,
-    split: shared.SplitText = "0.7,0.1,0.2",
+    decimal: shared.Decimal = None,
+    thousands: shared.Thousands = None,
+    split: shared.SplitText = None,
     as_json: shared.Json = False,
 ) -> None:
     """Find what in the data makes an LSTM's MSE high, in seconds.
@@ -79,10 +78,12 @@ def diagnose(
         target=split_columns(target) or None,
         horizon=horizon,
         time=time,
-        id=id,
+        id=split_columns(id) or None,
         past=split_columns(past),
         future=split_columns(future),
-        split=parse_split(split),
+        decimal=decimal,
+        thousands=thousands,
+        split=None if split is None else parse_split(split),
     ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))
@@ -97,6 +98,10 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the forecast there: .csv, .tsv, .parquet or .feather.")
     ] = None,
+    time: shared.Time = None,
+    id: shared.Id = None,
+    decimal: shared.Decimal = None,
+    thousands: shared.Thousands = None,
 ) -> None:
     """Forecast what follows the last row of DATA."""
     from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
@@ -104,7 +109,7 @@ def predict(
 
     check_output(out)
     model = saved_run.load(run)
-    forecast = model.predict(data)
+    forecast = model.predict(data, time=time, id=split_columns(id) or None, decimal=decimal, thousands=thousands)
     if out is None:
         print(to_text(forecast, model.spec.targets), end="")
     else:
@@ -116,14 +121,20 @@ def predict(
 def evaluate(
     run: Annotated[Path, _RUN],
     data: shared.Data,
+    time: shared.Time = None,
+    id: shared.Id = None,
+    decimal: shared.Decimal = None,
+    thousands: shared.Thousands = None,
     as_json: shared.Json = False,
 ) -> None:
     """Score a saved model on other rows, beside the naive forecasts."""
     from lstm_tune.cli.result_table import show_scores
     from lstm_tune.pipeline import saved_run
+    from lstm_tune.report.result_json import to_plain
 
     model = saved_run.load(run)
-    scores = {name: _score_record(s, model.spec.targets) for name, s in model.evaluate(data).items()}
+    found = model.evaluate(data, time=time, id=split_columns(id) or None, decimal=decimal, thousands=thousands)
+    scores = to_plain(found)
     if as_json:
         print(json.dumps(scores, allow_nan=False))
     else:
@@ -244,20 +255,6 @@ def main() -> None:
         print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
     except MemoryError:
-        print_line(
-            "lstm-tune: memory ran out; give it fewer rows or columns (a packed file may hold many), or more memory"
-        )
+        remedy = "give it fewer rows or columns (a packed file may hold many), or more memory"
+        print_line(f"lstm-tune: memory ran out; {remedy}")
         sys.exit(1)
-
-
-def _score_record(score: Score, targets: tuple[str, ...]) -> dict[str, Any]:
-    from lstm_tune.evaluation.score import per_target
-
-    return {
-        "mse": per_target(score.mse, targets),
-        "rmse": per_target(tuple(m**0.5 for m in score.mse), targets),
-        "mae": per_target(score.mae, targets),
-        "r2": per_target(score.r2, targets),
-        "mse_scaled": score.mse_scaled,
-        "windows": score.windows,
-    }

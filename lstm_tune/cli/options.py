@@ -16,12 +16,22 @@ Target = Annotated[
     list[str] | None, typer.Option(metavar="COLS", help="Columns to forecast, comma-separated.", show_default=False)
 ]
 Time = Annotated[str | None, typer.Option(metavar="COL", help="Time column; found if it is obvious.")]
-Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column that names the series (long format).")]
+Id = Annotated[
+    list[str] | None,
+    typer.Option("--id", metavar="COLS", help="Columns that name the series (long format).", show_default=False),
+]
+Decimal = Annotated[str | None, typer.Option(metavar="MARK", help="Decimal mark in text: . or , [default: found]")]
+Thousands = Annotated[str | None, typer.Option(metavar="MARK", help="Separator of thousands. [default: found]")]
 Horizon = Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")]
 Past = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Past covariates, comma-separated.")]
 Future = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")]
 SplitText = Annotated[
-    str, typer.Option("--split", metavar="TRAIN,VAL,TEST", help="Rows, or fractions that add up to 1.")
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="TRAIN,VAL,TEST",
+        help="Rows, or fractions that add up to 1. [default: 0.7,0.1,0.2; few rows: what leaves room for the horizon]",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 

@@ -35,7 +35,9 @@ def tune(
     calendar: Annotated[
         bool | None, typer.Option("--calendar/--no-calendar", help="Hour, weekday and season as covariates.")
     ] = None,
-    split: shared.SplitText = "0.7,0.1,0.2",
+    decimal: shared.Decimal = None,
+    thousands: shared.Thousands = None,
+    split: shared.SplitText = None,
     folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
     space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
@@ -88,12 +90,14 @@ def tune(
     options = TuneOptions(
         target=targets,
         time=time,
-        id=id,
+        id=split_columns(id) or None,
         horizon=horizon,
         past=split_columns(past),
         future=split_columns(future),
         calendar=calendar,
-        split=parse_split(split),
+        decimal=decimal,
+        thousands=thousands,
+        split=None if split is None else parse_split(split),
         folds=folds,
         space=space,
         n_trials=trials,

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.split import Split
 from lstm_tune.data.summary import data_facts, split_facts
 from lstm_tune.diagnosis import (
     dataset_checks,
@@ -81,10 +82,12 @@ def diagnose(
     target: str | Sequence[str] | None = None,
     horizon: int = 1,
     time: str | None = None,
-    id: str | None = None,
+    id: str | Sequence[str] | None = None,
     past: Sequence[str] = (),
     future: Sequence[str] = (),
-    split: Sequence[float] = (0.7, 0.1, 0.2),
+    decimal: str | None = None,
+    thousands: str | None = None,
+    split: Sequence[float] | None = None,
 ) -> Diagnosis:
     """Find what in the data makes an LSTM's MSE high, without training one.
 
@@ -96,10 +99,13 @@ def diagnose(
         target: column, or columns, to forecast; by default the only one there is.
         horizon: rows to forecast at once.
         time: the time column; by default an obvious one is found.
-        id: column that names the series, if the data hold many series in long format.
+        id: column that names the series, if the data hold many series in long format; several columns are joined.
         past: covariates that are known up to now.
         future: covariates that are known into the future, too.
-        split: train, validation and test rows, or fractions that add up to 1.
+        decimal: decimal mark of numbers in text, "." or ","; by default it is found.
+        thousands: separator of thousands in text; by default it is found.
+        split: train, validation and test rows, or fractions that add up to 1; by default 0.7, 0.1, 0.2, or what leaves
+            room for the horizon if the rows are few.
 
     Returns:
         Findings, and what an MSE of a given size means for these data. If the data are refused because they are
@@ -109,20 +115,37 @@ def diagnose(
         DataError: the data cannot be read.
         UsageError: an argument is wrong.
     """
+    loaded: list[SeriesSet] = []
+
+    def load(rows: Sequence[float]) -> SeriesSet:
+        loaded.append(
+            load_series(
+                data,
+                target=target,
+                time=time,
+                id=id,
+                past=past,
+                future=future,
+                decimal=decimal,
+                thousands=thousands,
+                split=rows,
+            )
+        )
+        return loaded[-1]
+
     try:
-        series = load_series(data, target=target, time=time, id=id, past=past, future=future, split=split)
-    except DataError as error:
-        return _refused(error, {"path": _path(data), "horizon": horizon})
-    facts = data_facts(series, horizon)
-    try:
-        parts = make_split(series, split, horizon)
+        cut = load_and_split(load, split, horizon)
+        series, parts = cut.series, cut.split
         task = build_task(series, parts, horizon, folds=_FOLDS)
     except DataError as error:
+        facts = data_facts(loaded[-1], horizon) if loaded else {"path": _path(data), "horizon": horizon}
         return _refused(error, facts)
+    facts = data_facts(series, horizon)
     facts["split"] = split_facts(series, parts)
     facts["period"] = task.period
-    facts["notes"] = [*series.notes, *parts.notes]
-    warn(facts["notes"])
+    notes = [*series.notes, *parts.notes]
+    facts["notes"] = notes
+    warn(notes)
     channels = channels_of(series, parts, task)
     facts["series_looked_at"] = len(channels)
     baselines = score_baselines(series, parts, task)

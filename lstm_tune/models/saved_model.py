@@ -20,13 +20,16 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
-from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
+from lstm_tune.evaluation.score import Forecaster, TargetScale, score
+from lstm_tune.evaluation.significance import bootstrap_interval
+from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.data_spec import Checked, DataSpec, calendar_width
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_files import CONFIG, WEIGHTS, read_config, read_weights, write_model
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.rows_ahead import batch_ahead, rows_ahead
+from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.utils.decimals import widen
 from lstm_tune.utils.notes import warn
 
@@ -42,13 +45,22 @@ class ForecastModel:
         shape: horizon, channels, covariates, period.
         scale: mean and standard deviation of the train rows, for scaled scores.
         network: maps a batch to its forecast, (B, H).
+        trained: the rows that it was trained on; None: not known.
     """
 
-    def __init__(self, network: MeanForecaster, shape: Shape, spec: DataSpec, scale: TargetScale) -> None:
+    def __init__(
+        self,
+        network: MeanForecaster,
+        shape: Shape,
+        spec: DataSpec,
+        scale: TargetScale,
+        trained: TrainedRows | None = None,
+    ) -> None:
         self.network = network
         self.shape = shape
         self.spec = spec
         self.scale = scale
+        self.trained = trained
 
     @property
     def horizon(self) -> int:
@@ -176,18 +188,19 @@ class ForecastModel:
             if n < self.lookback
         )
 
-    def evaluate(self, data: Any, **reading: Any) -> dict[str, Score]:
+    def evaluate(self, data: Any, **reading: Any) -> dict[str, TestScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
 
         Before a window are the rows that the model looks back on, and a whole season, so that the seasonal naive
         forecast is the one of the study. If the data hold no such window, forecasts that need more rows are left out.
+        If windows lie in rows that the model was trained on, an `LstmTuneWarning` says so.
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            {"model", or the name of a baseline: score}, all on the same windows.
+            {"model", or the name of a baseline: score}, all on the same windows; a score is what `Result.test` is.
 
         Raises:
             DataError: too few rows for a single window.
@@ -207,7 +220,14 @@ class ForecastModel:
                 f"series has {max(b - a for a, b in ranges)}; give it more rows"
             )
         forecasters: dict[str, Forecaster] = {"model": self.network, **naive}
-        return {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
+        if self.trained is not None:
+            warn(self.trained.note(windows, positions, self.scale))
+        block = max(self.horizon, self.shape.period)
+        found = {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
+        return {
+            name: TestScore.of(one, self.spec.targets, self.scale.sd, bootstrap_interval(one, block, 0))
+            for name, one in found.items()
+        }
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
@@ -218,6 +238,7 @@ class ForecastModel:
             "shape": dataclasses.asdict(self.shape),
             "data": self.spec.to_json(),
             "scale": dataclasses.asdict(self.scale),
+            "trained": None if self.trained is None else self.trained.to_json(),
         }
         write_model(Path(folder), config, self.network.state_dict())
 
@@ -244,6 +265,7 @@ class ForecastModel:
             if max(shares) > 1:
                 raise ValueError("the weights of the members must be at most 1")
             network = _outline(configs, shares, shape)
+            trained = TrainedRows.from_json(raw.get("trained"))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError, LstmTuneError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
@@ -251,7 +273,7 @@ class ForecastModel:
         _check_finite(folder, tensors)
         # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
         network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-        return cls(network.eval(), shape, spec, scale)
+        return cls(network.eval(), shape, spec, scale, trained)
 
 
 def _check_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -11,10 +11,10 @@ from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
 from lstm_tune.evaluation.significance import Comparison, bootstrap_interval, compare
+from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.pipeline.prepare import Dataset
-from lstm_tune.report.result_json import TestScore
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task

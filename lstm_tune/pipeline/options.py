@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_tune.data.split import DEFAULT_SPLIT
 from lstm_tune.errors import UsageError
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils.duration import parse_duration
@@ -42,12 +41,14 @@ class TuneOptions:
 
     target: str | Sequence[str] | None = None
     time: str | None = None
-    id: str | None = None
+    id: str | Sequence[str] | None = None
     horizon: int = 1
     past: str | Sequence[str] = ()
     future: str | Sequence[str] = ()
     calendar: bool | None = None
-    split: Sequence[float] = DEFAULT_SPLIT
+    decimal: str | None = None
+    thousands: str | None = None
+    split: Sequence[float] | None = None
     folds: int = 3
     space: str | Mapping[str, Any] | Space = "default"
     n_trials: int | None = None
@@ -66,9 +67,9 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
-        for name in ("target", "past", "future"):
+        for name in ("target", "id", "past", "future"):
             self._set(name, _columns)
-        for name in ("time", "id", "study_name"):
+        for name in ("time", "decimal", "thousands", "study_name"):
             self._set(name, _text_or_none)
         for name in ("precision", "device"):
             self._set(name, _text)
@@ -114,7 +115,14 @@ class TuneOptions:
         return self.n_trials is None and self.timeout is None
 
     def settings(
-        self, *, schema: int, data: str, target: Sequence[str], space: Space, precision: str
+        self,
+        *,
+        schema: int,
+        data: str,
+        target: Sequence[str],
+        split: Sequence[float],
+        space: Space,
+        precision: str,
     ) -> dict[str, Any]:
         """Return what makes two studies the same, as it is kept with the study and compared on `--resume`.
 
@@ -122,6 +130,7 @@ class TuneOptions:
             schema: of `result.json`.
             data: fingerprint of the values.
             target: names of the columns that were found.
+            split: that the rows were cut by.
             space: cut to what the data allow.
             precision: "fp32" or "bf16".
         """
@@ -130,7 +139,7 @@ class TuneOptions:
             "data": data,
             "target": list(target),
             "horizon": self.horizon,
-            "split": [float(p) for p in self.split],
+            "split": [float(p) for p in split],
             "folds": self.folds,
             "space": space.to_dict(),
             "seed": self.seed,
@@ -203,13 +212,13 @@ def _shown(name: str) -> str:
 
 def _columns(name: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
-        return None if name == "target" else ()
+        return None if name in ("target", "id") else ()
     columns = (value,) if isinstance(value, str) or hasattr(value, "__index__") else value
     rule = "a column's name, or a list of names"
     if isinstance(columns, bytes | Mapping) or not hasattr(columns, "__iter__"):
         raise _refuse(name, rule, value)
     names = tuple(_column(name, column, rule, value) for column in columns)
-    return names or (None if name == "target" else ())
+    return names or (None if name in ("target", "id") else ())
 
 
 def _column(name: str, column: Any, rule: str, value: Any) -> str:
@@ -269,7 +278,9 @@ def _seconds(name: str, value: Any) -> float | None:
     return seconds
 
 
-def _split(name: str, value: Any) -> tuple[float, ...]:
+def _split(name: str, value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
     rule = "three row counts or three fractions, such as (0.7, 0.1, 0.2)"
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise _refuse(name, rule, value)

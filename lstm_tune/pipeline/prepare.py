@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.split import Split
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
@@ -69,6 +70,7 @@ class Dataset:
 
     series: SeriesSet
     split: Split
+    parts: tuple[float, ...]  # row counts or fractions that the split was made of
     windows: Windows  # of all rows, on the device
     source: str | None  # path or example:NAME; None: the data live in a Python process alone
 
@@ -151,21 +153,27 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         DataError: the data cannot be used.
         UsageError: a column is not there, or the split is impossible.
     """
-    series = load_series(
-        data,
-        target=options.target,
-        time=options.time,
-        id=options.id,
-        past=options.past,
-        future=options.future,
-        calendar=options.calendar,
-        split=options.split,
-    )
-    split = make_split(series, options.split, options.horizon)
+
+    def load(parts: Sequence[float]) -> SeriesSet:
+        return load_series(
+            data,
+            target=options.target,
+            time=options.time,
+            id=options.id,
+            past=options.past,
+            future=options.future,
+            calendar=options.calendar,
+            decimal=options.decimal,
+            thousands=options.thousands,
+            split=parts,
+        )
+
+    cut = load_and_split(load, options.split, options.horizon)
     return Dataset(
-        series=series,
-        split=split,
-        windows=Windows(series, options.horizon, device),
+        series=cut.series,
+        split=cut.split,
+        parts=cut.parts,
+        windows=Windows(cut.series, options.horizon, device),
         source=str(data) if isinstance(data, str | Path) else None,
     )
 
@@ -242,7 +250,12 @@ def open_study(
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space)
         settings = options.settings(
-            schema=SCHEMA, data=series.fingerprint(), target=series.targets, space=space, precision=precision
+            schema=SCHEMA,
+            data=series.fingerprint(),
+            target=series.targets,
+            split=dataset.parts,
+            space=space,
+            precision=precision,
         )
         identity = StudyIdentity(
             settings=settings,

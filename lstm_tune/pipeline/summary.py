@@ -11,6 +11,7 @@ from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.verdict import verdict
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
@@ -102,7 +103,7 @@ def build_result(
         timing=record.Timing.of({**clock.seconds, "total": clock.elapsed}, outcome.trials, before=opened.trials_before),
     )
     return Result(
-        model=ForecastModel(retrained.network().cpu(), task.shape, DataSpec.of(series), task.scale),
+        model=_model(dataset, retrained, task),
         study=opened.study,
         trials=outcome.trials,
         summary=summary,
@@ -110,6 +111,14 @@ def build_result(
         split=dataset.split,
         baselines=tested.fitted,
     )
+
+
+def _model(dataset: Dataset, retrained: Retrained, task: Task) -> ForecastModel:
+    """Return the mean of the final models, with what it needs to read other data."""
+    series, network = dataset.series, retrained.network().cpu()
+    rows = dataset.split.final.fit if retrained.rows == "train+val" else dataset.split.train
+    trained = TrainedRows.of(series, rows, task.scale)
+    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained)
 
 
 def _verdict(parts: Mapping[str, Any], tested: TestResult) -> str:

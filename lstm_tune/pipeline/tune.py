@@ -12,7 +12,6 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from lstm_tune.dashboard.notes import write_notes
-from lstm_tune.data.split import DEFAULT_SPLIT
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.pipeline.findings import diagnose_study
@@ -38,11 +37,13 @@ def tune(
     target: str | Sequence[str] | None = None,
     horizon: int = 1,
     time: str | None = None,
-    id: str | None = None,
+    id: str | Sequence[str] | None = None,
     past: str | Sequence[str] = (),
     future: str | Sequence[str] = (),
     calendar: bool | None = None,
-    split: Sequence[float] = DEFAULT_SPLIT,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    split: Sequence[float] | None = None,
     folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     n_trials: int | None = None,
@@ -68,11 +69,14 @@ def tune(
         target: column, or columns, to forecast; by default the only one there is.
         horizon: rows to forecast at once.
         time: the time column; found if there is an obvious one.
-        id: column that names the series, for many series in long format.
+        id: column that names the series, for many series in long format; several columns are joined.
         past: covariates known up to the last row.
         future: covariates known into the future, too.
         calendar: whether features of the time stamps (hour, weekday, season) are added as known-future covariates.
-        split: train, validation and test rows, or fractions that add up to 1.
+        decimal: decimal mark of numbers in text, "." or ","; by default it is found.
+        thousands: separator of thousands in text; by default it is found.
+        split: train, validation and test rows, or fractions that add up to 1; by default 0.7, 0.1, 0.2, or what leaves
+            room for the horizon if the rows are few.
         folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         n_trials: trials of the whole study; those of an earlier part (`resume`) count.
@@ -112,6 +116,8 @@ def tune(
         past=past,
         future=future,
         calendar=calendar,
+        decimal=decimal,
+        thousands=thousands,
         split=split,
         folds=folds,
         space=space,

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-import numpy as np
-
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.significance import Comparison
+from lstm_tune.evaluation.test_score import TestScore, per_step
 from lstm_tune.report.environment import Environment
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
@@ -91,53 +90,6 @@ class BestTrial:
             epochs=done.best_epoch,
             weights=trial.weights,
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TestScore:
-    """The score on the test rows; with several targets `mse`, `rmse`, `mae` and `r2` map column to number."""
-
-    __test__ = False  # no test of pytest's, whatever its name
-
-    mse: Number
-    rmse: Number
-    mae: Number
-    r2: Number
-    mse_scaled: float
-    per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
-    ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
-    windows: int
-
-    @classmethod
-    def of(
-        cls, score: Score, targets: tuple[str, ...], sd: tuple[float, ...], interval: tuple[float, float]
-    ) -> TestScore:
-        """Turn a `Score` into what is reported.
-
-        Args:
-            score: on the test windows.
-            targets: names of the columns.
-            sd: standard deviations of the train rows.
-            interval: of the scaled MSE.
-        """
-        unit = sd[0] ** 2 if len(targets) == 1 else 1.0
-        return cls(
-            mse=per_target(score.mse, targets),
-            rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
-            mae=per_target(score.mae, targets),
-            r2=per_target(score.r2, targets),
-            mse_scaled=score.mse_scaled,
-            per_step_mse=per_step(score, sd),
-            ci95=(interval[0] * unit, interval[1] * unit),
-            windows=score.windows,
-        )
-
-
-def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:
-    """Return the MSE of each step, (H,): in raw units for one target, for several the mean of the scaled ones."""
-    steps = np.array(score.per_step_mse)
-    mse: list[float] = (steps[0] if len(sd) == 1 else (steps / np.array(sd)[:, None] ** 2).mean(0)).tolist()
-    return mse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

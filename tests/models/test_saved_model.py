@@ -393,7 +393,7 @@ def test_evaluation_scores_model_and_naive_forecasts_on_the_same_windows() -> No
     assert set(scores) == {"model", "persistence", "seasonal_naive"}
     assert {s.windows for s in scores.values()} == {160 - 8 - HORIZON + 1}
     naive = np.mean([(y[r : r + 3] - y[r - 1]) ** 2 for r in range(8, 158)])
-    assert scores["persistence"].mse[0] == pytest.approx(naive, rel=1e-4)
+    assert scores["persistence"].mse == pytest.approx(naive, rel=1e-4)
     with pytest.raises(DataError, match="takes 8 rows to look back on and 3 to score"):
         model.evaluate(daily(y[:10]))
 
@@ -412,7 +412,7 @@ def test_seasonal_naive_forecast_is_the_one_of_the_study_if_the_lookback_is_shor
     assert (model.lookback, model.shape.period) == (3, 7)
     scores = model.evaluate(daily(y))
     naive = np.mean([(y[r : r + 3] - y[r - 7 : r - 4]) ** 2 for r in range(7, 158)])
-    assert scores["seasonal_naive"].mse[0] == pytest.approx(naive, rel=1e-4)
+    assert scores["seasonal_naive"].mse == pytest.approx(naive, rel=1e-4)
     assert {s.windows for s in scores.values()} == {160 - 7 - HORIZON + 1}
     assert set(model.evaluate(daily(y[:9]))) == {"model", "persistence"}  # no window has a season before it
 

@@ -1,0 +1,136 @@
+"""Which rows a saved model was trained on, so that a score on them can be told from one on new rows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lstm_tune.data.even_times import EvenTimes, Times
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.time_labels import TimeStyle
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.evaluation.score import TargetScale
+from lstm_tune.models.data_spec import Checked
+
+_SAMPLED = 32  # trained rows that are recognised
+_SAME = 0.5  # of them, found again with the same values: the data are those of the training
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedRows:
+    """Where the trained rows end, and how some of them are recognised.
+
+    Attributes:
+        until: the time of the last one, as a whole number: nanoseconds since 1970, or the number of the row.
+        times: of the rows that are recognised, in the same unit.
+        marks: a short digest of the value in each of them.
+    """
+
+    until: int | float
+    times: tuple[int | float, ...]
+    marks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: SeriesSet, rows: Ranges, scale: TargetScale) -> TrainedRows:
+        """Remember rows that a model was trained on.
+
+        Args:
+            data: all rows.
+            rows: one range for each series.
+            scale: of the model.
+        """
+        used = [(a, b) for a, b in rows if b > a]
+        chosen = _spread(used, _SAMPLED)
+        seen = [row for row in chosen if bool(data.observed[0, row])]
+        times = _numbers(data.times, seen)
+        return cls(
+            until=_numbers(data.times, [b - 1 for _, b in used]).max().item(),
+            times=tuple(times.tolist()),
+            marks=tuple(_mark(data, row, scale) for row in seen),
+        )
+
+    def note(self, windows: Windows, positions: Positions | Tensor, scale: TargetScale) -> tuple[str, ...]:
+        """Return a sentence if windows that are scored lie in the trained rows.
+
+        Args:
+            windows: of the data that are scored.
+            positions: the windows (n,).
+            scale: of the model.
+        """
+        data = windows.data
+        if not self._holds(data, scale):
+            return ()
+        last = positions[:].cpu().numpy() % windows.rows + windows.horizon - 1
+        times = _numbers(data.times, last)
+        trained = int((times <= self.until).sum())
+        if not trained:
+            return ()
+        end = np.array([self.until]).astype("datetime64[ns]" if data.times.dtype.kind == "M" else data.times.dtype)
+        until = TimeStyle.of(data.times, data.zone).labels(end)[0]
+        many = "all" if trained == len(last) else f"{trained:,} of"
+        return (
+            f"{many} {len(last):,} windows lie in rows that the model was trained on (until {until}): "
+            f"their errors say nothing about new rows; give it the rows after these",
+        )
+
+    def _holds(self, data: SeriesSet, scale: TargetScale) -> bool:
+        """Return whether the data hold the rows that the model was trained on."""
+        found = set()
+        for a, b in pairwise(data.offsets):
+            times = _numbers(data.times, range(a, b))
+            for i in np.flatnonzero(np.isin(times, self.times)):
+                found.add((times[i].item(), _mark(data, a + int(i), scale)))
+        same = sum((t, mark) in found for t, mark in zip(self.times, self.marks, strict=True))
+        return bool(self.times) and same >= _SAME * len(self.times)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON."""
+        return {"until": self.until, "times": list(self.times), "marks": list(self.marks)}
+
+    @classmethod
+    def from_json(cls, raw: Any) -> TrainedRows | None:
+        """Read what `to_json` wrote; None: an earlier version wrote nothing.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if raw is None:
+            return None
+        given = Checked(raw, "trained")
+        times, marks = given.numbers("times"), given.names("marks")
+        until = raw.get("until")
+        if type(until) not in (int, float) or not math.isfinite(until) or abs(until) >= 2**63:
+            raise ValueError("trained: until must be a finite number")
+        if len(times) != len(marks) or len(times) > _SAMPLED:
+            raise ValueError(f"trained: times and marks must be as many, and at most {_SAMPLED}")
+        return cls(until=until, times=tuple(raw["times"]), marks=marks)
+
+
+def _spread(ranges: Sequence[tuple[int, int]], count: int) -> list[int]:
+    """Return evenly spaced rows of some ranges."""
+    total = sum(b - a for a, b in ranges)
+    places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
+    starts = np.cumsum([0, *(b - a for a, b in ranges)])
+    which = np.searchsorted(starts, places, side="right") - 1
+    return [int(ranges[r][0] + place - starts[r]) for r, place in zip(which, places, strict=True)]
+
+
+def _numbers(times: Times | EvenTimes, rows: Sequence[int] | np.ndarray | range) -> np.ndarray:
+    """Return the times of some rows as numbers."""
+    index = slice(rows.start, rows.stop) if isinstance(rows, range) else np.asarray(rows, dtype=np.int64)
+    found: np.ndarray = np.asarray(times[index])
+    return found.astype("datetime64[ns]").astype(np.int64) if found.dtype.kind == "M" else found
+
+
+def _mark(data: SeriesSet, row: int, scale: TargetScale) -> str:
+    """Return a digest of the first target's value in a row, rounded: its last digits may differ."""
+    deviations = (float(data.values[0, row]) - scale.mean[0]) / scale.sd[0]
+    return hashlib.sha256(f"{deviations:.2f}".encode()).hexdigest()[:8]

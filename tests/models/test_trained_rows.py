@@ -1,0 +1,93 @@
+"""A score on rows that the model was trained on says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from series import TINY, daily, panel, wave
+
+import lstm_tune
+from lstm_tune.errors import LstmTuneWarning
+from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.models.saved_model import ForecastModel
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
+
+OPTIONS: dict[str, Any] = {"space": TINY | {"epochs": 1, "lookback": 4}, "n_trials": 1, "retrain_seeds": 1, "folds": 1}
+
+
+def tuned(data: Any, **options: Any) -> ForecastModel:
+    return lstm_tune.tune(data, **(OPTIONS | options)).model
+
+
+def notes_of(model: ForecastModel, data: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.evaluate(data)
+    return [str(w.message) for w in caught if issubclass(w.category, LstmTuneWarning)]
+
+
+@pytest.fixture(scope="module")
+def model(short_epochs: None) -> ForecastModel:
+    return tuned(daily(wave(160)), target="y")
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (slice(0, 160), "121 of 153 windows lie in rows that the model was trained on (until 2024-05-07)"),
+        (slice(0, 120), "all 113 windows lie in rows that the model was trained on (until 2024-05-07)"),
+        (slice(60, 140), "61 of 73 windows lie in rows that the model was trained on (until 2024-05-07)"),
+    ],
+)
+def test_windows_in_trained_rows_are_counted(model: ForecastModel, rows: slice, words: str) -> None:
+    assert [note.partition(":")[0] for note in notes_of(model, daily(wave(160)).iloc[rows])] == [words]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        daily(wave(300)).iloc[124:],  # rows before the test rows serve as history alone
+        daily(wave(160, seed=9) * 2),  # another series of the same days
+        daily(wave(160), start="2030-01-01"),
+    ],
+    ids=["newer", "other series", "other days"],
+)
+def test_new_rows_are_scored_without_a_note(model: ForecastModel, data: pd.DataFrame) -> None:
+    assert notes_of(model, data) == []
+
+
+def test_trained_rows_are_known_after_saving(model: ForecastModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    loaded = ForecastModel.load(tmp_path)
+    assert loaded.trained == model.trained
+    assert len(notes_of(loaded, daily(wave(160)))) == 1
+
+
+def test_model_of_an_earlier_version_is_loaded_without_them(model: ForecastModel, tmp_path: Path) -> None:
+    old = ForecastModel(model.network, model.shape, model.spec, model.scale)
+    old.save(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["trained"] is None
+    assert notes_of(ForecastModel.load(tmp_path), daily(wave(160))) == []
+
+
+def test_several_series_and_numbered_rows_are_recognised() -> None:
+    frame = panel(wave(100), wave(140, seed=1))
+    assert "lie in rows that the model was trained on" in notes_of(tuned(frame, target="y", id="shop"), frame)[0]
+    assert any("(until 127)" in note for note in notes_of(tuned(wave(160)), wave(160)))
+
+
+def test_score_of_evaluate_is_of_the_type_of_the_test_score(model: ForecastModel) -> None:
+    found = model.evaluate(daily(wave(160)))
+    assert all(type(score) is TestScore for score in found.values())
+    one = found["model"]
+    assert one.rmse == pytest.approx(np.sqrt(one.mse))
+    assert one.ci95[0] <= one.mse <= one.ci95[1]
+    assert len(dataclasses.asdict(one)["per_step_mse"]) == model.horizon
