@@ -27,7 +27,7 @@ def fill_forward(values: Floats, known: Bools, offsets: Sequence[int], before: S
         values: (N,).
         known: (N,) whether a value is none to be filled.
         offsets: (S+1,) borders of the series.
-        before: (S,) what stands in front of the first value of each series; see `values_before`.
+        before: (S,) the value before the first value of each series; see `values_before`.
     """
     if known.all():
         return values
@@ -50,7 +50,7 @@ def fill_forward(values: Floats, known: Bools, offsets: Sequence[int], before: S
 def values_before(
     values: Floats, known: Bools, offsets: Sequence[int], train: Sequence[tuple[int, int]]
 ) -> tuple[float, ...] | None:
-    """Return what stands in front of the first value of each series (S,): the median of its early train rows.
+    """Return the value before the first value of each series (S,): the median of its early train rows.
 
     Early are the first third of the train rows, which every fold is fitted on. Without a value there, all train rows
     of the series count, then those of all series.

@@ -144,7 +144,7 @@ def _has_commas(column: pd.Series[Any]) -> bool:
 def _read(
     file: Path, layout: Layout, encoding: str, ids: Collection[str], as_text: bool
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read a file; if it proves to be in another encoding later on, in that one, which is said."""
+    """Read a file; if it proves to be in another encoding later on, read it again in that one and note it."""
     for attempt in (encoding, "cp1252", "latin-1"):
         try:
             frame = _read_csv(file, layout, attempt, ids, as_text)

@@ -77,7 +77,7 @@ class Stamps:
     """Time stamps that were read."""
 
     local: pd.DatetimeIndex  # (N,) as written, without zone; NaT if unreadable
-    offset: NDArray[np.timedelta64] | None = None  # (N,) of local time before UTC; None: nothing is said of it
+    offset: NDArray[np.timedelta64] | None = None  # (N,) of local time before UTC; None: the text has none
     note: str = ""
 
     @property

@@ -11,7 +11,7 @@ when the level of the series moves on; one that has learned the level itself can
 Where they hold many and still show hardly any gain over a forecast that nobody trained, there is little to be learned,
 and what was learned is noise (a random walk, white noise). There the untrained forecast takes a part of the mean.
 
-What else was tried, with figures, stands in `benchmarks/LOG.md`.
+`benchmarks/LOG.md` has what else was tried, with figures.
 """
 
 from __future__ import annotations
