@@ -176,7 +176,19 @@ class ForecastModel:
             with torch.inference_mode():
                 forecast = self.network(batch_ahead(ahead, c, self.lookback, self.shape.period))
             columns[target] = widen(forecast.numpy(), self.spec.origin[c]).reshape(-1)
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(columns)
+        self._refuse_infinite(frame)
+        return frame
+
+    def _refuse_infinite(self, forecast: pd.DataFrame) -> None:
+        """Refuse a forecast that is no number; the network has met values far outside of all that it was trained on."""
+        wrong = ~np.isfinite(forecast[list(self.spec.targets)].to_numpy(dtype=np.float64)).all(axis=1)
+        if wrong.any():
+            name = forecast["series"][wrong].iloc[0]
+            raise DataError(
+                f"the forecast{f' of series {name!r}' if name else ''} is no finite number: the last {self.lookback} "
+                f"rows hold values far outside of all that it was trained on; correct them, or leave them empty"
+            )
 
     def _short(self, series: SeriesSet) -> tuple[str, ...]:
         """Return a sentence for each series with fewer rows than the model looks back on."""

@@ -48,15 +48,10 @@ def build_result(
         findings: on data, training, forecasts and search.
         clock: with the seconds of each step.
     """
-    series, best, machine = dataset.series, outcome.best, opened.resources
-    assert best is not None
-    about_best = record.BestTrial.of(best, series.targets)
-    baselines = {
-        name: record.BaselineSummary.of(name, score, task, series.targets) for name, score in tested.baselines.items()
-    }
-    skill = record.skill(tested.score, tested.baselines)
-    skill_ci95 = record.skill_interval(tested.against)
+    series, machine = dataset.series, opened.resources
+    judged = _judge(task, series.targets, outcome, tested, findings)
     summary = record.ResultRecord(
+        **judged,
         data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period, notes=tested.notes),
         study=record.StudySummary.of(
             opened.study.study_name,
@@ -65,32 +60,16 @@ def build_result(
             interrupted=outcome.interrupted or retrained.interrupted,
             command=options.command(dataset.source, workers=machine.workers, precision=opened.precision),
         ),
-        best=about_best,
-        test=tested.score,
         retrain=record.RetrainSummary.of(
             retrained,
             tested.alone,
-            epochs=about_best.epochs,
+            epochs=judged["best"].epochs,
             asked=options.retrain_seeds,
             targets=series.targets,
         ),
-        baselines=baselines,
-        skill=skill,
-        skill_ci95=skill_ci95,
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
-        findings=tuple(findings),
-        verdict=_verdict(
-            {
-                "best": about_best,
-                "test": tested.score,
-                "baselines": baselines,
-                "skill": skill,
-                "skill_ci95": skill_ci95,
-                "findings": findings,
-            },
-            tested,
-        ),
+        verdict=_verdict(judged, tested),
         ensemble=tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         settings=opened.settings,
         env=Environment.of(
@@ -111,6 +90,23 @@ def build_result(
         split=dataset.split,
         baselines=tested.fitted,
     )
+
+
+def _judge(
+    task: Task, targets: tuple[str, ...], outcome: SearchOutcome, tested: TestResult, findings: Sequence[Finding]
+) -> dict[str, Any]:
+    """Return the parts of the result that the verdict is drawn from, by their names."""
+    assert outcome.best is not None
+    return {
+        "best": record.BestTrial.of(outcome.best, targets),
+        "test": tested.score,
+        "baselines": {
+            name: record.BaselineSummary.of(name, score, task, targets) for name, score in tested.baselines.items()
+        },
+        "skill": record.skill(tested.score, tested.baselines),
+        "skill_ci95": record.skill_interval(tested.against),
+        "findings": tuple(findings),
+    }
 
 
 def _model(dataset: Dataset, retrained: Retrained, task: Task) -> ForecastModel:

@@ -205,11 +205,13 @@ def _error_figures(
     result: Mapping[str, Any], details: Mapping[str, Any], explained: Mapping[str, Any] | None, unit: str
 ) -> dict[str, Figure]:
     drawn = {}
-    if result["data"]["horizon"] > 1:
+    own = result["test"]["per_step_mse"]
+    if len(own) > 1 and None not in own:  # None: a wild test value left no finite score
         steps = {
-            name: scored["per_step_mse"] for name, scored in result["baselines"].items() if scored.get("per_step_mse")
+            name: steps
+            for name, scored in result["baselines"].items()
+            if (steps := scored.get("per_step_mse")) and None not in steps
         }
-        own = result["test"]["per_step_mse"]
         drawn["steps"] = error_figures.error_per_step(own, steps, label(unit), _period(result))
     forecasts = details.get("forecasts")
     if forecasts and forecasts["of"] > 1 and forecasts["hardest"]:

@@ -383,6 +383,14 @@ def test_units_of_the_training_data_are_kept_for_other_data() -> None:
     np.testing.assert_allclose(model.predict(daily(y))["y"], 1e8 + 5, atol=10)
 
 
+def test_forecast_that_is_no_number_is_refused() -> None:
+    y = wave()
+    model = model_of(series_of(daily(y)), {"window_norm": "standard"})
+    y[-2:] = 1e30
+    with pytest.raises(DataError, match="is no finite number: the last 8 rows hold values far outside"):
+        model.predict(daily(y))
+
+
 # ---- evaluate
 
 
