@@ -174,7 +174,6 @@ def test_the_last_step_is_the_weighted_mean_of_members_trained_as_trials(explain
     assert step["name"] == f"mean of {len(members)} forecasts"
     assert len(members) > 1
     models: list[Any] = []
-    assert any(member["epochs"] == 0 for member in members)
     for member in members:
         if member["epochs"]:
             run_study(task, member["params"], on_trained=lambda trained: models.append(trained.models))
