@@ -126,9 +126,12 @@ def quick_mse_scaled(
 ) -> float:
     """Return `score(…).mse_scaled` and nothing else: what a trial is judged by after each epoch."""
     sums = torch.zeros(2, windows.channels, dtype=torch.float64, device=windows.device)
+    sd = torch.tensor(scale.sd, dtype=torch.float64)
+    power = torch.where(sd > 0, sd, 1.0).log2().floor().exp2()  # to divide by it is exact; the squares fit any unit
+    unit = power.to(windows.device, torch.float32)
     with torch.inference_mode():
         for batch, forecast in _forecasts(forecaster, windows, positions):
-            squared = (forecast - batch.target).square()
+            squared = ((forecast - batch.target) / unit[batch.channel, None]).square()
             if batch.observed is None:
                 count = torch.full((len(squared),), squared.shape[1], dtype=torch.float64, device=windows.device)
             else:
@@ -136,9 +139,8 @@ def quick_mse_scaled(
                 count = batch.observed.sum(1, dtype=torch.float64)
             sums[0].index_add_(0, batch.channel, squared.sum(1, dtype=torch.float64))
             sums[1].index_add_(0, batch.channel, count)
-    sd = torch.tensor(scale.sd, dtype=torch.float64)
     squares, counts = sums.cpu()
-    return float((squares / counts / sd**2).mean())
+    return float((squares / counts / (sd / power) ** 2).mean())
 
 
 def forecast_all(forecaster: Forecaster, windows: Windows, positions: Positions | Tensor) -> Tensor:

@@ -137,7 +137,7 @@ class LSTMForecaster(Preprocessing):
 
     def forward(self, batch: Batch) -> Tensor:
         """Forecast in raw units, (B, H)."""
-        return self.unscale(self.level(batch), batch.channel)
+        return self.unscale(self.level(batch), batch)
 
 
 class MeanForecaster(nn.Module):

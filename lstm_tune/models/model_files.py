@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return parse_json(content, folder / CONFIG, SCHEMA)
 
 
-def read_weights(folder: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+def read_weights(
+    folder: Path, shapes: Mapping[str, Sequence[int]], optional: Collection[str] = ()
+) -> dict[str, Tensor]:
     """Return the weights of a saved model, float32, as `shapes` says, which is compared before they are read.
+
+    Args:
+        folder: of the model.
+        shapes: of each weight, by its name.
+        optional: names that the file may lack: models that were saved before have none.
 
     Raises:
         RunError: the file is missing, damaged, or holds other weights.
@@ -75,6 +82,7 @@ def read_weights(folder: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str,
     path = folder / WEIGHTS
     head, length = _head(path)
     described = {name: entry for name, entry in head.items() if name != "__metadata__"}
+    shapes = {name: shape for name, shape in shapes.items() if name in described or name not in optional}
     if described.keys() != shapes.keys():
         raise RunError(f"{path} holds other weights than {CONFIG} describes; {_REMEDY}")
     for name, shape in shapes.items():

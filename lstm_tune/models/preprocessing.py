@@ -13,7 +13,12 @@ period.
                                             → undifferenced → unscaled → exp → raw forecast (B, H)
 
 What is fitted (scale, clip bounds, the map of a linear or smoothing skip) is kept in buffers, so a saved or exported
-model cannot be served with the wrong scaler.
+model cannot be served with the wrong scaler. Nothing depends on the unit of the data: no constant here is compared
+with a raw value.
+
+A window may hold a value that is not above 0, or far below c, the lowest value of the fit rows. The logarithm of such
+a window goes on below c as its tangent, log c + (x - c) / c, which is log c - 1 at 0; a negative value counts as 0. The
+way back does the same, and the forecast is at most the highest value of the fit rows and the window.
 """
 
 from __future__ import annotations
@@ -34,7 +39,12 @@ from lstm_tune.errors import DataError
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
 from lstm_tune.models.smoothing import fit_smoothing, forecast_weights
 
+LOG_FLOOR = "log_floor"  # the buffer that models of before lack
+NO_LOG_FLOOR = 0.0  # of a model that was saved without one: two standard deviations below the mean replace it
 _CHUNK = 4096
+_FLAT = 1e-8  # standard deviation over mean, below which rows are taken as constant
+_FAR = 16.0  # of a mean logarithm: float32 holds logarithms beyond it with too few digits after the point
+_LOG_REACH = 3.0  # by how much a logarithm may exceed the highest one of the fit rows, at least
 _SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
 _CLIP_WINDOWS, _CLIP_VALUES = 10_000, 2_000_000  # that the clip bounds are measured on
 
@@ -65,6 +75,41 @@ class Located:
         return x if self.location is None else x - self.location
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _LogTerms:
+    """What the logarithm of a batch's channels takes, each (B, 1), or (1,) if there is one channel alone."""
+
+    unit: Tensor  # a power of 2 to divide by first: 1, unless float32 holds the logarithms with few digits
+    shift: Tensor  # its logarithm
+    floor: Tensor  # c, the lowest value of the fit rows
+    ceiling: Tensor  # of the logarithm of what was divided
+
+    def unseen(self, history: Tensor) -> Tensor:
+        """Return (B, 1) whether a window (B, X) holds a value that is not above 0, or far below c."""
+        lowest = history.amin(1, keepdim=True)
+        return (lowest <= 0) | (lowest < self.floor * (-self._reach()).exp())
+
+    def with_tangent(self, raw: Tensor) -> Tensor:
+        """Return the logarithm (B, n), below c its tangent; a negative value counts as 0."""
+        above = torch.maximum(raw, self.floor)
+        return (above / self.unit).log() + (raw.clamp_min(0) - above) / self.floor
+
+    def limited(self, log: Tensor, history: Tensor) -> Tensor:
+        """Invert `with_tangent`, from 0 to the highest value of the fit rows and the history."""
+        above = torch.maximum(log, (self.floor / self.unit).log())
+        raw = above.exp() * self.unit + (log - above) * self.floor
+        highest = torch.maximum(history.amax(1, keepdim=True), (self.ceiling - self._reach()).exp() * self.unit)
+        return torch.minimum(raw.clamp_min(0), highest)
+
+    def _reach(self) -> Tensor:
+        """Return by how much the ceiling exceeds the highest logarithm of the fit rows: their range, or more."""
+        return ((self.ceiling - (self.floor / self.unit).log()) / 2).clamp_min(_LOG_REACH)
+
+
+def _log(raw: Tensor, terms: _LogTerms) -> Tensor:
+    return (raw.clamp_min(torch.finfo(raw.dtype).tiny) / terms.unit).log()
+
+
 class Preprocessing(nn.Module):
     """The abstract half of a forecaster: everything but the network, fitted in closed form.
 
@@ -80,6 +125,7 @@ class Preprocessing(nn.Module):
     clip_low: Tensor
     clip_high: Tensor
     log_ceiling: Tensor
+    log_floor: Tensor
     skip_weight: Tensor
     skip_bias: Tensor
 
@@ -106,6 +152,8 @@ class Preprocessing(nn.Module):
             "skip_bias": torch.zeros(shape.horizon if config.skip == "linear" else 0),
         }.items():
             self.register_buffer(name, value)
+        if config.transform == "log":
+            self.register_buffer(LOG_FLOOR, torch.full((shape.channels,), NO_LOG_FLOOR))
 
     # ---- what is fitted, in closed form, on the rows to fit on
 
@@ -119,8 +167,10 @@ class Preprocessing(nn.Module):
         self._fit_scale(windows.data, rows)
         if len(self.covariate_mean):
             mean, sd = mean_and_sd(x.double() for x in windows.data.covariates(rows))
+            # A covariate that is constant in the rows to fit on teaches nothing: the network always sees 0.
+            nothing = torch.full_like(sd, torch.finfo(torch.float32).max)
             self.covariate_mean.copy_(mean)
-            self.covariate_scale.copy_(torch.where(sd > 1e-12, sd, torch.ones_like(sd)))
+            self.covariate_scale.copy_(torch.where(sd > _FLAT * mean.abs(), sd, nothing))
         positions = evenly(windows.positions(rows, self.context, reach_back=False), MAX_WINDOWS)
         if self.config.outlier_clip and len(positions):
             self._fit_clip(windows, evenly(positions, _CLIP_WINDOWS))
@@ -139,11 +189,12 @@ class Preprocessing(nn.Module):
                 raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
             mean, sd = mean_and_sd(x.double().log() if log else x.double() for x in data.seen(c, rows))
             self.center[c] = mean
-            self.scale[c] = max(float(sd), 1e-8 * (1 + abs(float(mean))))
+            self.scale[c] = max(float(sd), _FLAT) if log else max(float(sd), _FLAT * abs(float(mean))) or 1.0
             if log:
                 # A forecast may grow beyond what was seen, but not without limit.
-                low, high = torch.tensor([low, high], dtype=torch.float64).log().tolist()
-                self.log_ceiling[c] = high + max(3.0, high - low)
+                self.log_floor[c] = low
+                low, high = math.log(low), math.log(high)
+                self.log_ceiling[c] = high + max(_LOG_REACH, high - low)
 
     def _fit_clip(self, windows: Windows, positions: Tensor) -> None:
         batches = windows.batches(positions, self.context, _CHUNK)
@@ -185,15 +236,46 @@ class Preprocessing(nn.Module):
 
     def scale_level(self, raw: Tensor, channel: Tensor) -> Tensor:
         """Map raw values (B, n) of the given channels (B,) to the scaled level that the loss is taken on."""
-        level = raw.clamp_min(torch.finfo(raw.dtype).tiny).log() if self.config.transform == "log" else raw
-        return (level - self._of(channel, self.center)) / self._of(channel, self.scale)
+        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
+        if self.config.transform != "log":
+            return (raw - center) / scale
+        terms = self._log_terms(channel)
+        return (_log(raw, terms) - (center - terms.shift)) / scale
 
-    def unscale(self, level: Tensor, channel: Tensor) -> Tensor:
-        """Invert `scale_level`; a log forecast stops at the ceiling that was fitted."""
-        level = level * self._of(channel, self.scale) + self._of(channel, self.center)
+    def _history_level(self, batch: Batch) -> Tensor:
+        """Return the scaled level (B, X) of a batch's history."""
         if self.config.transform == "log":
-            return torch.minimum(level, self._of(channel, self.log_ceiling)).exp()
-        return level
+            terms = self._log_terms(batch.channel)
+            unseen = terms.unseen(batch.history)
+            if bool(unseen.any()):
+                center, scale = self._of(batch.channel, self.center), self._of(batch.channel, self.scale)
+                log = torch.where(unseen, terms.with_tangent(batch.history), _log(batch.history, terms))
+                return (log - (center - terms.shift)) / scale
+        return self.scale_level(batch.history, batch.channel)
+
+    def unscale(self, level: Tensor, batch: Batch) -> Tensor:
+        """Map forecasts (B, H) of the scaled level back to raw values; a log forecast stops at the fitted ceiling."""
+        channel = batch.channel
+        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
+        if self.config.transform != "log":
+            return level * scale + center
+        terms = self._log_terms(channel)
+        log = torch.minimum(level * scale + (center - terms.shift), terms.ceiling)
+        raw = log.exp() * terms.unit
+        unseen = terms.unseen(batch.history)
+        return torch.where(unseen, terms.limited(log, batch.history), raw) if bool(unseen.any()) else raw
+
+    def _log_terms(self, channel: Tensor) -> _LogTerms:
+        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
+        floor, ceiling = self._of(channel, self.log_floor), self._of(channel, self.log_ceiling)
+        power = torch.where(center.abs() > _FAR, center / math.log(2), 0.0).round()
+        shift = power * math.log(2)
+        return _LogTerms(
+            unit=power.exp2(),
+            shift=shift,
+            floor=torch.where(floor > 0, floor, (center - 2 * scale).exp()),
+            ceiling=ceiling - shift,
+        )
 
     def _of(self, channel: Tensor, statistic: Tensor) -> Tensor:
         """Return a statistic (C,) of the given channels (B,): (B, 1), or (1,) if there is one channel alone."""
@@ -201,7 +283,7 @@ class Preprocessing(nn.Module):
 
     def locate(self, batch: Batch) -> Located:
         """Return the scaled and differenced history of a batch, with each window's location and spread."""
-        level = self.scale_level(batch.history, batch.channel)
+        level = self._history_level(batch)
         window = level[:, self.lag :] - level[:, : -self.lag] if self.lag else level
         looked_at = window[:, -self.config.lookback :]
         location = spread = None

@@ -27,7 +27,7 @@ from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.data_spec import Checked, DataSpec, calendar_width
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_files import CONFIG, WEIGHTS, read_config, read_weights, write_model
-from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.preprocessing import LOG_FLOOR, NO_LOG_FLOOR, Shape
 from lstm_tune.models.rows_ahead import batch_ahead, rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.utils.decimals import widen
@@ -281,7 +281,9 @@ class ForecastModel:
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError, LstmTuneError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
-        tensors = read_weights(folder, {name: tuple(t.shape) for name, t in network.state_dict().items()})
+        shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+        floors = {name: torch.full(shape, NO_LOG_FLOOR) for name, shape in shapes.items() if name.endswith(LOG_FLOOR)}
+        tensors = floors | read_weights(folder, shapes, optional=floors)
         _check_finite(folder, tensors)
         # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
         network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)

@@ -18,6 +18,12 @@ _LEAST_WEIGHT = 0.002  # of a member: below that it is not worth the time of its
 Errors = Sequence[Floats]  # of a forecast, on a sample of every fold
 
 
+def retrainable(trials: Sequence[Trial], task: Task) -> list[Trial]:
+    """Return the completed trials, the best first, that can be fitted on validation rows, too; all, if none can."""
+    every = completed(trials)
+    return [trial for trial in every if task.can_retrain(trial.completed().config)] or every
+
+
 def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tuple[Trial, Part]]:
     """Choose the completed trials whose mean forecast is the model, or the best one alone, by their values.
 
@@ -29,7 +35,7 @@ def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tupl
     Returns:
         Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
     """
-    found = {trial.number: trial for trial in completed(trials)}
+    found = {trial.number: trial for trial in retrainable(trials, task)}
     if not found:
         return []
     parts = _parts_by_value(list(found.values()), task, alone=retrain_seeds == 1)
@@ -53,7 +59,7 @@ def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, know
     """
     if retrain_seeds == 1:
         return choose(trials, task, retrain_seeds)
-    found = {trial.number: trial for trial in completed(trials)}
+    found = {trial.number: trial for trial in retrainable(trials, task)}
     if not found:
         return []
     errors: dict[tuple[int, int], Errors | None] = {}

@@ -28,6 +28,7 @@ from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
 from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import StopRequest
+from lstm_tune.utils.text import counted, listed
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
 
@@ -265,10 +266,14 @@ def retrain_best(
     if not stop.urgent:
         known = len(opened.space.enqueued())
         chosen = choose_members(outcome.trials, task, options.retrain_seeds, known)
+        members = [_member(trial, part) for trial, part in chosen]
+        can_retrain = all(task.can_retrain(member.config) for member in members)
+        _tell_left_out(outcome.trials, task, can_retrain, progress)
         retrained = retrain(
             task,
-            [_member(trial, part) for trial, part in chosen],
+            members,
             range(options.seed, options.seed + options.retrain_seeds),
+            rows="train+val" if can_retrain else "train",
             precision=opened.precision,
             deadline=deadline,
             at_least_one=own is None,
@@ -288,6 +293,17 @@ def retrain_best(
         f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
         f"pass another --seed or --space"
     )
+
+
+def _tell_left_out(trials: Sequence[Trial], task: Task, can_retrain: bool, progress: Progress) -> None:
+    """Say which trials cannot be retrained because a validation value has no logarithm, and what is done instead."""
+    left_out = [trial.number for trial in completed(trials) if not task.can_retrain(trial.completed().config)]
+    if left_out:
+        instead = "left out of the model" if can_retrain else "retrained on the train rows alone"
+        progress.info(
+            f"{counted(len(left_out), 'trial')} with transform = log ({listed(left_out, 5)}): {instead}, "
+            f"since a validation value is not above 0"
+        )
 
 
 def _own_weights(best: Trial, own: Trained, seed: int, *, interrupted: bool) -> Retrained:

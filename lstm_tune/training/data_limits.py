@@ -62,15 +62,17 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
             code="too_little_data",
         )
     max_lookback = _longest_lookback(windows, segments, max(1, (shortest - reserve) // 2), usable_period or 1)
-    positive = not any(data.origin) and all(
-        bool((x > 0).all()) for c in range(data.n_channels) for x in data.seen(c, segments[0].fit)
-    )
     return Limits(
         max_lookback=max_lookback,
-        positive=positive,
+        positive=not any(data.origin) and is_positive(data, segments[0].fit),
         period=usable_period,
         max_batch_size=max(1, (shortest - max_lookback - reserve + 1) * data.n_channels),
     )
+
+
+def is_positive(data: SeriesSet, rows: Ranges) -> bool:
+    """Return whether every observed value of every target is above 0 in some rows."""
+    return all(bool((x > 0).all()) for c in range(data.n_channels) for x in data.seen(c, rows))
 
 
 def _longest_lookback(windows: Windows, segments: Sequence[Segment], most: int, lag: int) -> int:

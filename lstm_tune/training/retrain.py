@@ -16,6 +16,8 @@ from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.task import Task
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
 
+TrainedRows = Literal["train+val", "train"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
@@ -35,7 +37,7 @@ class Retrained:
 
     seeds: tuple[int, ...]
     models: tuple[tuple[tuple[Member, LSTMForecaster], ...], ...]  # for each seed
-    rows: Literal["train+val", "train"] = "train+val"  # that it was trained on
+    rows: TrainedRows = "train+val"  # that it was trained on
     interrupted: bool = False  # whether Ctrl-C ended it
 
     def network(self, seed: int | None = None) -> MeanForecaster:
@@ -49,6 +51,7 @@ def retrain(
     members: Sequence[Member],
     seeds: Sequence[int],
     *,
+    rows: TrainedRows = "train+val",
     precision: str = "fp32",
     deadline: float = math.inf,
     at_least_one: bool = False,
@@ -56,7 +59,7 @@ def retrain(
     stop: Callable[[], bool] = lambda: False,
     on_model: Callable[[int, int], None] = lambda done, asked: None,
 ) -> Retrained:
-    """Train every member on train and validation rows once for each seed, for a number of epochs fixed beforehand.
+    """Train every member once for each seed, for a number of epochs fixed beforehand.
 
     The rule: as many epochs as the trial's best one, each with as many passes over the (now longer) rows; the learning
     rate runs through the same part of its schedule, and a plateau schedule repeats the factors that the trial found.
@@ -67,6 +70,7 @@ def retrain(
         task: of the trials: it holds train and validation rows, and no test row.
         members: what to train, what matters most first.
         seeds: one set of models each.
+        rows: to train on.
         precision: "fp32" or "bf16": what the trials trained in.
         deadline: on the clock of `time.monotonic`. Work that would end after it is not begun, work that does is left;
             a seed counts only if none of its members was left or not begun, but for the first, which counts with
@@ -89,7 +93,7 @@ def retrain(
             if began + slowest > limit or stop():
                 break
             some = jobs[first : first + threads]
-            trainers = [_trainer(task, member, seed, precision, fitted) for seed, member in some]
+            trainers = [_trainer(task, member, seed, rows, precision, fitted) for seed, member in some]
             how = side_by_side(partial(_run, trainers, [m for _, m in some], limit, stop), len(some), threads)
             for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
                 ended[seed] += end != "cut short"
@@ -103,11 +107,21 @@ def retrain(
         interrupted = True
     interrupted = interrupted or (stop() and sum(ended.values()) < len(jobs))
     kept = [seed for i, seed in enumerate(seeds) if done[seed] and (not i or ended[seed] == len(members))]
-    return Retrained(seeds=tuple(kept), models=tuple(tuple(done[seed]) for seed in kept), interrupted=interrupted)
+    models = tuple(tuple(done[seed]) for seed in kept)
+    return Retrained(seeds=tuple(kept), models=models, rows=rows, interrupted=interrupted)
 
 
-def _trainer(task: Task, member: Member, seed: int, precision: str, fitted: dict[Config, LSTMForecaster]) -> Trainer:
-    config, windows, rows = member.config, task.windows, task.development_rows
+def _trainer(
+    task: Task,
+    member: Member,
+    seed: int,
+    part: TrainedRows,
+    precision: str,
+    fitted: dict[Config, LSTMForecaster],
+) -> Trainer:
+    config, windows = member.config, task.windows
+    rows = task.development_rows if part == "train+val" else task.folds[0].segment.fit
+    samples = task.retrain_samples if part == "train+val" else task.folds[0].samples
     with seeded(seed, windows.device):
         model = LSTMForecaster(config, task.shape)
     model.to(windows.device)
@@ -117,7 +131,7 @@ def _trainer(task: Task, member: Member, seed: int, precision: str, fitted: dict
         model.fit_statistics(windows, rows)
         fitted[config] = model
     positions = windows.positions(rows, model.context, reach_back=False)
-    trainer = Trainer(model, windows, positions, config, task.retrain_samples, seed, precision)
+    trainer = Trainer(model, windows, positions, config, samples, seed, precision)
     trainer.half_batches = member.half_batches
     return trainer
 

@@ -23,7 +23,7 @@ from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.smoothing import window_rows
 from lstm_tune.training.combination import combination_weights
-from lstm_tune.training.data_limits import data_limits, usable_folds
+from lstm_tune.training.data_limits import data_limits, is_positive, usable_folds
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
 
@@ -61,7 +61,12 @@ class Task:
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: BaselineScores  # on the validation rows
     combination: Mapping[str, float]  # weights of the baselines in their mean
+    positive: bool  # every train and validation value of the targets is above 0
     notes: tuple[str, ...]
+
+    def can_retrain(self, config: Config) -> bool:
+        """Return whether a configuration can be fitted on validation rows, too: a logarithm needs positive values."""
+        return config.transform != "log" or self.positive
 
     @property
     def development_rows(self) -> Ranges:
@@ -162,6 +167,7 @@ def build_task(
         folds=tuple(built),
         baselines=baselines,
         combination=weights,
+        positive=limits.positive and is_positive(visible, split.final.fit),
         notes=tuple(notes),
     )
 

@@ -19,7 +19,7 @@ from lstm_tune.errors import DataError
 from lstm_tune.models import forecaster as networks
 from lstm_tune.models.cells import CELLS, FUNCTIONS, RecurrentLayers, layer_params, set_training_precision
 from lstm_tune.models.forecaster import LSTMForecaster
-from lstm_tune.models.preprocessing import Shape, seasonal_repeat
+from lstm_tune.models.preprocessing import NO_LOG_FLOOR, Shape, seasonal_repeat
 
 HORIZON = 5
 PERIOD = 4
@@ -87,7 +87,7 @@ def test_scaling_and_differencing_invert(values: list[float], transform: str, di
     batch = batch_at(data, 20, model.context, HORIZON)
     at = model.locate(batch)
     level = model.scale_level(batch.target, batch.channel)
-    back = model.unscale(model.undifference(model.difference_target(level, at), at), batch.channel)
+    back = model.unscale(model.undifference(model.difference_target(level, at), at), batch)
     torch.testing.assert_close(back, batch.target, rtol=1e-3, atol=2e-3)
 
 
@@ -191,7 +191,7 @@ def test_every_combination_trains_and_forecasts_finite_numbers(transform: str) -
         assert level.shape == (2, HORIZON)
         (level - model.scale_level(batch.target, batch.channel)).square().mean().backward()  # type: ignore[no-untyped-call]
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
-        torch.testing.assert_close(model.unscale(level, batch.channel), model(batch))
+        torch.testing.assert_close(model.unscale(level, batch), model(batch))
 
 
 def test_patches_hold_the_rows_in_order_the_oldest_filled_up() -> None:
@@ -240,6 +240,65 @@ def test_log_forecast_grows_but_not_without_limit() -> None:
     ahead = forecast(model, data, 120)
     assert np.isfinite(ahead).all()
     assert ahead.max() < 1e3
+
+
+LOG_CONFIGS = [
+    {"transform": "log", "difference": difference, "window_norm": window_norm, "skip": skip}
+    for difference, window_norm, skip in itertools.product(
+        ("none", "first", "seasonal"), ("none", "last", "standard"), ("none", "last", "linear", "seasonal", "ets")
+    )
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    params=st.sampled_from(LOG_CONFIGS),
+    window=st.lists(
+        st.floats(-1e9, 1e9, width=32) | st.sampled_from([0.0, -1e-30, 1e-30, 5.0]), min_size=20, max_size=20
+    ),
+    at=st.integers(0, 19),
+    bad=st.sampled_from([0.0, -0.0, -3.0, -1e20, 1e-12]),
+    old=st.booleans(),
+)
+def test_log_forecast_of_a_window_with_unseen_zeros_or_negatives_stays_within_what_was_seen(
+    params: dict[str, Any], window: list[float], at: int, bad: float, old: bool
+) -> None:
+    model, data = fitted(config_of(**params), wave())
+    highest = float(data.values[0, :100].max())
+    if old:  # a model that was saved before the floor was kept
+        model.log_floor.fill_(NO_LOG_FLOOR)
+        highest *= 1.1
+    window[at] = bad
+    assert model.context <= 20
+    batch = batch_at(data, 60, 20, HORIZON)
+    batch.history[0] = torch.tensor(window)
+    with torch.inference_mode():
+        ahead = model(batch.newest(model.context))[0]
+    history = batch.history[0, -model.context :]
+    if not bool((history <= 0).any()) and not bool((history <= bad).any()):
+        return  # the bad value lies before what the model looks at
+    assert bool(ahead.isfinite().all())
+    assert float(ahead.min()) >= 0
+    assert float(ahead.max()) <= max(highest, float(history.max())) * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 0.0), (-20.0, 0.0), (0.1, 0.1)])
+def test_persistence_in_logarithms_repeats_a_zero_and_takes_negative_values_as_0(value: float, expected: float) -> None:
+    model, data = fitted(config_of(transform="log", skip="last"), wave(), zero=True)
+    batch = batch_at(data, 60, model.context, HORIZON)
+    batch.history[0, -1] = value
+    with torch.inference_mode():
+        assert model(batch)[0].tolist() == pytest.approx([expected] * HORIZON, abs=1e-4)
+
+
+def test_windows_of_positive_values_are_forecast_without_the_tangent() -> None:
+    model, data = fitted(config_of(transform="log", skip="linear"), wave())
+    batch = batch_at(data, 60, model.context, HORIZON)
+    batch.history[0, -2] *= 0.3  # below what was fitted, yet not far below
+    with torch.inference_mode():
+        ahead = model(batch)
+        model.log_floor.fill_(1e-3)
+        assert torch.equal(model(batch), ahead)
 
 
 def test_log_of_what_is_not_positive_is_refused() -> None:
