@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
     from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
     from lstm_tune.models.saved_model import ForecastModel
+    from lstm_tune.pipeline.finish import finish
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.pipeline.saved_run import explain, load
     from lstm_tune.pipeline.tune import tune
@@ -36,6 +37,7 @@ _HOMES = {
     "UsageError": "errors",
     "diagnose": "diagnosis.data_findings",
     "explain": "pipeline.saved_run",
+    "finish": "pipeline.finish",
     "load": "pipeline.saved_run",
     "tune": "pipeline.tune",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "UsageError",
     "diagnose",
     "explain",
+    "finish",
     "load",
     "tune",
 ]

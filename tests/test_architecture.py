@@ -197,6 +197,7 @@ def test_public_names_are_pinned() -> None:
         "UsageError",
         "diagnose",
         "explain",
+        "finish",
         "load",
         "tune",
     ]

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import Ranges, make_split
+from lstm_tune.data.split import DEFAULT_SPLIT, Ranges, make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, sampled_errors
@@ -41,8 +41,9 @@ from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.report.environment import versions
-from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.space import load_space
+from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, read_trials
 from lstm_tune.training.ensemble import Candidate, weigh
@@ -113,7 +114,9 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
         keep(name, [fitted[name] for fitted in on_blocks], forecaster)
 
     trained: dict[int, Trained] = {}
-    objective = Objective(task, "default", seed=seed, on_trained=lambda t: trained.update({t.number: t}))
+    objective = TaskObjective(
+        task, load_space("default"), seed=seed, on_trained=lambda t: trained.update({t.number: t})
+    )
     study = optuna.create_study(sampler=make_sampler("tpe", seed, objective.space), pruner=optuna.pruners.NopPruner())
     enqueue_known(study, objective.space)
     for number in range(trials):

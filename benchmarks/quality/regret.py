@@ -29,15 +29,16 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import make_split
+from lstm_tune.data.split import DEFAULT_SPLIT, make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import Forecaster, quick_mse_scaled
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.report.environment import versions
-from lstm_tune.search.objective import DEFAULT_SPLIT, Objective, Trained
 from lstm_tune.search.samplers import make_sampler
+from lstm_tune.search.space import load_space
+from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, completed, read_trials
 from lstm_tune.training.ensemble import Part, weigh
@@ -82,7 +83,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     def remember(trial: Trained) -> None:
         trained[trial.number] = trial.models[0]
 
-    objective = Objective(task, "default", seed=seed, threads=available_cores(), on_trained=remember)
+    objective = TaskObjective(task, load_space("default"), seed=seed, threads=available_cores(), on_trained=remember)
     study = optuna.create_study(sampler=make_sampler("tpe", seed, objective.space), pruner=optuna.pruners.NopPruner())
     enqueue_known(study, objective.space)
     study.optimize(objective, n_trials=trials)

@@ -34,13 +34,14 @@ from torch import nn
 
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import make_split
+from lstm_tune.data.split import DEFAULT_SPLIT, make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.cells import set_training_precision
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.report.environment import versions
-from lstm_tune.search import objective
+from lstm_tune.search import task_objective as objective
+from lstm_tune.search.objective import resolve_space
 from lstm_tune.training.precision import has_bf16
 from lstm_tune.training.task import build_task
 from lstm_tune.training.trainer import Trainer, bf16_pays
@@ -169,7 +170,7 @@ def share_of(rows: int, horizon: int, params: dict[str, Any]) -> Share:
     """Run one trial and time its evaluations: one after each epoch and one at the end."""
     noise = np.random.default_rng(0).normal(size=rows)
     series = load_series(10 + np.sin(2 * np.pi * np.arange(rows) / 24) + 0.3 * noise)
-    task = build_task(series, make_split(series, objective.DEFAULT_SPLIT, horizon), horizon)
+    task = build_task(series, make_split(series, DEFAULT_SPLIT, horizon), horizon)
     spent = [0.0]
 
     def clocked(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,7 +189,10 @@ def share_of(rows: int, horizon: int, params: dict[str, Any]) -> Share:
             setattr(objective, name, clocked(work))
         study = optuna.create_study()
         began = time.perf_counter()
-        study.optimize(objective.Objective(task, {"epochs": 8, "patience": 8, "dropout": 0.0} | params), n_trials=1)
+        study.optimize(
+            objective.TaskObjective(task, resolve_space({"epochs": 8, "patience": 8, "dropout": 0.0} | params)),
+            n_trials=1,
+        )
         seconds = time.perf_counter() - began
     finally:
         for name, work in originals.items():

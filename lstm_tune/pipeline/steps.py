@@ -15,11 +15,11 @@ from lstm_tune.pipeline.members import choose, choose_members
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy, Resources
 from lstm_tune.search.budget import Clock, RetrainCost
-from lstm_tune.search.objective import Objective, Trained
 from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
 from lstm_tune.search.study import OptunaCallback
+from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
 from lstm_tune.search.trials import Trial, completed, read_trials
 from lstm_tune.storage.optuna_private import storage_of
@@ -128,7 +128,7 @@ def search(
         return cost.seconds([outcome for outcome, part in outcomes if part.epochs == outcome.best_epoch])
 
     rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), stop, progress)
-    objective = Objective(
+    objective = TaskObjective(
         task,
         opened.space,
         seed=options.seed,
@@ -172,7 +172,7 @@ def _is_deleted(study: optuna.Study) -> bool:
 
 def _run_trials(
     opened: OpenStudy,
-    objective: Objective,
+    objective: TaskObjective,
     workers: int,
     n_trials: int | None,
     callbacks: Sequence[OptunaCallback],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,16 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
-from lstm_tune.dashboard.notes import write_notes
-from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.errors import LstmTuneError, StudyError
-from lstm_tune.pipeline.findings import diagnose_study
-from lstm_tune.pipeline.holdout import TestResult, score_test_rows
+from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions
-from lstm_tune.pipeline.prepare import Dataset, load_dataset, make_task, open_study, pick_resources
-from lstm_tune.pipeline.steps import SearchOutcome, retrain_best, search
-from lstm_tune.pipeline.summary import build_result
-from lstm_tune.report.result import TRIALS, Result, write_trials
+from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
+from lstm_tune.pipeline.steps import search
+from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
 from lstm_tune.search.progress import Progress, Warnings
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.training.parallel import single_threaded_torch
-from lstm_tune.training.retrain import Retrained
-from lstm_tune.training.task import Task
 from lstm_tune.utils.signals import Stopped, StopRequest, stop_on_signals
 
 
@@ -161,74 +153,12 @@ def run(
             outcome = search(opened, task, options, clock, stop, callbacks, progress)
         if outcome.interrupted:
             progress.info("stopped" if stop.urgent else "stopped: the best so far is retrained; Ctrl-C skips that")
-        with keep_trials(outcome, options):
-            with clock.step("retrain"):
-                retrained = retrain_best(outcome, task, opened, options, clock.retrain_end, stop, progress)
-            if retrained is None:
-                raise Stopped(None, stop.exit_status)
-            opened.coordinator.verify()  # one process alone reads the test rows
-            with clock.step("test"):
-                tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=resources.threads)
-                findings = explain_score(dataset, task, space, outcome, retrained, tested, progress)
-            result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
-            for note in tested.notes:
-                progress.assumed(note)
-            if options.folder is not None:
-                result.write(options.folder, progress.info)
-        if opened.shown_storage is not None:
-            annotate_dashboard(result, space, progress)
+        result = conclude(outcome, dataset, task, opened, options, clock, stop, progress)
     except KeyboardInterrupt as error:  # already a `Stopped`, or somebody insists, or the storage does not answer
         raise error if isinstance(error, Stopped) else Stopped(None, stop.exit_status) from None
     finally:
         opened.coordinator.release()
         progress.end()
-    if stop.requested or retrained.interrupted:
+    if stop.requested:
         raise Stopped(result, stop.exit_status)
     return result
-
-
-@contextlib.contextmanager
-def keep_trials(outcome: SearchOutcome, options: TuneOptions) -> Iterator[None]:
-    """If the `with` fails, write trials.csv, and say in one line that the trials are kept.
-
-    Raises:
-        StudyError: an error that nobody foresaw; it is the cause.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if options.folder is not None:
-            with contextlib.suppress(OSError):
-                write_trials(outcome.trials, options.folder / TRIALS)
-        if isinstance(error, LstmTuneError) or not isinstance(error, Exception):
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StudyError(
-            f"the trials are kept, but the model could not be finished ({reason}); "
-            f"repeat the command with --resume and other data, --space or --retrain-seeds"
-        ) from error
-
-
-def explain_score(
-    dataset: Dataset,
-    task: Task,
-    space: Space,
-    outcome: SearchOutcome,
-    retrained: Retrained,
-    tested: TestResult,
-    progress: Progress,
-) -> list[Finding]:
-    """Return the findings. A failure is reported, not raised: a result is worth more than its explanation."""
-    try:
-        return diagnose_study(dataset, task, space, outcome, retrained, tested)
-    except Exception as error:
-        progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
-        return []
-
-
-def annotate_dashboard(result: Result, space: Space, progress: Progress) -> None:
-    """Write the dashboard notes. A failure is reported, not raised."""
-    try:
-        write_notes(result, space.enqueued())
-    except Exception as error:
-        progress.info(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")

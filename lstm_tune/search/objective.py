@@ -1,57 +1,21 @@
-"""The one place where the trainer meets a trial."""
+"""The objective for a study of one's own: data and a search space become a callable for `study.optimize`."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import WilcoxonPruner
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
-from lstm_tune.config import Config
+from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import DEFAULT_SPLIT, make_split
-from lstm_tune.errors import UsageError
-from lstm_tune.evaluation.score import quick_mse_scaled, score
-from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space, load_space, space_from_mapping
-from lstm_tune.search.trial_attributes import (
-    tried_params,
-    write_config,
-    write_copy,
-    write_failed,
-    write_history,
-    write_interrupted,
-    write_micro_batch,
-    write_outcome,
-    write_pruned,
-    write_setup,
-)
-from lstm_tune.training.fitting import EpochStats, TrainResult, fit
-from lstm_tune.training.task import Task, build_task, make_trainer
-from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
+from lstm_tune.search.task_objective import TaskObjective, Trained
+from lstm_tune.training.fitting import EpochStats
+from lstm_tune.training.task import build_task
 from lstm_tune.utils.notes import warn
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Trained:
-    """A trial's models, one for each fold (the validation rows' first), with the weights of its best epoch."""
-
-    number: int
-    value: float
-    models: tuple[LSTMForecaster, ...]
 
 
 class Objective:
@@ -61,12 +25,22 @@ class Objective:
     the mean over them, with several folds the mean over them in units of a baseline (`Task.normalised_mse`). It is the
     best value that was reported; reports are made after every epoch, and the pruner is asked each time.
 
+    `lstm_tune.finish(study, objective)` makes a model of what the study found.
+
     Args:
-        data: what `load_series` takes, or a `SeriesSet`; or a `Task`, and then only `seed` and the hooks count.
+        data: what `lstm_tune.tune` takes, or a `SeriesSet`.
         space: a preset's name, a TOML file, a mapping as in TOML, or a `Space`.
         target: column, or columns, to forecast.
+        time: the time column; found if there is an obvious one.
+        id: column, or columns, that name the series, for many series in long format.
         horizon: rows to forecast.
-        split: train, validation and test rows or fractions; test rows are never read.
+        past: covariates known up to the last row.
+        future: covariates known into the future, too.
+        calendar: whether features of the time stamps are added as known-future covariates.
+        decimal: the decimal mark of numbers in text, "." or ","; found if the text shows it.
+        thousands: the mark between groups of three digits.
+        split: train, validation and test rows or fractions; by default 0.7, 0.1, 0.2, or what leaves room for the
+            horizon. Trials never read test rows.
         folds: validation blocks.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
         device: "cpu" or "cuda".
@@ -75,7 +49,16 @@ class Objective:
         on_epoch: called with (trial number, statistics) after each epoch.
         on_trained: called with what each completed trial has trained.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
-        stop: called at every training step; True interrupts the trial, which is tried again on resume.
+
+    Attributes:
+        series: the data, test rows included.
+        split: of their rows.
+        parts: that the split was made of.
+        trials: the objective itself, which knows no test row.
+
+    Raises:
+        DataError: the data cannot be used.
+        UsageError: an argument is wrong.
     """
 
     def __init__(
@@ -84,8 +67,15 @@ class Objective:
         space: str | Mapping[str, Any] | Space = "default",
         *,
         target: str | Sequence[str] | None = None,
+        time: str | None = None,
+        id: str | Sequence[str] | None = None,
         horizon: int = 1,
-        split: Sequence[float] = DEFAULT_SPLIT,
+        past: str | Sequence[str] = (),
+        future: str | Sequence[str] = (),
+        calendar: bool | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        split: Sequence[float] | None = None,
         folds: int = 3,
         seed: int = 0,
         device: str = "cpu",
@@ -94,156 +84,45 @@ class Objective:
         on_epoch: Callable[[int, EpochStats], None] = lambda number, stats: None,
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
-        stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        reading: dict[str, Any] = {"target": target, "time": time, "id": id, "past": past, "future": future}
+        reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
+        self.arguments = reading | {"horizon": horizon, "split": split, "folds": folds}
+
+        def load(parts: Sequence[float]) -> SeriesSet:
+            return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=parts)
+
+        cut = load_and_split(load, split, horizon)
+        self.series, self.split, self.parts = cut.series, cut.split, cut.parts
         full = resolve_space(space)
-        if isinstance(data, Task):
-            self.task = data
-        else:
-            series = data if isinstance(data, SeriesSet) else load_series(data, target=target, split=split)
-            parts = make_split(series, split, horizon)
-            warn((*series.notes, *parts.notes))
-            most = full.epoch_samples
-            self.task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
-        self.space, self.notes = full.cut(self.task.limits)
-        self.seed = seed
-        self.precision = precision
-        self.on_epoch = on_epoch
-        self.on_trained = on_trained
-        self.deadline = deadline
-        self.stop = stop
-        self.threads = threads
-        self.best: Trained | None = None  # of this process
-        self._trainers: Sequence[Trainer] = ()
+        task = build_task(
+            self.series, self.split, horizon, folds=folds, device=device, epoch_samples=full.epoch_samples
+        )
+        warn((*self.series.notes, *self.split.notes, *task.notes))
+        self.trials = TaskObjective(
+            task,
+            full,
+            seed=seed,
+            precision=precision,
+            threads=threads,
+            on_epoch=on_epoch,
+            on_trained=on_trained,
+            deadline=deadline,
+        )
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Train what the trial suggests and return its value.
-
-        Raises:
-            UsageError: the study does not minimize one value.
-            optuna.TrialPruned: the pruner says so, training diverged, or memory ran out; the reason is the user
-                attribute `pruned_because`.
-        """
-        if trial.study.directions != [StudyDirection.MINIMIZE]:
-            raise UsageError("the study must have the one direction 'minimize': the objective is an error")
-        try:
-            return self._value(trial)
-        except KeyboardInterrupt:
-            with contextlib.suppress(UpdateFinishedTrialError):
-                write_interrupted(trial)
-            raise
+        """Train what the trial suggests and return its value; see `TaskObjective`."""
+        return self.trials(trial)
 
     @property
-    def steps(self) -> int:
-        """Training steps that the trial at hand has done: while they grow, it is alive."""
-        return sum(trainer.steps for trainer in self._trainers)
+    def space(self) -> Space:
+        """The space, cut to what the data allow."""
+        return self.trials.space
 
-    def _value(self, trial: optuna.Trial) -> float:
-        config = self.space.suggest(trial)
-        write_config(trial, config)
-        twin = _find_twin(trial, config)
-        if twin is not None:
-            return _repeat(trial, twin)
-        try:
-            trained, result = self._train(trial, config)
-        except Diverged as error:
-            raise _pruned(trial, f"diverged: {error}") from None
-        except (optuna.TrialPruned, UpdateFinishedTrialError):  # the latter: another process has ended the trial
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise _pruned(trial, f"out of memory: {reason}") from None
-            write_failed(trial, traceback.format_exc())
-            raise
-        self._record(trial, trained, result)
-        if self.best is None or result.best_val < self.best.value:
-            self.best = trained
-        self.on_trained(trained)
-        return result.best_val
-
-    def _train(self, trial: optuna.Trial, config: Config) -> tuple[Trained, TrainResult]:
-        task = self.task
-        deadline = self.deadline()
-        began = time.monotonic()
-        trainers = [make_trainer(task, fold, config, self.seed, self.precision) for fold in range(len(task.folds))]
-        write_setup(
-            trial,
-            seconds=time.monotonic() - began,
-            precision=trainers[0].precision,
-            weights=sum(p.numel() for p in trainers[0].model.parameters()),
-        )
-        if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
-            results = []
-            for i, trainer in enumerate(trainers):
-                results.append(self._fit(trial, [trainer], i, config, deadline, lambda stats: None))
-                trial.report(results[-1].best_val, step=i)
-                if i + 1 < len(trainers) and trial.should_prune():
-                    raise _pruned(trial, f"the pruner stopped it after fold {i + 1} of {len(trainers)}")
-            result = _join(results)
-        else:
-            history: list[EpochStats] = []
-
-            def report(stats: EpochStats) -> None:
-                history.append(stats)
-                trial.report(stats.val, step=stats.epoch)
-                if stats.epoch and trial.should_prune():
-                    write_history(trial, history)
-                    raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
-
-            result = self._fit(trial, trainers, 0, config, deadline, report)
-        models = tuple(t.result for t in trainers)
-        return Trained(number=trial.number, value=result.best_val, models=models), result
-
-    def _fit(
-        self,
-        trial: optuna.Trial,
-        trainers: Sequence[Trainer],
-        first_fold: int,
-        config: Config,
-        deadline: float,
-        report: Callable[[EpochStats], None],
-    ) -> TrainResult:
-        task = self.task
-        self._trainers = trainers
-
-        def validate(i: int) -> float:
-            fold = task.folds[first_fold + i]
-            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.epoch_windows, task.scale)
-            return task.normalised_mse(first_fold + i, mse)
-
-        def on_epoch(stats: EpochStats) -> None:
-            self.on_epoch(trial.number, stats)
-            report(stats)
-
-        try:
-            return fit(
-                trainers,
-                validate,
-                epochs=config.epochs,
-                patience=config.patience,
-                on_epoch=on_epoch,
-                deadline=deadline,
-                threads=self.threads,
-                stop=self.stop,
-            )
-        finally:
-            self._trainers = ()
-            _note_memory(trial, trainers)
-
-    def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
-        task = self.task
-        scores = [
-            score(model, task.windows, fold.report_windows, task.scale, each=False)
-            for model, fold in zip(trained.models, task.folds, strict=True)
-        ]
-        write_outcome(
-            trial,
-            result,
-            val_mse=scores[0].mse,
-            fold_mse_scaled=[s.mse_scaled for s in scores],
-            fold_errors=task.sampled_errors(trained.models),
-        )
+    @property
+    def best(self) -> Trained | None:
+        """The models of the best trial that this process has trained; None: there was none."""
+        return self.trials.best
 
 
 def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
@@ -251,50 +130,3 @@ def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:
     if isinstance(space, Space):
         return space
     return space_from_mapping(space) if isinstance(space, Mapping) else load_space(space)
-
-
-def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
-    """Note on the trial where memory sufficed for half a batch alone."""
-    halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.half_batches]
-    if halves:
-        write_micro_batch(trial, max(halves))
-
-
-def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
-    write_pruned(trial, reason)
-    return optuna.TrialPruned(reason)
-
-
-def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
-    """Return an ended trial of the same configuration: with the same seed it would end the same."""
-    params, ended = config.params(), (TrialState.COMPLETE, TrialState.PRUNED)
-    for other in trial.study.get_trials(deepcopy=False, states=ended):
-        if other.number < trial.number and tried_params(other) == params:
-            return other
-    return None
-
-
-def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
-    """End a trial as its twin ended, without training again."""
-    write_copy(trial, twin)
-    for step, value in twin.intermediate_values.items():
-        trial.report(value, step)
-    if twin.state is TrialState.PRUNED or twin.value is None:
-        raise _pruned(trial, f"the same configuration as trial {twin.number}, which was pruned")
-    logger.info("trial %d repeats trial %d and was not trained", trial.number, twin.number)
-    return twin.value
-
-
-def _join(results: Sequence[TrainResult]) -> TrainResult:
-    """Join folds that were trained one after the other: the mean value, the median best epoch."""
-    by_epoch = sorted(results, key=lambda r: r.best_epoch)
-    middle = by_epoch[len(by_epoch) // 2]
-    return TrainResult(
-        start=math.fsum(r.start for r in results) / len(results),
-        best_epoch=middle.best_epoch,
-        best_val=math.fsum(r.best_val for r in results) / len(results),
-        epochs=max(r.epochs for r in results),
-        stopped=results[0].stopped,
-        history=results[0].history,
-        factors=middle.factors,
-    )

@@ -9,6 +9,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_statements import set_study_attr_once
+from lstm_tune.storage.optuna_private import without_cache
 
 
 def claim(storage: BaseStorage, study_id: int, key: str, token: str) -> bool:
@@ -20,10 +21,11 @@ def claim(storage: BaseStorage, study_id: int, key: str, token: str) -> bool:
         key: what is claimed; it is claimed once, and stays so.
         token: of the one who claims; no other has it.
     """
-    if isinstance(storage, Database):
-        storage.set_study_attr_once(study_id, key, token)
-    elif isinstance(storage, RDBStorage):
-        set_study_attr_once(storage.engine, study_id, key, token)
+    database = without_cache(storage)
+    if isinstance(database, Database):
+        database.set_study_attr_once(study_id, key, token)
+    elif isinstance(database, RDBStorage):
+        set_study_attr_once(database.engine, study_id, key, token)
     else:
         storage.set_study_system_attr(study_id, f"{key}:{token}", token)
     return holder(storage.get_study_system_attrs(study_id), key) == token

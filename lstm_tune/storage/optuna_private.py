@@ -9,17 +9,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import optuna
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-__all__ = ["BaseHeartbeat", "FrozenStudy", "StudyWithBegin", "id_of_study", "id_of_trial", "storage_of"]
+__all__ = [
+    "BaseHeartbeat",
+    "FrozenStudy",
+    "StudyWithBegin",
+    "id_of_study",
+    "id_of_trial",
+    "storage_of",
+    "without_cache",
+]
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
     """Return the storage that a study was opened with."""
     return study._storage
+
+
+def without_cache(storage: BaseStorage) -> BaseStorage:
+    """Return the storage behind Optuna's cache, which `create_study` puts before a database."""
+    return storage._backend if isinstance(storage, _CachedStorage) else storage
 
 
 def id_of_study(study: optuna.Study | FrozenStudy) -> int:

@@ -19,9 +19,9 @@ import optuna
 import torch
 from optuna.storages import BaseStorage
 
-from lstm_tune.search.objective import Objective
 from lstm_tune.search.optimize import optimize
 from lstm_tune.search.study import SharedStudy
+from lstm_tune.search.task_objective import TaskObjective
 from lstm_tune.search.trial_queue import STALE_TRIALS
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
@@ -77,7 +77,7 @@ def _work(job: Job, link: Connection) -> None:
     def taken(trial: int) -> None:
         raise _LostTrial
 
-    objective = Objective(
+    objective = TaskObjective(
         job.task,
         job.space,
         seed=job.seed,
@@ -99,7 +99,7 @@ def _work(job: Job, link: Connection) -> None:
             say(TrialFinished(study.stopped))
 
 
-def _watch(objective: Objective, storage: BaseStorage, say: Callable[[object], None]) -> None:
+def _watch(objective: TaskObjective, storage: BaseStorage, say: Callable[[object], None]) -> None:
     """Tell the supervisor as long as the trial advances; end this process soon after the supervisor's."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is the main thread's

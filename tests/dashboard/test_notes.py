@@ -23,7 +23,6 @@ from lstm_tune.dashboard.attributes import SIGNATURE, save_figure, save_note
 from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.dashboard.notes import study_note, trial_notes
 from lstm_tune.diagnosis.finding import Finding
-from lstm_tune.pipeline import tune as api
 from lstm_tune.report.result import Result
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.search.progress import Progress
@@ -157,7 +156,7 @@ def test_failure_to_write_notes_fails_no_result(
         def info(self, text: str) -> None:
             said.append(text)
 
-    monkeypatch.setattr(api, "write_notes", fail)
+    monkeypatch.setattr("lstm_tune.pipeline.conclusion.write_notes", fail)
     result = lstm_tune.tune(
         daily(wave(120)), target="y", space=SPACE, n_trials=1, retrain_seeds=1, out=tmp_path, progress=Listener()
     )

@@ -20,7 +20,8 @@ from lstm_tune.data.windows import Batch, Windows
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.search.objective import Objective
+from lstm_tune.search.space import space_from_mapping
+from lstm_tune.search.task_objective import TaskObjective
 from lstm_tune.training.task import Task, build_task
 
 TINY: dict[str, Any] = {
@@ -61,9 +62,14 @@ def task_of(y: Any, horizon: int = 2, folds: int = 1, split: Any = (0.7, 0.1, 0.
     return build_task(data, make_split(data, split, horizon), horizon, folds=folds)
 
 
+def objective_of(task: Task, space: Mapping[str, Any], **options: Any) -> TaskObjective:
+    """The objective of a task, of a space as a file would hold it."""
+    return TaskObjective(task, space_from_mapping(space), **options)
+
+
 def run_study(task: Task, space: Mapping[str, Any], *configs: Mapping[str, Any], **options: Any) -> Any:
     """Run one trial for each of `configs` (values of searched parameters); return the study and the objective."""
-    objective = Objective(task, space, **options)
+    objective = objective_of(task, space, **options)
     study = optuna.create_study(pruner=optuna.pruners.NopPruner())
     for params in configs or ({},):
         study.enqueue_trial(dict(params))

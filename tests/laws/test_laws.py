@@ -23,6 +23,7 @@ from series import (
     daily,
     naive_mse_scaled,
     net,
+    objective_of,
     panel,
     run_study,
     series_of,
@@ -42,8 +43,7 @@ from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.pipeline import holdout
 from lstm_tune.pipeline import tune as pipeline
-from lstm_tune.search import objective
-from lstm_tune.search.objective import Objective
+from lstm_tune.search import task_objective as objective
 from lstm_tune.search.space import load_space, presets
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.training import task
@@ -370,7 +370,7 @@ def test_law_6_pruned_trial_names_the_pruner() -> None:
             return True
 
     study = optuna.create_study(pruner=Always())
-    study.optimize(Objective(task_of(wave()), TINY), n_trials=1)
+    study.optimize(objective_of(task_of(wave()), TINY), n_trials=1)
     assert study.trials[0].state is TrialState.PRUNED
     assert study.trials[0].user_attrs["pruned_because"] == "the pruner stopped it after epoch 1"
     assert list(study.trials[0].intermediate_values) == [0, 1]

@@ -487,7 +487,7 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
             self.said.append(text)
 
     notes = Notes()
-    monkeypatch.setattr(lstm_tune.pipeline.tune, "diagnose_study", fail)
+    monkeypatch.setattr("lstm_tune.pipeline.conclusion.diagnose_study", fail)
     result = tune(daily(wave()), out=tmp_path, progress=notes)
     assert result.record["findings"] == []
     assert result.test.mse > 0

@@ -7,11 +7,10 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from series import TINY, task_of, wave
+from series import TINY, objective_of, task_of, wave
 from studies import study_of
 
 from lstm_tune.errors import UsageError
-from lstm_tune.search.objective import Objective
 from lstm_tune.search.trials import completed, read_trials
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("short_epochs")
 
 def test_equal_configurations_are_trained_once() -> None:
     begun: list[int] = []
-    objective = Objective(task_of(wave()), TINY | {"skip": ["none", "last"]}, on_epoch=lambda n, s: begun.append(n))
+    objective = objective_of(task_of(wave()), TINY | {"skip": ["none", "last"]}, on_epoch=lambda n, s: begun.append(n))
     study = study_of()
     for skip in ("none", "last", "none"):
         study.enqueue_trial({"skip": skip})
@@ -34,7 +33,7 @@ def test_equal_configurations_are_trained_once() -> None:
 def test_twin_of_a_pruned_trial_is_pruned() -> None:
     wild = {"learning_rate": 10.0, "optimizer": "sgd", "gradient_clip": 0.0, "activation": "relu", "epochs": 8}
     study = study_of()
-    study.optimize(Objective(task_of(1e3 * wave()), TINY | wild), n_trials=2)
+    study.optimize(objective_of(task_of(1e3 * wave()), TINY | wild), n_trials=2)
     assert [t.state for t in study.trials] == [TrialState.PRUNED] * 2
     assert study.trials[1].user_attrs["pruned_because"] == "the same configuration as trial 0, which was pruned"
 
@@ -46,7 +45,7 @@ def test_value_is_a_function_of_configuration_and_seed_not_of_the_number() -> No
         study = study_of()
         for skip in order:
             study.enqueue_trial({"skip": skip})
-        study.optimize(Objective(problem, TINY | {"skip": ["none", "last"], "dropout": 0.3}), n_trials=2)
+        study.optimize(objective_of(problem, TINY | {"skip": ["none", "last"], "dropout": 0.3}), n_trials=2)
         values.append({t.params["skip"]: t.value for t in study.trials})
     assert values[0] == values[1]
 
@@ -56,7 +55,7 @@ def test_failed_trial_keeps_its_traceback() -> None:
         raise ZeroDivisionError("on purpose")
 
     study = study_of()
-    study.optimize(Objective(task_of(wave()), TINY, on_epoch=broken), n_trials=1, catch=(Exception,))
+    study.optimize(objective_of(task_of(wave()), TINY, on_epoch=broken), n_trials=1, catch=(Exception,))
     assert study.trials[0].state is TrialState.FAIL
     assert study.trials[0].user_attrs["traceback"].strip().endswith("ZeroDivisionError: on purpose")
 
@@ -66,13 +65,13 @@ def test_lack_of_memory_is_pruned() -> None:
         raise MemoryError("no more")
 
     study = study_of()
-    study.optimize(Objective(task_of(wave()), TINY, on_epoch=full), n_trials=1)
+    study.optimize(objective_of(task_of(wave()), TINY, on_epoch=full), n_trials=1)
     assert study.trials[0].state is TrialState.PRUNED
     assert study.trials[0].user_attrs["pruned_because"] == "out of memory: no more"
 
 
 def test_best_models_of_the_process_are_kept() -> None:
-    objective = Objective(task_of(wave()), TINY | {"skip": ["none", "last"]})
+    objective = objective_of(task_of(wave()), TINY | {"skip": ["none", "last"]})
     study = study_of()
     for skip in ("none", "last"):
         study.enqueue_trial({"skip": skip})
@@ -85,12 +84,12 @@ def test_best_models_of_the_process_are_kept() -> None:
 def test_a_study_that_does_not_minimize_one_value_is_refused(directions: list[str]) -> None:
     study = optuna.create_study(directions=directions)
     with pytest.raises(UsageError, match="one direction 'minimize'"):
-        study.optimize(Objective(task_of(wave()), TINY), n_trials=1)
+        study.optimize(objective_of(task_of(wave()), TINY), n_trials=1)
 
 
 def test_what_each_completed_trial_trained_is_handed_over() -> None:
     handed: list[tuple[int, int]] = []
-    objective = Objective(
+    objective = objective_of(
         task_of(wave(), folds=2),
         TINY | {"lookback": [4, 8]},
         on_trained=lambda trained: handed.append((trained.number, len(trained.models))),

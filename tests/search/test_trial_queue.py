@@ -6,10 +6,9 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState
-from series import TINY, task_of, wave
+from series import TINY, objective_of, task_of, wave
 from studies import SPACE, study_of, value_of
 
-from lstm_tune.search.objective import Objective
 from lstm_tune.search.stop_rules import stop_after_failures
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_own_interrupted, n_counted
@@ -121,7 +120,7 @@ def test_interruptions_by_the_user_do_not_count_as_losses() -> None:
 
 def test_trial_that_repeats_another_keeps_what_it_was_begun_for() -> None:
     study = fresh_study()
-    solve = Objective(task_of(wave()), TINY)
+    solve = objective_of(task_of(wave()), TINY)
     for _ in range(2):
         study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
     for lost in (1, 0):

@@ -9,12 +9,11 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from series import TINY, task_of, wave
+from series import TINY, objective_of, task_of, wave
 from studies import outcome
 
 from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
-from lstm_tune.search.objective import Objective
 from lstm_tune.search.trials import Trial, candidates, completed, distinct, read_trials
 from lstm_tune.storage.journal import open_journal
 
@@ -22,7 +21,7 @@ from lstm_tune.storage.journal import open_journal
 @pytest.fixture(scope="module")
 def study() -> optuna.Study:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.optimize(Objective(task_of(wave()), TINY), n_trials=2)
+    study.optimize(objective_of(task_of(wave()), TINY), n_trials=2)
     return study
 
 
