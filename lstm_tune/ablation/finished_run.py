@@ -81,7 +81,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
     model = ForecastModel.load(folder / "model")
     if data is None and not source.startswith("example:") and not Path(source).is_file():
         raise UsageError(f"the data of the run are no longer at {source!r}; name their new path with --data")
-    series = model.read(source if data is None else data)
+    series = model.read(source if data is None else data, split=split)
     if not series.has_fingerprint(fingerprint):
         raise UsageError(
             f"{series.path!r} does not hold the data that {folder} was tuned on; "

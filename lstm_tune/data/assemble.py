@@ -20,7 +20,7 @@ from lstm_tune.data.cleaning import (
     count_missing,
     drop_duplicates,
     leave_out_poor_series,
-    leave_out_rows_ahead,
+    rows_with_targets,
     sort_rows,
 )
 from lstm_tune.data.columns import Floats, Numbers, Roles, read_numbers
@@ -106,13 +106,17 @@ def assemble(
     )
     _check_columns(rows.columns, roles, varied=known is None)
     rows = sort_rows(rows, repairs)
+    past = rows_with_targets(rows, channels)
+    before = rows if past.all() else rows.take(past)
+    missing = count_missing(before, roles, sum(column.infinite for column in numbers.values()), repairs)
     if not keep_ahead:
-        rows = leave_out_rows_ahead(rows, channels, repairs)
-    missing = count_missing(rows, roles, sum(column.infinite for column in numbers.values()), repairs)
+        said = "{n} row{s} at the end without a target {were} left out: such rows are to be forecast"
+        repairs.count("rows_ahead", int((~past).sum()), said)
+        rows = before
     rows = leave_out_poor_series(rows, channels, len(table.names), repairs, least=2 if known is None else 1)
     left = table.names if rows.codes is None else tuple(table.names[c] for c in rows.codes[list(rows.offsets()[:-1])])
     given = rows.offsets()
-    parts = development_rows([b - a for a, b in itertools.pairwise(given)], split if known is None else (1.0, 0.0, 0.0))
+    parts = development_rows([b - a for a, b in itertools.pairwise(given)], split)
     rows, kept = drop_duplicates(rows, roles, str(table.time.name), repairs)
     learn = _ends(given, kept, [n_train + n_val for n_train, n_val in parts])
     regular = _regular(rows, learn, repairs, known)
@@ -122,12 +126,12 @@ def assemble(
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
     values, observed, covariates, origin = _tensors(regular, roles, train, known)
     seen = np.isfinite(np.stack(regular.columns[channels + len(roles.past) :], axis=1)) if roles.future else None
-    past, future = np.split(covariates, [len(roles.past)], axis=1)
+    known_now, future = np.split(covariates, [len(roles.past)], axis=1)
     features, feature_names = _calendar(regular.times, regular.freq, calendar)
     return SeriesSet(
         values=torch.from_numpy(values),
         observed=marks(torch.from_numpy(observed)),
-        past=torch.from_numpy(np.ascontiguousarray(past)),
+        past=torch.from_numpy(np.ascontiguousarray(known_now)),
         future=torch.from_numpy(np.concatenate([future, features], axis=1)),
         offsets=regular.offsets,
         times=regular.times,
@@ -241,7 +245,7 @@ def _regular(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | 
     if even is not None and (known is None or known.freq in (None, even[0])):
         return Regular(columns=rows.columns, offsets=offsets, times=even[1], freq=even[0])
     if known is not None and known.freq is not None:
-        return _as_known(rows, known.freq, repairs)
+        return _as_known(rows, known.freq, learn, repairs)
     times, freq, is_local = rows.times, find_freq(*_early(rows.times, offsets, learn)), False
     if rows.local is not None:
         there = find_freq(*_early(rows.local, offsets, learn))
@@ -315,7 +319,7 @@ def _counted(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | 
     return _gridded(rows, grid, None, repairs, step=step)
 
 
-def _as_known(rows: Rows, freq: str, repairs: Repairs) -> Regular:
+def _as_known(rows: Rows, freq: str, learn: Sequence[int], repairs: Repairs) -> Regular:
     """Lay rows on a grid of the frequency that a saved model was trained on.
 
     Raises:
@@ -324,7 +328,7 @@ def _as_known(rows: Rows, freq: str, repairs: Repairs) -> Regular:
     assert rows.times is not None
     offsets = rows.offsets()
     for times in (rows.times, rows.local):
-        grid = None if times is None else _fits(times, offsets, freq)
+        grid = None if times is None else _fits(times, offsets, freq, learn)
         if grid is not None:
             return _gridded(rows, grid, freq, repairs, is_local=times is rows.local and rows.local is not None)
     found = find_freq(rows.times, offsets) if len(rows) > len(offsets) - 1 else None
@@ -332,9 +336,9 @@ def _as_known(rows: Rows, freq: str, repairs: Repairs) -> Regular:
     raise DataError(f"the model was trained on rows of frequency {freq!r}, but these have {own}; resample them first")
 
 
-def _fits(times: Times, offsets: Sequence[int], freq: str) -> Grid | None:
+def _fits(times: Times, offsets: Sequence[int], freq: str, learn: Sequence[int]) -> Grid | None:
     try:
-        grid = lay_grid(times, offsets, freq)
+        grid = lay_grid(times, offsets, freq, learn)
     except DataError:
         return None
     return grid if grid is not None and _has_step_one(grid) else None

@@ -89,21 +89,18 @@ def sort_rows(rows: Rows, repairs: Repairs) -> Rows:
     return rows.take(np.lexsort((rows.times,) if rows.codes is None else (rows.times, rows.codes)))
 
 
-def leave_out_rows_ahead(rows: Rows, channels: int, repairs: Repairs) -> Rows:
-    """Leave out the rows of each series after the last in which any target was observed: those to forecast."""
+def rows_with_targets(rows: Rows, channels: int) -> Bools:
+    """Return which rows (n,) of each series are not after the last one in which any target was observed."""
     observed = np.isfinite(np.stack(rows.columns[:channels])).any(axis=0)
+    kept = np.ones(len(rows), dtype=np.bool_)
     offsets = rows.offsets()
     if bool(observed[np.asarray(offsets[1:]) - 1].all()):
-        return rows
-    kept = np.ones(len(rows), dtype=np.bool_)
+        return kept
     for start, end in itertools.pairwise(offsets):
         last = np.flatnonzero(observed[start:end])
         if len(last):  # a series without any value is left out as a whole
             kept[start + int(last[-1]) + 1 : end] = False
-    repairs.count(
-        "rows_ahead", int((~kept).sum()), "{n} row{s} at the end without a target {were} left out: to forecast"
-    )
-    return rows.take(kept)
+    return kept
 
 
 def drop_duplicates(rows: Rows, roles: Roles, time_name: str, repairs: Repairs) -> tuple[Rows, Ints | None]:
