@@ -20,7 +20,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
-from lstm_tune.evaluation.score import Forecaster, TargetScale, score
+from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import bootstrap_interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.models.baselines import naive_baselines
@@ -80,6 +80,7 @@ class ForecastModel:
         id: str | Sequence[str] | None = None,
         decimal: str | None = None,
         thousands: str | None = None,
+        split: Sequence[float] = (1.0, 0.0, 0.0),
         keep_ahead: bool = False,
     ) -> SeriesSet:
         """Load data as `load_series` does, with the columns and units of this model.
@@ -93,6 +94,7 @@ class ForecastModel:
             id: column, or columns, that name the series, if they are not those that the model was tuned with.
             decimal: decimal mark of numbers in text.
             thousands: separator of thousands in text.
+            split: of the rows, if they are those of the study; see `load_series`.
             keep_ahead: whether rows at the end without targets are kept.
 
         Raises:
@@ -113,6 +115,7 @@ class ForecastModel:
                 calendar=spec.calendar,
                 decimal=decimal,
                 thousands=thousands,
+                split=split,
                 known=spec.known,
                 keep_ahead=keep_ahead,
             )
@@ -236,10 +239,19 @@ class ForecastModel:
             warn(self.trained.note(windows, positions, self.scale))
         block = max(self.horizon, self.shape.period)
         found = {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
+        blank = [t for t, mse in zip(series.targets, found["model"].mse, strict=True) if np.isnan(mse)]
+        warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
+        if blank:
+            found = {name: self._over_scored_targets(one) for name, one in found.items()}
         return {
             name: TestScore.of(one, self.spec.targets, self.scale.sd, bootstrap_interval(one, block, 0))
             for name, one in found.items()
         }
+
+    def _over_scored_targets(self, found: Score) -> Score:
+        """Return a score whose mean over the targets leaves out those without a scored value."""
+        scaled = np.array(found.mse) / np.square(self.scale.sd)
+        return dataclasses.replace(found, mse_scaled=float(np.nanmean(scaled)))
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
