@@ -124,8 +124,9 @@ def _import_packages(workers: int | str, device: str, trials: int | None) -> Non
     with exit_on_ctrl_c():
         from lstm_tune.utils.process import available_cores
         from lstm_tune.workers import processes
+        from lstm_tune.workers.count import pick_workers
 
-        if processes.pick_workers(workers, cores=available_cores(), device=device, n_trials=trials) > 1:
+        if pick_workers(workers, cores=available_cores(), device=device, n_trials=trials) > 1:
             processes.prepare()  # it imports torch while we do
         gc.disable()  # collecting garbage takes a quarter of the time of these imports
         import lstm_tune.cli.result_table

@@ -14,7 +14,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import quote_column
-from lstm_tune.workers.processes import MOST_WORKERS
+from lstm_tune.workers.count import MOST_WORKERS
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

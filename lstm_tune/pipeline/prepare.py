@@ -39,6 +39,7 @@ from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted
 from lstm_tune.workers import processes
+from lstm_tune.workers.count import pick_workers
 from lstm_tune.workers.pool import check_shareable
 
 _DRAWN = 64  # random configurations that represent a space when bf16 is judged
@@ -116,7 +117,7 @@ def pick_resources(options: TuneOptions, progress: Progress) -> Resources:
     check_storage(options.storage)
     cores = available_cores()
     trials = options.trials
-    workers = processes.pick_workers(options.workers, cores=cores, device=device, n_trials=trials)
+    workers = pick_workers(options.workers, cores=cores, device=device, n_trials=trials)
     if workers > 1:
         workers = _shareable(workers, options, cores, progress)
     return Resources(

@@ -13,7 +13,7 @@ class Progress(Protocol):
     """What happens in a study, as it happens; each method does nothing unless it is overridden."""
 
     def info(self, text: str) -> None:
-        """Say one sentence about the data or the search."""
+        """Show one sentence about the data or the search."""
         return
 
     def assumed(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The pruners, by their names."""
+"""Pruners by their names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PRUNERS = ("median", "none", "halving", "hyperband", "wilcoxon")
 
 
 def make_pruner(pruner: str | BasePruner, epochs: int, startup_trials: int = 5) -> BasePruner:
-    """Return the pruner of a name (`PRUNERS`), or the given one.
+    """Return the pruner of this name (`PRUNERS`), or the given pruner.
 
     Args:
         pruner: a name or an Optuna pruner.
-        epochs: the most that a trial of the space may train; what halving and hyperband count in.
+        epochs: the most that a trial of the space may train; the resource of halving and hyperband.
         startup_trials: completed trials before the median pruner begins.
 
     Raises:

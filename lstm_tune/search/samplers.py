@@ -1,4 +1,4 @@
-"""The samplers: named ones, whose suggestions depend on the seed and the number of the trial alone."""
+"""Samplers by their names; their suggestions depend on the seed and the number of the trial alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PerTrialSampler(BaseSampler):
     Several workers, each with such a sampler, draw different numbers, too.
 
     Args:
-        make: makes a sampler of a seed.
+        make: makes a sampler from a seed.
         seed: of the study.
     """
 
@@ -69,7 +69,7 @@ class PerTrialSampler(BaseSampler):
 
 
 def make_sampler(sampler: str | BaseSampler, seed: int, space: Space) -> BaseSampler:
-    """Return the sampler of a name (`SAMPLERS`), or the given one.
+    """Return the sampler of this name (`SAMPLERS`), or the given sampler.
 
     Raises:
         UsageError: an unknown name.

@@ -23,7 +23,7 @@ OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
 
 
 class OwnStudy(StudyWithBegin):
-    """A study that marks the trials that it begins with the process that has them."""
+    """A study that records with each trial the process that has begun it."""
 
     def begin(self) -> int:
         """Begin a trial of this process."""
@@ -31,7 +31,10 @@ class OwnStudy(StudyWithBegin):
 
 
 class SharedStudy(StudyWithBegin):
-    """A study whose trials are begun elsewhere, and which remembers `stop`: no one loop of `optimize` could end."""
+    """A study whose trials are begun elsewhere.
+
+    `stop` only sets a flag, because the supervisor, not one `optimize` loop, runs the study.
+    """
 
     stopped = False
     given: int | None = None  # the id of the trial that is next

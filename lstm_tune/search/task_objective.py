@@ -108,7 +108,7 @@ class TaskObjective:
 
     @property
     def steps(self) -> int:
-        """Training steps that the trial at hand has done: while they grow, it is alive."""
+        """Training steps of the running trial: as long as they grow, it is alive."""
         return sum(trainer.steps for trainer in self._trainers)
 
     def _value(self, trial: optuna.Trial) -> float:
@@ -220,7 +220,7 @@ class TaskObjective:
 
 
 def _note_memory(trial: optuna.Trial, trainers: Sequence[Trainer]) -> None:
-    """Note on the trial where memory sufficed for half a batch alone."""
+    """Record on the trial that the memory sufficed for half a batch alone."""
     halves = [-(-trainer.batch_size // 2) for trainer in trainers if trainer.half_batches]
     if halves:
         write_micro_batch(trial, max(halves))
@@ -232,7 +232,7 @@ def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
 
 
 def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
-    """Return an ended trial of the same configuration: with the same seed it would end the same."""
+    """Return a trial of the same configuration that has ended: with the same seed this one would end the same."""
     params, ended = config.params(), (TrialState.COMPLETE, TrialState.PRUNED)
     for other in trial.study.get_trials(deepcopy=False, states=ended):
         if other.number < trial.number and tried_params(other) == params:
@@ -241,7 +241,7 @@ def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
 
 
 def _repeat(trial: optuna.Trial, twin: FrozenTrial) -> float:
-    """End a trial as its twin ended, without training again."""
+    """End a trial as its twin did, without training again."""
     write_copy(trial, twin)
     for step, value in twin.intermediate_values.items():
         trial.report(value, step)

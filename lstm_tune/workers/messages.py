@@ -1,4 +1,4 @@
-"""What a supervisor and its workers tell each other over a pipe."""
+"""The messages between the supervisor and its workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_tune.training.task import Task
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Job:
-    """All that a worker needs."""
+    """Everything that a worker needs."""
 
     storage: str | BaseStorage
     study: str
@@ -27,36 +27,36 @@ class Job:
     precision: str  # "fp32" or "bf16"
     threads: int  # that share the folds of a trial
     verbosity: int  # of Optuna's log
-    run: str  # the supervisor's name, which its trials carry
+    run: str  # the supervisor's process, which is recorded with each trial
 
 
-# What the supervisor tells; None sends a worker home.
+# ---- from the supervisor to a worker; None: stop
 
 
 @dataclass(frozen=True, slots=True)
 class RunTrial:
-    """The trial that is next."""
+    """Run this trial."""
 
     trial_id: int
     seconds: float  # that it may take
 
 
-# What a worker tells.
+# ---- from a worker to the supervisor
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """It has opened the study and waits for a trial."""
+    """The worker has opened the study and waits for a trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """Its trial has advanced, or it waits for a storage that is away."""
+    """The trial has advanced, or the worker waits for a storage that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Its trial has ended an epoch."""
+    """The trial has ended an epoch."""
 
     trial: int
     stats: EpochStats
@@ -64,18 +64,18 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """Its trial has ended."""
+    """The trial has ended."""
 
     stopped: bool  # whether the sampler or the pruner asked to stop the study
 
 
 @dataclass(frozen=True, slots=True)
 class TrialLost:
-    """Another process has ended its trial."""
+    """Another process has ended the trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """It cannot work."""
+    """The worker cannot go on."""
 
     cause: str

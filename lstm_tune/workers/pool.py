@@ -1,7 +1,7 @@
-"""Workers: a study that several processes share.
+"""A study that several processes share.
 
-The study lives in the storage. The supervisor (`supervisor`, in this process) begins the trials and gives them out to
-the workers (`worker`, a process each); `messages` says in what words.
+The study lives in the storage. The supervisor (`supervisor`, in this process) begins the trials and assigns them to the
+workers (`worker`, a process each); `messages` defines what they send to each other.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def check_shareable(storage: str | BaseStorage | None, sampler: Any, pruner: Any
 
 
 def share(task: Task) -> None:
-    """Move the task's tensors on the CPU into memory that workers see without a copy.
+    """Move the task's tensors on the CPU into memory that workers share without a copy.
 
     Raises:
-        StudyError: there is not enough of it.
+        StudyError: there is not enough shared memory.
     """
     data = task.windows.data
     tensors = [data.values, data.observed, data.past, data.future]
@@ -81,15 +81,15 @@ def optimize(
         study: that the job names.
         job: what each worker needs.
         workers: at most; each ends as soon as no trial is left for it.
-        n_trials: to be ended, those that died with their worker and were queued again not counted.
+        n_trials: that must end; trials that were lost and queued again do not count.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called in this process, after each trial; `study.stop` works.
         progress: told what happens.
         stop: whether the user wants to stop.
 
     Raises:
-        StudyError: the workers cannot work.
-        KeyboardInterrupt: `stop` said so; the workers are stopped, and their trials are failed as interrupted.
+        StudyError: the workers cannot start or cannot go on.
+        KeyboardInterrupt: the user wants to stop; the workers are stopped, and their trials failed as interrupted.
     """
     share(job.task)
     supervisor = Supervisor(

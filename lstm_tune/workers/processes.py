@@ -1,7 +1,7 @@
-"""Child processes: how many, and how they begin within milliseconds and run nothing of the user's.
+"""Starts child processes within milliseconds; they run nothing of the user's own script.
 
-A server process imports the package once, while this process is busy with other things, and forks the children. Where
-there is no fork (Windows) each child imports the package by itself.
+A server process imports the package once, while this process is busy with other things, and forks the children. On
+systems without fork (Windows) each child imports the package by itself.
 """
 
 from __future__ import annotations
@@ -18,37 +18,10 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
-from lstm_tune.errors import UsageError
-
 _PRELOADED = ["lstm_tune.workers.preload"]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
-MOST_WORKERS = 64
-_TRIALS_EACH = 4  # at least: the search learns little from trials that run at the same time
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int | None) -> int:
-    """Return how many processes do the study's trials.
-
-    "auto": one for each core, so that none waits for a trial's other folds, but one for four trials at most, so that
-    each learns from those before; one alone on an accelerator, which a single process keeps busy.
-
-    Args:
-        workers: a number, or "auto".
-        cores: that this process may use.
-        device: "cpu", "cuda", or "auto" where it is not known yet.
-        n_trials: of the study; None: as many as time allows.
-
-    Raises:
-        UsageError: neither "auto" nor a number from 1 to `MOST_WORKERS`.
-    """
-    if workers == "auto":
-        most = cores if n_trials is None else min(cores, n_trials // _TRIALS_EACH)
-        return 1 if device == "cuda" else max(1, min(most, MOST_WORKERS))
-    if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
-        raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
-    return workers
 
 
 def context() -> BaseContext:
@@ -57,11 +30,11 @@ def context() -> BaseContext:
 
 
 def prepare() -> None:
-    """Start the server, where there is none yet, and return at once."""
+    """Start the server if there is none yet, and return at once."""
     if _FORKS:
         from multiprocessing import forkserver, resource_tracker
 
-        resource_tracker.ensure_running()  # to start it lets Ctrl-C through again
+        resource_tracker.ensure_running()  # starting it later would let Ctrl-C through
         forkserver.set_forkserver_preload(_PRELOADED)
         with _undisturbed():
             forkserver.ensure_running()
@@ -77,10 +50,11 @@ def start(work: Callable[..., None], *args: Any) -> BaseProcess:
 
 
 def end_with_starter() -> None:
-    """In the server: end when the process that started it ends, and wake its frozen children for that (Linux).
+    """In the server: end when the process that started it ends, and wake its frozen children so that they end (Linux).
 
-    What is frozen cannot see that its parent is gone, and would stay for ever. So the kernel is told to send SIGCONT,
-    which does nothing to others: from the starter's end to the server, and from the server's to its children.
+    A frozen process cannot notice that its parent is gone, and would stay for ever. So the kernel is asked to send
+    SIGCONT, which does nothing to a running process: to the server when its starter ends, and to the children when the
+    server ends.
     """
     if sys.platform != "linux":
         return
@@ -90,7 +64,7 @@ def end_with_starter() -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
     def look(signum: int, frame: object) -> None:
-        if os.getppid() != starter:  # or else a thread of it has ended, or somebody else has sent it
+        if os.getppid() != starter:  # otherwise one of its threads has ended, or somebody else has sent the signal
             os._exit(0)
 
     def ask_in_child() -> None:
@@ -106,8 +80,8 @@ def end_with_starter() -> None:
 def no_main() -> Iterator[None]:
     """Hide the user's script, notebook or stdin inside the `with`.
 
-    Children would run it once more, so that a script without `if __name__ == "__main__"` would start children without
-    end. What was defined there cannot be pickled meanwhile.
+    Children would run it again: a script without `if __name__ == "__main__"` would start children without end. What
+    was defined there cannot be pickled meanwhile.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -119,7 +93,7 @@ def no_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Start a process inside the `with`: Ctrl-C waits until the child can handle it; a child has one core."""
+    """Start a process inside the `with`: Ctrl-C waits until the child can handle it, and the child uses one core."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None

@@ -1,10 +1,10 @@
-"""The supervisor: gives out trials to workers one by one, and replaces those that die or freeze.
+"""The supervisor: assigns trials to workers one by one, and replaces workers that die or freeze.
 
-The supervisor alone begins trials, so that it knows at every moment which worker has which one, and a worker that has
-lost its supervisor can begin none.
+The supervisor alone begins trials. So it knows at every moment which worker has which trial, and a worker that has lost
+its supervisor can begin none.
 
-A worker that ends, by whatever, is replaced, and its trial done again. One that gives no sign of life for `SILENCE`
-seconds, or ten times the longest silence so far, is killed.
+A worker that ends for whatever reason is replaced, and its trial is queued again. A worker that gives no sign of life
+for `SILENCE` seconds, or ten times the longest silence so far, is killed.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ from lstm_tune.workers import processes
 from lstm_tune.workers.messages import Epoch, Job, Ready, RunTrial, TrialFinished, TrialLost, WorkerFailed
 from lstm_tune.workers.worker import GRACE, work
 
-SILENCE = 60.0  # seconds without a sign of life, at least, after which a worker counts as frozen …
-_PATIENCE = 10  # … and times the longest silence after which one was heard again …
-_START = 5  # … and times SILENCE for one that has yet to begin: it may have to import everything
-_TICK = 1.0  # seconds between looks at who is silent
-_MOST_FAILED_STARTS = 3  # workers in a row that died before they were ready: something is wrong with all of them
+SILENCE = 60.0  # seconds without a message after which a worker counts as frozen, or …
+_PATIENCE = 10  # … this many times the longest silence of a worker that lived, if that is more
+_START = 5  # times SILENCE for a worker that has yet to begin: it may have to import everything
+_TICK = 1.0  # seconds between checks for silent workers
+_MOST_FAILED_STARTS = 3  # in a row: something is wrong with all workers
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Worker:
-    number: int  # from 1; its successor takes it over
+    number: int  # from 1; a worker that replaces it has the same one
     process: BaseProcess
     link: Connection
     ready: bool = False
-    trial: int | None = None  # the number of the trial that it has
-    silent: float = 0.0  # seconds since it was last heard
-    frozen: bool = False  # and killed for it
+    trial: int | None = None  # the number of its trial
+    silent: float = 0.0  # seconds since its last message
+    frozen: bool = False  # silent for so long that it was killed
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Supervisor:
-    """Who has which trial, and how many are left.
+    """Knows which worker has which trial, and how many trials are left.
 
     Attributes:
-        study: whose trials are given out.
+        study: whose trials are assigned.
         job: what each worker needs.
-        trials_left: trials that may still be given out.
+        trials_left: trials that may still be assigned.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         callbacks: called after each trial.
         progress: told what happens.
-        stop: whether the user wants to stop; looked at whenever a worker was waited for.
+        stop: whether the user wants to stop; asked after each wait for the workers.
         workers: the workers by their links.
         failed_starts: workers in a row that died before they were ready.
-        longest_silence: seconds of silence after which a worker was heard again.
-        last_check: when somebody silent was last looked for.
+        longest_silence: seconds after which a silent worker sent a message again.
+        last_check: when silent workers were last looked for.
     """
 
     study: SharedStudy
@@ -78,7 +78,7 @@ class Supervisor:
 
     @property
     def at_work(self) -> bool:
-        """Whether a trial runs or is to be given out."""
+        """Whether a trial runs or is to be assigned."""
         return any(worker.trial is not None for worker in self.workers.values()) or (
             bool(self.workers) and self.trials_left > 0 and not self.study.stopped
         )
@@ -87,15 +87,15 @@ class Supervisor:
         """Start a worker."""
         here, there = processes.context().Pipe()
         process = processes.start(work, self.job, there)
-        there.close()  # the child's copy is the only one left: where it dies, `here` ends
+        there.close()  # the child's copy is the only one left: when the child dies, `here` ends
         self.workers[here] = _Worker(number=number, process=process, link=here)
 
     def listen(self) -> None:
-        """Wait for the workers, answer them, and look for those that are silent."""
+        """Wait for messages, answer them, and kill workers that are silent for too long."""
         heard = wait(list(self.workers), timeout=_TICK)
         if self.stop():
-            raise KeyboardInterrupt  # a Ctrl-C that reaches the workers, too, ends them: that is no loss to mend
-        # This process may have been suspended itself, and the workers with it: that alone makes nobody frozen.
+            raise KeyboardInterrupt  # if Ctrl-C has reached the workers, too, they have ended: they need no replacement
+        # This process may have been suspended together with its workers: that does not mean that they are frozen.
         passed = min(time.monotonic() - self.last_check, SILENCE / 2)
         self.last_check = time.monotonic()
         for worker in list(self.workers.values()):
@@ -105,7 +105,7 @@ class Supervisor:
                 worker.silent += passed
                 if worker.silent > self._patience(worker):
                     worker.frozen = True
-                    worker.process.kill()  # its link ends, and we hear of that
+                    worker.process.kill()  # its link ends, and the next `wait` shows it
 
     def _patience(self, worker: _Worker) -> float:
         return max(SILENCE, _PATIENCE * self.longest_silence) if worker.ready else _START * SILENCE
@@ -142,7 +142,7 @@ class Supervisor:
                 raise StudyError(f"worker {worker.number} failed: {cause}")
 
     def _assign(self, worker: _Worker) -> None:
-        """Give out a trial, or send the worker home."""
+        """Assign the next trial, or stop the worker."""
         if self.trials_left <= 0 or self.study.stopped:
             with contextlib.suppress(OSError):
                 worker.link.send(None)
@@ -152,7 +152,7 @@ class Supervisor:
         trial = begin_trial(self.study, self.job.run)
         worker.trial = trial.number
         self.progress.trial_started(trial.number, worker.number)
-        with contextlib.suppress(OSError):  # it has just died: its link ends, and we hear of that
+        with contextlib.suppress(OSError):  # it has just died: the next `wait` shows it
             worker.link.send(RunTrial(id_of_trial(trial), max(0.0, self.deadline() - time.monotonic())))
 
     def _stop_worker(self, worker: _Worker) -> None:
@@ -169,7 +169,7 @@ class Supervisor:
             callback(self.study, copy.deepcopy(frozen))
 
     def _died(self, worker: _Worker) -> None:
-        """Replace a worker, fail its trial, and queue that again."""
+        """Replace a worker, fail its trial, and queue the trial again."""
         self._stop_worker(worker)
         self.failed_starts += not worker.ready
         if self.failed_starts == _MOST_FAILED_STARTS:
@@ -187,7 +187,7 @@ class Supervisor:
         if worker.frozen:
             cause = f"its worker gave no sign of life for {worker.silent:.0f} s and was killed"
         fate = fail_and_requeue(self.study, number, cause)
-        if fate != "ended":  # or else it died between the trial's end and telling so
+        if fate != "ended":  # otherwise it died after the trial had ended, before it could report that
             self.progress.info(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
         if fate == "queued":
             self.trials_left += 1
@@ -195,7 +195,7 @@ class Supervisor:
             self._ended(number)
 
     def end(self) -> None:
-        """Stop the workers that are left, after an error or Ctrl-C; none of their trials stays behind as running."""
+        """Stop the remaining workers after an error or Ctrl-C, and fail their trials: none is left as running."""
         workers = list(self.workers.values())
         for worker in workers:
             with contextlib.suppress(OSError):

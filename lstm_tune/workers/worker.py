@@ -1,7 +1,7 @@
-"""A worker: a process that does the trials which its supervisor gives out to it, one by one.
+"""A worker: a process that runs the trials which its supervisor assigns to it, one by one.
 
-It begins no trial by itself, and ends soon after its supervisor: the trial that it has is dropped. Where it is frozen
-meanwhile, the kernel wakes it for that, see `processes.end_with_starter`.
+It begins no trial by itself. When its supervisor has ended, it fails its trial as interrupted and ends. If it is frozen
+at that moment, the kernel wakes it, see `processes.end_with_starter`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import keep_freed_memory
 from lstm_tune.workers.messages import Alive, Epoch, Job, Ready, TrialFinished, TrialLost, WorkerFailed
 
-GRACE = 5.0  # seconds in which an interrupted worker drops its trial; then it is killed
+GRACE = 5.0  # seconds in which an interrupted worker must end; then it is killed
 _BEAT = 2.0  # seconds between looks at whether the trial advances and the supervisor lives
 _OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
 
 
 def work(job: Job, link: Connection) -> None:
-    """Be a worker: do trials until none is left."""
+    """Run trials until none is left."""
     try:
         signal.signal(signal.SIGINT, _interrupt_once)
         if hasattr(signal, "pthread_sigmask"):
@@ -48,7 +48,7 @@ def work(job: Job, link: Connection) -> None:
 
 
 def _interrupt_once(signum: int, frame: object) -> None:
-    """Interrupt what runs; a second Ctrl-C must not interrupt the tidying up."""
+    """Interrupt the trial; a second Ctrl-C must not interrupt the clean-up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -63,7 +63,7 @@ def _work(job: Job, link: Connection) -> None:
     optuna.logging.set_verbosity(job.verbosity)
     storage = open_storage(job.storage, Opening(stale=STALE_TRIALS, seconds=_OUTAGE))
     study = SharedStudy(job.study, storage, job.sampler, job.pruner)
-    # Named samplers draw by the trial's number; a sampler of the caller's has the same random numbers in each worker.
+    # Named samplers draw by the trial's number; the caller's own sampler would draw the same numbers in each worker.
     study.sampler.reseed_rng()
     one_at_a_time = threading.Lock()
 
@@ -72,7 +72,7 @@ def _work(job: Job, link: Connection) -> None:
             with one_at_a_time:
                 link.send(message)
         except OSError:
-            raise KeyboardInterrupt from None  # nobody listens: the trial is dropped, as after Ctrl-C
+            raise KeyboardInterrupt from None  # the supervisor is gone: the trial is interrupted, as by Ctrl-C
 
     def taken(trial: int) -> None:
         raise _LostTrial
@@ -100,17 +100,17 @@ def _work(job: Job, link: Connection) -> None:
 
 
 def _watch(objective: TaskObjective, storage: BaseStorage, say: Callable[[object], None]) -> None:
-    """Tell the supervisor as long as the trial advances; end this process soon after the supervisor's."""
+    """Send a sign of life as long as the trial advances; end this process soon after the supervisor's."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is the main thread's
     supervisor = parent_process()
     assert supervisor is not None
     before = 0, 0
-    with contextlib.suppress(KeyboardInterrupt):  # nobody listens any more
+    with contextlib.suppress(KeyboardInterrupt):  # the supervisor is gone
         while not wait([supervisor.sentinel], timeout=_BEAT):
             if (signs := (objective.steps, getattr(storage, "attempts", 0))) != before:
                 before = signs
                 say(Alive())
-    os.kill(os.getpid(), signal.SIGINT)  # drops the trial
+    os.kill(os.getpid(), signal.SIGINT)  # interrupts the trial
     time.sleep(GRACE)
     os._exit(1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lstm_tune.utils.process import is_alive, this_run
-from lstm_tune.workers.processes import pick_workers
+from lstm_tune.workers.count import pick_workers
 
 
 @pytest.mark.parametrize(
