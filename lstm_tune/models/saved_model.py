@@ -175,7 +175,7 @@ class ForecastModel:
             "step": np.tile(np.arange(1, self.horizon + 1), series.n_series),
         }
         self.network.eval()
-        for c, target in enumerate(read.targets):
+        for c, target in enumerate(self.spec.targets):
             with torch.inference_mode():
                 forecast = self.network(batch_ahead(ahead, c, self.lookback, self.shape.period))
             columns[target] = widen(forecast.numpy(), self.spec.origin[c]).reshape(-1)
