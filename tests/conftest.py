@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,9 +14,33 @@ import torch
 from lstm_tune.cli import app as cli
 from lstm_tune.training import trainer as train
 
+# Tests beside those in tests/laws that hold a law, a number that users read, or a promise, and that take little time.
+_ALSO_LAWS = (
+    "cli/test_cli.py",
+    "data",
+    "evaluation",
+    "models",
+    "pipeline/test_options.py",
+    "pipeline/test_reproducibility.py",
+    "pipeline/test_tune.py",
+    "report/test_report_json.py",
+    "report/test_run_folder.py",
+    "search",
+    "storage/test_journal.py",
+    "training",
+    "utils",
+)
+_TAKE_LONG = ("slow", "processes", "postgres")
 
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a PostgreSQL server if none can be started."""
+    """Mark the tests of the laws; skip what needs a PostgreSQL server if none can be started."""
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests).as_posix()
+        if place.startswith(_ALSO_LAWS) and not any(map(item.get_closest_marker, _TAKE_LONG)):
+            item.add_marker(pytest.mark.laws)
     if missing := postgres.missing_requirement():
         for item in items:
             if item.get_closest_marker("postgres"):

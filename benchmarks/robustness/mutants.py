@@ -1,0 +1,276 @@
+"""Make one mistake at a time in a copy of the package, and see whether the tests of the laws notice it.
+
+    python benchmarks/robustness/mutants.py [--names A,B] [--sample 10 --seed 0] [--jobs 2] [--check]
+
+The mistakes are listed in `mutants.toml`: each has a name, what it breaks, a file, a text of it and another text in its
+place, and the test files that are run first because they are the likeliest to notice. If those pass, all other tests
+marked `laws` are run, so that a mistake survives only if every one of them passes. An edit that no longer applies, or
+after which the package cannot be imported, counts as not done.
+
+`--check` applies the edits and runs nothing. The last line is JSON; the exit status is 1 if a mistake survived or was
+not done, or if the tests fail without any mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import pkgutil
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the modules that the benchmarks share
+
+import pytest
+from common import busy, machine, show_machine, wide_console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = Path(__file__).with_suffix(".toml")
+COPIED = ("lstm_tune", "search_spaces", "tests", "pyproject.toml", "README.md")
+# Imported once and shared by all processes: a mistake is made in none of them.
+PRELOADED = ("torch", "optuna", "pandas", "pyarrow.csv", "sklearn", "statsmodels.api", "scipy.stats",
+             "safetensors.torch", "plotly", "typer", "rich", "hypothesis", "pytest")  # fmt: skip
+LIMIT = 1800  # seconds after which a mistake counts as noticed: the tests hang
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One edit that breaks a law or a promise."""
+
+    name: str
+    breaks: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ()
+
+    def apply(self, folder: Path) -> str:
+        """Make the mistake in a copy; return why it cannot be made, or nothing."""
+        path = folder / self.file
+        if not path.is_file():
+            return f"{self.file} is not there"
+        text = path.read_text()
+        if (count := text.count(self.old)) != 1:
+            return f"its old text stands {count} times in {self.file}"
+        path.write_text(text.replace(self.old, self.new))
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What became of a mistake: "noticed", "survived" or "not done"; the test that noticed it, or why it was not."""
+
+    mistake: Mistake
+    outcome: str
+    by: str
+    seconds: float
+
+
+def read_table(path: Path = TABLE) -> list[Mistake]:
+    """Return the mistakes.
+
+    Raises:
+        SystemExit: two have the same name, or one changes nothing.
+    """
+    mistakes = [
+        Mistake(**entry | {"tests": tuple(entry.get("tests", ()))})
+        for entry in tomllib.loads(path.read_text())["mistake"]
+    ]
+    names = Counter(m.name for m in mistakes)
+    if wrong := [m.name for m in mistakes if names[m.name] > 1 or m.old == m.new]:
+        raise SystemExit(f"{path.name}: twice there, or without a change: {', '.join(wrong)}")
+    return mistakes
+
+
+def choose(mistakes: Sequence[Mistake], names: str | None, sample: int | None, seed: int) -> list[Mistake]:
+    """Return the mistakes of some names, or a sample that is spread over what they break."""
+    if names:
+        wanted = names.split(",")
+        if unknown := set(wanted) - {m.name for m in mistakes}:
+            raise SystemExit(f"--names: not in {TABLE.name}: {', '.join(sorted(unknown))}")
+        return [m for m in mistakes if m.name in wanted]
+    if sample is None:
+        return list(mistakes)
+    rng = random.Random(seed)
+    groups: dict[str, list[Mistake]] = {}
+    for mistake in rng.sample(list(mistakes), len(mistakes)):
+        groups.setdefault(mistake.breaks.split(":")[0], []).append(mistake)
+    in_turn = [group[i] for i in range(len(mistakes)) for group in groups.values() if i < len(group)]
+    return in_turn[:sample]
+
+
+# ---- one mistake, in a process of its own
+
+
+class _First:
+    """A pytest plugin that keeps the name of the first test that fails."""
+
+    name = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.name:
+            self.name = report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and not self.name:
+            self.name = report.nodeid
+
+
+def run_tests(folder: Path, first: Sequence[str], answer: Any) -> None:
+    """Import the package of a copy and run its tests; send ("crash" | "failed" | "passed", detail)."""
+    os.chdir(folder)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(folder))
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    with open(folder / "out.txt", "w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+        try:
+            package = importlib.import_module("lstm_tune")
+            if not str(package.__file__).startswith(str(folder)):
+                answer.send(("crash", f"{package.__file__} was imported in place of the copy"))
+                return
+            for module in pkgutil.walk_packages(package.__path__, "lstm_tune."):
+                if not module.name.endswith("__main__"):
+                    importlib.import_module(module.name)
+        except Exception as error:
+            answer.send(("crash", f"it cannot be imported: {type(error).__name__}: {error}"))
+            return
+        options = ["-x", "-q", "-m", "laws", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+        for tests in ([f"tests/{name}" for name in first], ["tests"]):
+            if tests:
+                seen = _First()
+                if pytest.main([*options, *tests], plugins=[seen]) not in (0, 5):  # 5: no test was chosen
+                    answer.send(("failed", seen.name or "the tests could not be run"))
+                    return
+        answer.send(("passed", ""))
+
+
+def examine(context: Any, mistake: Mistake | None) -> Found:
+    """Make a mistake (None: none) in a copy of its own, and run the tests."""
+    nothing = Mistake(name="none", breaks="", file="", old="", new="")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as temporary:
+        folder = Path(temporary).resolve()
+        copy_tree(folder)
+        if mistake is not None and (reason := mistake.apply(folder)):
+            return Found(mistake=mistake, outcome="not done", by=reason, seconds=0.0)
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=run_tests, args=(folder, (mistake or nothing).tests, sender))
+        process.start()
+        sender.close()
+        try:
+            kind, detail = receiver.recv() if receiver.poll(LIMIT) else ("failed", f"not over after {LIMIT} s")
+        except EOFError:
+            kind, detail = "failed", "the process ended"
+        process.kill()
+        process.join()
+        seconds = time.monotonic() - began
+    outcome = {"crash": "not done", "failed": "noticed", "passed": "survived"}[kind]
+    return Found(mistake=mistake or nothing, outcome=outcome, by=detail, seconds=seconds)
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what the tests need, without compiled files."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+# ---- all of them
+
+
+def show(results: Sequence[Found], commit: str) -> dict[str, Any]:
+    """Print what became of each mistake, and the count by law; return it for programs."""
+    console = wide_console()
+    table = Table("breaks", "mistake", "", "by", "s")
+    for r in results:
+        table.add_row(r.mistake.breaks, r.mistake.name, r.outcome, r.by, f"{r.seconds:.0f}")
+    console.print(table)
+    laws: dict[str, Counter[str]] = {}
+    for r in results:
+        laws.setdefault(r.mistake.breaks.split(":")[0], Counter())[r.outcome] += 1
+    for law, counts in sorted(laws.items()):
+        console.print(f"{law}: {counts['noticed']} of {counts.total()} noticed")
+    show_machine(console, machine(), {"commit": commit, "load": str(busy())})
+    names = {outcome: [r.mistake.name for r in results if r.outcome == outcome] for outcome in ("survived", "not done")}
+    noticed = sum(r.outcome == "noticed" for r in results)
+    return {"tried": len(results), "noticed": noticed, **names, "laws": {k: dict(v) for k, v in sorted(laws.items())}}
+
+
+def check(mistakes: Sequence[Mistake]) -> dict[str, Any]:
+    """Apply each edit and compile the file, without running anything."""
+    broken: dict[str, str] = {}
+    for mistake in mistakes:
+        with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as folder:
+            copy = Path(folder) / mistake.file
+            copy.parent.mkdir(parents=True)
+            if (ROOT / mistake.file).is_file():
+                shutil.copy(ROOT / mistake.file, copy)
+            reason = mistake.apply(Path(folder))
+            if not reason and copy.suffix == ".py":
+                try:
+                    compile(copy.read_text(), str(copy), "exec")
+                except SyntaxError as error:
+                    reason = f"it does not compile: {error}"
+            if reason:
+                broken[mistake.name] = reason
+    for name, reason in broken.items():
+        print(f"{name}: {reason}")
+    return {"tried": len(mistakes), "not done": sorted(broken)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Natural mistakes, one at a time: which of them do the tests notice?")
+    parser.add_argument("--names", metavar="A,B", help="these mistakes alone")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many, spread over what they break")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 1), metavar="N")
+    parser.add_argument("--check", action="store_true", help="apply the edits and run nothing")
+    parser.add_argument("--sure", action="store_true", help="do not run the tests without a mistake first")
+    args = parser.parse_args(arguments)
+    mistakes = choose(read_table(), args.names, args.sample, args.seed)
+    if args.check:
+        report: Mapping[str, Any] = check(mistakes)
+        print(json.dumps(report))
+        return 1 if report["not done"] else 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    if not args.sure and (clean := examine(context, None)).outcome != "survived":
+        print(f"the tests fail without a mistake: {clean.by}", file=sys.stderr)
+        print(json.dumps({"tried": 0, "clean": False}))
+        return 1
+    results = []
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for found in pool.map(partial(examine, context), mistakes):
+            results.append(found)
+            print(
+                f"{found.outcome}: {found.mistake.name} ({found.seconds:.0f} s) {found.by}", file=sys.stderr, flush=True
+            )
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    report = show(results, commit.strip() or "unknown")
+    print(json.dumps({"machine": machine(), "clean": True, **report}))
+    return 1 if report["survived"] or report["not done"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
