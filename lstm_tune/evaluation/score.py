@@ -18,6 +18,7 @@ from lstm_tune.data.series import mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Positions, Windows
 
+_ROUNDING = 1e-12  # variance over mean square, below which targets are constant but for rounding
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
 
 Number = float | dict[str, float]  # of the one target, or by the names of several
@@ -61,7 +62,7 @@ class Score:
 
     mse: tuple[float, ...]  # (C,)
     mae: tuple[float, ...]  # (C,)
-    r2: tuple[float, ...]  # (C,) against the scored targets' own mean
+    r2: tuple[float, ...]  # (C,) against the scored targets' own mean; NaN of constant targets
     mse_scaled: float  # mean over columns of mse / train variance
     per_step_mse: tuple[tuple[float, ...], ...]  # (C, H)
     window_error: NDArray[np.float64] = field(repr=False)  # (n,) sum of squared scaled errors of a window; or none
@@ -107,12 +108,13 @@ def score(
     count, squares, absolute, z_sum, z_squares = totals.cpu()
     n = count.sum(1)
     mse = squares.sum(1) / n
-    finite = torch.finfo(torch.float64)
-    variance = z_squares.sum(1) / n - (z_sum.sum(1) / n) ** 2
+    power = z_squares.sum(1) / n
+    variance = power - (z_sum.sum(1) / n) ** 2
+    varies = variance > _ROUNDING * power
     return Score(
         mse=tuple(mse.tolist()),
         mae=tuple((absolute.sum(1) / n).tolist()),
-        r2=tuple((1 - mse / variance.clamp_min(finite.tiny)).clamp_min(finite.min).tolist()),  # of constant targets
+        r2=tuple(torch.where(varies, 1 - mse / variance, torch.nan).tolist()),
         mse_scaled=float((mse / sd.cpu() ** 2).mean()),
         per_step_mse=tuple(tuple(row) for row in (squares / count).tolist()),
         window_error=errors,

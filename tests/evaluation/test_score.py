@@ -101,14 +101,15 @@ def test_scoring_leaves_the_mode_of_the_model_alone_and_uses_no_dropout() -> Non
     assert model.training
 
 
-def test_perfect_forecast_of_equal_targets_has_finite_numbers() -> None:
+@pytest.mark.parametrize("level", [3.0, 0.1, 1e-9])
+def test_equal_targets_have_no_r2(level: float) -> None:
     y = wave()
-    y[100:] = 3.0
+    y[100:] = level
     windows = Windows(series_of(y), 2)
     positions = windows.positions(((105, 160),), 0, reach_back=True)
     found = score(Persistence(horizon=2), windows, positions, TargetScale(mean=(5.0,), sd=(0.7,)))
     assert found.mse == (0.0,)
-    assert np.isfinite(found.r2[0])
+    assert np.isnan(found.r2[0])
 
 
 # ---- the interval
