@@ -10,7 +10,7 @@ _SMALLEST, _LARGEST = 1e-4, 1e9  # between them a number is written without an e
 
 
 def number(value: float | None, digits: int = 5) -> str:
-    """Return a number in at most `digits` significant digits, without an exponent if that stays short; else a dash."""
+    """Return a number in at most `digits` significant digits, mostly without an exponent; of None and NaN a dash."""
     if value is None or math.isnan(value):
         return "–"
     if value != 0 and not _SMALLEST <= abs(value) < _LARGEST:
