@@ -38,6 +38,8 @@ class TestScore:
             interval: of the scaled MSE.
         """
         unit = sd[0] ** 2 if len(targets) == 1 else 1.0
+        if not math.isfinite(score.mse_scaled):
+            interval = math.nan, math.nan
         return cls(
             mse=per_target(score.mse, targets),
             rmse=per_target(tuple(math.sqrt(m) for m in score.mse), targets),
