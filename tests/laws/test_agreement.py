@@ -37,6 +37,8 @@ def known_until(kind: Kind, run: Finished, step: int) -> pd.DataFrame:
         rows = kind.frame[names == series.name]
         part = rows.iloc[: len(rows) - (len(series) - start - step) + ahead].copy()
         if ahead:
+            plan = list(kind.columns["future"])
+            part[plan] = part[plan].ffill()  # a plan with a hole is refused
             part.loc[part.index[-ahead:], [n for n in ("y", "z", "p") if n in part]] = np.nan
         parts.append(part)
     return pd.concat(parts)
