@@ -67,6 +67,9 @@ def month_number(word: str) -> int | None:
     return MONTH_NUMBERS.get(plain_word(word.strip()))
 
 
+_LONGEST = 200  # characters of a time stamp, its ornament and the end of an interval included
+
+
 @lru_cache(maxsize=2**16)
 def plain_stamp(word: str) -> str:
     """Return a time stamp in English and without ornament: of an interval its beginning, no weekday, no filler.
@@ -74,6 +77,8 @@ def plain_stamp(word: str) -> str:
     A month becomes Jan to Dec between blanks, a quarter Q, a week W, a time zone an offset such as +01:00. Words that
     are unknown stay, so that no format reads them.
     """
+    if len(word) > _LONGEST:  # no stamp, and the patterns below would take very long
+        return word
     text = re.sub(r"\s+", " ", word.strip().strip("'\"")).strip()
     text = re.sub(r"\s*\([^)]*\)$", "", text)
     text = _INTERVAL.split(text, maxsplit=1)[0]

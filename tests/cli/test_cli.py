@@ -136,7 +136,8 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     assert (status, out) == (0, "")
     assert (tmp_path / "ahead.csv").read_text().splitlines() == lines
     status, out, err = run("evaluate", "run", "data.csv", "--json")
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("note: 119 of 151 windows lie in rows that the model was trained on")
     scores = json.loads(out)
     assert set(scores) == {"model", "persistence", "seasonal_naive"}
     assert set(scores["model"]) >= {"mse", "rmse", "mae", "r2", "mse_scaled", "windows"}
@@ -230,7 +231,7 @@ BAD_DATA = [
     ("few_rows.csv", ("--horizon", "12")),
     ("data.csv", ("--horizon", "0")),
     ("data.csv", ("--horizon", "many")),
-    ("data.csv", ("--horizon", "40")),
+    ("data.csv", ("--horizon", "100")),
     ("data.csv", ("--split", "0.5,0.5,0.5")),
     ("data.csv", ("--split", "0.7,0.3")),
     ("data.csv", ("--split", "a,b,c")),
