@@ -41,8 +41,7 @@ from lstm_tune.evaluation import score as evaluate
 from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.pipeline import holdout
-from lstm_tune.pipeline import tune as pipeline
+from lstm_tune.pipeline import conclusion, holdout
 from lstm_tune.search import task_objective as objective
 from lstm_tune.search.space import load_space, presets
 from lstm_tune.search.trial_queue import enqueue_known
@@ -285,7 +284,7 @@ def test_law_4_test_rows_are_scored_after_the_last_trial(monkeypatch: pytest.Mon
     order: list[str] = []
     original = holdout.score_test_rows
     monkeypatch.setattr(
-        pipeline, "score_test_rows", lambda *args, **how: order.append("test") or original(*args, **how)
+        conclusion, "score_test_rows", lambda *args, **how: order.append("test") or original(*args, **how)
     )
     tune(daily(wave()), callbacks=[lambda study, trial: order.append("trial")])
     assert order == ["trial"] * 3 + ["test"]

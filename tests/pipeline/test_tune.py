@@ -463,7 +463,7 @@ def test_error_that_nobody_foresaw_keeps_the_trials_and_is_one_line(
     def fail(*args: Any, **options: Any) -> Any:
         raise ZeroDivisionError("of a library")
 
-    monkeypatch.setattr(lstm_tune.pipeline.tune, step, fail)
+    monkeypatch.setattr(f"lstm_tune.pipeline.conclusion.{step}", fail)
     with pytest.raises(StudyError, match=r"the trials are kept.*ZeroDivisionError: of a library.*--resume") as caught:
         tune(daily(wave()), out=tmp_path)
     assert "\n" not in str(caught.value)
@@ -509,7 +509,7 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
         ({"folds": 0}, UsageError, "folds must be at least 1"),
         ({"split": (0.5, 0.5, 0.5)}, UsageError, "add up to 1"),
         ({"split": (100, 50, 50)}, DataError, "needs 200 rows"),
-        ({"horizon": 40}, DataError, "shorter --horizon"),
+        ({"horizon": 40, "split": (0.7, 0.1, 0.2)}, DataError, "shorter --horizon"),
         ({"device": "tpu"}, UsageError, "device must be auto, cpu or cuda"),
         ({"precision": "fp8"}, UsageError, "precision must be"),
         ({"sampler": "magic"}, UsageError, "sampler must be one of"),

@@ -50,8 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, short_epochs: None) -> Path:
 def test_python_warns_once_of_what_was_repaired_at_the_callers_line(run: Path, call: Callable[[Path], Any]) -> None:
     with pytest.warns(LstmTuneWarning, match="sorted") as caught:
         call(run)
-    assert len(caught) == 1
-    assert caught[0].filename == __file__
+    of_repairs = [warning for warning in caught if "sorted" in str(warning.message)]
+    assert len(of_repairs) == 1
+    assert of_repairs[0].filename == __file__
 
 
 def test_data_that_need_no_repair_warn_of_nothing(run: Path) -> None:
