@@ -106,9 +106,6 @@ class Placed:
     offsets: tuple[int, ...]
 
 
-_LONGEST_SPAN = 2**63 - 1  # nanoseconds
-
-
 def lay_grid(times: Times, offsets: Sequence[int], freq: str, ends: Sequence[int] | None = None) -> Grid | None:
     """Give each stamp its place on the regular grid of its series.
 
@@ -129,8 +126,6 @@ def lay_grid(times: Times, offsets: Sequence[int], freq: str, ends: Sequence[int
     """
     step = parse_freq(freq)
     bounds = list(itertools.pairwise(offsets))
-    if any(int(times[b - 1].astype(np.int64)) - int(times[a].astype(np.int64)) > _LONGEST_SPAN for a, b in bounds):
-        return None  # distances of over 292 years are beyond what 64 bits hold in nanoseconds
     rulers = [Ruler.fit(times[a:end], step) for (a, _), end in zip(bounds, ends or offsets[1:], strict=True)]
     places = [ruler.place(times[a:b]) for ruler, (a, b) in zip(rulers, bounds, strict=True)]
     placed = put_in_place(places, times, offsets, ends)
