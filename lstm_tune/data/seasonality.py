@@ -33,7 +33,7 @@ _SHARE_LEFT = 0.5  # of what the steps of a period differ by from cycle to cycle
 
 def calendar_periods(freq: str | None) -> tuple[int, ...]:
     """Return the periods, in rows, that the calendar suggests for a pandas frequency ('30min': 48 and 336)."""
-    if freq is None:
+    if freq is None or "[" in freq:  # opening hours: a day has as many rows as it is open
         return ()
     base = freq.split("-")[0]
     digits = base.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -59,8 +59,9 @@ class Ruler:
             exact = (weekday < 5) & (times.view(np.int64) % DAY == self.clock)
             return np.busday_count(np.datetime64("1970-01-01"), workday).astype(np.int64) // size, exact
         ticks = times.view(np.int64) if self.step.unit == "fixed" else months_of(times)
-        lag = ticks - self.phase
-        return (lag + size // 2) // size, lag % size == 0
+        whole, rest = np.divmod(ticks, size)  # no sum here can leave 64 bits, wherever the stamps are
+        lag = rest - self.phase
+        return whole + (lag + size // 2) // size, lag == 0
 
     def stamp(self, places: Ints) -> Times:
         """Return the stamp (n,) of each place (n,)."""

@@ -52,6 +52,7 @@ _ZONES = {  # minutes ahead of UTC
     **{"eest": 180, "edt": -240, "est": -300, "cdt": -300, "cst": -360},  # noqa: PIE800
     **{"mdt": -360, "mst": -420, "pdt": -420, "pst": -480},  # noqa: PIE800
 }
+_LONGEST = 120  # characters of a stamp with ornament
 _WORD = re.compile(r"[^\W\d_]+\.?")
 _INTERVAL = re.compile(r"\s+(?:-|–|—|to|bis|à|until|/)\s+")
 
@@ -67,9 +68,6 @@ def month_number(word: str) -> int | None:
     return MONTH_NUMBERS.get(plain_word(word.strip()))
 
 
-_LONGEST = 200  # characters of a time stamp, its ornament and the end of an interval included
-
-
 @lru_cache(maxsize=2**16)
 def plain_stamp(word: str) -> str:
     """Return a time stamp in English and without ornament: of an interval its beginning, no weekday, no filler.
@@ -77,7 +75,7 @@ def plain_stamp(word: str) -> str:
     A month becomes Jan to Dec between blanks, a quarter Q, a week W, a time zone an offset such as +01:00. Words that
     are unknown stay, so that no format reads them.
     """
-    if len(word) > _LONGEST:  # no stamp, and the patterns below would take very long
+    if len(word) > _LONGEST:
         return word
     text = re.sub(r"\s+", " ", word.strip().strip("'\"")).strip()
     text = re.sub(r"\s*\([^)]*\)$", "", text)
