@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar
 
 from lstm_tune.errors import UsageError
@@ -51,11 +52,12 @@ class Rule:
         """Return whether `value` is of the right type and within the bounds."""
         if self.words:
             return isinstance(value, str) and value in self.words
-        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
-            return False
-        above = value > self.low if self.low_open else value >= self.low
-        below = value < self.high if self.high_open else value <= self.high
-        return bool(above and below and math.isfinite(value))
+        if isinstance(value, bool) or not isinstance(value, Integral if self.kind is int else Real):
+            return False  # numpy's numbers are of these kinds, too
+        number = float(value)
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open else number <= self.high
+        return above and below and math.isfinite(number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.task import Task, build_task
+from lstm_tune.utils import arguments
 from lstm_tune.utils.notes import warn
 
 _CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
@@ -115,6 +116,10 @@ def diagnose(
         DataError: the data cannot be read.
         UsageError: an argument is wrong.
     """
+    horizon = arguments.whole("horizon", horizon, 1)
+    split = arguments.parts_or_none("split", split)
+    target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
+    past, future = arguments.columns("past", past), arguments.columns("future", future)
     loaded: list[SeriesSet] = []
 
     def load(rows: Sequence[float]) -> SeriesSet:

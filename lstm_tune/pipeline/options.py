@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_tune.errors import UsageError
 from lstm_tune.storage.urls import mask_password
-from lstm_tune.utils.duration import parse_duration
+from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import quote_column
 from lstm_tune.workers.count import MOST_WORKERS
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from lstm_tune.search.space import Space
 
+LARGEST_SEED = 2**31 - 1
 DEFAULT_TRIALS = 50
 DEFAULT_TIMEOUT = 600.0  # seconds
 DEFAULT_PATIENCE = 12  # trials without a gain, after which a study that was given no limit ends
@@ -67,26 +67,29 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
-        for name in ("target", "id", "past", "future"):
-            self._set(name, _columns)
+        for name in ("target", "id"):
+            self._set(name, arguments.columns_or_none)
+        for name in ("past", "future"):
+            self._set(name, arguments.columns)
         for name in ("time", "decimal", "thousands", "study_name"):
-            self._set(name, _text_or_none)
+            self._set(name, arguments.text_or_none)
         for name in ("precision", "device"):
-            self._set(name, _text)
-        for name, least in (("horizon", 1), ("folds", 1), ("retrain_seeds", 1), ("n_trials", 1)):
-            self._set(name, _whole, least)
-        self._set("seed", _whole, 0, 2**31 - 1)
+            self._set(name, arguments.text)
+        for name in ("horizon", "folds", "retrain_seeds"):
+            self._set(name, arguments.whole, 1)
+        self._set("n_trials", arguments.whole_or_none, 1)
+        self._set("seed", arguments.whole, 0, LARGEST_SEED)
         self._set("workers", _workers)
-        self._set("timeout", _seconds)
-        self._set("split", _split)
-        self._set("calendar", _flag, True)
-        self._set("resume", _flag, False)
-        self._set("out", _path)
-        self._set("storage", lambda name, value: str(value) if isinstance(value, Path) else value)
-        self._set("space", _space)
+        self._set("timeout", arguments.seconds_or_none)
+        self._set("split", arguments.parts_or_none)
+        self._set("calendar", arguments.flag_or_none)
+        self._set("resume", arguments.flag)
+        self._set("out", arguments.path_or_none)
+        self._set("storage", _storage)
+        self._set("space", arguments.space)
 
     def _set(self, name: str, read: Callable[..., Any], *rule: Any) -> None:
-        object.__setattr__(self, name, read(name, getattr(self, name), *rule))
+        object.__setattr__(self, name, read(option_name(name), getattr(self, name), *rule))
 
     @property
     def folder(self) -> Path | None:
@@ -164,7 +167,7 @@ class TuneOptions:
             value = chosen.get(field.name, getattr(self, field.name))
             if field.name in _NOT_REPEATED or (value == field.default and field.name not in _ALWAYS):
                 continue
-            words_of_one = _words(_OPTIONS.get(field.name, field.name.replace("_", "-")), value)
+            words_of_one = _words(option_name(field.name), value)
             if words_of_one is None:
                 return None
             words += words_of_one
@@ -198,62 +201,17 @@ def _words(option: str, value: Any) -> list[str] | None:
     return None  # a sampler, a pruner, a space, a storage
 
 
-# ---- checks: each takes an option's name and value, and returns the value in its one form
-
-
-def _refuse(name: str, rule: str, value: Any) -> UsageError:
-    shown = repr(value)
-    return UsageError(f"{_shown(name)} must be {rule}, but is {shown if len(shown) <= 60 else shown[:59] + '…'}")
-
-
-def _shown(name: str) -> str:
+def option_name(name: str) -> str:
+    """Return what the command line calls an option, without its dashes."""
     return _OPTIONS.get(name, name).replace("_", "-")
 
 
-def _columns(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None if name in ("target", "id") else ()
-    columns = (value,) if isinstance(value, str) or hasattr(value, "__index__") else value
-    rule = "a column's name, or a list of names"
-    if isinstance(columns, bytes | Mapping) or not hasattr(columns, "__iter__"):
-        raise _refuse(name, rule, value)
-    names = tuple(_column(name, column, rule, value) for column in columns)
-    return names or (None if name in ("target", "id") else ())
-
-
-def _column(name: str, column: Any, rule: str, value: Any) -> str:
-    """Return a column's name as text; frames made of arrays number their columns."""
-    if isinstance(column, str):
-        return column
-    try:
-        return str(operator.index(column))
-    except TypeError:
-        raise _refuse(name, rule, value) from None
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise _refuse(name, "text", value)
-    return value
-
-
-def _text_or_none(name: str, value: Any) -> str | None:
-    return None if value is None else _text(name, value)
-
-
-def _whole(name: str, value: Any, least: int, most: float = math.inf) -> int | None:
-    if value is None and name == "n_trials":
-        return None
-    try:
-        number = operator.index(value)  # numpy's integers, too
-    except TypeError:
-        raise _refuse(name, "a whole number", value) from None
-    if isinstance(value, bool):
-        raise _refuse(name, "a whole number", value)
-    if not least <= number <= most:
-        rule = f"at least {least}" if math.isinf(most) else f"from {least} to {most}"
-        raise UsageError(f"{_shown(name)} must be {rule}, but is {number}")
-    return number
+def _storage(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, str) or hasattr(value, "create_new_study"):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise arguments.refuse(name, "a URL, the path of a journal file, or an Optuna storage", value)
 
 
 def _workers(name: str, value: Any) -> int | str:
@@ -261,53 +219,4 @@ def _workers(name: str, value: Any) -> int | str:
         return "auto"
     if hasattr(value, "__index__") and not isinstance(value, bool) and 1 <= operator.index(value) <= MOST_WORKERS:
         return operator.index(value)
-    raise _refuse(name, f"auto or from 1 to {MOST_WORKERS}", value)
-
-
-def _seconds(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = parse_duration(value)
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise _refuse(name, "seconds, or a time such as 90s, 10m or 1h30m", value) from None
-    if isinstance(value, bool) or not (seconds > 0 and math.isfinite(seconds)):
-        raise UsageError(f"timeout must be above 0 seconds, but is {value:g}")
-    return seconds
-
-
-def _split(name: str, value: Any) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    rule = "three row counts or three fractions, such as (0.7, 0.1, 0.2)"
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        raise _refuse(name, rule, value)
-    try:
-        return tuple(part if isinstance(part, int) else float(part) for part in value)
-    except (TypeError, ValueError):
-        raise _refuse(name, rule, value) from None
-
-
-def _flag(name: str, value: Any, may_be_none: bool) -> bool | None:
-    if value is None and may_be_none:
-        return None
-    if not isinstance(value, bool):
-        raise _refuse(name, "True or False", value)
-    return value
-
-
-def _path(name: str, value: Any) -> Path | None:
-    if value is None:
-        return None
-    try:
-        return Path(value)
-    except TypeError:
-        raise _refuse(name, "a folder", value) from None
-
-
-def _space(name: str, value: Any) -> Any:
-    if isinstance(value, str | Path | Mapping) or hasattr(value, "parameters"):
-        return value
-    raise _refuse(name, "a preset's name, a TOML file, a mapping or a Space", value)
+    raise arguments.refuse(name, f"auto or from 1 to {MOST_WORKERS}", value)

@@ -11,6 +11,7 @@ from lstm_tune.errors import LstmTuneError, RunError
 from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.utils import arguments
 
 
 def load(folder: str | Path) -> ForecastModel:
@@ -29,7 +30,7 @@ def explain(
     *,
     data: Any = None,
     seeds: int = 3,
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train what lies between the plain LSTM and the tuned one of a run, one change at a time.
@@ -37,6 +38,7 @@ def explain(
     See `explain_run`, which explains each argument, what is returned and what is raised.
     """
     folder = _folder(run)
+    seeds, timeout = arguments.whole("seeds", seeds, 1), arguments.seconds_or_none("timeout", timeout)
     waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
     try:
         write_report(folder)
@@ -46,7 +48,7 @@ def explain(
 
 
 def _folder(run: str | Path) -> Path:
-    folder = Path(run)
+    folder = arguments.path("the run", run)
     if not folder.is_dir():
         raise RunError(f"{str(folder)!r} is no folder; give the run folder that tune wrote")
     return folder

@@ -46,7 +46,7 @@ def tune(
     precision: str = "auto",
     sampler: str | BaseSampler = "tpe",
     pruner: str | BasePruner = "median",
-    callbacks: Sequence[OptunaCallback] = (),
+    callbacks: OptunaCallback | Sequence[OptunaCallback] = (),
     study_name: str | None = None,
     storage: str | BaseStorage | None = None,
     retrain_seeds: int = 3,
@@ -127,6 +127,7 @@ def tune(
         out=out,
         resume=resume,
     )
+    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
     with stop_on_signals() as stop:
         return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Warnings())
 

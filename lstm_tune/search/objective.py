@@ -15,6 +15,7 @@ from lstm_tune.search.space import Space, load_space, space_from_mapping
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.training.task import build_task
+from lstm_tune.utils import arguments
 from lstm_tune.utils.notes import warn
 
 
@@ -85,7 +86,16 @@ class Objective:
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        reading: dict[str, Any] = {"target": target, "time": time, "id": id, "past": past, "future": future}
+        horizon, folds = arguments.whole("horizon", horizon, 1), arguments.whole("folds", folds, 1)
+        seed, threads = arguments.whole("seed", seed, 0, 2**31 - 1), arguments.whole("threads", threads, 1)
+        split = arguments.parts_or_none("split", split)
+        reading: dict[str, Any] = {
+            "target": arguments.columns_or_none("target", target),
+            "time": arguments.text_or_none("time", time),
+            "id": arguments.columns_or_none("id", id),
+            "past": arguments.columns("past", past),
+            "future": arguments.columns("future", future),
+        }
         reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
         self.arguments = reading | {"horizon": horizon, "split": split, "folds": folds}
 

@@ -214,7 +214,16 @@ def space_from_mapping(mapping: Mapping[str, Any], name: str = "custom") -> Spac
     Raises:
         SpaceError: something in it is wrong.
     """
-    return Space._checked(mapping, name, f"space {name}")
+    return Space._checked(_plain(mapping), name, f"space {name}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a mapping with Python's numbers in place of numpy's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
 def presets() -> dict[str, Path]:

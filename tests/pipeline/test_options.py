@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from series import TINY, daily, wave
 
 import lstm_tune
 from lstm_tune.cli import tune_command
@@ -75,6 +77,7 @@ def test_without_a_limit_the_defaults_hold() -> None:
         ({"split": 0.7}, "split must be three row counts or three fractions"),
         ({"split": ["a", "b", "c"]}, "split must be three row counts"),
         ({"space": 5}, "space must be a preset's name"),
+        ({"storage": 5}, "storage must be a URL, the path of a journal file, or an Optuna storage, but is 5"),
         ({"calendar": "yes"}, "calendar must be True or False, but is 'yes'"),
         ({"resume": 1}, "resume must be True or False, but is 1"),
         ({"out": 5}, "out must be a folder, but is 5"),
@@ -89,6 +92,39 @@ def test_wrong_value_is_refused_in_one_line_that_names_it(options: dict[str, Any
     assert str(caught.value).startswith(words)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_numbers_of_numpy_are_numbers_everywhere() -> None:
+    frame = daily(wave(160))
+    one = np.int64(1)
+    options: dict[str, Any] = {"target": "y", "horizon": np.int64(3), "folds": np.int32(1)}
+    space = TINY | {"epochs": one, "learning_rate": np.float32(1e-3), "batch_size": [np.int64(16), 32]}
+    result = lstm_tune.tune(frame, **options, space=space, n_trials=one, retrain_seeds=one, seed=np.uint8(3))
+    assert result.record["data"]["horizon"] == 3
+    assert lstm_tune.diagnose(frame, target="y", horizon=np.int64(3)).data["horizon"] == 3
+    study = optuna.create_study()
+    study.optimize(lstm_tune.Objective(frame, space, **options, seed=np.int64(0)), n_trials=1)
+    assert study.best_value > 0
+    assert lstm_tune.Config(lookback=np.int64(4), dropout=np.float32(0.5)).params()["lookback"] == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: lstm_tune.diagnose(daily(wave()), target="y", horizon="3"), "horizon must be a whole number"),
+        (lambda: lstm_tune.diagnose(daily(wave()), target=0), "unknown column '0' as target"),
+        (lambda: lstm_tune.diagnose(daily(wave()), target="y", past=1.5), "past must be a column's name"),
+        (lambda: lstm_tune.Objective(daily(wave()), target="y", seed=None), "seed must be a whole number"),
+        (lambda: lstm_tune.Objective(daily(wave()), target="y", horizon=2.5), "horizon must be a whole number"),
+        (lambda: lstm_tune.explain(".", seeds="three"), "seeds must be a whole number"),
+        (lambda: lstm_tune.explain(".", timeout="soon"), "timeout must be a time such as 90s"),
+        (lambda: lstm_tune.load(5), "the run must be a folder, but is 5"),
+    ],
+)
+def test_wrong_argument_of_every_function_is_one_line(call: Callable[[], Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
 
 
 def command(data: str | None = "d.csv", **options: Any) -> str | None:

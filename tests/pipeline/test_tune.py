@@ -295,6 +295,12 @@ def test_known_configurations_are_tried_first_when_a_study_is_resumed_for_more(t
     assert [t.params for t in known] == [t.params for t in whole]
 
 
+def test_one_callback_needs_no_list() -> None:
+    numbers: list[int] = []
+    tune(daily(wave()), callbacks=lambda study, trial: numbers.append(trial.number))
+    assert numbers == [0, 1]
+
+
 # ---- resuming
 
 

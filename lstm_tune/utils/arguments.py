@@ -1,0 +1,135 @@
+"""Checks of arguments: each takes a name and a value, and returns the value in its one form.
+
+A whole number is an `int`, whatever kind of integer it was; columns are a tuple of names; a time is seconds.
+
+Raises:
+    UsageError: in every check, the value is of another kind or out of its range; one line names it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lstm_tune.errors import UsageError
+from lstm_tune.utils.duration import parse_duration
+from lstm_tune.utils.text import shortened
+
+_COLUMNS = "a column's name, or a list of names"
+_PARTS = "three row counts or three fractions, such as (0.7, 0.1, 0.2)"
+
+
+def refuse(name: str, rule: str, value: Any) -> UsageError:
+    """Return the error for a value that breaks a rule."""
+    return UsageError(f"{name} must be {rule}, but is {shortened(value)}")
+
+
+def columns(name: str, value: Any) -> tuple[str, ...]:
+    """Return the names of columns; integers name the columns of frames that were made of arrays."""
+    if value is None:
+        return ()
+    named = (value,) if isinstance(value, str) or hasattr(value, "__index__") else value
+    if isinstance(named, bytes | Mapping) or not hasattr(named, "__iter__"):
+        raise refuse(name, _COLUMNS, value)
+    return tuple(_column(name, column, value) for column in named)
+
+
+def columns_or_none(name: str, value: Any) -> tuple[str, ...] | None:
+    """Return the names of columns; None if there is none."""
+    return columns(name, value) or None
+
+
+def _column(name: str, column: Any, value: Any) -> str:
+    if isinstance(column, str):
+        return column
+    if hasattr(column, "__index__") and not isinstance(column, bool):
+        return str(operator.index(column))
+    raise refuse(name, _COLUMNS, value)
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise refuse(name, "text", value)
+    return value
+
+
+def text_or_none(name: str, value: Any) -> str | None:
+    """Return a text, or None."""
+    return None if value is None else text(name, value)
+
+
+def whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
+    """Return a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise refuse(name, "a whole number", value)
+    number = operator.index(value)
+    if not least <= number <= most:
+        raise refuse(name, f"at least {least}" if math.isinf(most) else f"from {least} to {most}", number)
+    return number
+
+
+def whole_or_none(name: str, value: Any, least: int) -> int | None:
+    """Return a whole number of at least `least`, or None."""
+    return None if value is None else whole(name, value, least)
+
+
+def seconds_or_none(name: str, value: Any) -> float | None:
+    """Return a time above 0 as seconds, or None; "10m" and the like are times, too."""
+    if value is None:
+        return None
+    given = parse_duration(value) if isinstance(value, str) else value
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError):
+        raise refuse(name, "seconds, or a time such as 90s, 10m or 1h30m", value) from None
+    if isinstance(given, bool) or not (seconds > 0 and math.isfinite(seconds)):
+        raise refuse(name, "above 0 seconds", value)
+    return seconds
+
+
+def parts_or_none(name: str, value: Any) -> tuple[float, ...] | None:
+    """Return the parts of a split, counts as int; None: the default."""
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        raise refuse(name, _PARTS, value)
+    try:
+        return tuple(operator.index(part) if hasattr(part, "__index__") else float(part) for part in value)
+    except (TypeError, ValueError):
+        raise refuse(name, _PARTS, value) from None
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return true or false."""
+    if not isinstance(value, bool):
+        raise refuse(name, "True or False", value)
+    return value
+
+
+def flag_or_none(name: str, value: Any) -> bool | None:
+    """Return true, false or None."""
+    return None if value is None else flag(name, value)
+
+
+def path(name: str, value: Any) -> Path:
+    """Return a path."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise refuse(name, "a folder", value) from None
+
+
+def path_or_none(name: str, value: Any) -> Path | None:
+    """Return a path, or None."""
+    return None if value is None else path(name, value)
+
+
+def space(name: str, value: Any) -> Any:
+    """Return what names or holds a search space."""
+    if isinstance(value, str | Path | Mapping) or hasattr(value, "parameters"):
+        return value
+    raise refuse(name, "a preset's name, a TOML file, a mapping or a Space", value)
