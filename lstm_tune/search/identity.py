@@ -67,7 +67,7 @@ class StudyIdentity:
             same = "the same rows with other values" if then == self.data else f"{then}, now {self.data}"
             return f"other data ({same})"
         if isinstance(before, dict) and isinstance(now, dict):
-            before, now = ({**one, **one.get("parameters", {}), "parameters": None} for one in (before, now))
+            before, now = (one | _parameters(one) | {"parameters": None} for one in (before, now))
             parts = [
                 f"{name} {_short(before.get(name))}, now {_short(now.get(name))}"
                 for name in {**before, **now}
@@ -77,10 +77,26 @@ class StudyIdentity:
         return f"another {key} ({_short(before)}, now {_short(now)})"
 
 
+def _parameters(space: dict[str, Any]) -> dict[str, Any]:
+    found = space.get("parameters")
+    return found if isinstance(found, dict) else {}
+
+
 def kept_settings(study: optuna.Study) -> dict[str, Any] | None:
-    """Return the settings that a study was begun with; None: it is not ours."""
+    """Return the settings that a study was begun with; None: it is not ours.
+
+    Raises:
+        StudyError: they are damaged.
+    """
     kept = study.user_attrs.get(_SETTINGS)
-    return None if kept is None else _BEFORE | kept
+    if kept is None:
+        return None
+    if not isinstance(kept, dict):
+        raise StudyError(
+            f"study {study.study_name!r} is damaged, or was edited: its settings must be values by their names; "
+            f"restore it from a copy, or use another --study or --out"
+        )
+    return _BEFORE | kept
 
 
 def first_command(study: optuna.Study) -> str:

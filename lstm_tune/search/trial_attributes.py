@@ -199,7 +199,7 @@ def as_config(value: Any) -> Config:
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """Return values by their names."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise TypeError("must be values by their names")
     return value
 

@@ -138,8 +138,8 @@ class Trial:
             number=frozen.number,
             state=frozen.state.name,
             value=value,
-            params=frozen.params,
-            queued_params=read.check("queued parameters", frozen.system_attrs.get("fixed_params"), _queued),
+            params=read.check("parameters", frozen.params, as_mapping),
+            queued_params=read.check("system attributes", frozen.system_attrs, _queued),
             reports=read.check("intermediate values", frozen.intermediate_values, _reports),
             config=config,
             weights=read(Attr.WEIGHTS, as_count, None),
@@ -272,12 +272,13 @@ def _error(value: float) -> float:
     return value
 
 
-def _queued(value: Any) -> Mapping[str, Any] | None:
-    return None if value is None else as_mapping(value)
+def _queued(attributes: Any) -> Mapping[str, Any] | None:
+    params = as_mapping(attributes).get("fixed_params")
+    return None if params is None else as_mapping(params)
 
 
-def _reports(value: Any) -> dict[int, float]:
-    return {as_count(step): as_number(v) for step, v in as_mapping(value).items()}
+def _reports(value: Mapping[Any, Any]) -> dict[int, float]:
+    return {as_count(step): as_number(v) for step, v in value.items()}
 
 
 def _history(value: Any) -> tuple[EpochRecord, ...]:
