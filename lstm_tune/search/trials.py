@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
@@ -27,6 +29,7 @@ from lstm_tune.search.trial_attributes import (
     number_before,
     one_or_more,
 )
+from lstm_tune.storage.optuna_private import id_of_trial, storage_of
 from lstm_tune.training.ensemble import Candidate
 
 
@@ -208,7 +211,23 @@ def read_trials(study: optuna.Study) -> tuple[Trial, ...]:
     Raises:
         StudyError: an attribute is not what the package writes; says which.
     """
-    return tuple(Trial.of(t) for t in study.get_trials(deepcopy=False))
+    known = _ended.setdefault(storage_of(study), {})
+    return tuple(_read(frozen, known) for frozen in study.get_trials(deepcopy=False))
+
+
+# Trials that have ended never change, and storages return the same objects for them each time; to read a thousand of
+# them anew after every trial would take longer than a short trial.
+_ended: WeakKeyDictionary[BaseStorage, dict[int, tuple[FrozenTrial, Trial]]] = WeakKeyDictionary()
+
+
+def _read(frozen: FrozenTrial, known: dict[int, tuple[FrozenTrial, Trial]]) -> Trial:
+    kept = known.get(id_of_trial(frozen))
+    if kept is not None and kept[0] is frozen:
+        return kept[1]
+    trial = Trial.of(frozen)
+    if trial.finished:
+        known[id_of_trial(frozen)] = frozen, trial
+    return trial
 
 
 def completed(trials: Iterable[Trial]) -> list[Trial]:

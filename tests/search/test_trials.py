@@ -16,6 +16,7 @@ from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
 from lstm_tune.search.trials import Trial, candidates, completed, distinct, read_trials
 from lstm_tune.storage.journal import open_journal
+from lstm_tune.storage.open import open_storage
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,18 @@ def test_candidate_without_a_simple_forecast_has_no_start() -> None:
 def test_failed_trial_shows_the_last_line_of_its_traceback() -> None:
     frozen = create_trial(state=TrialState.FAIL, user_attrs={"traceback": "Traceback …\nValueError: no luck\n"})
     assert Trial.of(frozen).failure == "ValueError: no luck"
+
+
+@pytest.mark.parametrize("storage", ["memory", "journal", "sqlite"])
+def test_trials_that_have_ended_are_read_once_and_running_ones_each_time(tmp_path: Path, storage: str) -> None:
+    names = {"memory": None, "journal": str(tmp_path / "a.journal"), "sqlite": f"sqlite:///{tmp_path / 'a.db'}"}
+    study = optuna.create_study(storage=open_storage(names[storage]))
+    study.optimize(lambda trial: 0.5, n_trials=2)
+    running = study.ask()
+    first = read_trials(study)
+    running.set_user_attr("run", "here/1/1")
+    second = read_trials(study)
+    assert [a is b for a, b in zip(first, second, strict=True)] == [True, True, False]
+    assert (first[2].run, second[2].run) == (None, "here/1/1")
+    study.tell(running, 0.25)
+    assert read_trials(study)[2].value == 0.25
