@@ -316,7 +316,8 @@ def _counted(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | 
         )
     if grid is None:
         return _irregular(rows, repairs)
-    return _gridded(rows, grid, None, repairs, step=step)
+    assert isinstance(grid.times, EvenTimes)
+    return _gridded(rows, grid, None, repairs, step=grid.times.step)
 
 
 def _as_known(rows: Rows, freq: str, learn: Sequence[int], repairs: Repairs) -> Regular:

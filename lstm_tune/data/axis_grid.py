@@ -13,6 +13,7 @@ from lstm_tune.data.time_grid import Grid, put_in_place
 
 _JITTER = 0.1  # of a step, that a number may lie beside its place
 _FARTHEST = 1e12  # steps
+_SAME = 1e-9  # of a step: the noise of float64
 
 
 def find_step(times: Times, offsets: Sequence[int]) -> float:
@@ -43,7 +44,7 @@ def lay_axis(times: Times, offsets: Sequence[int], step: float, ends: Sequence[i
     if not step > 0 or not np.isfinite(float(times.max()) - float(times.min())):
         return None
     whole = times.dtype.kind == "i"
-    places, firsts = [], []
+    places, firsts, measured = [], [], []
     for s, (start, end) in enumerate(itertools.pairwise(offsets)):
         own = times[start:end]
         distance = (own - own[0]) / step
@@ -52,7 +53,8 @@ def lay_axis(times: Times, offsets: Sequence[int], step: float, ends: Sequence[i
         last = max(0, (ends[s] if ends else end) - start - 1)
         count = np.round(distance[last])
         if count > 0 and not whole:  # the step as the whole series measures it, so that a rounded one does not drift
-            distance = (own - own[0]) / ((own[last] - own[0]) / count)
+            measured.append(float(own[last] - own[0]) / count)
+            distance = (own - own[0]) / measured[-1]
         place: Ints = np.round(distance).astype(np.int64)
         places.append((place, np.abs(distance - place) <= (0 if whole else _JITTER)))
         firsts.append(own[0])
@@ -60,10 +62,18 @@ def lay_axis(times: Times, offsets: Sequence[int], step: float, ends: Sequence[i
     if placed is None:
         return None
     return Grid(
-        times=EvenTimes(np.array(firsts, dtype=times.dtype), int(step) if whole else step, placed.offsets),
+        times=EvenTimes(np.array(firsts, dtype=times.dtype), _step(step, measured, whole=whole), placed.offsets),
         offsets=placed.offsets,
         kept=placed.kept,
         rows=placed.rows,
         nearest=placed.nearest,
         off_grid=len(times) - int(placed.exact.sum()),
     )
+
+
+def _step(step: float, measured: Sequence[float], *, whole: bool) -> float:
+    """Return the step of a grid: the one that was found, or the one that whole series measure if they differ."""
+    if whole or not measured:
+        return int(step) if whole else step
+    usual = float(np.median(measured))
+    return step if abs(usual - step) < _SAME * step else float(f"{usual:.12g}")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstm_tune.data.number_format import POINT, Clues, NumberFormat, choose_formats, cleaned, parse, weigh
+from lstm_tune.data.number_format import POINT, Clues, Evidence, NumberFormat, choose_formats, cleaned, parse, weigh
 from lstm_tune.data.stray_rows import is_text
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.utils.text import listed
@@ -145,10 +145,26 @@ def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) ->
     if len(free) > 1:
         free = [name for name in free if not is_row_counter(frame[name], name)] or free
     if not free:
+        _refuse_nearly_numeric(frame, used, clues)
         raise DataError(f"no numeric column is left for a target among {listed(list(frame.columns))}; name --target")
     if len(free) > 1:
         raise DataError(f"{len(free)} columns could be the target: {listed(free)}; choose with --target")
     return (free[0],)
+
+
+def _refuse_nearly_numeric(frame: pd.DataFrame, used: Collection[str], clues: Clues) -> None:
+    """Say why a column whose cells are mostly numbers is not one of numbers."""
+    for name in frame.columns:
+        if name not in used and is_text(frame[name]):
+            text = cleaned(frame[name]).dropna()
+            if len(text) and text.str.fullmatch(r"[+-]?[\d.,]*\d").mean() > 0.5:
+                read_numbers({name: frame[name]}, clues)
+
+
+def evidence_of_others(frame: pd.DataFrame, used: Collection[str]) -> tuple[Evidence, ...]:
+    """Return what columns of text that play no part tell of the marks in numbers."""
+    texts = (cleaned(frame[name]).dropna() for name in frame.columns if name not in used and is_text(frame[name]))
+    return tuple(weigh(text) for text in texts if len(text) and text.str.fullmatch(r"[+-]?[\d.,]*\d").all())
 
 
 def is_numeric(column: pd.Series[Any], clues: Clues = Clues()) -> bool:  # noqa: B008

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from lstm_tune.data.assemble import Known, Table, assemble
 from lstm_tune.data.cleaning import Repairs
-from lstm_tune.data.columns import Roles, as_names, check_roles, default_targets, is_numeric, series_of_rows, tidy_frame
+from lstm_tune.data.columns import (
+    Roles,
+    as_names,
+    check_roles,
+    default_targets,
+    evidence_of_others,
+    is_numeric,
+    series_of_rows,
+    tidy_frame,
+)
 from lstm_tune.data.examples import Example, examples
 from lstm_tune.data.number_format import Clues, chosen_format
 from lstm_tune.data.readers import Data, read_source
@@ -80,17 +89,18 @@ def load_series(
     found = find_time(frame, named=time, index=index, taken=taken, ids=codes, day_first=day_first)
     if index is not None and index not in (*found.columns, *taken):
         frame = frame.drop(columns=index)
-    clues = Clues(
-        chosen=form,
-        kept=None if known is None else known.formats,
-        delimiter=read.delimiter,
-        dotted_dates=read.dotted_dates,
-    )
     if found.dropped is not None:
         frame = frame[~found.dropped].reset_index(drop=True)
         codes = None if codes is None else codes[~found.dropped]
         found = found.without_dropped()
     used = taken | set(found.columns)
+    clues = Clues(
+        chosen=form,
+        kept=None if known is None else known.formats,
+        delimiter=read.delimiter,
+        dotted_dates=read.dotted_dates,
+        others=evidence_of_others(frame, used) if form is None else (),
+    )
     repairs = Repairs(notes=[*read.notes, *found.notes])
     if not roles.targets:
         only = default_targets(frame, used, clues)

@@ -26,7 +26,7 @@ _MARKS = {",": "comma", ".": "dot"}
 _SPACES = "[ \u00a0\u2009\u202f]"
 _GROUPED_BY_OTHERS = rf"(?<=\d)(?:{_SPACES}|['’])(?=\d{{3}}(?!\d))"  # 1 234 or 1'234: nothing but thousands
 _UNITS = rf"^(?:{_SPACES}*[€$£¥]{_SPACES}*)|(?:{_SPACES}*[€$£¥%]{_SPACES}*)$"
-_PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_SIZE = 3.0  # numbers whose ratio is less are of one size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,7 @@ class Evidence:
     dot_thousands: bool = False
     dot_either: str = ""
     ungrouped: bool = False  # a whole number of four digits or more without a separator
+    like_whole: str = ""  # reading in which words such as 1,234 are of the size of the whole numbers beside them
     example: str = ""  # the first word with a mark
 
     @property
@@ -132,6 +133,7 @@ def weigh(text: pd.Series[Any]) -> Evidence:
         found[f"{name}_either"] = str(alone[one].iloc[0]) if one.any() else ""
         found[f"{name}_thousands"] = bool(many.any())
         found[f"{name}_decimal"] = bool(rest.str.fullmatch(rf"\d*{m}\d*(?:[eE][+-]?\d+)?").any())
+        found["like_whole"] = found.get("like_whole") or _like_whole(words, alone[one], mark)
     both = bare[comma & dot]
     if both.str.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d*").any():
         found["comma_decimal"] = True
@@ -139,6 +141,20 @@ def weigh(text: pd.Series[Any]) -> Evidence:
         found["dot_decimal"] = True
     found["ungrouped"] = bool(words.str.fullmatch(r"[+-]?[1-9]\d{3,}").any())
     return Evidence(**found)
+
+
+def _like_whole(words: pd.Series[Any], grouped: pd.Series[Any], mark: str) -> str:
+    """Return the reading of words such as 1,234 in which they have the size of the whole numbers in their column.
+
+    In a column of 2 and 2,190 the comma is a decimal one, and in one of 950 and 1,130 it separates thousands.
+    """
+    whole = words[words.str.fullmatch(r"[1-9]\d{0,2}")]
+    if not len(grouped) or not len(whole):
+        return ""
+    usual = float(np.median(whole.astype("float64")))
+    large = float(np.median(grouped.str.replace(mark, "", regex=False).astype("float64")))
+    near = [max(usual, size) / min(usual, size) < _SIZE for size in (large / 1000, large)]
+    return "" if near[0] == near[1] else "decimal" if near[0] else "thousands"
 
 
 def parse(text: pd.Series[Any], form: NumberFormat) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -166,6 +182,7 @@ class Clues:
     kept: Mapping[str, NumberFormat] | None = None  # by a saved model, for each column
     delimiter: str = ","
     dotted_dates: bool = False  # dates such as 31.12.2024
+    others: tuple[Evidence, ...] = ()  # of columns of numbers that play no part
 
 
 def choose_formats(columns: Mapping[str, Evidence], clues: Clues) -> dict[str, tuple[NumberFormat, str]]:
@@ -181,7 +198,7 @@ def choose_formats(columns: Mapping[str, Evidence], clues: Clues) -> dict[str, t
     Raises:
         DataError: a column whose words fit into no single reading.
     """
-    own = {evidence.reading for evidence in columns.values()} - {None}
+    own = {evidence.reading for evidence in (*columns.values(), *clues.others)} - {None}
     file = own.pop() if len(own) == 1 else None
     chosen: dict[str, tuple[NumberFormat, str]] = {}
     for name, evidence in columns.items():
@@ -191,7 +208,7 @@ def choose_formats(columns: Mapping[str, Evidence], clues: Clues) -> dict[str, t
         if evidence.is_mixed:
             raise DataError(
                 f"column {name!r} mixes decimal commas and decimal points (first {evidence.example!r}); "
-                "write them in one way, or name the decimal mark with --decimal"
+                "write all of them in one way"
             )
         form = evidence.reading or _guess(name, evidence, file, clues)
         chosen[name] = (form, _note(name, evidence, form))
@@ -204,27 +221,30 @@ def _guess(name: str, evidence: Evidence, file: NumberFormat | None, clues: Clue
         return clues.kept[name]
     if file is not None:
         return file
+    if evidence.like_whole:
+        comma = evidence.like_whole == "decimal" if evidence.comma_either else evidence.like_whole == "thousands"
+        return COMMA if comma else POINT
     if evidence.comma_either and (evidence.ungrouped or clues.delimiter == ";" or clues.dotted_dates):
         return COMMA  # files of countries with a decimal comma have another delimiter
     return POINT
 
 
+def _other(form: NumberFormat) -> NumberFormat:
+    return NumberFormat(decimal="." if form.decimal == "," else ",", thousands="," if form.decimal == "," else ".")
+
+
 def _note(name: str, evidence: Evidence, form: NumberFormat) -> str:
+    """Return how a column was read; "" if there is nothing but decimal points that can be nothing else."""
     commas = bool(evidence.comma_either) or evidence.comma_decimal or evidence.comma_thousands
-    mark = "," if commas else "."
-    kind = "decimal" if mark == form.decimal else "thousands"
+    mark, plural = (",", "commas") if commas else (".", "points")
+    is_decimal = mark == form.decimal
+    if not evidence.is_ambiguous and is_decimal and mark == ".":
+        return ""
+    role = f"decimal {plural}" if is_decimal else "thousands separators"
+    said = f"column {name!r}: {plural} were read as {role}"
     if not evidence.is_ambiguous:
-        if form == POINT and not commas:
-            return ""
-        words = "decimal commas" if form == COMMA else "thousands separators"
-        return (
-            f"column {name!r}: commas were read as {words}"
-            if commas
-            else (f"column {name!r}: points were read as thousands separators")
-        )
+        return said
     word = evidence.comma_either or evidence.dot_either
-    value = float(parse(pd.Series([word], dtype="string"), form)[0][0])
-    other = f"--thousands {mark}" if kind == "decimal" else f"--decimal {mark}"
-    plural = "commas" if mark == "," else "points"
-    role = f"decimal {plural}" if kind == "decimal" else "thousands separators"
-    return f"column {name!r}: {plural} were read as {role} ({word} is {value:.15g}); if that is wrong, pass {other}"
+    read, not_read = (float(parse(pd.Series([word], dtype="string"), f)[0][0]) for f in (form, _other(form)))
+    other = f"--thousands {mark}" if is_decimal else f"--decimal {mark}"
+    return f"{said} ({word} is {read:.15g}, not {not_read:.15g}); if that is wrong, pass {other}"

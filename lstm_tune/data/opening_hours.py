@@ -23,7 +23,7 @@ _OPEN = 0.2  # share of the days, or weeks, with rows at a slot, from which on i
 _LEAST_CLOSED = 0.1  # share of the week without which there is no calendar
 _ON_SLOTS = 0.98  # share of the rows that lie on open slots
 _FILLED = 0.5  # share of the open slots that have rows
-_DAYS_NEEDED = 5  # with rows, before hours count as closed
+_DAYS_NEEDED = 3  # that pass an hour, before it counts as closed
 _WEEKS_NEEDED = 2  # before weekdays do
 _MOST_SLOTS = 604_800  # of a week: seconds
 
@@ -78,9 +78,11 @@ def _recurring(slots: Ints, days: Ints, spans: Sequence[tuple[int, int]], per_da
     """
     rows = np.bincount(slots, minlength=7 * per_day).reshape(7, per_day)
     hours = np.ones(per_day, dtype=np.bool_)
-    if len(days) >= _DAYS_NEEDED and per_day > 1:
-        hours = rows.sum(0) >= _OPEN * len(days)
-    exposed = sum((_exposure(first // per_day, last // per_day) for first, last in spans), np.zeros(7, dtype=np.int64))
+    if per_day > 1:
+        passed = sum((_exposure(first, last, per_day) for first, last in spans), np.zeros(per_day, dtype=np.int64))
+        hours = (passed < _DAYS_NEEDED) | (rows.sum(0) >= _OPEN * len(days))
+    whole = [(first // per_day, last // per_day) for first, last in spans]
+    exposed = sum((_exposure(first, last, 7) for first, last in whole), np.zeros(7, dtype=np.int64))
     seen = np.bincount(days % 7, minlength=7)
     weekdays = (exposed < _WEEKS_NEEDED) | (seen >= _OPEN * exposed)
     if exposed.max() < _WEEKS_NEEDED and exposed.min() > 0 and (seen[:5] > 0).all() and not seen[5:].any():
@@ -90,11 +92,11 @@ def _recurring(slots: Ints, days: Ints, spans: Sequence[tuple[int, int]], per_da
     return (opened & ~rare).reshape(-1)
 
 
-def _exposure(first: int, last: int) -> Ints:
-    """Return how many days from the first to the last are of each weekday, (7,)."""
-    weeks, rest = divmod(last - first + 1, 7)
-    counts = np.full(7, weeks, dtype=np.int64)
-    counts[(first + np.arange(rest)) % 7] += 1
+def _exposure(first: int, last: int, period: int) -> Ints:
+    """Return how often each place of a period (period,) lies in the places from the first to the last one."""
+    rounds, rest = divmod(last - first + 1, period)
+    counts = np.full(period, rounds, dtype=np.int64)
+    counts[(first + np.arange(rest)) % period] += 1
     return counts
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_tune.data.frequency import DAY, Step, parse_freq
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 
@@ -32,12 +34,17 @@ _SHARE_LEFT = 0.5  # of what the steps of a period differ by from cycle to cycle
 
 
 def calendar_periods(freq: str | None) -> tuple[int, ...]:
-    """Return the periods, in rows, that the calendar suggests for a pandas frequency ('30min': 48 and 336)."""
-    if freq is None or "[" in freq:  # opening hours: a day has as many rows as it is open
+    """Return the periods, in rows, that the calendar suggests for a frequency of `find_freq` ('30min': 48 and 336)."""
+    if freq is None:
         return ()
+    step = parse_freq(freq)
+    if step.unit == "week":
+        return _open_periods(step)
+    if step.on_business_days:
+        freq = freq.removeprefix("B")
     base = freq.split("-")[0]
     digits = base.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    unit, step = base[len(digits) :], int(digits or 1)
+    unit, count = base[len(digits) :], int(digits or 1)
     if unit == "min":
         day = 1440
         found: tuple[int, ...] = (60, day, 7 * day)
@@ -46,7 +53,17 @@ def calendar_periods(freq: str | None) -> tuple[int, ...]:
     else:
         key = unit if unit in _CALENDAR_PERIODS else unit[:1]
         found = _CALENDAR_PERIODS.get(key, ())
-    return tuple(p // step for p in found if p % step == 0 and p // step > 1)
+    return tuple(p // count for p in found if p % count == 0 and p // count > 1)
+
+
+def _open_periods(step: Step) -> tuple[int, ...]:
+    """Return the open slots of a day, if all open days have as many, and of a week; of whole days a week and a year."""
+    days = Counter(slot // DAY for slot in step.slots)
+    week = len(step.slots)
+    if step.size == DAY:
+        return tuple(p for p in (week, round(week * 365.25 / 7)) if p > 1)
+    a_day = set(days.values())
+    return tuple(p for p in (*(a_day if len(a_day) == 1 else ()), week) if p > 1)
 
 
 def find_period(data: SeriesSet, rows: Ranges) -> int | None:

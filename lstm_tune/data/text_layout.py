@@ -145,9 +145,9 @@ def _kind(cell: str) -> str:
     """Return n for a number, t for a stamp, m for what stands for a missing value, x for other text."""
     if cell in MISSING_WORDS:
         return "m"
-    if len(cell) <= 64 and _NUMBER.fullmatch(cell):
-        return "n"
-    return "t" if looks_like_time(cell) else "x"
+    if looks_like_time(cell):
+        return "t"
+    return "n" if len(cell) <= 64 and _NUMBER.fullmatch(cell) else "x"
 
 
 def _first_row(table: _Table) -> int:
@@ -166,23 +166,24 @@ def _first_row(table: _Table) -> int:
         cells = table.rows[i]
         kinds_here = list(map(_kind, cells))
         pairs = [(kind, want) for kind, want in zip(kinds_here, usual, strict=False) if want]
+        numbers = [kind for kind, want in pairs if want == "n"]
         fits = all(kind in (want, "m") or (kind in "nt" and want in "nt") for kind, want in pairs)
-        if fits and any(kind == want for kind, want in pairs) and not _names_columns(cells, kinds_here, usual):
+        fits |= "n" in numbers and all(kind in "nm" for kind in numbers)  # its time cannot be read, and this is said
+        if fits and any(kind == want for kind, want in pairs) and not _names_columns(cells, kinds_here):
             return i
     return filled[0] + 1  # no column of numbers or stamps: the first line names the columns
 
 
-def _names_columns(cells: Sequence[str], kinds: Sequence[str], usual: Sequence[str]) -> bool:
-    """Return whether numbers are names: 0, 1, 2, … as pandas writes them, or years beside a word."""
+def _names_columns(cells: Sequence[str], kinds: Sequence[str]) -> bool:
+    """Return whether numbers are names: 0, 1, 2, … as pandas writes them, or whole numbers in a row beside a word."""
     numbers = [cell for cell, kind in zip(cells, kinds, strict=True) if kind == "n"]
     if "t" in kinds or not numbers or not all(re.fullmatch(r"\d{1,4}", cell) for cell in numbers):
         return False
     counted = [int(cell) for cell in numbers]
-    if "x" not in kinds:
-        return counted == list(range(len(counted)))
-    words = [cell for cell, kind in zip(cells, kinds, strict=True) if kind == "x"]
+    if counted == list(range(len(counted))):
+        return True
     stepping = all(b - a == 1 for a, b in pairwise(counted))
-    return bool(words) and "t" not in usual and stepping and (len(counted) > 1 or 1900 <= counted[0] <= 2100)
+    return "x" in kinds and stepping and (len(counted) > 1 or 1900 <= counted[0] <= 2100)
 
 
 def _named(table: _Table, start: int, comments: Sequence[str]) -> Layout:
@@ -205,8 +206,12 @@ def _named(table: _Table, start: int, comments: Sequence[str]) -> Layout:
         names = _invented(kinds)
         notes.append(f"the file has no line of column names: the columns are called {', '.join(names)}")
     width = table.width
-    if len(names) == width - 1 and _are_row_names([row[0] for row in rows if row]):
-        names = ("", *names)
+    full = [row for row in rows if len(row) == width]
+    if len(names) == width - 1 and full:
+        if not any(row[-1] for row in full):  # each line but the header ends with a delimiter
+            names = (*names, "")
+        elif _are_row_names([row[0] for row in full]):
+            names = ("", *names)
     ends = table.ends
     first = ends[start - 1] if start else (ends[0] - 1 if ends else 0)
     plain = bool(header) and len(header) == 1 and header[0][0] == 0 and start == 1 and ends[0] == 1

@@ -255,7 +255,8 @@ def _finished(search: Search, name: str, stamps: Stamps, zone: str | None = None
         return TimeColumn(stamps=times, name=name, columns=(name,), notes=notes, dropped=_some(dropped))
     zone = zone or zone_of(local[kept], offset[kept])
     shown = zone or "UTC"
-    notes += (f"the time stamps of {name!r} carry a time zone; they are counted in UTC and printed in {shown}",)
+    if shown != "UTC":
+        notes += (f"the time stamps of {name!r} carry a time zone; they are counted in UTC and printed in {shown}",)
     return TimeColumn(
         stamps=_nanoseconds(local - pd.TimedeltaIndex(offset), name),
         name=name,

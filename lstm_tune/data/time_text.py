@@ -31,6 +31,7 @@ _CLOCKS = (
     (r"[ T]\d{6}", "%H%M%S"),
     (r"[ T]\d{1,2}", "%H"),
 )
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DATES = (  # what a stamp looks like, and the formats to try, the likelier first
     (r"\d{4}-\d{1,2}-\d{1,2}", ("%Y-%m-%d",)),
     (r"\d{4}/\d{1,2}/\d{1,2}", ("%Y/%m/%d",)),
@@ -42,13 +43,13 @@ _DATES = (  # what a stamp looks like, and the formats to try, the likelier firs
     (r"\d{1,2}\.\d{1,2}\.\d{4}", ("%d.%m.%Y", "%m.%d.%Y")),
     (r"\d{1,2}\.\d{1,2}\.\d{2}", ("%d.%m.%y", "%m.%d.%y")),
     (r"\d{4}[01]\d[0-3]\d", ("%Y%m%d",)),
-    (r"[A-Z][a-z]{2} \d{1,2} \d{4}", ("%b %d %Y",)),
-    (r"\d{1,2} [A-Z][a-z]{2} \d{4}", ("%d %b %Y",)),
-    (r"\d{4} [A-Z][a-z]{2} \d{1,2}", ("%Y %b %d",)),
-    (r"\d{1,2} [A-Z][a-z]{2} \d{2}", ("%d %b %y",)),
-    (r"[A-Z][a-z]{2} \d{4}", ("%b %Y",)),
-    (r"\d{4} [A-Z][a-z]{2}", ("%Y %b",)),
-    (r"[A-Z][a-z]{2} \d{2}", ("%b %y",)),
+    (rf"{_MONTH} \d{{1,2}} \d{{4}}", ("%b %d %Y",)),
+    (rf"\d{{1,2}} {_MONTH} \d{{4}}", ("%d %b %Y",)),
+    (rf"\d{{4}} {_MONTH} \d{{1,2}}", ("%Y %b %d",)),
+    (rf"\d{{1,2}} {_MONTH} \d{{2}}", ("%d %b %y",)),
+    (rf"{_MONTH} \d{{4}}", ("%b %Y",)),
+    (rf"\d{{4}} {_MONTH}", ("%Y %b",)),
+    (rf"{_MONTH} \d{{2}}", ("%b %y",)),
     (r"\d{4}-\d{1,2}", ("%Y-%m",)),
     (r"\d{4}/\d{1,2}", ("%Y/%m",)),
     (r"\d{1,2}/\d{4}", ("%m/%Y",)),
@@ -70,6 +71,7 @@ _PERIODS = (  # the part of a year that a number means, and how it is written
 )
 _MIDNIGHT = r"(?<=[ T])24:00(?::00)?(?=$|[ Z+-])"
 _SAMPLE = 60
+_LONGEST = 80  # characters of a stamp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -116,7 +118,7 @@ def recognise(word: str) -> Form | None:
 
 def looks_like_time(cell: str) -> bool:
     """Return whether the text of one cell is a time stamp; plain numbers are none, but 01.2020 is a month."""
-    if not 4 <= len(cell) <= 80 or not re.search(r"\d", cell):
+    if not 4 <= len(cell) <= _LONGEST or not re.search(r"\d", cell):
         return False
     if re.fullmatch(r"[+-]?\d*[.,]?\d*", cell):
         return re.fullmatch(r"(?:0[1-9]|1[0-2])\.(?:19|20)\d{2}", cell) is not None
@@ -134,6 +136,7 @@ def parse_stamps(column: pd.Series[Any], *, day_first: bool = False) -> Stamps |
         day_first: whether other signs (decimal commas) speak for the day before the month.
     """
     text = column.astype("string").str.strip()
+    text = text.mask(text.str.len() > _LONGEST)
     known = text.dropna()
     known = known[known != ""]
     if not len(known):
@@ -223,9 +226,10 @@ def _read_formats(text: pd.Series[Any], formats: Sequence[str], day_first: bool)
     least = min(ranks)
     rivals = [i for i, rank in enumerate(ranks) if rank == least]
     doubtful = any(not readings[rivals[0]].equals(readings[i]) for i in rivals[1:])
-    evenness = {i: _unevenness(readings[i]) if doubtful else 0.0 for i in rivals}
+    evenness = {i: _unevenness(readings[i]) if doubtful else (0.0, 0.0) for i in rivals}
     best = min(rivals, key=lambda i: evenness[i])
-    note = f"dates such as {text.dropna().iloc[0]!r} were read as {formats[best]}" if doubtful else ""
+    unusual = doubtful and not formats[best].startswith("%d.%m")
+    note = f"dates such as {text.dropna().iloc[0]!r} were read as {formats[best]}" if unusual else ""
     return readings[best], note
 
 
@@ -247,7 +251,11 @@ def _is_ordered(reading: pd.DatetimeIndex) -> bool:
     return bool(known.is_monotonic_increasing or known.is_monotonic_decreasing)
 
 
-def _unevenness(reading: pd.DatetimeIndex) -> float:
-    """Return the longest step over the median one: months read as days leap from one January to the next."""
-    steps = np.diff(np.sort(reading.dropna().unique().to_numpy()).astype(np.int64))
-    return float(steps.max() / np.median(steps)) if len(steps) else 0.0
+def _unevenness(reading: pd.DatetimeIndex) -> tuple[float, float]:
+    """Return the longest step over the median one, and the time that all stamps span.
+
+    Months read as days leap from one January to the next; days read as months span a year instead of a fortnight.
+    """
+    stamps = np.sort(reading.dropna().unique().to_numpy()).astype(np.int64)
+    steps = np.diff(stamps)
+    return (float(steps.max() / np.median(steps)), float(stamps[-1] - stamps[0])) if len(steps) else (0.0, 0.0)
