@@ -17,6 +17,8 @@ from lstm_tune.data.stray_rows import is_text
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.utils.text import listed
 
+_JOINS = ("/", " / ", "|", " | ")  # between the ids of a series; the first that keeps all names apart
+
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -119,20 +121,22 @@ def series_of_rows(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[NDArray[np.
                 "name their series or drop them"
             )
     codes = np.zeros(len(frame), dtype=np.int64)
-    names: list[str] = [""]
-    for position, name in enumerate(ids):
+    parts: list[tuple[str, ...]] = [()]
+    for name in ids:
         column = frame[name]
         own, values = pd.factorize(column.astype(str) if is_text(column) else column)
         words = np.array([str(value) for value in values], dtype=object)
         distinct, rank = np.unique(words.astype(str), return_inverse=True)
         both = codes * len(distinct) + rank.reshape(-1)[own]
         used, codes = np.unique(both, return_inverse=True)
-        pairs = [divmod(int(code), len(distinct)) for code in used]
-        names = [f"{names[a]}/{distinct[b]}" if position else str(distinct[b]) for a, b in pairs]
-    order = np.argsort(np.array(names, dtype=object))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[codes.reshape(-1)], tuple(names[i] for i in order)
+        pairs = (divmod(int(code), len(distinct)) for code in used)
+        parts = [(*parts[before], str(distinct[after])) for before, after in pairs]
+    joined = ([mark.join(part) for part in parts] for mark in _JOINS)
+    names = next((names for names in joined if len(set(names)) == len(names)), [str(part) for part in parts])
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[codes.reshape(-1)], tuple(names[i] for i in order)
 
 
 def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ _LARGEST_SHARE = 0.25  # of the memory of the machine, that a file may have unpa
 _MARKED = re.compile(r"[+-]?[€$£]?\s?\d*[\d.,'’ \u00a0\u202f]*[,'’ \u00a0\u202f]\d[\d.,]*\s?[%€$£]?")
 _LOCAL = (";", "\t", "|")  # delimiters of files in which a comma or point may be either mark
 _SMALL = 2**25  # bytes of a file that is read as text as a whole
+_NAMELESS = re.compile(r"Unnamed: \d+")
 _DOTTED = re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}\b")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
 
@@ -64,15 +65,12 @@ def read_text(file: Path, path: str, *, ids: Collection[str] = (), form: NumberF
     frame, late = _read(file, layout, encoding, ids, as_text)
     if not as_text and any(_has_commas(frame[name]) for name in frame.columns if name not in ids):
         frame, late = _read(file, layout, encoding, ids, True)
-    frame = frame[[name for name in frame.columns if name != _BLANK or not frame[name].isna().all()]]
+    frame = frame[[name for name in frame.columns if not (_NAMELESS.fullmatch(name) and frame[name].isna().all())]]
     frame, blank = _without_blank_rows(frame)
     if blank:
         notes += (f"{counted(blank, 'blank row')} {'was' if blank == 1 else 'were'} left out",)
     dotted = any(_DOTTED.match(cell) for row in layout.rows[:20] for cell in row)
     return TextTable(frame=frame, delimiter=layout.delimiter, dotted_dates=dotted, notes=layout.notes + notes + late)
-
-
-_BLANK = "Unnamed: 0"
 
 
 def _check_size(file: Path, path: str) -> None:

@@ -40,8 +40,8 @@ def loaded(folder: Path, content: str | bytes, name: str = "data.csv", **options
         ("date,y\nUTC,degC\n" + ROWS, "y"),
         ("date,y\n" + ROWS.replace("\n", "\n\n", 3), "y"),
         ("date,y\n" + ROWS.replace("\n", "\n,\n", 3) + "\n,\n,\n", "y"),
-        ("date,y,\n" + ROWS.replace("\n", ",\n") + ",", "y"),
-        ("date,y\n" + ROWS.replace("\n", ",\n") + ",", "y"),
+        ("date,y,\n" + ROWS.replace("\n", ",\n") + ",", None),
+        ("date,y\n" + ROWS.replace("\n", ",\n") + ",", None),
         (",y\n" + ROWS, "y"),
         ("Price,y,Volume\nTicker,ABC,ABC\nDate,,\n" + ROWS.replace("\n", ",5\n") + ",5", "y"),
         ("Price,y,y\nTicker,ABC,XYZ\nDate,,\n" + ROWS.replace("\n", ",5\n") + ",5", "y ABC"),
@@ -56,7 +56,7 @@ def loaded(folder: Path, content: str | bytes, name: str = "data.csv", **options
         ("date,y\n" + ROWS.replace("\n", "\n# the sensor was moved\n", 1), "y"),
     ],
 )  # fmt: skip
-def test_rows_are_those_of_the_plain_file(tmp_path: Path, text: str, target: str) -> None:
+def test_rows_are_those_of_the_plain_file(tmp_path: Path, text: str, target: str | None) -> None:
     series = loaded(tmp_path, text, target=target)
     assert series.values[0].tolist() == pytest.approx(Y)
     assert (str(series.times[0])[:10], series.freq) == ("2024-01-01", "D")
@@ -145,6 +145,9 @@ def test_several_ids_name_a_series_together(tmp_path: Path) -> None:
     series = loaded(tmp_path, "\n".join(["store,item,date,y", *rows]), target="y", id=["store", "item"])
     assert series.series == ("10/a", "10/b", "9/a", "9/b")
     assert series.id_names == ("store", "item")
+    rows = [f"{a},{b},{d},{v}" for a, b in (("x/y", "z"), ("x", "y/z")) for d, v in zip(DAYS, Y, strict=True)]
+    series = loaded(tmp_path, "\n".join(["store,item,date,y", *rows]), target="y", id=["store", "item"])
+    assert series.series == ("x / y/z", "x/y / z")
 
 
 def test_packed_file_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
