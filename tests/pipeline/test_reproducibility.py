@@ -77,6 +77,19 @@ def test_same_seed_gives_the_same_result_to_the_byte(tmp_path: Path, whole: Path
     assert {"torch", "optuna", "numpy", "python", "lstm-tune"} <= set(results[0]["env"]["versions"])
 
 
+def test_number_of_cores_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for cores in (1, 2):
+        monkeypatch.setattr("lstm_tune.pipeline.prepare.available_cores", lambda cores=cores: cores)
+        tune(tmp_path / str(cores), n_trials=3, folds=2, retrain_seeds=2)
+        result = json.loads((tmp_path / str(cores) / "run" / "result.json").read_text())
+        assert result["env"].pop("threads") == cores  # what the machine lent, and all that may differ
+        results.append(untimed(result))
+    assert results[0] == results[1]
+    weights = [tmp_path / str(cores) / "run" / "model" / "weights.safetensors" for cores in (1, 2)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
 class CtrlC(Silent):
     """Interrupts in the midst of a trial."""
 
