@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstm_tune.data.assemble import Known, Table, assemble
+from lstm_tune.data.assemble import Table, assemble
 from lstm_tune.data.cleaning import Repairs
 from lstm_tune.data.columns import (
     Roles,
@@ -19,6 +19,7 @@ from lstm_tune.data.columns import (
 from lstm_tune.data.examples import Example, examples
 from lstm_tune.data.number_format import Clues, chosen_format
 from lstm_tune.data.readers import Data, read_source
+from lstm_tune.data.regular import Known
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import DEFAULT_SPLIT
 from lstm_tune.data.stray_rows import is_text

@@ -6,7 +6,6 @@ with holes, would be worse than no answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,22 +16,14 @@ from numpy.typing import NDArray
 
 from lstm_tune.data.even_times import Times
 from lstm_tune.data.stray_rows import is_text, stray_rows
+from lstm_tune.data.time_names import counts_time, is_nameless, is_time_name
 from lstm_tune.data.time_numbers import axis, is_axis, parse_numbers
 from lstm_tune.data.time_parts import find_parts, read_clock, read_parts
 from lstm_tune.data.time_text import Stamps, parse_stamps
-from lstm_tune.data.time_words import plain_word, word_set
 from lstm_tune.data.time_zones import shares_a_clock, zone_of
 from lstm_tune.errors import DataError
 
 Bools = NDArray[np.bool_]
-
-_TIME_WORDS = word_set(
-    "date time datetime timestamp timestamps week month quarter period ds dt ts datum zeit uhrzeit zeitpunkt "
-    "zeitstempel zeitraum woche monat quartal tag fecha mes semana dia jour mois semaine horodatage giorno mese "
-    "settimana maand tijd tijdstip periode periodo mtu"
-)
-_AXIS_WORDS = _TIME_WORDS | word_set("t s sec secs second seconds min minutes ms elapsed hour hours day days")
-UNNAMED = re.compile(r"Unnamed: \d+|index|rownames|", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -136,16 +127,6 @@ def _by_name_or_content(search: Search) -> tuple[TimeColumn, DataError | None]:
                 "2016-07-01 04:00, name another column with --time, or rename it"
             )
     return TimeColumn(), refusal
-
-
-def is_time_name(name: str) -> bool:
-    """Return whether a column is called like a time: date, Zeitpunkt, order_date, valid time (UTC)."""
-    return not _TIME_WORDS.isdisjoint(_name_words(name))
-
-
-def _name_words(name: str) -> list[str]:
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [plain_word(word) for word in re.findall(r"[^\W\d_]+", parted)]
 
 
 def _is_clock(search: Search, name: str) -> bool:
@@ -337,9 +318,9 @@ def _read_parts(search: Search) -> TimeColumn:
 
 def _by_count(search: Search, index: str | None, found: TimeColumn) -> TimeColumn:
     """Return the axis that a column of numbers is: by its name, or the index of the frame or file."""
-    names = [n for n in search.free if _name_words(n) and _AXIS_WORDS.issuperset(_name_words(n))]
+    names = [n for n in search.free if counts_time(n)]
     names += [index] if index is not None else []
-    names += [n for n in search.free[:1] if UNNAMED.fullmatch(n.strip()) and n not in names]
+    names += [n for n in search.free[:1] if is_nameless(n) and n not in names]
     notes = found.notes
     for name in names:
         column = search.frame[name]
@@ -347,7 +328,7 @@ def _by_count(search: Search, index: str | None, found: TimeColumn) -> TimeColum
             continue
         if is_axis(column.to_numpy(dtype=np.float64, na_value=np.nan), search.ids):
             return TimeColumn(stamps=axis(column), name=name, columns=(name,), notes=notes)
-        if name != index and not UNNAMED.fullmatch(name.strip()):
+        if name != index and not is_nameless(name):
             notes += (
                 f"column {name!r} holds numbers that are blank or repeat, so it is not the time; "
                 f"if it is, correct it and pass --time {name}",

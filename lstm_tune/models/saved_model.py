@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lstm_tune.config import Config
 from lstm_tune.data.even_times import Times
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
@@ -24,17 +23,15 @@ from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import bootstrap_interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.models.baselines import naive_baselines
-from lstm_tune.models.data_spec import Checked, DataSpec, calendar_width
+from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import CONFIG, WEIGHTS, read_config, read_weights, write_model
 from lstm_tune.models.preprocessing import LOG_FLOOR, NO_LOG_FLOOR, Shape
 from lstm_tune.models.rows_ahead import batch_ahead, rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.utils.decimals import widen
 from lstm_tune.utils.notes import warn
-
-_MOST_MEMBERS = 1000
-_LARGEST = 10**7  # rows, columns or steps that a saved model may name
 
 
 class ForecastModel:
@@ -256,15 +253,15 @@ class ForecastModel:
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
         members = [m for m in self.network.members if isinstance(m, LSTMForecaster)]
-        config = {
-            "members": [m.config.params() for m in members],
-            "weights": list(self.network.weights),
-            "shape": dataclasses.asdict(self.shape),
-            "data": self.spec.to_json(),
-            "scale": dataclasses.asdict(self.scale),
-            "trained": None if self.trained is None else self.trained.to_json(),
-        }
-        write_model(Path(folder), config, self.network.state_dict())
+        config = ModelConfig(
+            members=tuple(m.config for m in members),
+            weights=self.network.weights,
+            shape=self.shape,
+            spec=self.spec,
+            scale=self.scale,
+            trained=self.trained,
+        )
+        write_model(Path(folder), config.to_json(), self.network.state_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> ForecastModel:
@@ -276,20 +273,8 @@ class ForecastModel:
         folder = Path(folder)
         raw = read_config(folder)
         try:
-            given = Checked(raw, CONFIG)
-            shape = _read_shape(raw["shape"])
-            spec = DataSpec.from_json(raw["data"])
-            _check_fit(spec, shape)
-            scales = Checked(raw["scale"], "scale")
-            scale = TargetScale(mean=scales.numbers("mean"), sd=scales.numbers("sd", positive=True))
-            configs = [_read_config(params) for params in given.tables("members", _MOST_MEMBERS)]
-            shares = given.numbers("weights", positive=True)
-            if len(scale.mean) != shape.channels or len(scale.sd) != shape.channels or len(shares) != len(configs):
-                raise ValueError("scale and weights must hold a number for each column and each member")
-            if max(shares) > 1:
-                raise ValueError("the weights of the members must be at most 1")
-            network = _outline(configs, shares, shape)
-            trained = TrainedRows.from_json(raw.get("trained"))
+            config = ModelConfig.from_json(raw)
+            network = config.outline()
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError, LstmTuneError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
@@ -299,7 +284,7 @@ class ForecastModel:
         _check_finite(folder, tensors)
         # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
         network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-        return cls(network.eval(), shape, spec, scale, trained)
+        return cls(network.eval(), config.shape, config.spec, config.scale, config.trained)
 
 
 def _check_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -318,36 +303,6 @@ def _check_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:
                 f"{folder / WEIGHTS} is damaged: {name} holds {float(tensor[bad].reshape(-1)[0])}; "
                 "restore it or run tune again"
             )
-
-
-def _outline(configs: Sequence[Config], shares: Sequence[float], shape: Shape) -> MeanForecaster:
-    """Return the ensemble without memory for its weights: shapes alone."""
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return MeanForecaster([LSTMForecaster(c, shape) for c in configs], shares)
-
-
-def _read_shape(raw: Mapping[str, Any]) -> Shape:
-    shape = Shape(**raw)
-    for name, value in dataclasses.asdict(shape).items():
-        least = 0 if name in ("past", "future") else 1
-        if type(value) is not int or not least <= value <= _LARGEST:
-            raise ValueError(f"shape: {name} must be a whole number from {least} to {_LARGEST:,}, but is {value!r}")
-    return shape
-
-
-def _read_config(params: Mapping[str, Any]) -> Config:
-    config = Config.from_params(params)
-    for name in ("lookback", "patch"):  # the rules of a search leave them to the data
-        if getattr(config, name) > _LARGEST:
-            raise ValueError(f"{name} must be at most {_LARGEST:,}, but is {getattr(config, name)}")
-    return config
-
-
-def _check_fit(spec: DataSpec, shape: Shape) -> None:
-    own = calendar_width(spec.freq) if spec.calendar else 0
-    counted = (shape.channels, shape.past, shape.future - own)
-    if counted != (len(spec.targets), len(spec.past), len(spec.future)):
-        raise ValueError("data: the columns do not fit the shape")
 
 
 def _as_column(times: Times, zone: str | None) -> Any:

@@ -18,7 +18,7 @@ from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.evaluation.score import TargetScale
-from lstm_tune.models.data_spec import Checked
+from lstm_tune.models.checked import Checked
 
 _SAMPLED = 32  # trained rows that are recognised
 _SAME = 0.5  # of them, found again with the same values: the data are those of the training

@@ -1,0 +1,98 @@
+"""The `config.json` of a saved model: what its weights are the weights of, checked when it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lstm_tune.config import Config
+from lstm_tune.evaluation.score import TargetScale
+from lstm_tune.models.checked import Checked
+from lstm_tune.models.data_spec import DataSpec, calendar_width
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.trained_rows import TrainedRows
+
+_MOST_MEMBERS = 1000
+_LARGEST = 10**7  # rows, columns or steps that a saved model may name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Everything of a saved model but its weights.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+
+    members: tuple[Config, ...]
+    weights: tuple[float, ...]  # of the members
+    shape: Shape
+    spec: DataSpec
+    scale: TargetScale
+    trained: TrainedRows | None  # None: not known
+
+    def __post_init__(self) -> None:
+        """Check that all parts speak of the same columns and members."""
+        spec, shape = self.spec, self.shape
+        own = calendar_width(spec.freq) if spec.calendar else 0
+        if (shape.channels, shape.past, shape.future - own) != (len(spec.targets), len(spec.past), len(spec.future)):
+            raise ValueError("data: the columns do not fit the shape")
+        if {len(self.scale.mean), len(self.scale.sd)} != {shape.channels}:
+            raise ValueError(f"scale: mean and sd must hold {shape.channels} numbers")
+        if len(self.weights) != len(self.members) or not all(0 < weight <= 1 for weight in self.weights):
+            raise ValueError("weights must hold a number above 0 and at most 1 for each member")
+
+    def outline(self) -> MeanForecaster:
+        """Return the ensemble without memory for its weights: shapes alone."""
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            return MeanForecaster([LSTMForecaster(config, self.shape) for config in self.members], self.weights)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON."""
+        return {
+            "members": [config.params() for config in self.members],
+            "weights": list(self.weights),
+            "shape": dataclasses.asdict(self.shape),
+            "data": self.spec.to_json(),
+            "scale": dataclasses.asdict(self.scale),
+            "trained": None if self.trained is None else self.trained.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> ModelConfig:
+        """Read what `to_json` wrote, in this version or an earlier one.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        given, scale = Checked(raw, "model"), Checked(raw["scale"], "scale")
+        return cls(
+            members=tuple(_read_config(params) for params in given.tables("members", _MOST_MEMBERS)),
+            weights=given.numbers("weights"),
+            shape=_read_shape(raw["shape"]),
+            spec=DataSpec.from_json(raw["data"]),
+            scale=TargetScale(mean=scale.numbers("mean"), sd=scale.numbers("sd", positive=True)),
+            trained=TrainedRows.from_json(raw.get("trained")),
+        )
+
+
+def _read_shape(raw: Mapping[str, Any]) -> Shape:
+    shape = Shape(**raw)
+    for name, value in dataclasses.asdict(shape).items():
+        least = 0 if name in ("past", "future") else 1
+        if type(value) is not int or not least <= value <= _LARGEST:
+            raise ValueError(f"shape: {name} must be a whole number from {least} to {_LARGEST:,}, but is {value!r}")
+    return shape
+
+
+def _read_config(params: Mapping[str, Any]) -> Config:
+    config = Config.from_params(params)
+    for name in ("lookback", "patch"):  # the rules of a search leave them to the data
+        if getattr(config, name) > _LARGEST:
+            raise ValueError(f"{name} must be at most {_LARGEST:,}, but is {getattr(config, name)}")
+    return config
