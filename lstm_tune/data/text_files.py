@@ -19,6 +19,7 @@ from lstm_tune.data.text_layout import Layout, find_layout
 from lstm_tune.errors import DataError
 from lstm_tune.utils.text import counted
 
+_LONGEST_LINES = 1 << 24  # bytes of the first two lines
 BEGINNING = 1 << 16  # bytes that the layout is found in
 _LARGEST_SHARE = 0.25  # of the memory of the machine, that a file may have unpacked
 _MARKED = re.compile(r"[+-]?[€$£]?\s?\d*[\d.,'’ \u00a0\u202f]*[,'’ \u00a0\u202f]\d[\d.,]*\s?[%€$£]?")
@@ -106,7 +107,9 @@ def _decode(file: Path) -> tuple[str, str, tuple[str, ...], bool]:
     """Return the beginning of a file as text, its encoding, what is to be said of it, and whether it is all."""
     with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
         content = stream.read(BEGINNING)
-    whole = len(content) < BEGINNING
+        while content.count(b"\n") < 2 and len(content) < _LONGEST_LINES and (more := stream.read(BEGINNING)):
+            content += more  # very many columns
+        whole = not stream.read(1)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace"), "utf-16", (), whole
     try:

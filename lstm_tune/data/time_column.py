@@ -129,6 +129,17 @@ def _by_name_or_content(search: Search) -> tuple[TimeColumn, DataError | None]:
     return TimeColumn(), refusal
 
 
+def _counts(search: Search, name: str) -> tuple[NDArray[np.float64] | None, str]:
+    """Return what a column counts (N,), times of day and durations in seconds, and what else than numbers it holds."""
+    column = search.frame[name]
+    if column.dtype.kind == "m" or (is_text(column) and _is_clock(search, name)):
+        spans = read_clock(column, name) if is_text(column) else pd.TimedeltaIndex(column)
+        return (None if spans is None else np.asarray(spans.total_seconds(), dtype=np.float64)), "times of day"
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return None, ""
+    return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
+
+
 def _is_clock(search: Search, name: str) -> bool:
     return read_clock(search.frame[name], name) is not None
 
@@ -168,6 +179,9 @@ def _read(search: Search, name: str, *, asked: bool) -> TimeColumn:
     if not is_text(column):
         return _read_typed(search, name, asked=asked)
     stamps = _parse_text(search, name)
+    counts, _ = _counts(search, name) if stamps is None else (None, "")
+    if counts is not None and is_axis(counts, search.ids):
+        return TimeColumn(stamps=axis(counts), name=name, columns=(name,))
     if stamps is None:
         raise _no_time(name, column)
     return _finished(search, name, stamps)
@@ -202,7 +216,7 @@ def _read_typed(search: Search, name: str, *, asked: bool) -> TimeColumn:
         return TimeColumn()
     if not np.isfinite(numbers).all():
         raise _unreadable(name, column, ~np.isfinite(numbers))
-    return TimeColumn(stamps=axis(column), name=name, columns=(name,))
+    return TimeColumn(stamps=axis(numbers), name=name, columns=(name,))
 
 
 def _unreadable(name: str, column: pd.Series[Any], bad: Bools) -> DataError:
@@ -318,19 +332,20 @@ def _read_parts(search: Search) -> TimeColumn:
 
 def _by_count(search: Search, index: str | None, found: TimeColumn) -> TimeColumn:
     """Return the axis that a column of numbers is: by its name, or the index of the frame or file."""
-    names = [n for n in search.free if counts_time(n)]
+    names = [n for n in search.free if counts_time(n) or (is_time_name(n) and _is_clock(search, n))]
     names += [index] if index is not None else []
     names += [n for n in search.free[:1] if is_nameless(n) and n not in names]
     notes = found.notes
     for name in names:
-        column = search.frame[name]
-        if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        numbers, unit = _counts(search, name)
+        if numbers is None:
             continue
-        if is_axis(column.to_numpy(dtype=np.float64, na_value=np.nan), search.ids):
-            return TimeColumn(stamps=axis(column), name=name, columns=(name,), notes=notes)
+        if is_axis(numbers, search.ids):
+            notes += (f"the times of day of {name!r} have no date, and are counted in seconds",) if unit else ()
+            return TimeColumn(stamps=axis(numbers), name=name, columns=(name,), notes=notes)
         if name != index and not is_nameless(name):
             notes += (
-                f"column {name!r} holds numbers that are blank or repeat, so it is not the time; "
+                f"column {name!r} holds {unit or 'numbers'} that are blank or repeat, so it is not the time; "
                 f"if it is, correct it and pass --time {name}",
             )
     return TimeColumn(notes=notes)

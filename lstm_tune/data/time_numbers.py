@@ -120,9 +120,8 @@ def is_axis(numbers: Floats64, codes: NDArray[np.int64] | None) -> bool:
     return not bool(table.duplicated().any())
 
 
-def axis(column: pd.Series[Any]) -> NDArray[Any]:
-    """Return a column of numbers as an axis (N,): int64 if all are whole, else float64."""
-    numbers: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+def axis(numbers: Floats64) -> NDArray[Any]:
+    """Return finite numbers (N,) as an axis: int64 if all are whole, else float64."""
     if np.abs(numbers).max(initial=0) < 2**53 and (numbers == np.floor(numbers)).all():
         return numbers.astype(np.int64)
     return numbers

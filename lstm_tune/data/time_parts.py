@@ -39,7 +39,7 @@ _BELOW = {
     "week": (),
     "second": (),
 }
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?: ?([AaPp])[Mm])?")
+_CLOCK = re.compile(r"(\d{1,3}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?: ?([AaPp])[Mm])?")
 
 
 def find_parts(frame: pd.DataFrame, free: Sequence[str]) -> dict[str, str]:

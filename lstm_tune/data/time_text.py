@@ -69,6 +69,7 @@ _PERIODS = (  # the part of a year that a number means, and how it is written
     ("H", r"(?P<year>\d{4})[ -]?H(?P<part>[12])"),
     ("H", r"H(?P<part>[12])[ -]?(?P<year>\d{4})"),
 )
+_SEASON = re.compile(r"\d{4}[/-]\d{2}")
 _MIDNIGHT = r"(?<=[ T])24:00(?::00)?(?=$|[ Z+-])"
 _SAMPLE = 60
 _LONGEST = 80  # characters of a stamp
@@ -147,6 +148,8 @@ def parse_stamps(column: pd.Series[Any], *, day_first: bool = False) -> Stamps |
         plain = [plain_stamp(word) for word in sample]
         if sum(recognise(word) is not None for word in plain) > simple:
             sample, text = plain, text.map(plain_stamp, na_action="ignore").astype("string")
+    if all(_SEASON.fullmatch(word) and _is_season(word) for word in sample):
+        return Stamps(local=_read_seasons(text))
     forms = Counter(form for form in map(recognise, sample) if form is not None)
     if not forms:
         return None
@@ -166,6 +169,17 @@ def parse_stamps(column: pd.Series[Any], *, day_first: bool = False) -> Stamps |
     if bool(local.isna().all()):
         return None
     return Stamps(local=local, offset=offset, note=note)
+
+
+def _is_season(word: str) -> bool:
+    return (int(word[:4]) + 1) % 100 == int(word[5:])
+
+
+def _read_seasons(text: pd.Series[Any]) -> pd.DatetimeIndex:
+    """Return the years that seasons such as 2010/11 begin in."""
+    found = text.where(text.str.fullmatch(_SEASON.pattern).fillna(False)).dropna()
+    sound = found[found.map(_is_season)]
+    return pd.DatetimeIndex(pd.to_datetime(sound.str[:4], format="%Y", errors="coerce").reindex(text.index))
 
 
 def _offsets(zones: pd.Series[Any]) -> NDArray[np.timedelta64]:

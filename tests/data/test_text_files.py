@@ -114,6 +114,12 @@ def test_names_of_rows_as_r_writes_them_are_no_column(tmp_path: Path) -> None:
         assert (series.targets, series.freq, series.n_rows) == (("value",), "YS", 30)
 
 
+def test_lines_of_very_many_columns_are_read(tmp_path: Path) -> None:
+    names, cells = (",".join(f"{kind}{i}" for i in range(20_000)) for kind in ("column", "1."))
+    text = "date,y," + names + "\n" + "\n".join(f"{d},{v},{cells}" for d, v in zip(DAYS[:9], Y, strict=False))
+    assert loaded(tmp_path, text, target="y").values[0].tolist() == pytest.approx(Y[:9])
+
+
 def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     text = "report,\ndate,y\n" + ROWS + "\n,\nSumme,300\nTotal général,300\n"
     notes = loaded(tmp_path, text).notes

@@ -221,6 +221,22 @@ def test_jitter_of_a_clock_is_no_irregular_time() -> None:
     assert series.times[499] == pytest.approx(9.98, abs=0.01)
 
 
+def test_times_of_day_without_a_date_are_counted_in_seconds() -> None:
+    for words in ([f"{i // 60:02}:{i % 60:02}:00" for i in range(N)], pd.to_timedelta(np.arange(N), unit="min")):
+        series = load_series(pd.DataFrame({"time": words, "y": Y}).sample(frac=1, random_state=0))
+        assert (series.step, series.extend_times(1)[0, 0]) == (60, 60 * N)
+        assert series.values[0].tolist() == pytest.approx(Y.tolist())
+        assert "the times of day of 'time' have no date, and are counted in seconds" in series.notes
+    again = load_series(pd.DataFrame({"time": [f"{i % 20}:00" for i in range(N)], "y": Y}))
+    assert "column 'time' holds times of day that are blank or repeat, so it is not the time" in again.notes[0]
+
+
+def test_seasons_are_the_years_that_they_begin_in() -> None:
+    years = pd.date_range("1980", periods=N, freq="YS")
+    for mark in "/-":
+        assert_times([f"{y.year}{mark}{(y.year + 1) % 100:02}" for y in years], years)
+
+
 def test_numbers_that_repeat_are_no_time_and_this_is_said() -> None:
     series = load_series(pd.DataFrame({"time": np.repeat(np.arange(20), 2), "y": Y}), target="y")
     assert series.step is None

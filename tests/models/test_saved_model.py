@@ -523,6 +523,17 @@ def test_decimal_mark_is_the_one_that_the_model_was_tuned_with(tmp_path: Path) -
     assert again.read(tuned.assign(y=[f"{v:.2f}" for v in wave()])).values[0, 0] == pytest.approx(wave()[0], abs=0.01)
 
 
+def test_model_saved_before_there_were_more_keys_is_loaded(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    config["data"] |= {"id": None}
+    for key in ("step", "formats"):
+        del config["data"][key]
+    (saved / "config.json").write_text(json.dumps(config))
+    sealed(saved)
+    spec = ForecastModel.load(saved).spec
+    assert (spec.id, spec.step, spec.formats) == ((), None, {})
+
+
 def test_counted_time_goes_on_and_another_step_is_refused() -> None:
     seconds = np.round(np.arange(160) * 0.02, 2)
     frame = pd.DataFrame({"time": seconds, "y": wave()})
