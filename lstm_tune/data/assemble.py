@@ -97,7 +97,7 @@ def assemble(
     train = ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
     del rows  # what was sorted or laid on a grid leaves the source behind
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
-    values, observed, covariates, origin = _tensors(regular, roles, train, known)
+    values, observed, covariates, origins = _tensors(regular, roles, train, known)
     seen = np.isfinite(np.stack(regular.columns[channels + len(roles.past) :], axis=1)) if roles.future else None
     known_now, future = np.split(covariates, [len(roles.past)], axis=1)
     features, feature_names = _calendar(regular.times, regular.freq, calendar)
@@ -113,7 +113,8 @@ def assemble(
         targets=roles.targets,
         past_names=roles.past,
         future_names=roles.future + feature_names,
-        origin=origin,
+        origin=origins[:channels],
+        covariate_origin=origins[channels:],
         path=table.path,
         time_name=table.time.name if len(table.time.columns) <= 1 else None,
         id_names=roles.ids,
@@ -159,27 +160,33 @@ def _placed(regular: Regular, given: Sequence[int], kept: Ints | None) -> tuple[
 def _tensors(
     regular: Regular, roles: Roles, train: Sequence[tuple[int, int]], known: Known | None
 ) -> tuple[NDArray[np.float32], Bools, NDArray[np.float32], tuple[float, ...]]:
-    """Return targets (C, N), their marks, covariates (N, P + F), all filled, and what was subtracted from targets."""
+    """Return targets (C, N), their marks, covariates (N, P + F), all filled, and the origins of all."""
     channels, rows = len(roles.targets), regular.offsets[-1]
     values = np.empty((channels, rows), dtype=np.float32)
     observed = np.empty(values.shape, dtype=np.bool_)
     covariates = np.empty((rows, len(regular.columns) - channels), dtype=np.float32)
-    origin: list[float] = []
+    origins: list[float] = []
+    kept = None if known is None else _kept_origins(known, channels, covariates.shape[1])
     for k, (column, name) in enumerate(zip(regular.columns, roles.names, strict=True)):
         there = np.isfinite(column, out=observed[k] if k < channels else None)
         before = values_before(column, there, regular.offsets, train)
         if before is None and known is None and k >= channels:
             raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another --split")
-        filled = fill_forward(column, there, regular.offsets, before or [0.0] * (len(regular.offsets) - 1))
-        if k < channels:
-            kept = known.origin[k : k + 1] if known is not None else ()
-            origin.append(kept[0] if kept else find_origin(filled, there, train))
-            to_float32(filled, name, values[k], origin[k])
-            if known is None:
-                _check_resolved(values[k], there, name)
-        else:
-            to_float32(filled, name, covariates[:, k - channels])
-    return values, observed, covariates, tuple(origin)
+        usual = 0.0 if kept is None else kept[k]
+        filled = fill_forward(column, there, regular.offsets, before or [usual] * (len(regular.offsets) - 1))
+        origins.append(find_origin(filled, there, train) if kept is None else kept[k])
+        to_float32(filled, name, values[k] if k < channels else covariates[:, k - channels], origins[k])
+        if k < channels and known is None:
+            _check_resolved(values[k], there, name)
+    return values, observed, covariates, tuple(origins)
+
+
+def _kept_origins(known: Known, channels: int, covariates: int) -> tuple[float, ...] | None:
+    """Return the origin of each column of a saved model; None: it keeps none, so the data decide."""
+    if not known.origin:
+        return None
+    targets = (*known.origin, *(0.0,) * channels)[:channels]  # data of more targets are refused later
+    return (*targets, *(known.covariate_origin or (0.0,) * covariates))
 
 
 def _check_columns(columns: Sequence[Floats], roles: Roles, *, varied: bool) -> None:

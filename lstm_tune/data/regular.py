@@ -27,6 +27,7 @@ class Known:
     freq: str | None = None
     step: float | None = None  # of numbers that count the time
     origin: tuple[float, ...] = ()  # (C,)
+    covariate_origin: tuple[float, ...] = ()  # (P + F,); (): all 0
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)
 
 

@@ -25,7 +25,7 @@ STRETCH = 2**20  # values that are looked at together: bounds memory
 class SeriesSet:
     """Series on regular grids, without gaps; what was filled in is marked.
 
-    Working units are the source's minus `origin`.
+    Working units are the source's minus `origin`, or `covariate_origin`.
     """
 
     values: torch.Tensor  # (C, N) float32, contiguous, working units, filled
@@ -47,6 +47,7 @@ class SeriesSet:
     repaired: dict[str, int]  # counted repairs, those above 0
     notes: tuple[str, ...]  # one sentence for each repair or decision
     calendar: bool  # whether `future` ends with calendar features
+    covariate_origin: tuple[float, ...] = ()  # (P + F,) as `origin`, without the calendar's; (): all 0
     step: float | None = None  # from row to row, if numbers count the time
     zone: str | None = None  # that times in UTC are written in; None: they are written as they are
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
@@ -112,6 +113,23 @@ class SeriesSet:
             placed=None,
         )
 
+    def with_origin(self, targets: tuple[float, ...], covariates: tuple[float, ...]) -> SeriesSet:
+        """Return the same series with other origins of targets (C,) and covariates (P + F,); (): all 0."""
+        n_past, own = len(self.past_names), max(len(covariates), len(self.covariate_origin))
+        shift = _shift(self.origin, targets, self.n_channels)
+        moved = _shift(self.covariate_origin, covariates, own)
+        if not bool(shift.any() or moved.any()):
+            return self
+        moved = torch.nn.functional.pad(moved, (0, n_past + len(self.future_names) - own))  # the calendar stays
+        return replace(
+            self,
+            values=(self.values.double() + shift[:, None]).float() if bool(shift.any()) else self.values,
+            past=(self.past.double() + moved[:n_past]).float(),
+            future=(self.future.double() + moved[n_past:]).float(),
+            origin=targets,
+            covariate_origin=covariates,
+        )
+
     def seen(self, channel: int, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
         """Yield the observed values (n,) of a channel in some rows, in order; those of `STRETCH` rows at most at once.
 
@@ -159,11 +177,19 @@ class SeriesSet:
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
         names = (self.series, self.targets, self.past_names, self.future_names)
         digest.update(repr((self.offsets, self.origin, names)).encode())
+        if any(self.covariate_origin):  # absent in fingerprints of old versions, which subtracted nothing
+            digest.update(repr(self.covariate_origin).encode())
         return digest.hexdigest()
 
     def has_fingerprint(self, kept: str) -> bool:
         """Return whether a fingerprint, possibly of an old version, is that of these series."""
         return kept in (self.fingerprint(), self.fingerprint(times=False))
+
+
+def _shift(old: Sequence[float], new: Sequence[float], count: int) -> torch.Tensor:
+    """Return by how much values grow (count,) if `new` is subtracted in place of `old`; either may be (): all 0."""
+    before, after = (torch.tensor(origin or (0.0,) * count, dtype=torch.float64) for origin in (old, new))
+    return before - after
 
 
 def _stretches(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:

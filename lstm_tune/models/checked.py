@@ -57,9 +57,9 @@ class Checked:
             raise self._refuse(key, "be a finite number above 0, or null")
         return None if value is None else float(value)
 
-    def numbers(self, key: str, *, positive: bool = False) -> tuple[float, ...]:
-        """Return a list of finite numbers; `positive`: all above 0."""
-        values = self._value(key)
+    def numbers(self, key: str, *, positive: bool = False, default: Any = ...) -> tuple[float, ...]:
+        """Return a list of finite numbers; `positive`: all above 0; `default`: if the key is missing."""
+        values = self._value(key, default)
         if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
             raise self._refuse(key, "be a list of finite numbers")
         if positive and not all(v > 0 for v in values):

@@ -28,6 +28,7 @@ class DataSpec:
     id: tuple[str, ...]  # columns that name the series
     freq: str | None
     origin: tuple[float, ...]  # subtracted from each target before it becomes float32
+    covariate_origin: tuple[float, ...] = ()  # the same of past and future covariates; (): all 0
     step: float | None = None  # from row to row, if numbers count the time
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
 
@@ -44,6 +45,7 @@ class DataSpec:
             id=data.id_names,
             freq=data.freq,
             origin=data.origin,
+            covariate_origin=data.covariate_origin,
             step=data.step,
             formats=data.formats,
         )
@@ -57,6 +59,7 @@ class DataSpec:
             freq=self.freq,
             step=self.step,
             origin=self.origin,
+            covariate_origin=self.covariate_origin,
             formats=self.formats,
         )
 
@@ -84,6 +87,7 @@ class DataSpec:
             id=given.names("id") if isinstance(ids, list) else tuple(filter(None, (given.text("id"),))),
             freq=given.text("freq"),
             origin=given.numbers("origin"),
+            covariate_origin=given.numbers("covariate_origin", default=[]),
             step=given.number("step"),
             formats={name: NumberFormat(**form) for name, form in given.table("formats").items()},
         )
@@ -92,6 +96,8 @@ class DataSpec:
             calendar_width(spec.freq)  # refuses a frequency that is none
         if len(spec.origin) != len(spec.targets):
             raise ValueError(f"data: origin must hold {len(spec.targets)} numbers")
+        if len(spec.covariate_origin) not in (0, len(spec.past) + len(spec.future)):
+            raise ValueError(f"data: covariate_origin must hold {len(spec.past) + len(spec.future)} numbers")
         return spec
 
 

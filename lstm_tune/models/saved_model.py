@@ -127,11 +127,7 @@ class ForecastModel:
                 f"the model was trained on rows of frequency {spec.freq!r}, but these have {series.freq!r}; "
                 f"resample them first"
             )
-        shift = torch.tensor(series.origin, dtype=torch.float64) - torch.tensor(spec.origin, dtype=torch.float64)
-        if bool((shift != 0).any()):
-            values = (series.values.double() + shift[:, None]).float()
-            series = dataclasses.replace(series, values=values, origin=spec.origin)
-        return series
+        return series.with_origin(spec.origin, spec.covariate_origin)
 
     def predict(
         self,
@@ -217,7 +213,7 @@ class ForecastModel:
         Raises:
             DataError: too few rows for a single window.
         """
-        series = data if isinstance(data, SeriesSet) and data.origin == self.spec.origin else self.read(data, **reading)
+        series = self.read(data, **reading)
         windows = Windows(series, self.horizon)
         ranges = tuple(itertools.pairwise(series.offsets))
         naive = naive_baselines(self.horizon, self.shape.period)

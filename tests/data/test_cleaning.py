@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,26 @@ def test_origin_depends_on_the_train_rows_alone(split: tuple[float, ...]) -> Non
     train = int(split[0] if split[0] > 1 else 200 * split[0])
     noise = np.concatenate([wave[:train], np.random.default_rng(0).normal(size=200 - train)])
     assert load_series(wave, split=split).origin == load_series(noise, split=split).origin != (0.0,)
+
+
+def test_origin_of_a_covariate_is_that_of_the_train_rows_and_changes_no_old_fingerprint() -> None:
+    small = frame_of(
+        pd.date_range("2024-01-01", periods=200),
+        np.sin(np.arange(200)),
+        p=np.cos(np.arange(200)),
+        f=np.arange(200.0) % 3,
+    )
+    near = load_series(small, target="y", past="p", future="f", calendar=True)
+    assert not any(near.covariate_origin)
+    assert near.fingerprint() == dataclasses.replace(near, covariate_origin=()).fingerprint()
+    far = load_series(small.assign(p=small["p"] + 1e9, f=small["f"] - 1e12), target="y", past="p", future="f")
+    np.testing.assert_allclose(far.past[:, 0].numpy() + (far.covariate_origin[0] - 1e9), small["p"], atol=1e-6)
+    assert far.fingerprint() != dataclasses.replace(far, covariate_origin=(1e9, -1e12)).fingerprint()
+    later = small.assign(p=np.where(np.arange(200) < 140, small["p"] + 1e9, 7.0), f=small["f"] - 1e12)
+    assert load_series(later, target="y", past="p", future="f").covariate_origin == far.covariate_origin
+    moved = far.with_origin((0.0,), (1e9, -1e12))
+    np.testing.assert_allclose(moved.past[:, 0].numpy(), small["p"], atol=1e-6)
+    np.testing.assert_allclose(moved.future[:, 0].numpy(), small["f"], atol=1e-3)
 
 
 def test_head_cannot_reach_later_rows() -> None:

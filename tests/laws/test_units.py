@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,17 @@ def test_later_time_stamps_change_the_stamps_alone(study_of: Callable[[str], Fin
         assert before.record[key] == after.record[key], key
     times = [pd.to_datetime(pd.read_csv(run.folder / "forecast.csv")["time"]) for run in (before, after)]
     assert ((times[1] - times[0]) == pd.Timedelta(days=4018)).all()
+
+
+@pytest.mark.parametrize("by", [-1e6, 1e9, 1e13])
+def test_covariates_at_another_level_give_the_same_scores(
+    study_of: Callable[[str], Finished], by: float, tmp_path: Path
+) -> None:
+    kind, before = KINDS["covariates"], study_of("covariates")
+    moved = {name: kind.frame[name] + by for name in ("p", "f")}
+    after = run_kind(dataclasses.replace(kind, frame=kind.frame.assign(**moved)), tmp_path)
+    for one, other in zip(before.study.trials, after.study.trials, strict=True):
+        same(other.value, one.value, f"trial {one.number}", 0.02)
+    same(after.record["test"]["mse_scaled"], before.record["test"]["mse_scaled"], "test.mse_scaled", 0.02)
+    origins = json.loads((after.folder / "model" / "config.json").read_text())["data"]["covariate_origin"]
+    assert origins == pytest.approx([by, by], rel=1e-3)

@@ -220,6 +220,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "columns in numbers": ("must be text", edited(data={"targets": [1]})),
     "a frequency that is none": ("unknown frequency", edited(data={"calendar": True, "freq": "fortnight"})),
     "an origin of two columns": ("must hold 1 numbers", edited(data={"origin": [0.0, 1.0]})),
+    "an origin of a covariate that is not there": ("must hold 0 numbers", edited(data={"covariate_origin": [1.0]})),
     "no scale": ("config.json is damaged", edited(scale={})),
     "an endless scale": ("Infinity is no JSON", edited(scale={"sd": [float("inf")]})),
     "weights in words": ("finite numbers", edited(weights=["1", "1"])),
