@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from lstm_tune.config import Config
     from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
     from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
-    from lstm_tune.models.saved_model import ForecastModel
     from lstm_tune.pipeline.finish import finish
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.pipeline.saved_run import explain, load
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from lstm_tune.report.result import Result
     from lstm_tune.search.objective import Objective
     from lstm_tune.search.space import Space
+    from lstm_tune.training.saved_model import ForecastModel
 
     __version__: str
 
@@ -25,7 +25,7 @@ _HOMES = {
     "Config": "config",
     "DataError": "errors",
     "Diagnosis": "diagnosis.data_findings",
-    "ForecastModel": "models.saved_model",
+    "ForecastModel": "training.saved_model",
     "LstmTuneError": "errors",
     "Objective": "search.objective",
     "Result": "report.result",

@@ -34,8 +34,8 @@ from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.models.saved_model import DataSpec, ForecastModel
 from lstm_tune.search.space import load_space
+from lstm_tune.training.saved_model import DataSpec, ForecastModel
 
 pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("LSTM_TUNE_FUZZ", "0"))

@@ -1,1 +1,1 @@
-"""The LSTM and its preprocessing, the baselines, and the saved model."""
+"""The LSTM and its preprocessing, the baselines, and the files of a saved model."""

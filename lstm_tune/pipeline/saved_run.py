@@ -8,9 +8,9 @@ from typing import Any
 
 from lstm_tune.ablation.explain import explain_run
 from lstm_tune.errors import LstmTuneError, RunError
-from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils import arguments
 
 

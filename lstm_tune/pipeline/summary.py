@@ -10,7 +10,6 @@ from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.verdict import verdict
 from lstm_tune.models.data_spec import DataSpec
-from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
@@ -21,6 +20,7 @@ from lstm_tune.report.environment import Environment
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
 from lstm_tune.training.retrain import Retrained
+from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.training.task import Task
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import Forecaster, forecast_all
-from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.encoding import encode_times, evenly, pack, rounded_list
 from lstm_tune.report.forecast_csv import SeriesErrors, actual_values
+from lstm_tune.training.saved_model import ForecastModel
 
 SERIES = 100  # whose forecasts can be looked at
 HARDEST = 24  # that are named by their error

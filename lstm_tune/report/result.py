@@ -16,7 +16,6 @@ from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.evaluation.test_score import TestScore
-from lstm_tune.models.saved_model import ForecastModel
 from lstm_tune.report.drawn_forecasts import Forecasters
 from lstm_tune.report.forecast_csv import SeriesErrors, write_forecast
 from lstm_tune.report.page import DETAILS, write_report
@@ -24,6 +23,7 @@ from lstm_tune.report.report_json import ReportSource, collect
 from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.search.trials import Trial
+from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json
 from lstm_tune.utils.escaping import cell
 

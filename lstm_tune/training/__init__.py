@@ -1,1 +1,1 @@
-"""Trains configurations: trainer, folds, retrain, and the mean of several trials."""
+"""Trains configurations: trainer, folds, retrain, the mean of several trials, and the saved model."""

@@ -158,7 +158,7 @@ def test_order_of_the_members_changes_no_forecast(study_of: Studies) -> None:
     assert len(members) > 4
     model = lstm_tune.load(run.folder)
     network = type(model.network)(list(model.network.members)[::-1], list(model.network.weights)[::-1]).eval()
-    turned = lstm_tune.models.saved_model.ForecastModel(network, model.shape, model.spec, model.scale)
+    turned = lstm_tune.training.saved_model.ForecastModel(network, model.shape, model.spec, model.scale)
     frame = KINDS["other networks"].frame
     assert turned.predict(frame)["y"].to_numpy() == pytest.approx(model.predict(frame)["y"].to_numpy(), rel=1e-6)
 

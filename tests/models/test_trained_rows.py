@@ -16,7 +16,7 @@ from series import TINY, daily, panel, wave
 import lstm_tune
 from lstm_tune.errors import LstmTuneWarning
 from lstm_tune.evaluation.test_score import TestScore
-from lstm_tune.models.saved_model import ForecastModel
+from lstm_tune.training.saved_model import ForecastModel
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from lstm_tune import load, tune
 from lstm_tune.data.windows import Batch
 from lstm_tune.diagnosis.data_findings import diagnose
-from lstm_tune.models import baselines, saved_model
+from lstm_tune.models import baselines
+from lstm_tune.training import saved_model
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 

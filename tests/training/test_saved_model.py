@@ -27,7 +27,7 @@ from lstm_tune.errors import DataError, LstmTuneError, RunError
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.models.saved_model import DataSpec, ForecastModel
+from lstm_tune.training.saved_model import DataSpec, ForecastModel
 
 HORIZON = 3
 
