@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SHOWN
+from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, number
@@ -31,6 +32,8 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     ended = f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})"
     console.print()
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
+    if beside := weight_of_best(best, record["ensemble"]):
+        console.print(Text(f"Trial {best['trial']} has the best validation value; {beside}.", style="yellow"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
     console.print()
@@ -60,14 +63,15 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     baselines = {name: {**scores, "skill": record["skill"][name]} for name, scores in record["baselines"].items()}
     columns = [
         Column.of("scaled\nMSE", "test_mse_scaled"),
-        Column.of("validation,\nscaled", "val_mse_scaled"),
-        Column("LSTM's\nerror", _against),
+        Column("validation,\nscaled", _validated),
+        Column("model's\nerror", _against),
     ]
     if single:
         rmse = Column("RMSE", _rmse, optional=True)
         columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
-    model = Row("tuned LSTM", own, "bold green")
-    print_scores(console, "forecast", [model, *baseline_rows(baselines, data["period"])], columns)
+    ensemble = record["ensemble"]
+    rows = [Row(model_label(ensemble), own, "bold green"), Row(alone_label(ensemble), _alone(record))]
+    print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"])], columns)
     low, high = test["ci95"]
     console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
     if retrain["sd"] is not None:
@@ -75,10 +79,22 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     console.print(
         Text(
             "scaled: divided by the variance of the train rows; 1.0 is what forecasting their mean costs\n"
-            "LSTM's error: its test MSE against that of the forecast in the line",
+            f"model's error: the test MSE of the {model_label(ensemble)} against that of the forecast in the line\n"
+            f"{alone_label(ensemble)}: the mean of its trained members, without the untrained ones",
             "dim",
         )
     )
+
+
+def _alone(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of the trained members' mean; it has no validation value of its own."""
+    alone = record["network_alone"]
+    other = alone["test_mse_scaled"]
+    return {**alone, "skill": 1 - record["test"]["mse_scaled"] / other if other else None}
+
+
+def _validated(scores: Mapping[str, Any]) -> str:
+    return number(scores["val_mse_scaled"], 4) if "val_mse_scaled" in scores else ""
 
 
 def _rmse(scores: Mapping[str, Any]) -> str:
@@ -149,8 +165,8 @@ def _trained(record: Mapping[str, Any]) -> str:
     text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
     if len(ensemble) > 1 and any(m["epochs"] == 0 for m in ensemble):
         text += f"\n{UNTRAINED}"
-    if all(m["epochs"] == 0 for m in ensemble):
-        text += "\nTraining made no trial better than its start: the LSTM adds nothing to what it corrects."
+    if little := adds_little(ensemble):
+        text += f"\n{little}"
     return text
 
 

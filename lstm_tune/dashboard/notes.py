@@ -13,6 +13,7 @@ from lstm_tune.config import Config
 from lstm_tune.dashboard.attributes import save_figure, save_note
 from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.result import Result
 from lstm_tune.report.result_json import ResultRecord, to_plain
 from lstm_tune.report.study_text import UNTRAINED, members
@@ -47,7 +48,7 @@ def study_note(summary: ResultRecord) -> str:
 
 def _score_lines(summary: ResultRecord) -> list[str]:
     data, test = summary.data, summary.test
-    single = len(data.target) == 1
+    single, ensemble = len(data.target) == 1, to_plain(summary.ensemble)
     what = f"`{_code(data.target[0])}`" if single else f"{len(data.target)} columns, scaled,"
     mse = test.mse if isinstance(test.mse, float) else test.mse_scaled
     low, high = test.ci95
@@ -60,10 +61,13 @@ def _score_lines(summary: ResultRecord) -> list[str]:
         "",
         markdown(summary.verdict, 1000),
         "",
-        "| forecast | test MSE, scaled | the LSTM's error against it |",
+        "| forecast | test MSE, scaled | the model's error against it |",
         "| --- | ---: | ---: |",
-        f"| **tuned LSTM** | **{number(test.mse_scaled)}** | |",
+        f"| **{model_label(ensemble)}** | **{number(test.mse_scaled)}** | |",
     ]
+    alone = summary.network_alone.test_mse_scaled
+    against = f"{test.mse_scaled / alone - 1:+.1%}" if alone else "–"
+    lines.append(f"| {alone_label(ensemble)} | {number(alone)} | {against} |")
     for name, scored in summary.baselines.items():
         skill = summary.skill[name]
         against = "–" if skill is None else f"{-skill:+.1%}"
@@ -81,14 +85,17 @@ def _finding_lines(summary: ResultRecord) -> list[str]:
 
 
 def _model_line(summary: ResultRecord) -> str:
-    best, ensemble = summary.best, summary.ensemble
+    best, ensemble = summary.best, to_plain(summary.ensemble)
     seeds = len(summary.retrain.seeds)
+    beside = weight_of_best(to_plain(best), ensemble)
     text = (
-        f"Best trial: **{best.trial}**, {markdown(Config.from_params(best.params).describe())}.\n\n"
-        f"Saved: {'the weighted mean of ' if len(ensemble) > 1 else ''}{members(to_plain(ensemble))}, "
+        f"Best trial: **{best.trial}**, {markdown(Config.from_params(best.params).describe())}"
+        f"{'; ' if beside else ''}{beside}.\n\n"
+        f"Saved: {'the weighted mean of ' if len(ensemble) > 1 else ''}{members(ensemble)}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(summary.retrain.rows)} rows."
     )
-    return text if all(member.epochs for member in ensemble) else f"{text} {UNTRAINED}"
+    notes = [] if all(member["epochs"] for member in ensemble) else [UNTRAINED]
+    return " ".join([text, *notes, adds_little(ensemble)]).strip()
 
 
 def trial_notes(

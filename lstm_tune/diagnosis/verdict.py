@@ -9,6 +9,7 @@ from typing import Any
 from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.model_labels import LITTLE, network, trained_share
 from lstm_tune.utils.text import joined, number
 
 _LIKE_NOISE = 1.25  # times the noise estimate: as little error as can be expected
@@ -26,7 +27,7 @@ def verdict(record: Mapping[str, Any]) -> str:
 
     Args:
         record: as `result.json` holds it; `test`, `baselines`, `skill` and `findings` are read, and, if they are there,
-            `skill_ci95`, `in_sample` and the parameters and epochs of `best`.
+            `skill_ci95`, `in_sample`, `ensemble`, and the parameters and epochs of `best`.
     """
     findings: Sequence[Mapping[str, Any]] = record["findings"]
     params = (record.get("best") or {}).get("params") or {}
@@ -87,15 +88,14 @@ def _certainty(record: Mapping[str, Any], name: str) -> str:
 
 
 def _causes(causes: Sequence[Mapping[str, Any]], handled: Mapping[str, str], record: Mapping[str, Any]) -> str:
-    untrained = (record.get("best") or {}).get("epochs") == 0
-    no_gain = "training made the best trial no better than the simple forecast that it starts from" if untrained else ""
+    no_gain = _no_gain(record)
     severe = [f for f in causes if f["severity"] == "high"] or list(causes)
     if severe:
         named = list(dict.fromkeys(cause_of(f) for f in severe))[:_MOST_NAMED]
         many = "s" if len(named) > 1 else ""
         return f"Likely cause{many}: {joined(named)}{'; ' if no_gain else ''}{no_gain}."
     beaten = any(f["code"] == _COMPARED for f in record["findings"])
-    rest = f": {no_gain}, so there may be little for an LSTM to learn" if no_gain else ""
+    rest = f": {no_gain}" if no_gain else ""
     if not rest and not beaten and _is_like_noise(record):
         rest = ": the remaining error is about as large as the differences between similar windows"
     if handled:
@@ -103,6 +103,17 @@ def _causes(causes: Sequence[Mapping[str, Any]], handled: Mapping[str, str], rec
         settings = joined(list(dict.fromkeys(handled.values())))
         return f"{known[:1].upper()}{known[1:]}, which the model handles ({settings}); nothing else looks wrong{rest}."
     return f"Nothing {'else ' if beaten else ''}looks wrong in data, training or forecasts{rest}."
+
+
+def _no_gain(record: Mapping[str, Any]) -> str:
+    """Return a clause on how little training added; "" if it added something."""
+    ensemble = record.get("ensemble") or ()
+    share = trained_share(ensemble)
+    if share < LITTLE:
+        return f"the {network(ensemble)} adds little here ({1 - share:.0%} of the saved model are untrained forecasts)"
+    if (record.get("best") or {}).get("epochs") == 0:
+        return "training made the best trial no better than the simple forecast that it starts from"
+    return ""
 
 
 def _is_like_noise(record: Mapping[str, Any]) -> bool:

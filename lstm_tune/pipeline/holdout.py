@@ -27,6 +27,7 @@ class TestResult:
     Attributes:
         score: of the model, in the target's own units.
         alone: of each of its seeds.
+        trained: of the mean of its trained members alone; None: it has none.
         fitted: the baselines.
         baselines: the scores of the baselines, by their names.
         against: the model's errors compared with those of each baseline.
@@ -40,6 +41,7 @@ class TestResult:
 
     score: TestScore
     alone: tuple[Score, ...]
+    trained: Score | None
     fitted: Mapping[str, Forecaster]
     baselines: Mapping[str, Score]
     against: Mapping[str, Comparison]
@@ -50,7 +52,7 @@ class TestResult:
 
 
 def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed: int, threads: int) -> TestResult:
-    """Read the test rows, once: score the model, each of its seeds, and the baselines on the same windows.
+    """Read the test rows, once: score the model, its parts, and the baselines on the same windows.
 
     Args:
         retrained: the final models.
@@ -75,8 +77,12 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
     recorder = Recorder(network, kept)
     # In evaluation mode already, so that threads can share the models.
     networks: list[Forecaster] = [recorder]
-    if len(retrained.seeds) > 1:
+    several = len(retrained.seeds) > 1
+    if several:
         networks += [retrained.network(i) for i in range(len(retrained.seeds))]
+    part = retrained.trained_network() if retrained.trained_weight < 1 else None  # else it is the model itself
+    if part is not None:
+        networks.append(part)
     scores = side_by_side(
         lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
     )
@@ -85,7 +91,8 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
     forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.period)
     return TestResult(
         score=TestScore.of(total, series.targets, task.scale.sd, interval),
-        alone=tuple(scores[1:] or scores),
+        alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
+        trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
         fitted=fitted,
         baselines=baselines,
         against={

@@ -49,7 +49,7 @@ def build_result(
         clock: with the seconds of each step.
     """
     series, machine = dataset.series, opened.resources
-    judged = _judge(task, series.targets, outcome, tested, findings)
+    judged = _judge(task, series.targets, outcome, retrained, tested, findings)
     summary = record.ResultRecord(
         **judged,
         data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period, notes=tested.notes),
@@ -70,7 +70,6 @@ def build_result(
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
         verdict=_verdict(judged, tested),
-        ensemble=tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         settings=opened.settings,
         env=Environment.of(
             device=machine.device,
@@ -93,13 +92,20 @@ def build_result(
 
 
 def _judge(
-    task: Task, targets: tuple[str, ...], outcome: SearchOutcome, tested: TestResult, findings: Sequence[Finding]
+    task: Task,
+    targets: tuple[str, ...],
+    outcome: SearchOutcome,
+    retrained: Retrained,
+    tested: TestResult,
+    findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """Return the parts of the result that the verdict is drawn from, by their names."""
     assert outcome.best is not None
     return {
         "best": record.BestTrial.of(outcome.best, targets),
         "test": tested.score,
+        "network_alone": record.NetworkAlone.of(retrained, tested.trained, targets),
+        "ensemble": tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         "baselines": {
             name: record.BaselineSummary.of(name, score, task, targets) for name, score in tested.baselines.items()
         },

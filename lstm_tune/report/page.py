@@ -13,6 +13,7 @@ from lstm_tune.config import PARAMETERS
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.errors import RunError
 from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.plot import Figure, cut, label
 from lstm_tune.report.search_figures import DrawnTrial
@@ -114,18 +115,30 @@ def _period(result: Mapping[str, Any]) -> float | None:
 
 
 def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the table of scores: the tuned LSTM first, each with a bar's length in percent."""
+    """Return the rows of the table of scores: the saved model first, each with a bar's length in percent."""
     test, single = result["test"], len(result["data"]["target"]) == 1
     rows = [
         {
             "key": "forecast",
-            "name": "tuned LSTM",
+            "name": model_label(result.get("ensemble", [])),
             "mse": test["mse"] if single else None,
             "scaled": test["mse_scaled"],
             "validation": result["best"]["val_mse_scaled"],
             "skill": None,
         }
     ]
+    if (alone := result.get("network_alone")) is not None:
+        other = alone["test_mse_scaled"]
+        rows.append(
+            {
+                "key": "network_alone",
+                "name": alone_label(result["ensemble"]),
+                "mse": alone["test_mse"] if single else None,
+                "scaled": other,
+                "validation": None,
+                "skill": 1 - test["mse_scaled"] / other if other else None,
+            }
+        )
     period = _period(result)
     for name, scored in result["baselines"].items():
         rows.append(
@@ -167,6 +180,7 @@ def _context(
     trials = [DrawnTrial(**trial) for trial in details.get("trials", [])]
     drawn = _error_figures(result, details, explained, unit) | _search_figures(result, details, trials)
     forecasts, period = details.get("forecasts"), _period(result)
+    ensemble = result.get("ensemble", [])
     return {
         "title": _title(data),
         "verdict": str(result["verdict"]),
@@ -174,6 +188,8 @@ def _context(
         "unit": unit,
         "single": single,
         "scores": scores(result),
+        "little": adds_little(ensemble),
+        "beside": weight_of_best(result["best"], ensemble),
         "targets": target_rows(result),
         "findings": sorted(result.get("findings", []), key=lambda f: SEVERITIES.index(f["severity"])),
         "explained": explained,

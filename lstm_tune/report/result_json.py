@@ -149,6 +149,24 @@ class MemberSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkAlone:
+    """The trained members of the saved model without the untrained ones: their weight, and what their mean scores."""
+
+    weight: float  # in the saved model, 0 to 1
+    test_mse: Number | None  # None: no member was trained
+    test_mse_scaled: float | None
+
+    @classmethod
+    def of(cls, retrained: Retrained, score: Score | None, targets: tuple[str, ...]) -> NetworkAlone:
+        """Put together the weight of the trained members and the score of their mean."""
+        return cls(
+            weight=round(retrained.trained_weight, 4),
+            test_mse=None if score is None else per_target(score.mse, targets),
+            test_mse_scaled=None if score is None else score.mse_scaled,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineSummary:
     """A baseline's MSE on validation and test rows, the latter for each step, too."""
 
@@ -228,6 +246,7 @@ class ResultRecord:
     study: StudySummary
     best: BestTrial
     test: TestScore
+    network_alone: NetworkAlone
     retrain: RetrainSummary
     baselines: Mapping[str, BaselineSummary]
     skill: Mapping[str, float | None]  # 1 - MSE over the baseline's

@@ -42,8 +42,22 @@ class Retrained:
 
     def network(self, seed: int | None = None) -> MeanForecaster:
         """Return the weighted mean of all models, or of one seed's (its place in `seeds`), ready to forecast."""
-        chosen = [pair for i, pairs in enumerate(self.models) if seed in (None, i) for pair in pairs]
-        return MeanForecaster([model for _, model in chosen], [member.weight for member, _ in chosen]).eval()
+        return _mean([pair for i, pairs in enumerate(self.models) if seed in (None, i) for pair in pairs])
+
+    def trained_network(self) -> MeanForecaster | None:
+        """Return the weighted mean of the models that were trained, those of no epoch left out; None: there is none."""
+        trained = [(member, model) for pairs in self.models for member, model in pairs if member.epochs]
+        return _mean(trained) if trained else None
+
+    @property
+    def trained_weight(self) -> float:
+        """The share of the mean that the models that were trained have."""
+        every = [member for pairs in self.models for member, _ in pairs]
+        return sum(m.weight for m in every if m.epochs) / sum(m.weight for m in every)
+
+
+def _mean(pairs: Sequence[tuple[Member, LSTMForecaster]]) -> MeanForecaster:
+    return MeanForecaster([model for _, model in pairs], [member.weight for member, _ in pairs]).eval()
 
 
 def retrain(

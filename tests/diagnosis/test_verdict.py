@@ -310,6 +310,7 @@ def test_a_finding_of_another_code_than_that_of_its_check_is_refused() -> None:
 def test_verdict_tells_that_training_gained_nothing() -> None:
     record = copy.deepcopy(found("season", **HEALTHY))
     record["best"]["epochs"] = 3
+    record["ensemble"] = [member | {"epochs": 3} for member in record["ensemble"]]
     assert "no better than" not in verdict(record)
     record["best"]["epochs"] = 0
     told = "training made the best trial no better than the simple forecast that it starts from"
@@ -317,6 +318,34 @@ def test_verdict_tells_that_training_gained_nothing() -> None:
     assert f"Nothing looks wrong in data, training or forecasts: {told}" in verdict(record)
     record["findings"] = [on_data("outliers").to_dict()]
     assert f"Likely cause: the data contain outliers; {told}." in verdict(record)
+
+
+def test_verdict_and_table_tell_that_the_saved_model_is_mostly_untrained() -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    member = record["ensemble"][0]
+    record["ensemble"] = [member | {"trial": 3, "epochs": 0, "weight": 0.91}, member | {"epochs": 3, "weight": 0.09}]
+    record["network_alone"] = {"weight": 0.09, "test_mse": 17.25, "test_mse_scaled": 0.75}
+    record["findings"], record["in_sample"] = [], {}
+    told = "the LSTM adds little here (91% of the saved model are untrained forecasts)"
+    assert f"Nothing looks wrong in data, training or forecasts: {told}." in verdict(record)
+    text = shown(record, 120)
+    assert "saved model (9% LSTM)" in text
+    assert "tuned LSTM" not in text
+    assert re.search(r"LSTM alone +17\.25 +4\.153 +0\.75 +", text)
+    assert "The LSTM adds little here: 91% of the saved model are untrained forecasts." in text
+
+
+def test_best_parameters_of_a_trial_that_hardly_counts_say_so() -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    best, member = record["best"], record["ensemble"][0]
+    assert "has the best validation value" not in shown(record, 120)
+    other = member | {"trial": best["trial"] + 1, "epochs": 3}
+    own = member | {"trial": best["trial"], "epochs": best["epochs"]}
+    record["ensemble"] = [other | {"weight": 0.99}, own | {"weight": 0.01}]
+    told = f"it is only 1.0% of the saved model, of which trial {other['trial']} is 99%."
+    assert told in " ".join(shown(record, 120).split())
+    record["ensemble"] = [other | {"weight": 1.0}]
+    assert "it is no part of the saved model" in " ".join(shown(record, 120).split())
 
 
 def test_verdict_reads_results_that_were_written_before_there_were_intervals() -> None:

@@ -115,6 +115,22 @@ def check_retrain(run: Finished) -> None:
         assert retrain["sd"] is None
 
 
+def check_network_alone(run: Finished) -> None:
+    """The weight of the trained members, and what their mean scores without the untrained ones."""
+    found, listed = run.record["network_alone"], run.record["ensemble"]
+    seeds = len(run.record["retrain"]["seeds"])
+    trained = tuple(m for m, entry in zip(run.model.members, listed * seeds, strict=True) if entry["epochs"])
+    whole = sum(m.weight for m in run.model.members)
+    same(found["weight"], sum(m.weight for m in trained) / whole, "network_alone.weight", 0.0, 6e-5)
+    if not trained:
+        assert (found["test_mse"], found["test_mse_scaled"]) == (None, None)
+        return
+    part = SavedModel(**{f: getattr(run.model, f) for f in run.model.__slots__} | {"members": trained})
+    tested = run.tested(run.forecast_of(part, run.test))
+    same(found["test_mse"], per_target(run, tested.mse), "network_alone.test_mse")
+    same(found["test_mse_scaled"], tested.mse_scaled, "network_alone.test_mse_scaled")
+
+
 def check_timing(run: Finished) -> None:
     """Rates from seconds and counts."""
     timing, trials = run.record["timing"], run.study.trials

@@ -1,0 +1,65 @@
+"""What the saved model is called, and how much of it is a trained network.
+
+The saved model is a mean of forecasts, and some of its members may be untrained: the simple forecast that a network
+corrects, without the network. A name must not promise more than that. This module imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lstm_tune.config import CELL_LABELS, Config
+
+LITTLE = 0.5  # of the saved model: if trained networks weigh less, its name says how much
+_NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, this is said beside its parameters
+
+Ensemble = Sequence[Mapping[str, Any]]  # as in `result.json`: trial, weight, epochs and params of each member
+
+
+def trained_share(ensemble: Ensemble) -> float:
+    """Return the weight of the members that were trained, 0 to 1; 1 of none: an earlier version did not list them."""
+    total = math.fsum(member["weight"] for member in ensemble)
+    return math.fsum(member["weight"] for member in ensemble if member["epochs"]) / total if total else 1.0
+
+
+def network(ensemble: Ensemble) -> str:
+    """Return what the members' networks are called, such as "LSTM"."""
+    cells = dict.fromkeys(member["params"].get("cell", Config.cell) for member in ensemble)
+    return " and ".join(CELL_LABELS[cell] for cell in cells) or CELL_LABELS[Config.cell]
+
+
+def model_label(ensemble: Ensemble) -> str:
+    """Return what tables call the saved model: "tuned LSTM", or "saved model (9% LSTM)" if it is mostly untrained."""
+    share = trained_share(ensemble)
+    return f"tuned {network(ensemble)}" if share >= LITTLE else f"saved model ({share:.0%} {network(ensemble)})"
+
+
+def alone_label(ensemble: Ensemble) -> str:
+    """Return what tables call the mean of the trained members alone, such as "LSTM alone"."""
+    return f"{network(ensemble)} alone"
+
+
+def adds_little(ensemble: Ensemble) -> str:
+    """Return a sentence on how little the network adds; "" if it is not little."""
+    share = trained_share(ensemble)
+    if share >= LITTLE:
+        return ""
+    return f"The {network(ensemble)} adds little here: {1 - share:.0%} of the saved model are untrained forecasts."
+
+
+def weight_of_best(best: Mapping[str, Any], ensemble: Ensemble) -> str:
+    """Return a clause on the best trial's weight in the saved model if it is small; "" if it is not.
+
+    Args:
+        best: as in `result.json`: the number of the trial, and its epochs.
+        ensemble: the members.
+    """
+    weight = math.fsum(m["weight"] for m in ensemble if (m["trial"], m["epochs"]) == (best["trial"], best["epochs"]))
+    if weight >= _NEGLIGIBLE or not ensemble:
+        return ""
+    heaviest = max(ensemble, key=lambda member: member["weight"])
+    name = f"trial {heaviest['trial']}{'' if heaviest['epochs'] else ' untrained'}"
+    part = f"only {weight:.1%} of" if weight else "no part of"
+    return f"it is {part} the saved model, of which {name} is {heaviest['weight']:.0%}"
