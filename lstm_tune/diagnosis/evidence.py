@@ -67,3 +67,4 @@ class Search:
     retrain: Retrain
     edges: Sequence[tuple[str, str, float]]  # (parameter, "low" or "high", bound) of the winner's values on a bound
     searched: Sequence[str]  # parameters that the space leaves open
+    levelled_off: bool  # whether the study ended by itself since its last trials gained nothing

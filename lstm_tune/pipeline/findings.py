@@ -48,6 +48,7 @@ def diagnose_study(
             weights=tuple(member.weight for member, _ in retrained.models[0] if member.epochs),
         ),
         edges=widenable(space.edges(config), task.limits),
+        levelled_off=outcome.levelled_off,
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
     of_data = mark_handled(data_findings(dataset.series, dataset.split, task), config.params())

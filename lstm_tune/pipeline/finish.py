@@ -88,7 +88,9 @@ def _finish(
     clock.seconds["study"] = 0.0  # which others have spent
     if not (ranked := completed(trials)):
         raise StudyError("no trial was completed: call study.optimize(objective, n_trials=...) first")
-    outcome = SearchOutcome(trials=trials, best=ranked[0], weights=objective.best, interrupted=False)
+    outcome = SearchOutcome(
+        trials=trials, best=ranked[0], weights=objective.best, interrupted=False, levelled_off=False
+    )
     with clock.step("data"):
         dataset = _dataset(objective)
     opened = _opened(coordinator, objective, options)

@@ -42,12 +42,14 @@ class SearchOutcome:
         best: the completed trial of the least value; None: none was completed before the study was interrupted.
         weights: of the best trial among those of this process; None: the trials were in other processes.
         interrupted: whether Ctrl-C or SIGTERM ended it; its running trials were failed, to be retried on resume.
+        levelled_off: whether the study ended by itself since its last trials gained nothing.
     """
 
     trials: tuple[Trial, ...]
     best: Trial | None
     weights: Trained | None
     interrupted: bool
+    levelled_off: bool
 
     @property
     def own(self) -> Trained | None:
@@ -160,7 +162,10 @@ def search(
     interrupted = stop.requested
     trials = read_trials(study)
     best = _find_best(trials, needed=not interrupted)
-    return SearchOutcome(trials=trials, best=best, weights=objective.best, interrupted=interrupted)
+    levelled_off = options.patience is not None and gained_nothing(trials, options.patience)
+    return SearchOutcome(
+        trials=trials, best=best, weights=objective.best, interrupted=interrupted, levelled_off=levelled_off
+    )
 
 
 def _is_deleted(study: optuna.Study) -> bool:

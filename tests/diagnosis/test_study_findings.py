@@ -166,6 +166,7 @@ def searching(trials: Sequence[Trial], **options: Any) -> list[Finding]:
         "retrain": Retrain(seeds=(0.30, 0.301, 0.299), weights=(1.0,)),
         "edges": [],
         "searched": ["learning_rate"],
+        "levelled_off": False,
     }
     return run_checks(search_checks.CHECKS, Search(trials=trials, **(given | options)))
 
