@@ -38,6 +38,9 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print(Text(_trained(record), style="dim"))
     console.print()
     console.print(Text("Verdict  ", style="bold") + Text(printable(record["verdict"])))
+    step = record.get("next") or {}
+    if step.get("command"):  # on one line, so that it can be pasted
+        console.print(Text(step["command"], style="cyan"), soft_wrap=True)
     if record["findings"]:
         show_findings(console, record["findings"], rest="result.json")
     if folder is not None:

@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 import time as clock
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ STARTED = clock.monotonic()  # imports count towards --timeout
 
 
 def tune(
+    context: typer.Context,
     data: shared.Data,
     target: shared.Target = None,
     time: shared.Time = None,
@@ -69,6 +71,9 @@ def tune(
     ] = 3,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study in the run folder.")] = False,
+    apply: Annotated[
+        str | None, typer.Option(metavar="RUN[:CODE]", help="Repeat that run with what its findings advise.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
@@ -82,11 +87,11 @@ def tune(
     number = parse_workers(workers, repeatable=seed is not None)
     _import_packages(number, device, trials)
     from lstm_tune.data.split import parse_split
+    from lstm_tune.pipeline.advice import apply_advice
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.report.run_folder import default_folder, run_name
 
     targets = split_columns(target)
-    folder = out or default_folder(study or run_name(data, targets, horizon), resume=resume)
     options = TuneOptions(
         target=targets,
         time=time,
@@ -111,10 +116,24 @@ def tune(
         study_name=study,
         storage=storage,
         retrain_seeds=retrain_seeds,
-        out=folder,
+        out=out,
         resume=resume,
+        apply=apply,
     )
-    _run(data, options, folder, named=out is not None, quiet=quiet, as_json=as_json)
+    options = apply_advice(options, _given(context))
+    if options.out is None:
+        folder = default_folder(study or run_name(data, options.target or (), options.horizon), resume=resume)
+        options = replace(options, out=folder)
+    assert options.folder is not None
+    _run(data, options, options.folder, named=out is not None, quiet=quiet, as_json=as_json)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the names, in Python, of the options that the command line gives."""
+    names = {"trials": "n_trials", "study": "study_name"}
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {names.get(name, name) for name in given}
 
 
 def _import_packages(workers: int | str, device: str, trials: int | None) -> None:

@@ -55,7 +55,8 @@ def mark_handled(findings: Iterable[Finding], params: Mapping[str, Any]) -> list
                 finding,
                 severity="info",
                 evidence={**finding.evidence, "seen_to_by": setting},
-                advice=f"No action needed: the tuned model handles it ({setting}).",
+                actions=(),
+                by_hand=f"No action needed: the tuned model handles it ({setting}).",
             )
         marked.append(finding)
     return marked

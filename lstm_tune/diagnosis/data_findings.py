@@ -26,6 +26,7 @@ from lstm_tune.diagnosis.channel import Channel, channels_of
 from lstm_tune.diagnosis.check import Check, run_checks
 from lstm_tune.diagnosis.dataset_checks import DataSet
 from lstm_tune.diagnosis.finding import Finding, by_severity, milder, most_severe
+from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
 from lstm_tune.training.parallel import single_threaded_torch
@@ -156,7 +157,7 @@ def diagnose(
     baselines = score_baselines(series, parts, task)
     scale = mse_scale(channels, task, series.targets, baselines)
     return Diagnosis(
-        findings=tuple(_findings(series, parts, task, channels)),
+        findings=tuple(gate(_findings(series, parts, task, channels), Circumstances.of(task))),
         data=facts,
         baselines=baselines,
         scale=scale,
@@ -235,7 +236,7 @@ def _refused(error: DataError, facts: Mapping[str, Any]) -> Diagnosis:
         severity="high",
         evidence={"refused": True},
         says=f"{says[0].upper()}{says[1:]}, so nothing can be trained on these data.",
-        advice=f"{advice[0].upper()}{advice[1:].rstrip('.')}.",
+        by_hand=f"{advice[0].upper()}{advice[1:].rstrip('.')}.",
     )
     return Diagnosis(findings=(finding,), data=facts)
 

@@ -9,7 +9,8 @@ import numpy as np
 from lstm_tune.config import Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
-from lstm_tune.diagnosis.check import Check
+from lstm_tune.diagnosis.action import Action, at_least, at_most, each, options
+from lstm_tune.diagnosis.check import Check, Evidence
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.training.task import Task
 from lstm_tune.utils.text import counted, percent
@@ -21,6 +22,7 @@ _UNITS = Config().hidden_units
 _FEW_ROWS = 100  # train rows, columns counted one by one
 _VERY_FEW_ROWS = 60
 _JUDGED = 8, 3  # validation windows that do not overlap: few, very few
+_MORE_FOLDS = 5
 _LEARNED = 20, 6  # horizons in the longest train part: few, very few
 
 
@@ -59,7 +61,7 @@ def irregular_time(data: DataSet) -> Finding | None:
         evidence=evidence,
         says=f"{counted(gaps, 'time step')} had no row ({percent(gaps / rows)}); the rows were added with the value "
         f"before them, and are never scored.",
-        advice="Add the missing rows if you have them, or take a coarser time step.",
+        by_hand="Add the missing rows if you have them, or take a coarser time step.",
     )
 
 
@@ -72,7 +74,7 @@ def _uneven(series: SeriesSet, evidence: dict[str, float]) -> Finding:
         evidence=evidence | {"step_spread": round(spread, 3)},
         says=f"The time steps are uneven (standard deviation {spread:.0%} of their mean), but the lookback counts "
         f"rows, so it covers a different span of time in each window.",
-        advice="Average or interpolate the rows to an even time step first.",
+        by_hand="Average or interpolate the rows to an even time step first.",
     )
 
 
@@ -93,7 +95,7 @@ def _repaired(counts: dict[str, int], evidence: dict[str, float], rows: int) -> 
         rank=(off + doubled + late) / rows,
         evidence=evidence,
         says=f"{'; '.join(filter(None, sentences))}.",
-        advice="Check whether two series are mixed (--id) or the clock was changed; if not, nothing else is needed.",
+        by_hand="Check whether two series are mixed (--id) or the clock was changed; if not, nothing else is needed.",
     )
 
 
@@ -110,19 +112,22 @@ def too_little_data(data: DataSet) -> Finding | None:
     judged = task.independent_windows
     weights = 4 * _UNITS * (1 + _UNITS + 2) + _UNITS * horizon + horizon
     values = train * channels
+    actions: tuple[Action, ...]
     severe = values < _VERY_FEW_ROWS or judged < _JUDGED[1] or learned < _LEARNED[1]
     if not severe and values >= _FEW_ROWS and judged >= _JUDGED[0] and learned >= _LEARNED[0]:
         return None
     rows = f"{train:,} train rows" + ("" if channels == 1 else f" of {channels} columns")
     if values < _FEW_ROWS:
         says = f"There are {rows}, but an LSTM of {_UNITS} units has {weights:,} weights, so it can memorise them."
-        advice = "Use a small network (hidden_units 4 to 16, dropout, weight_decay) with skip = linear, or more rows."
+        actions = (*at_most(hidden_units=8), *each(skip=("linear", "ets")), *at_least(weight_decay=1e-2))
+        by_hand = "More rows would help most."
     else:
         says = (
             f"For a horizon of {counted(horizon, 'row')} the train part has {train / horizon:.0f} windows that do not "
             f"overlap and the validation part {judged:.0f}, so the choice among trials is partly chance."
         )
-        advice = "Use more --folds, a larger validation part (--split) or a shorter --horizon."
+        actions = (options(folds=_MORE_FOLDS),)
+        by_hand = "A larger validation part (--split) or a shorter --horizon makes the choice more certain, too."
     severity: Severity = "high" if severe else "warn"
     return Finding(
         code="too_little_data",
@@ -133,11 +138,13 @@ def too_little_data(data: DataSet) -> Finding | None:
             "train_windows": len(task.windows.positions(task.folds[0].segment.fit, 0, reach_back=False)),
             "independent_train_windows": round(train / horizon, 1),
             "independent_validation_windows": round(judged, 1),
+            "few_values": values < _FEW_ROWS,
             "weights_of_50_units": weights,
             "max_lookback": task.limits.max_lookback,
         },
         says=says,
-        advice=advice,
+        actions=actions,
+        by_hand=by_hand,
     )
 
 
@@ -151,7 +158,13 @@ def _step_spread(series: SeriesSet) -> float:
     return 0.0
 
 
+def _cause(evidence: Evidence) -> str:
+    if evidence.get("few_values", True):
+        return "there are few rows to learn from"
+    return "the validation rows are few for this horizon, so that the choice among trials is partly chance"
+
+
 CHECKS: tuple[Check[DataSet], ...] = (
     Check(code="irregular_time", look=irregular_time, cause="the time steps are irregular"),
-    Check(code="too_little_data", look=too_little_data, cause="there are few rows to learn from"),
+    Check(code="too_little_data", look=too_little_data, cause=_cause),
 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import Action, at_least, at_most, each, scaled
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import Finding, Thresholds
 from lstm_tune.diagnosis.learning_curves import (
@@ -45,6 +46,7 @@ def too_few_epochs(training: Training) -> Finding | None:
     curve = training.lead[0][1]
     quarter = last_quarter(curve)
     by_time = curve.stopped == "time"
+    gain = rounded(late, 2)
     cause = "the time limit ended it" if by_time else f"it ended after {counted(curve.epochs, 'epoch')}"
     last = "the last epoch" if quarter == 1 else f"the last {quarter} epochs"
     return Finding(
@@ -58,9 +60,9 @@ def too_few_epochs(training: Training) -> Finding | None:
         },
         says=f"The best trial was still improving when {cause}: {last} took "
         f"{1 - curve.val[-1] / curve.val[-1 - quarter]:.1%} off its validation MSE.",
-        advice="Give it more time: a higher --timeout."
+        actions=(Action(factors={"timeout": 2}, gain=gain),)
         if by_time
-        else f"Raise epochs (try {3 * max(10, curve.epochs)}; patience ends a trial that no longer improves).",
+        else at_least(epochs=3 * max(10, curve.epochs), gain=gain),
     )
 
 
@@ -82,7 +84,8 @@ def too_many_epochs(training: Training) -> Finding | None:
         },
         says=f"{sum(after) / ran:.0%} of all epochs came after the best epoch of their trial (epoch {best:.0f} in the "
         f"median); they cost time, but no accuracy, because the weights of the best epoch are kept.",
-        advice="Lower patience (4 is usually enough) or epochs, and spend the time on more --trials.",
+        actions=at_most(patience=4, gain=0.0),
+        by_hand="Spend the time on more --trials.",
     )
 
 
@@ -104,7 +107,7 @@ def batch_size(training: Training) -> Finding | None:
             evidence={"batch_size": size, "steps_per_epoch": rounded(curve.steps, 3)},
             says=f"With {size} windows in a batch an epoch has only {counted(round(curve.steps), 'step')}, and the "
             f"best trial was still improving at its end.",
-            advice="Lower batch_size (try 32), or raise epochs.",
+            actions=(*at_most(batch_size=32), *scaled(epochs=2)),
         )
     if size is not None and size <= _FEW_WINDOWS and oscillation(curve) >= OSCILLATES.warn:
         return Finding(
@@ -112,7 +115,7 @@ def batch_size(training: Training) -> Finding | None:
             severity="warn",
             evidence={"batch_size": size, "mean_rise": rounded(oscillation(curve), 3)},
             says=f"Batches of {counted(size, 'window')} make noisy steps: the validation MSE jumps between epochs.",
-            advice="Raise batch_size (try 32 or 64), or set weight_average = 0.99.",
+            actions=at_least(batch_size=32, weight_average=0.99),
         )
     return _better_sizes(training, size)
 
@@ -141,7 +144,7 @@ def _better_sizes(training: Training, size: int | None) -> Finding | None:
         evidence={"batch_size": size, "median_ratio": rounded(ratio, 3), "trials": len(sided), "better": side},
         says=f"Trials with {side} batches were {1 - 1 / ratio:.0%} better in the median, and the best trial has the "
         f"{side[:-1]}st batch size that was tried ({size}).",
-        advice=f"Search {side} values of batch_size.",
+        actions=scaled(batch_size=0.5 if smaller else 2),
     )
 
 
@@ -161,9 +164,10 @@ def diverged_trials(training: Training) -> Finding | None:
         severity=severity,
         evidence={"diverged": len(lost), "trials": len(ended), "in_common": dict(common)},
         says=f"{len(lost)} of {len(ended)} trials diverged, which means that their loss grew without bound{what}.",
-        advice=f"Lower the upper bound of learning_rate below {least:g}, or set gradient_clip = 1."
+        actions=each(gradient_clip=1.0),
+        by_hand=f"Lower the upper bound of learning_rate in the space below {least:g}."
         if "learning_rate" in common
-        else "Set gradient_clip = 1, lower learning_rate, and remove from the space what these trials have in common.",
+        else "Remove from the space what these trials have in common.",
     )
 
 

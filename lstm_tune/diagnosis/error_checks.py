@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from lstm_tune.diagnosis.action import at_least, each, options
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import Finding, Thresholds
 from lstm_tune.diagnosis.skill_checks import Holdout
@@ -51,8 +52,9 @@ def outliers_dominate(holdout: Holdout) -> Finding | None:
         evidence={"rows": few, "of_rows": len(error), "share": rounded(share, 3), "worst": named},
         says=f"{share:.0%} of the squared error comes from {'one' if few == 1 else few} of {len(error):,} test rows "
         f"({'' if few == len(named) else 'among them '}{', '.join(named)}).",
-        advice="Look at the worst rows: if a value is an error in the data, leave it empty; if the cause was known "
-        "beforehand (such as holidays), pass it as --future; else search loss = huber and outlier_clip = 5.",
+        actions=each(loss="huber", outlier_clip=5.0),
+        by_hand="Look at the worst rows: if a value is an error in the data, leave it empty; if the cause was known "
+        "beforehand (such as holidays), pass it as --future.",
     )
 
 
@@ -89,9 +91,8 @@ def biased(holdout: Holdout) -> Finding | None:
         evidence={"mean_error_scaled": rounded(mean), "share_of_mse": rounded(share, 3), "p": rounded(chance, 2)},
         says=f"On average the forecasts are too {'high' if mean > 0 else 'low'}: this alone makes {share:.0%} of the "
         f"test MSE.",
-        advice="If the level has moved since training, use window_norm = last, difference = first or skip (--space "
-        "default), and newer rows to train on (--split). If the values are skewed, use loss = mse: mae aims at the "
-        "median.",
+        actions=each(window_norm="last", difference="first", loss="mse"),
+        by_hand="Newer rows to train on (--split) help if the level has moved since training.",
     )
 
 
@@ -149,8 +150,11 @@ def missed_seasonality(holdout: Holdout) -> Finding | None:
         evidence={"period": period, "lag": lag, "step": step, "autocorrelation": rounded(strength, 3)},
         says=f"The errors repeat after {lag} rows (autocorrelation {strength:.2f} at step {step}): the forecasts miss "
         f"a season of {period} rows.",
-        advice=f"Let the model see the season: lookback of several seasons (such as {3 * period} rows), difference = "
-        f"seasonal, skip = seasonal, or --calendar.",
+        actions=(
+            *at_least(lookback=3 * period, gain=rounded(felt**2, 2)),
+            *each(skip="seasonal", difference="seasonal", gain=rounded(felt**2, 2)),
+            options(calendar=True),
+        ),
     )
 
 

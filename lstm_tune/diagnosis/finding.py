@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lstm_tune.diagnosis.action import Action, sentence
+
 Severity = Literal["info", "warn", "high"]
 SEVERITIES: tuple[Severity, ...] = ("high", "warn", "info")  # most severe first
 SHOWN = 7  # findings that people are shown, at most
@@ -20,7 +22,8 @@ class Finding:
         severity: "high": it decides the MSE; "warn": it costs accuracy, or may; "info": good to know.
         evidence: numbers (and names) that show it; plain JSON.
         says: one sentence in plain words.
-        advice: what to do: an option or a parameter of this package, by its name.
+        actions: changes of the study that should help, the best one first.
+        by_hand: what only a person can do, in sentences; "": nothing.
         rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """
 
@@ -28,12 +31,18 @@ class Finding:
     severity: Severity
     evidence: Mapping[str, Any]
     says: str
-    advice: str
+    actions: tuple[Action, ...] = ()
+    by_hand: str = ""
     rank: float = 0.0
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, but is {self.severity!r}")
+
+    @property
+    def advice(self) -> str:
+        """What to do, in sentences made of the actions."""
+        return sentence(self.actions, self.by_hand)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `result.json`."""
@@ -43,6 +52,7 @@ class Finding:
             "evidence": dict(self.evidence),
             "says": self.says,
             "advice": self.advice,
+            "actions": [action.to_dict() for action in self.actions],
         }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import at_least, at_most, each, scaled
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
@@ -21,6 +21,12 @@ _OVER_NOISE = Thresholds(warn=2.0, high=5.0)  # error on fitted rows over the no
 _GAP = Thresholds(warn=2.0, high=4.0)  # test over fitted error, in units of the baselines' own ratio
 _RISE: tuple[tuple[float, Severity], ...] = ((0.5, "warn"), (0.2, "info"))  # of validation after its best epoch
 _LOSS_FALLS = 0.9  # training loss over that of the best epoch
+_LESS_CAPACITY = (
+    *scaled(hidden_units=0.5),
+    *at_least(dropout=0.5, weight_decay=1e-2),
+    *at_most(layers=1),
+    *each(skip="linear"),
+)
 
 
 def underfit(training: Training) -> Finding | None:
@@ -59,8 +65,7 @@ def underfit(training: Training) -> Finding | None:
         severity="high" if severe else "warn",
         evidence=evidence,
         says=says,
-        advice="Give the model more capacity and time: higher hidden_units, layers, lookback and epochs, lower dropout "
-        "and weight_decay, or skip = linear; --space thorough searches them.",
+        actions=(*each(skip="linear"), *scaled(hidden_units=2, lookback=2, epochs=2), *each(dropout=0.0)),
     )
 
 
@@ -72,11 +77,10 @@ def overfit(training: Training) -> Finding | None:
     level or spread makes do not count). Or, a weaker sign, since the weights of the best epoch are kept: validation
     rises by a fifth after the best epoch (a half: warn) while the training loss falls by a tenth or more.
     """
-    settings = training.lead[0][0].settings if training.lead else {}
-    return _gap(training.scores, settings) or _validation_rises(training, settings)
+    return _gap(training.scores) or _validation_rises(training)
 
 
-def _gap(scores: Scores, settings: Mapping[str, object]) -> Finding | None:
+def _gap(scores: Scores) -> Finding | None:
     gaps = {
         name: scores.test_baselines[name] / fit
         for name, fit in scores.fit_baselines.items()
@@ -100,11 +104,11 @@ def _gap(scores: Scores, settings: Mapping[str, object]) -> Finding | None:
         },
         says=f"The model's MSE on test rows is {_times(gap)} that on its training rows, while for naive forecasts it "
         f"is only {_times(max(gaps.values()))}: the model has memorised its training rows.",
-        advice=_less_capacity(settings),
+        actions=_LESS_CAPACITY,
     )
 
 
-def _validation_rises(training: Training, settings: Mapping[str, object]) -> Finding | None:
+def _validation_rises(training: Training) -> Finding | None:
     rise = confirmed(training.lead, lambda _, curve: _rise(curve), _RISE[-1][0])
     if not rise:
         return None
@@ -115,16 +119,8 @@ def _validation_rises(training: Training, settings: Mapping[str, object]) -> Fin
         evidence={"best_epoch": curve.best, "epochs": curve.epochs, "validation_rise": rounded(rise, 3)},
         says=f"After epoch {curve.best} of the best trial the validation MSE rose by {rise:.0%} while the training "
         f"loss still fell; the weights of epoch {curve.best} were kept.",
-        advice=_less_capacity(settings),
+        actions=_LESS_CAPACITY,
     )
-
-
-def _less_capacity(settings: Mapping[str, object]) -> str:
-    """Return what reduces the capacity of a configuration, without what it has already."""
-    ways = ["raise dropout or weight_decay", "lower hidden_units"]
-    ways += ["lower layers"] if settings.get("layers") != 1 else []
-    ways += ["use skip = linear"] if settings.get("skip") != "linear" else []
-    return f"To reduce overfitting, {', '.join(ways[:-1])} or {ways[-1]}."
 
 
 def _rise(curve: Curve) -> float:

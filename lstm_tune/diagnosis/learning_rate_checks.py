@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import each, scaled, search
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.learning_curves import OSCILLATES, Training, confirmed, oscillation, turns
@@ -20,6 +21,7 @@ _FASTER = 3  # times the learning rate of the winner
 _STALLED = 0.97  # of the first training loss
 _SATURATING = {True: 0.05, False: 0.5}  # learning rates from which a stall is a sign of it: adaptive optimizer or not
 _WORSE = 1.5  # times the untrained value, after the first epoch
+_USUAL = 0.003  # a learning rate that suits most data
 _STILL = 1e-3  # relative change of validation over all epochs
 
 
@@ -39,7 +41,6 @@ def learning_rate_too_high(training: Training) -> Finding | None:
         says = f"At a learning rate of {rate:g} training only made the best trial worse: no epoch beats its start."
     else:
         says = f"The error jumps up and down from epoch to epoch (on average by {ups:.0%}): the steps overshoot."
-    lower = f"Lower learning_rate (try {rate / 10:g})" if isinstance(rate, float) else "Lower learning_rate"
     return Finding(
         code="learning_rate_too_high",
         severity="high" if worse else OSCILLATES.severity(ups) or "warn",
@@ -51,7 +52,7 @@ def learning_rate_too_high(training: Training) -> Finding | None:
             "best_epoch": curve.best,
         },
         says=says,
-        advice=f"{lower}, or use schedule = cosine and weight_average = 0.99.",
+        actions=(*scaled(learning_rate=0.1), search(schedule="cosine", weight_average=0.99)),
     )
 
 
@@ -79,7 +80,6 @@ def learning_rate_too_low(training: Training) -> Finding | None:
         return None
     rate = trial.settings.get("learning_rate")
     gain = 1 - curve.val.min() / curve.val[0]
-    higher = f" (try {min(0.003, max(10 * rate, 3e-4)):g})" if isinstance(rate, float) else ""
     return Finding(
         code="learning_rate_too_low",
         severity="high",
@@ -92,7 +92,7 @@ def learning_rate_too_low(training: Training) -> Finding | None:
         },
         says=f"At a learning rate of {rate:g} training is too slow: {curve.epochs} epochs took {gain:.1%} off the "
         f"untrained model's validation MSE, and the last ones gained as much as the first ones.",
-        advice=f"Raise learning_rate{higher}.",
+        actions=each(learning_rate=max(10 * rate, 3e-4) if 10 * rate < _USUAL else _USUAL) if rate else (),
     )
 
 

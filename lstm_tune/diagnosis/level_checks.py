@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstm_tune.diagnosis import autocorrelated_tests
+from lstm_tune.diagnosis.action import each, search
 from lstm_tune.diagnosis.channel import Channel
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds, most_severe
@@ -29,10 +30,7 @@ def non_stationary_level(channel: Channel) -> Finding | None:
         "slow_share": rounded(level.slow_share),
         "trend_share": rounded(level.trend_share),
     }
-    settings = "difference = first or window_norm = last"
-    if channel.period:
-        settings = "window_norm = last, difference = first or difference = seasonal"
-    advice = f"Use {settings}: the model then forecasts changes instead of the level."
+    changes = ("first", "seasonal") if channel.period else ("first",)
     if level.trends:
         evidence["slope_per_row"] = rounded(level.slope)
         says = (
@@ -49,14 +47,14 @@ def non_stationary_level(channel: Channel) -> Finding | None:
             f"The level may be a random walk: slow movements make up {level.slow_share:.0%} of the variance, and these "
             f"rows are too few to show whether the level returns to a mean (ADF test, p = {level.adf_p:.2g})."
         )
-        advice = f"Let the search try {settings} as well as neither."
     return Finding(
         code="non_stationary_level",
         severity="high" if level.clear else "warn",
         rank=level.trend_share if level.trends else level.slow_share,
         evidence=evidence,
         says=says,
-        advice=advice,
+        actions=each(window_norm="last", difference=changes),
+        by_hand="The model then forecasts changes instead of the level.",
     )
 
 
@@ -104,7 +102,8 @@ def _beyond(channel: Channel, part: str, side: str) -> Finding | None:
         },
         says=f"{share:.0%} of the {part} values lie {side} the {'largest' if up else 'smallest'} train value; a "
         f"network that learns levels has never seen such values.",
-        advice="Use difference = first or window_norm = last, with skip = linear, or a longer train part (--split).",
+        actions=(search(window_norm="last", skip="linear"), search(difference="first", skip="linear")),
+        by_hand="A longer train part (--split) helps, too.",
     )
 
 

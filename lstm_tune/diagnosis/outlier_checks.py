@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import each
 from lstm_tune.diagnosis.channel import Bools, Channel, Floats
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
@@ -121,7 +122,7 @@ def _error_code_finding(channel: Channel, codes: Sequence[_ErrorCode]) -> Findin
         f"({percent(share)}), while all other values are between {number(codes[0].low, 4)} and "
         f"{number(codes[0].high, 4)}: this looks like an error code, and it makes {of_variance:.0%} of the variance, "
         f"so scaled MSEs look too good.",
-        advice=f"If {values} {meaning}, leave these cells empty: a missing value is never scored. If the value is "
+        by_hand=f"If {values} {meaning}, leave these cells empty: a missing value is never scored. If the value is "
         f"real, add a covariate that announces it (--future).",
     )
 
@@ -157,8 +158,8 @@ def _spikes(channel: Channel) -> Finding | None:
         says=f"{count:,} of {len(y):,} values ({percent(share)}) {'is' if count == 1 else 'are'} an outlier, more than "
         f"{_SPIKE:.0f} robust standard deviations away from the values around it, and make {carried:.0%} of the "
         f"squared differences between neighbours.",
-        advice="Correct or remove values that are errors of measurement; for the others use outlier_clip = 5 and loss "
-        "= huber or mae.",
+        actions=each(outlier_clip=5.0, loss=("huber", "mae")),
+        by_hand="Correct or remove values that are errors of measurement.",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import each, search
 from lstm_tune.diagnosis.channel import Channel, Floats
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
 from lstm_tune.diagnosis.finding import Finding, most_severe
@@ -46,7 +47,7 @@ def _far_from_zero(train: Floats) -> Finding | None:
             evidence={**evidence, "mean_over_sd": rounded(offset)},
             says=f"The mean of the values is {number(offset, 2)} times their standard deviation, so single precision "
             f"keeps few digits, or none, of what varies.",
-            advice="Subtract the mean in double precision before you use another tool; lstm-tune does so by itself.",
+            by_hand="Subtract the mean in double precision before you use another tool; lstm-tune does so by itself.",
         )
     if _SIZES[0] <= sd <= _SIZES[1] and offset <= _FAR_OFFSET:
         return None
@@ -58,7 +59,7 @@ def _far_from_zero(train: Floats) -> Finding | None:
         says=f"The values do not have the size that a network needs (mean {number(mean, 3)}, standard deviation "
         f"{number(sd, 3)}), so an LSTM fails on them if they are not scaled, and an MSE in their own units is hard to "
         f"read.",
-        advice="Compare scaled MSEs, and standardise the values before you use another tool; lstm-tune scales them by "
+        by_hand="Compare scaled MSEs, and standardise the values before you use another tool; lstm-tune scales them by "
         "itself.",
     )
 
@@ -91,7 +92,10 @@ def _spread_grows(channel: Channel) -> Finding | None:
         },
         says=f"The spread of the values grows with their level (as its power {slope:.1f}), so the rows at a high level "
         f"make most of the MSE, and a season learned at a low level is too small at a high one.",
-        advice="Use transform = log, with difference = first or difference = seasonal.",
+        actions=(
+            *each(transform="log"),
+            search(transform="log", difference="seasonal" if channel.period else "first"),
+        ),
     )
 
 
@@ -110,10 +114,10 @@ def _long_tail(channel: Channel, train: Floats) -> Finding | None:
         evidence={"skewness": rounded(skew), "skewness_of_logs": rounded(of_logs)},
         says=f"The values have a long tail to the right (their skewness is {skew:.1f}, that of their logarithms is "
         f"{of_logs:.1f}), so a few large values make most of the MSE.",
-        advice="Use transform = log."
+        actions=each(transform="log", loss="huber"),
+        by_hand=""
         if float(channel.values.min()) > 0
-        else "Use loss = huber; or add a constant to the column so that all values are above 0, and use transform = "
-        "log.",
+        else "If you add a constant to the column so that all values are above 0, transform = log is possible, too.",
     )
 
 
@@ -136,7 +140,8 @@ def _series_of_one_column(channels: Sequence[Channel], target: str) -> Finding |
         evidence={"target": target, "largest_sd": largest, "smallest_sd": least},
         says=f"The spreads of the series of {target!r} differ by a factor of {number(ratio, 2)}, but all series share "
         f"one scale, so the large series make the MSE and the small ones look constant.",
-        advice="Use window_norm = standard, or divide each series by its own size first.",
+        actions=each(window_norm="standard"),
+        by_hand="Or divide each series by its own size before you begin.",
     )
 
 
@@ -151,7 +156,7 @@ def _columns(channels: Sequence[Channel]) -> Finding | None:
         evidence={"largest_sd": largest, "smallest_sd": least},
         says=f"The spreads of the columns differ by a factor of {number(largest / least, 2)}, so their MSEs in their "
         f"own units cannot be compared or averaged.",
-        advice="Read scaled MSEs: lstm-tune scales each column by itself.",
+        by_hand="Read scaled MSEs: lstm-tune scales each column by itself.",
     )
 
 

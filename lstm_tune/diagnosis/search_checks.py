@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_tune.config import RULES
+from lstm_tune.diagnosis.action import Action, options
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Search
 from lstm_tune.diagnosis.finding import Finding, Thresholds
@@ -24,6 +26,8 @@ _EDGE_TRIALS = 3  # the known configurations that are tried first are on bounds 
 _OUTER = 0.2  # share of the trials: those nearest to a bound
 _PULL = 0.02  # by which these must be better
 _NAMED = 4  # trials
+_MORE_FOLDS = 5
+_UNKNOWN_GAIN = 0.02  # of the best value, that more than a handful of trials bring at least
 
 
 def validation_overfit(search: Search) -> Finding | None:
@@ -56,7 +60,8 @@ def validation_overfit(search: Search) -> Finding | None:
         },
         says=f"The test MSE is {ratio:.1f} times the winner's validation MSE, while for the baselines it is at most "
         f"{max(harder):.1f} times: the winner fits the validation rows too well.",
-        advice="Compare trials on more blocks (--folds) or on more validation rows (--split).",
+        actions=(options(folds=_MORE_FOLDS),),
+        by_hand="More validation rows (--split) help, too.",
     )
 
 
@@ -84,8 +89,8 @@ def winner_within_seed_noise(search: Search) -> Finding | None:
         evidence={"winner": best, "as_good": rivals[:10], "count": len(rivals), "seed_sd": rounded(noise, 3)},
         says=f"Trial {best} is best partly by chance: {_numbered(rivals)} {'is' if len(rivals) == 1 else 'are'} as "
         f"good ({how}).",
-        advice="Average several trials (--retrain-seeds 3, and a --timeout that leaves time for it); with more --folds "
-        "the trials are easier to tell apart."
+        actions=(options(retrain_seeds=3), options(folds=_MORE_FOLDS)) if alone else (),
+        by_hand="Leave time for the retrain (--timeout)."
         if alone
         else "Do not read much into the winner's exact parameters; the saved model averages the best trials.",
     )
@@ -123,7 +128,6 @@ def space_edge(search: Search) -> Finding | None:
         return None
     pulls = {name: _pull(trained, name, side) for name, side, _ in edges}
     listed = ", ".join(f"{name} = {bound:g} ({side}est)" for name, side, bound in edges)
-    wider = ", ".join(f"{name} {'below' if side == 'low' else 'above'} {bound:g}" for name, side, bound in edges)
     return Finding(
         code="space_edge",
         severity="warn" if any(pull >= _PULL for pull in pulls.values()) else "info",
@@ -132,8 +136,17 @@ def space_edge(search: Search) -> Finding | None:
             "better_near_bound": {name: rounded(pull, 3) for name, pull in pulls.items() if math.isfinite(pull)},
         },
         says=f"The best value of {counted(len(edges), 'parameter')} is on a bound of the search space: {listed}.",
-        advice=f"Search further: {wider} (lstm-tune spaces show NAME prints a space to copy and change).",
+        actions=tuple(_beyond(name, side, bound, pulls[name]) for name, side, bound in edges),
     )
+
+
+def _beyond(name: str, side: str, bound: float, pull: float) -> Action:
+    """Return the action that searches beyond a bound: half of it or twice as much, within what a parameter may be."""
+    rule = RULES[name]
+    value = bound / 2 if side == "low" else bound * 2
+    if not rule.admits(rule.kind(value)):
+        value = rule.low if side == "low" else (bound + rule.high) / 2
+    return Action(space={name: rule.kind(value)}, gain=rounded(pull, 2) if pull > 0 else 0.0)
 
 
 def widenable(edges: Sequence[tuple[str, str, float]], limits: Limits) -> list[tuple[str, str, float]]:
@@ -246,7 +259,7 @@ def more_trials(search: Search) -> Finding | None:
             evidence={"trials": n, "completed": outlook.completed},
             says=f"{counted(n, 'trial')} {'is' if n == 1 else 'are'} too few to estimate how much more trials would "
             f"bring.",
-            advice="Pass --trials 30 or more, or a --timeout, with --resume.",
+            actions=(options(n_trials=max(30, 2 * n), resume=True, gain=_UNKNOWN_GAIN),),
         )
     if outlook.gain < _WORTH_IT:
         return None
@@ -256,7 +269,7 @@ def more_trials(search: Search) -> Finding | None:
         evidence=outlook.evidence,
         says=f"The search is not complete: {n} more trials should take about {outlook.gain:.1%} off the best "
         f"validation score.",
-        advice=f"Go on with --resume --trials {2 * n}.",
+        actions=(options(n_trials=2 * n, resume=True, gain=rounded(outlook.gain, 2)),),
     )
 
 
@@ -271,7 +284,8 @@ def stop_now(search: Search) -> Finding | None:
             severity="info",
             evidence={"trials": outlook.trials, "searched": 0},
             says="The search space fixes every parameter, so more trials would repeat this one.",
-            advice="Open the space: --space default, or ranges instead of values.",
+            actions=(options(space="default"),),
+            by_hand="Or write ranges instead of values into the space.",
         )
     if math.isnan(outlook.gain) or outlook.gain >= _WORTH_IT:
         return None
@@ -282,7 +296,7 @@ def stop_now(search: Search) -> Finding | None:
         evidence=outlook.evidence,
         says=f"More trials of this space are hardly worth the time: {outlook.trials} more should take {gain} off the "
         f"best validation score.",
-        advice="Stop here; covariates (--past, --future, --calendar) or another --space may bring more.",
+        by_hand="Stop here; covariates (--past, --future) or another --space may bring more.",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import each
 from lstm_tune.diagnosis.autocorrelated_tests import (
     Difference,
     compare_distributions,
@@ -29,7 +30,8 @@ _CERTAINLY = 2.0  # train standard deviations: too many for a level that returns
 _SPREAD = Thresholds(warn=1.6, high=3.0)  # ratio of the variances
 _DISTANCE = 0.25  # Kolmogorov and Smirnov's
 _CYCLES = 5  # seasons in a part, enough for a mean that includes them
-_LEVEL_ADVICE = "Use window_norm = last or difference = first, or a longer train part (--split)."
+_TO_THE_LEVEL = each(window_norm="last", difference="first")
+_LONGER = "A longer train part (--split) helps, too."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -142,7 +144,8 @@ def _level_shift(shift: _Shift) -> Finding | None:
         rank=10 + shift.size,
         evidence=shift.evidence,
         says=f"{shift.level_says}, so {shift.level_costs}.",
-        advice=_LEVEL_ADVICE,
+        actions=_TO_THE_LEVEL,
+        by_hand=_LONGER,
     )
 
 
@@ -154,7 +157,6 @@ def _spread_shift(shift: _Shift) -> Finding | None:
     if channel.may_move and ratio < _SPREAD.high:
         return None
     wider = effect > 1
-    log = ", or transform = log if the spread grows with the level" if channel.values.min() > 0 else ""
     severity: Severity = "high" if wider and ratio >= _SPREAD.high else "warn"
     return Finding(
         code=_CODE,
@@ -163,7 +165,7 @@ def _spread_shift(shift: _Shift) -> Finding | None:
         evidence=shift.evidence,
         says=f"The variance of the {shift.part} rows is {number(effect, 2)} times that of the train rows, so the same "
         f"skill gives {'a higher' if wider else 'a lower'} MSE there.",
-        advice=f"Use window_norm = standard{log}.",
+        actions=each(window_norm="standard", transform="log"),
     )
 
 
@@ -176,17 +178,18 @@ def _other_shift(shift: _Shift) -> Finding | None:
         return None
     distance = f"(Kolmogorov-Smirnov distance {shape.effect:.2f})"
     if shift.size >= _LEVEL.high:
-        says, advice = f"{shift.level_says} {distance}, so {shift.level_costs}.", _LEVEL_ADVICE
+        says, by_hand = f"{shift.level_says} {distance}, so {shift.level_costs}.", _LONGER
     else:
         says = f"The {shift.part} values have another distribution than the train values {distance}."
-        advice = "Use another --split, or covariates (--past, --future) that explain the change."
+        by_hand = "Use another --split, or covariates (--past, --future) that explain the change."
     return Finding(
         code=_CODE,
         severity="warn",
         rank=shape.effect,
         evidence={**shift.evidence, "ks_distance": rounded(shape.effect), "ks_p": rounded(shape.p)},
         says=says,
-        advice=advice,
+        actions=_TO_THE_LEVEL if shift.size >= _LEVEL.high else (),
+        by_hand=by_hand,
     )
 
 

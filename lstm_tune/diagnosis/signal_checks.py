@@ -6,6 +6,7 @@ import numpy as np
 
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import stationarity
+from lstm_tune.diagnosis.action import Action, at_least, each, options
 from lstm_tune.diagnosis.channel import NEWEST, Channel
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
 from lstm_tune.diagnosis.finding import Finding, Severity
@@ -24,22 +25,22 @@ def seasonality(channel: Channel) -> Finding | None:
     """Find how strong the season is."""
     x = channel.values[channel.development]
     evidence: dict[str, float | None] = {}
-    says, advice = [], []
+    says: list[str] = []
+    actions: list[Action] = []
     period, year = channel.period, channel.year
     strength = stationarity.season_strength(x[-NEWEST:], period) if period else 0.0
     if period and strength >= _SEASON:
         evidence |= {"period": period, "strength": rounded(strength)}
         beyond = f", which is longer than the usual lookback of {_PLAIN_LOOKBACK}" if period > _PLAIN_LOOKBACK else ""
         says.append(f"the series has a season of {period} rows (strength {strength:.2f} of 1){beyond}")
-        advice.append(f"a lookback of {period} or more, difference = seasonal or skip = seasonal")
+        actions += (*at_least(lookback=2 * period), *each(skip="seasonal", difference="seasonal"))
     yearly = stationarity.year_share(x, year) if year else 0.0
     if year and yearly >= _YEAR and not (period and evidence and abs(period - year) < 2):
         evidence |= {"rows_a_year": rounded(year), "year_share": rounded(yearly)}
         says.append(f"a season of one year explains {yearly:.0%} of the variance")
     if not evidence:
         return None
-    if channel.dated:
-        advice.append("--calendar")
+    actions.append(options(calendar=True))
     sentence = ", and ".join(says)
     return Finding(
         code="seasonality",
@@ -47,7 +48,7 @@ def seasonality(channel: Channel) -> Finding | None:
         rank=max(strength, yearly),
         evidence=evidence,
         says=f"{sentence[0].upper()}{sentence[1:]}.",
-        advice=f"Use {', or '.join(advice)}.",
+        actions=tuple(actions),
     )
 
 
@@ -74,7 +75,7 @@ def low_signal(channel: Channel) -> Finding | None:
         evidence=evidence | {"ljung_box_p_of_changes": rounded(signal.white_changes)},
         says="The changes from row to row look like noise, so no forecast from the past alone is likely to be better "
         "than repeating the last value (an estimate).",
-        advice="Compare with persistence; add covariates that know more (--past, --future), or choose another target.",
+        by_hand="Compare with persistence; add covariates that know more (--past, --future), or choose another target.",
     )
 
 
@@ -90,8 +91,9 @@ def _little(channel: Channel, signal: Signal, evidence: Evidence) -> Finding:
         evidence=evidence,
         says=f"{share} of the variance can be forecast from the series' own past (an estimate){noise}; no model gets a "
         f"scaled MSE much below {number(max(0.0, 1 - signal.explained), 2)}.",
-        advice="Add covariates that know more (--past, --future, --calendar), or take a coarser time step; tuning "
-        "alone will not help.",
+        actions=(options(calendar=True),),
+        by_hand="Add covariates that know more (--past, --future), or take a coarser time step; tuning alone will not "
+        "help.",
     )
 
 

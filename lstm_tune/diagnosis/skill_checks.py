@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_tune.diagnosis.action import Action, each, options, scaled, search
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
@@ -23,6 +24,12 @@ _WORSE = Thresholds(warn=0.02, high=0.05)  # relative excess over a baseline's e
 _COPY = 0.8  # correlation of the forecast with the last value
 _NO_GAIN = 0.02  # of the error of persistence, or of the mean
 _FLAT = 0.1  # squared range of the forecast, over that of the actual values
+_INSTEAD = {
+    "persistence": "Or repeat the last value.",
+    "ridge": "Or use the ridge regression itself.",
+    "ets": "Or use the exponential smoothing itself.",
+    "combination": "Or use the mean of the simple forecasts itself.",
+}
 _CLEARLY = 0.05  # by which a baseline must be better before it counts
 
 
@@ -58,8 +65,25 @@ def worse_than_baseline(holdout: Holdout) -> Finding | None:
         },
         says=f"{label_of(name).sentence.capitalize()} has a {1 - 1 / (1 + excess):.1%} lower test MSE than the model, "
         f"{'more than chance explains' if sure else 'which may be chance'}.",
-        advice=label_of(name).advice,
+        actions=_towards(name, scores, 1 - 1 / (1 + excess)),
+        by_hand=_INSTEAD.get(name, ""),
     )
+
+
+def _towards(name: str, scores: Scores, gain: float) -> tuple[Action, ...]:
+    """Return what lets the LSTM start from the forecast that is better; of a mean of several, from the best of them."""
+    if name == "combination":
+        rest = {n: mse for n, mse in scores.test_baselines.items() if n != name}
+        best = min(rest, key=lambda n: rest[n], default="ridge")
+        return (*_towards(best, scores, gain), Action(factors={"timeout": 2}))
+    found = {
+        "persistence": (search(window_norm="last", skip="last", gain=gain), *each(window_norm="last", gain=gain)),
+        "seasonal_naive": each(skip="seasonal", difference="seasonal", gain=gain),
+        "ridge": each(skip="linear", gain=gain),
+        "ets": each(skip="ets", gain=gain),
+        "train_mean": scaled(epochs=2, learning_rate=3),
+    }
+    return found.get(name, (Action(factors={"timeout": 2}),))
 
 
 def copies_last_value(holdout: Holdout) -> Finding | None:
@@ -82,6 +106,7 @@ def copies_last_value(holdout: Holdout) -> Finding | None:
     rivals = {n: m for n, m in scores.test_baselines.items() if n != "persistence"}
     best = min(rivals, key=lambda n: rivals[n], default=None)
     better = best is not None and rivals[best] < (1 - _CLEARLY) * min(scores.test, persistence)
+    actions: tuple[Action, ...]
     says = "The forecast follows the last value, one step late"
     if better and best is not None:
         size = "as large as" if gain >= 0 else "larger than"
@@ -89,10 +114,12 @@ def copies_last_value(holdout: Holdout) -> Finding | None:
             f", and its error is {size} that of repeating the last value, while {label_of(best).sentence} shows that "
             f"{1 - rivals[best] / persistence:.0%} less is possible."
         )
-        advice = "Search difference, window_norm and skip (--space default) with a longer lookback."
+        actions = (search(window_norm="last", skip="linear"), *scaled(lookback=2), *each(difference="first"))
+        by_hand = ""
     else:
         says += ", and nothing that was tried does clearly better; this is usual if a series moves like a random walk."
-        advice = "Add covariates that change before the series does (--past, --future), or repeat the last value."
+        actions = (options(calendar=True),)
+        by_hand = "Add covariates that change before the series does (--past, --future), or repeat the last value."
     severity: Severity = "warn" if gain < _NO_GAIN else "info"
     return Finding(
         code="copies_last_value",
@@ -103,7 +130,8 @@ def copies_last_value(holdout: Holdout) -> Finding | None:
             "gain_over_persistence": rounded(gain, 3),
         },
         says=says,
-        advice=advice,
+        actions=actions,
+        by_hand=by_hand,
     )
 
 
@@ -130,13 +158,16 @@ def predicts_the_mean(holdout: Holdout) -> Finding | None:
         return None
     name = scores.best_baseline
     better = name is not None and scores.test_baselines[name] < (1 - _CLEARLY) * scores.test
+    actions: tuple[Action, ...]
     says = f"The forecast is nearly constant: its range is {math.sqrt(ratio):.0%} of that of the actual values"
     if better and name is not None:
         says += f", although {label_of(name).sentence} shows that there is something to forecast."
-        advice = "Raise learning_rate, epochs and hidden_units, lower dropout and weight_decay, or use skip = linear."
+        actions = (*each(skip="linear"), *scaled(learning_rate=3), *scaled(hidden_units=2), *each(dropout=0.0))
+        by_hand = ""
     else:
         says += ", and nothing that was tried does much better than the mean."
-        advice = "Add covariates (--past, --future, --calendar) or forecast sums of rows; tuning alone will not help."
+        actions = (options(calendar=True),)
+        by_hand = "Add covariates (--past, --future) or forecast sums of rows; tuning alone will not help."
     sure, learned_nothing = better and _surely_better(name, scores), scores.test >= (1 - _NO_GAIN) * variance
     return Finding(
         code="predicts_the_mean",
@@ -147,7 +178,8 @@ def predicts_the_mean(holdout: Holdout) -> Finding | None:
             "skill_of_best_baseline": _skill(name, scores),
         },
         says=says,
-        advice=advice,
+        actions=actions,
+        by_hand=by_hand,
     )
 
 

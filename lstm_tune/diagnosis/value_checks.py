@@ -24,7 +24,7 @@ class _Monotony:
     one_value: float  # least share of the most common value
     repeats: float  # least share of values that equal the one before
     effect: str
-    advice: str
+    by_hand: str
 
 
 _MONOTONY = (
@@ -33,14 +33,14 @@ _MONOTONY = (
         one_value=0.9,
         repeats=0.95,
         effect="there is hardly anything to learn",
-        advice="Take a coarser time step or another target. To forecast when the value changes is another task.",
+        by_hand="Take a coarser time step or another target. To forecast when the value changes is another task.",
     ),
     _Monotony(
         severity="warn",
         one_value=0.6,
         repeats=0.75,
         effect="the few other values decide the MSE, and the best forecast looks flat",
-        advice="Take sums over a coarser time step, or add covariates (--past, --future) that announce a change.",
+        by_hand="Take sums over a coarser time step, or add covariates (--past, --future) that announce a change.",
     ),
 )
 
@@ -69,7 +69,7 @@ def missing_values(channel: Channel) -> Finding | None:
         says=f"{missing:,} of {len(gone):,} values {'is' if missing == 1 else 'are'} missing ({percent(share)}"
         f"{longest_gap if longest > 1 else ''}); each takes the value before it, so windows that contain it are partly "
         f"made up.",
-        advice="If the gap is old, pass a file that begins after it; filled values are never scored."
+        by_hand="If the gap is old, pass a file that begins after it; filled values are never scored."
         if one_gap
         else "Fill the gaps from what you know of the series, or take a coarser time step; filled values are never "
         "scored.",
@@ -105,7 +105,7 @@ def constant_series(channel: Channel) -> Finding | None:
             evidence=evidence | {"part": part},
             says=f"All {len(rows):,} {part} values are {number(float(rows[0]), 6)}, so a score there says nothing "
             f"about skill.",
-            advice="Choose another --split, or rows in which the series varies.",
+            by_hand="Choose another --split, or rows in which the series varies.",
         )
     for rule in _MONOTONY:
         if share >= rule.one_value or repeats >= rule.repeats:
@@ -117,7 +117,7 @@ def constant_series(channel: Channel) -> Finding | None:
                 rank=max(share, repeats),
                 evidence=evidence,
                 says=f"{share if one_value else repeats:.0%} of the values {what}, so {rule.effect}.",
-                advice=rule.advice,
+                by_hand=rule.by_hand,
             )
     if run < max(50, len(x) // 10):
         return None
@@ -127,7 +127,7 @@ def constant_series(channel: Channel) -> Finding | None:
         rank=run / len(x),
         evidence=evidence,
         says=f"One value repeats {counted(run, 'time')} in a row, as if a sensor were stuck.",
-        advice="If these values were not measured, leave them empty: a missing value is never scored.",
+        by_hand="If these values were not measured, leave them empty: a missing value is never scored.",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting
 from lstm_tune.diagnosis.finding import SEVERITIES
+from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.model_labels import LITTLE, network, trained_share
 from lstm_tune.utils.text import joined, number
@@ -122,10 +123,13 @@ def _is_like_noise(record: Mapping[str, Any]) -> bool:
 
 
 def _next_step(causes: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[str, Any]]) -> str:
+    step = next_step(findings)
+    if step is not None:
+        return f"Next: {step.says}."
     compared = [f for f in findings if f["code"] == _COMPARED]
     search = [f for f in findings if f["code"] in _ON_THE_SEARCH]
-    chosen = next(iter([*causes, *compared, *search]), None)
-    return "" if chosen is None else f"Next: {_first_sentence(chosen['advice'])}"
+    by_hand = [f for f in (*causes, *compared, *search) if not f.get("actions")]
+    return f"Next: {_first_sentence(by_hand[0]['advice'])}" if by_hand else ""
 
 
 def _first_sentence(text: str) -> str:

@@ -59,7 +59,7 @@ def conclude(
         opened.coordinator.verify()  # one process alone reads the test rows
         with clock.step("test"):
             tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=opened.resources.threads)
-            findings = explain_score(dataset, task, opened.space, outcome, retrained, tested, progress)
+            findings = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
         result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
         for note in tested.notes:
             progress.assumed(note)
@@ -96,6 +96,7 @@ def explain_score(
     dataset: Dataset,
     task: Task,
     space: Space,
+    options: TuneOptions,
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
@@ -103,7 +104,7 @@ def explain_score(
 ) -> list[Finding]:
     """Return the findings. A failure is reported, not raised: a result is worth more than its explanation."""
     try:
-        return diagnose_study(dataset, task, space, outcome, retrained, tested)
+        return diagnose_study(dataset, task, space, options, outcome, retrained, tested)
     except Exception as error:
         progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
         return []

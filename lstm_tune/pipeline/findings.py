@@ -8,9 +8,11 @@ from lstm_tune.diagnosis.catalogue import mark_handled
 from lstm_tune.diagnosis.data_findings import data_findings
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
+from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.search_checks import widenable
 from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
+from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.pipeline.steps import SearchOutcome
 from lstm_tune.search.space import Fixed, Space
@@ -23,6 +25,7 @@ def diagnose_study(
     dataset: Dataset,
     task: Task,
     space: Space,
+    options: TuneOptions,
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
@@ -33,6 +36,7 @@ def diagnose_study(
         dataset: all rows.
         task: that the trials shared.
         space: that was searched, cut to what the data allow.
+        options: of the study.
         outcome: the trials.
         retrained: the final models.
         tested: their scores on the test rows.
@@ -52,7 +56,13 @@ def diagnose_study(
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
     of_data = mark_handled(data_findings(dataset.series, dataset.split, task), config.params())
-    return by_severity([*of_data, *study_findings(search, tested.forecasts)])
+    known = Circumstances.of(
+        task,
+        params=config.params(),
+        trials=search.trials,
+        options={**options.to_dict(), "n_trials": options.trials, "timeout": options.seconds, "space": space.name},
+    )
+    return gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
 
 
 def _scores(task: Task, best: Trial, tested: TestResult) -> Scores:

@@ -64,6 +64,7 @@ class TuneOptions:
     retrain_seeds: int = 3
     out: str | Path | None = None
     resume: bool = False
+    apply: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
@@ -71,7 +72,7 @@ class TuneOptions:
             self._set(name, arguments.columns_or_none)
         for name in ("past", "future"):
             self._set(name, arguments.columns)
-        for name in ("time", "decimal", "thousands", "study_name"):
+        for name in ("time", "decimal", "thousands", "study_name", "apply"):
             self._set(name, arguments.text_or_none)
         for name in ("precision", "device"):
             self._set(name, arguments.text)
@@ -116,6 +117,16 @@ class TuneOptions:
     def is_unlimited(self) -> bool:
         """Whether neither trials nor a time were asked for, so that the defaults hold."""
         return self.n_trials is None and self.timeout is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options that repeat a study, as JSON takes them; objects such as a sampler are left out."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ONE_RUN}
+        plain = str | int | float | None
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in found.items()
+            if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
+        }
 
     def settings(
         self,
@@ -165,6 +176,8 @@ class TuneOptions:
         chosen = {"workers": workers, "precision": precision, "storage": show_storage(self.storage)}
         for field in fields(self):
             value = chosen.get(field.name, getattr(self, field.name))
+            if field.name == "space" and self.apply is not None:
+                continue  # the run that is applied has it
             if field.name in _NOT_REPEATED or (value == field.default and field.name not in _ALWAYS):
                 continue
             words_of_one = _words(option_name(field.name), value)
@@ -182,6 +195,7 @@ def show_storage(storage: str | BaseStorage | None) -> str | None:
 
 
 _NOT_REPEATED = ("out", "resume")
+_OF_ONE_RUN = ("out", "resume", "apply", "study_name", "storage", "space", "device")  # the space is in the settings
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
 _OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.next_step import NextStep, next_step
 from lstm_tune.diagnosis.verdict import verdict
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.trained_rows import TrainedRows
+from lstm_tune.pipeline.advice import apply_command
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
@@ -70,7 +73,9 @@ def build_result(
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
         verdict=_verdict(judged, tested),
+        next=_next(findings, dataset.source, options),
         settings=opened.settings,
+        options=options.to_dict(),
         env=Environment.of(
             device=machine.device,
             threads=machine.threads,
@@ -121,6 +126,12 @@ def _model(dataset: Dataset, retrained: Retrained, task: Task) -> ForecastModel:
     rows = dataset.split.final.fit if retrained.rows == "train+val" else dataset.split.train
     trained = TrainedRows.of(series, rows, task.scale)
     return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained)
+
+
+def _next(findings: Sequence[Finding], source: str | None, options: TuneOptions) -> NextStep | None:
+    """Return what to do next, with the command that does it."""
+    step = next_step([finding.to_dict() for finding in findings])
+    return None if step is None else replace(step, command=apply_command(source, options.folder, step.code))
 
 
 def _verdict(parts: Mapping[str, Any], tested: TestResult) -> str:

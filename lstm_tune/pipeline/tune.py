@@ -10,6 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
@@ -52,6 +53,7 @@ def tune(
     retrain_seeds: int = 3,
     out: str | Path | None = None,
     resume: bool = False,
+    apply: str | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the given time, and score it once on rows that no trial has seen.
@@ -87,6 +89,8 @@ def tune(
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
+        apply: run folder whose advice is followed, or FOLDER:CODE for the advice of one finding. The best configuration
+            of that run and the changes are tried first. Arguments that have their default take the run's value.
         progress: told what happens.
 
     Returns:
@@ -126,7 +130,9 @@ def tune(
         retrain_seeds=retrain_seeds,
         out=out,
         resume=resume,
+        apply=apply,
     )
+    options = apply_advice(options)
     callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
     with stop_on_signals() as stop:
         return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Warnings())

@@ -16,6 +16,7 @@ from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.report.advice import ADVICE, advice_file
 from lstm_tune.report.drawn_forecasts import Forecasters
 from lstm_tune.report.forecast_csv import SeriesErrors, write_forecast
 from lstm_tune.report.page import DETAILS, write_report
@@ -24,7 +25,7 @@ from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.saved_model import ForecastModel
-from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json
+from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json, write_text
 from lstm_tune.utils.escaping import cell
 
 logger = logging.getLogger(__name__)
@@ -106,12 +107,22 @@ class Result:
             write_trials(self.trials, folder / TRIALS)
             errors = write_forecast(self.model.network, self.windows, self.test_positions, folder / "forecast.csv")
             self._report(folder, errors, note)
+            self._advise(folder)
             write_json(folder / RESULT, self.record)
         except OSError as error:
             raise RunError(
                 f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
                 f"make room and repeat the command with --resume: no trial is lost"
             ) from None
+
+    def _advise(self, folder: Path) -> None:
+        """Write the space that the findings advise, or remove that of an earlier result."""
+        findings = [finding.to_dict() for finding in self.summary.findings]
+        text = advice_file(findings, self.summary.settings, self.best_params)
+        if text is None:
+            (folder / ADVICE).unlink(missing_ok=True)
+        else:
+            write_text(folder / ADVICE, text)
 
     def _report(self, folder: Path, errors: Sequence[SeriesErrors], note: Callable[[str], None]) -> None:
         scores = self.summary.baselines

@@ -11,6 +11,7 @@ from typing import Any
 
 from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.next_step import NextStep
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.significance import Comparison
@@ -255,8 +256,10 @@ class ResultRecord:
     in_sample: InSample
     findings: tuple[Finding, ...]
     verdict: str
+    next: NextStep | None  # None: nothing promises enough
     ensemble: tuple[MemberSummary, ...]  # the heaviest first
     settings: Mapping[str, Any]
+    options: Mapping[str, Any]  # of `tune`, those that repeat the study
     env: Environment
     timing: Timing
 
@@ -268,7 +271,7 @@ class ResultRecord:
 
 def to_plain(value: Any) -> Any:
     """Return records as dicts, tuples as lists, and None for numbers that are not finite, all the way down."""
-    if isinstance(value, Finding):
+    if isinstance(value, Finding | NextStep):
         return value.to_dict()
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}

@@ -38,7 +38,7 @@ SPACE: dict[str, Any] = {
     "skip": ["none", "linear"],
     "first": [{"skip": "linear"}],
 }
-FINDING = Finding(code="overfit", severity="warn", evidence={}, says="It <b>overfits</b>.", advice="Raise `dropout`.")
+FINDING = Finding(code="overfit", severity="warn", evidence={}, says="It <b>overfits</b>.", by_hand="Raise `dropout`.")
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def test_learning_rate_is_too_high_where_validation_jumps_up_and_down() -> None:
     found = code_of(training(trial(jumps, learning_rate=0.05)), "learning_rate_too_high")
     assert found is not None
     assert found.severity == "high"
-    assert "0.005" in found.advice
+    assert found.actions[0].factors == {"learning_rate": 0.1}
     wobbles = [1, 0.5, 0.51, 0.50, 0.51, 0.50, 0.515, 0.5]
     assert code_of(training(trial(wobbles)), "learning_rate_too_high") is None
     rises = [1, 0.5, 0.6, 0.7, 0.8, 0.9]  # overfitting goes one way
@@ -287,7 +287,7 @@ def test_too_few_epochs_are_those_that_end_while_validation_still_falls() -> Non
     assert code_of(training(ended), "too_few_epochs") is None
     cut = code_of(training(trial(falling(6, rate=0.2, noise=0), stopped="time")), "too_few_epochs")
     assert cut is not None
-    assert "--timeout" in cut.advice
+    assert cut.actions[0].factors == {"timeout": 2}
 
 
 def test_too_many_epochs_are_those_long_after_the_best_one() -> None:
@@ -542,7 +542,7 @@ def test_without_a_second_seed_the_folds_tell_who_is_as_good() -> None:
     one = Retrain(seeds=(0.3,), weights=(1.0,))
     tied = code_of(searching(pair([0.3, 0.2, 0.4], [0.33, 0.18, 0.42]), retrain=one), "winner_within_seed_noise")
     assert tied is not None
-    assert "--retrain-seeds" in tied.advice
+    assert tied.actions[0].options == {"retrain_seeds": 3}
     clear = searching(pair([0.3, 0.2, 0.4], [0.36, 0.24, 0.47]), retrain=one)
     assert code_of(clear, "winner_within_seed_noise") is None
 
@@ -564,7 +564,7 @@ def test_space_edge_is_a_warning_where_trials_get_better_towards_it() -> None:
     found = code_of(searching(better, edges=edges), "space_edge")
     assert found is not None
     assert found.severity == "warn"
-    assert "learning_rate above 0.01" in found.advice
+    assert found.actions[0].space == {"learning_rate": 0.02}
     level = [trial(falling(), number=i, value=0.5, learning_rate=float(r)) for i, r in enumerate(rates)]
     found = code_of(searching(level, edges=edges), "space_edge")
     assert found is not None

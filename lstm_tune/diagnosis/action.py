@@ -1,0 +1,117 @@
+"""Actions: what a finding advises, as changes of a study that `lstm-tune tune --apply` can make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Value = int | float | str
+_RESUME = "resume"  # an option that continues the run, in place of a new one
+_NAMES = {"n_trials": "trials"}  # options that the command line calls otherwise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """One change of a study.
+
+    Attributes:
+        options: of `tune`, by their names in Python.
+        space: values that the search space is to hold. The best configuration with these values in place of its own is
+            tried among the first trials, so that validation rows judge the change.
+        factors: what to multiply values of the best configuration by; `gate` turns them into values of `space`.
+        way: 1 if the values are only meant to be above those of the best configuration, -1 if below; 0: either.
+        gain: share of the MSE that the change should take off; None: as the severity of the finding suggests.
+        tried: relative change of the validation score that a trial of it has shown, -0.31 for 31% less; None: not
+            tried.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Value] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
+    way: int = 0
+    gain: float | None = None
+    tried: float | None = None
+
+    def describe(self) -> str:
+        """Return the change as people write it, such as "transform = log with skip = linear" or "--calendar"."""
+        words = [f"{name} = {_shown(value)}" for name, value in self.space.items()]
+        words += [f"{factor:g} times {name}" for name, factor in self.factors.items()]
+        words += [_option(name, value) for name, value in self.options.items()]
+        return " with ".join(words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `result.json`."""
+        return {"options": dict(self.options), "space": dict(self.space), "gain": self.gain, "tried": self.tried}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Action:
+        """Read an entry of `result.json`.
+
+        Raises:
+            KeyError, TypeError: it is none.
+        """
+        return cls(
+            options=dict(entry["options"]), space=dict(entry["space"]), gain=entry["gain"], tried=entry.get("tried")
+        )
+
+
+def search(*, gain: float | None = None, **values: Value) -> Action:
+    """Return the action that searches some values together."""
+    return Action(space=values, gain=gain)
+
+
+def each(*, gain: float | None = None, **values: Sequence[Value] | Value) -> tuple[Action, ...]:
+    """Return one action for each value: `each(difference=("first", "seasonal"))` is two alternatives."""
+    return tuple(
+        Action(space={name: value}, gain=gain)
+        for name, several in values.items()
+        for value in (several if isinstance(several, tuple) else (several,))
+    )
+
+
+def at_least(*, gain: float | None = None, **values: Value) -> tuple[Action, ...]:
+    """Return one action for each number, which is only meant to be raised to it."""
+    return tuple(Action(space={name: value}, gain=gain, way=1) for name, value in values.items())
+
+
+def at_most(*, gain: float | None = None, **values: Value) -> tuple[Action, ...]:
+    """Return one action for each number, which is only meant to be lowered to it."""
+    return tuple(Action(space={name: value}, gain=gain, way=-1) for name, value in values.items())
+
+
+def scaled(**factors: float) -> tuple[Action, ...]:
+    """Return one action for each parameter whose value is to be multiplied."""
+    return tuple(Action(factors={name: factor}) for name, factor in factors.items())
+
+
+def options(*, gain: float | None = None, **values: Any) -> Action:
+    """Return the action that sets options of `tune`."""
+    return Action(options=values, gain=gain)
+
+
+def sentence(actions: Sequence[Action], by_hand: str) -> str:
+    """Return what to do in plain words: what has been tried, what to try, and what only a person can do."""
+    parts = [f"Tried: {a.describe()}, validation {a.tried:+.0%}." for a in actions if a.tried is not None]
+    open_ones = list(dict.fromkeys(a.describe() for a in actions if a.tried is None))
+    if open_ones:
+        parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
+    if by_hand:
+        parts.append(by_hand)
+    return " ".join(parts) or "No setting is left to try for this."
+
+
+def continues(action: Action) -> bool:
+    """Return whether an action continues the run, in place of a new one."""
+    return bool(action.options.get(_RESUME))
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _option(name: str, value: Any) -> str:
+    option = f"--{_NAMES.get(name, name).replace('_', '-')}"
+    if name == "timeout":
+        return f"{option} {round(value)}s"
+    return option if value is True else f"{option} {value}"

@@ -1,0 +1,136 @@
+"""`--apply RUN[:CODE]`: a run is repeated with its options, its best configuration and what its findings advise."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from series import daily, wave
+
+import lstm_tune
+from lstm_tune.cli import app as cli
+from lstm_tune.errors import RunError, UsageError
+from lstm_tune.pipeline.advice import apply_advice
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.search.space import Space, load_space
+
+SPACE = "lookback = 3\nhidden_units = 2\nepochs = 1\nlearning_rate = 1e-6\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose training is far too slow, beside its data; horizon and folds are not the defaults."""
+    folder = tmp_path_factory.mktemp("apply")
+    daily(wave(200)).to_csv(folder / "data.csv", index=False)
+    (folder / "space.toml").write_text(SPACE)
+    out = folder / "runs" / "first"
+    lstm_tune.tune(
+        str(folder / "data.csv"),
+        horizon=2,
+        folds=1,
+        space=str(folder / "space.toml"),
+        n_trials=1,
+        retrain_seeds=1,
+        out=out,
+    )
+    return out
+
+
+def record(run: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((run / "result.json").read_text())
+    return loaded
+
+
+def with_findings(run: Path, tmp_path: Path, *findings: dict[str, Any]) -> str:
+    """A copy of the run's result with other findings; return its folder."""
+    (tmp_path / "result.json").write_text(json.dumps({**record(run), "findings": list(findings)}))
+    return str(tmp_path)
+
+
+def advice(code: str, severity: str = "warn", **action: Any) -> dict[str, Any]:
+    actions = [{"options": {}, "space": {}, "gain": 0.1, "tried": None} | action]
+    return {"code": code, "severity": severity, "evidence": {}, "says": "", "advice": "", "actions": actions}
+
+
+def test_a_run_is_repeated_with_its_options_and_the_changed_space(run: Path) -> None:
+    options = apply_advice(TuneOptions(apply=f"{run}:worse_than_baseline"))
+    assert (options.horizon, options.folds, options.n_trials, options.retrain_seeds) == (2, 1, 1, 1)
+    assert isinstance(options.space, Space)
+    best, change = options.space.first[:2]
+    assert best["skip"] == "none"  # the best configuration, as far as the space leaves it open
+    assert change["skip"] != "none"
+
+
+def test_options_that_are_given_stay(run: Path) -> None:
+    options = apply_advice(TuneOptions(apply=f"{run}:worse_than_baseline", n_trials=7, folds=3), {"n_trials", "folds"})
+    assert (options.horizon, options.folds, options.n_trials) == (2, 3, 7)
+
+
+def test_all_warnings_are_followed_together_and_information_is_not(run: Path, tmp_path: Path) -> None:
+    folder = with_findings(
+        run,
+        tmp_path,
+        advice("underfit", "high", space={"lookback": 9}),
+        advice("low_signal", options={"calendar": True}),
+        advice("more_trials", options={"n_trials": 60, "resume": True}),
+        advice("seasonality", "info", space={"difference": "first"}),
+    )
+    options = apply_advice(TuneOptions(apply=folder))
+    assert (options.calendar, options.n_trials, options.resume) == (True, 1, False)
+    assert isinstance(options.space, Space)
+    assert {"lookback", "difference"} & options.space.parameters.keys() == {"lookback"}
+
+
+def test_more_trials_continue_the_run(run: Path, tmp_path: Path) -> None:
+    folder = with_findings(run, tmp_path, advice("more_trials", options={"n_trials": 60, "resume": True}))
+    options = apply_advice(TuneOptions(apply=f"{folder}:more_trials"))
+    assert (options.n_trials, options.resume, options.folder) == (60, True, Path(folder))
+    assert isinstance(options.space, Space)
+    assert options.space.to_dict() == record(run)["settings"]["space"]
+
+
+def test_space_of_the_advice_is_in_the_run_folder(run: Path) -> None:
+    space = load_space(run / "advice.toml")
+    assert not isinstance(space.parameters["skip"].plain(), str)
+    assert "# - skip = linear" in (run / "advice.toml").read_text()
+
+
+def test_what_cannot_be_applied_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no action for 'worse_than_baselin'; did you mean"):
+        apply_advice(TuneOptions(apply=f"{run}:worse_than_baselin"))
+    folder = with_findings(run, tmp_path, advice("seasonality", "info", space={"difference": "first"}))
+    with pytest.raises(UsageError, match="name one, as in RUN:CODE"):
+        apply_advice(TuneOptions(apply=folder))
+    with pytest.raises(RunError, match="nowhere"):
+        apply_advice(TuneOptions(apply=str(tmp_path / "nowhere")))
+    damaged = {**record(run)}
+    del damaged["settings"]
+    (tmp_path / "result.json").write_text(json.dumps(damaged))
+    with pytest.raises(RunError, match="holds no advice that could be applied"):
+        apply_advice(TuneOptions(apply=str(tmp_path)))
+
+
+@pytest.mark.slow
+def test_the_command_of_the_next_step_works_as_it_is_printed(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parents[1])
+    step = record(run)["next"]
+    assert record(run)["verdict"].endswith(f"Next: {step['says']}.")
+    monkeypatch.setattr(sys, "argv", shlex.split(step["command"]))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    followed = sorted(set(Path("runs").iterdir()) - {Path("runs/first")})
+    assert len(followed) == 1
+    again = record(followed[0])
+    assert again["data"]["horizon"] == 2
+    assert again["best"]["value"] <= record(run)["best"]["value"]
+    assert "--apply" in again["study"]["command"]
+    if again["next"]:
+        assert again["next"]["command"] in printed.splitlines()
