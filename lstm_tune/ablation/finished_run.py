@@ -15,7 +15,8 @@ from lstm_tune.data.split import Split, make_split
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import versions
-from lstm_tune.report.run_folder import RESULT, pick_device
+from lstm_tune.report.run_folder import RESULT
+from lstm_tune.training.device import pick_device
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
 from lstm_tune.training.saved_model import ForecastModel

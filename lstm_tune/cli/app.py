@@ -14,6 +14,7 @@ import typer
 import lstm_tune
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings
+from lstm_tune.cli.reuse_commands import refit
 from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
@@ -32,8 +33,7 @@ app = typer.Typer(
 spaces_app = typer.Typer(help="The search-space presets: list them, show one, check a file.", no_args_is_help=True)
 app.add_typer(spaces_app, name="spaces")
 app.command()(tune)
-
-_RUN = typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)
+app.command()(refit)
 
 
 def _show_version(asked: bool) -> None:
@@ -93,7 +93,7 @@ def diagnose(
 
 @app.command()
 def predict(
-    run: Annotated[Path, _RUN],
+    run: shared.Run,
     data: shared.Data,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the forecast there: .csv, .tsv, .parquet or .feather.")
@@ -119,7 +119,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, _RUN],
+    run: shared.Run,
     data: shared.Data,
     time: shared.Time = None,
     id: shared.Id = None,
@@ -165,7 +165,7 @@ def dashboard(
 
 
 @app.command()
-def report(run: Annotated[Path, _RUN]) -> None:
+def report(run: shared.Run) -> None:
     """Write report.html again, from the files of the run folder."""
     from lstm_tune.report.page import write_report
 
@@ -174,7 +174,7 @@ def report(run: Annotated[Path, _RUN]) -> None:
 
 @app.command()
 def explain(
-    run: Annotated[Path, _RUN],
+    run: shared.Run,
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
     ] = None,

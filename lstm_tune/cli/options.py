@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ Data = Annotated[
     str,
     typer.Argument(metavar="DATA", help="A CSV, Parquet or Feather file, or example:NAME.", show_default=False),
 ]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)]
 Target = Annotated[
     list[str] | None, typer.Option(metavar="COLS", help="Columns to forecast, comma-separated.", show_default=False)
 ]

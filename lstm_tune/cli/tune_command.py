@@ -42,6 +42,10 @@ def tune(
     split: shared.SplitText = None,
     folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
     space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
+    first: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Try another run's best configurations early.", show_default=False),
+    ] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
     timeout: Annotated[
         str | None,
@@ -105,6 +109,7 @@ def tune(
         split=None if split is None else parse_split(split),
         folds=folds,
         space=space,
+        first=first,
         n_trials=trials,
         timeout=seconds,
         workers=number,

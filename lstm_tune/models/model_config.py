@@ -15,6 +15,7 @@ from lstm_tune.models.checked import Checked
 from lstm_tune.models.data_spec import DataSpec, calendar_width
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.trained_rows import TrainedRows
 
 _MOST_MEMBERS = 1000
@@ -35,6 +36,7 @@ class ModelConfig:
     spec: DataSpec
     scale: TargetScale
     trained: TrainedRows | None  # None: not known
+    recipe: Recipe | None  # None: not known
 
     def __post_init__(self) -> None:
         """Check that all parts speak of the same columns and members."""
@@ -46,6 +48,8 @@ class ModelConfig:
             raise ValueError(f"scale: mean and sd must hold {shape.channels} numbers")
         if len(self.weights) != len(self.members) or not all(0 < weight <= 1 for weight in self.weights):
             raise ValueError("weights must hold a number above 0 and at most 1 for each member")
+        if self.recipe is not None and len(self.recipe.networks) != len(self.members):
+            raise ValueError("recipe must hold an entry for each member")
 
     def outline(self) -> MeanForecaster:
         """Return the ensemble without memory for its weights: shapes alone."""
@@ -61,6 +65,7 @@ class ModelConfig:
             "data": self.spec.to_json(),
             "scale": dataclasses.asdict(self.scale),
             "trained": None if self.trained is None else self.trained.to_json(),
+            "recipe": None if self.recipe is None else self.recipe.to_json(),
         }
 
     @classmethod
@@ -78,6 +83,7 @@ class ModelConfig:
             spec=DataSpec.from_json(raw["data"]),
             scale=TargetScale(mean=scale.numbers("mean"), sd=scale.numbers("sd", positive=True)),
             trained=TrainedRows.from_json(raw.get("trained")),
+            recipe=Recipe.from_json(raw.get("recipe")),
         )
 
 

@@ -51,6 +51,7 @@ class TuneOptions:
     split: Sequence[float] | None = None
     folds: int = 3
     space: str | Mapping[str, Any] | Space = "default"
+    first: str | Path | None = None
     n_trials: int | None = None
     timeout: float | str | None = None
     workers: int | str = 1
@@ -86,6 +87,7 @@ class TuneOptions:
         self._set("calendar", arguments.flag_or_none)
         self._set("resume", arguments.flag)
         self._set("out", arguments.path_or_none)
+        self._set("first", arguments.path_or_none)
         self._set("storage", _storage)
         self._set("space", arguments.space)
 
@@ -195,7 +197,16 @@ def show_storage(storage: str | BaseStorage | None) -> str | None:
 
 
 _NOT_REPEATED = ("out", "resume")
-_OF_ONE_RUN = ("out", "resume", "apply", "study_name", "storage", "space", "device")  # the space is in the settings
+_OF_ONE_RUN = (
+    "out",
+    "resume",
+    "apply",
+    "first",
+    "study_name",
+    "storage",
+    "space",
+    "device",
+)  # the space is in the settings
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
 _OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 

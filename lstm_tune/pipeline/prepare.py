@@ -17,9 +17,10 @@ from lstm_tune.data.split import Split
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import JOURNAL, claim_folder, pick_device, remove_on_failure, run_name
+from lstm_tune.report.run_folder import JOURNAL, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator
 from lstm_tune.search.draws import draw
 from lstm_tune.search.identity import StudyIdentity
@@ -32,6 +33,7 @@ from lstm_tune.search.study import create_study, kept_precision
 from lstm_tune.search.trial_queue import STALE_TRIALS, n_counted
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
+from lstm_tune.training.device import pick_device
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils.escaping import shell
@@ -191,8 +193,13 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
     Raises:
         DataError: too few rows.
         SpaceError: the space is wrong.
+        RunError: the run of `first` is damaged.
     """
     full = resolve_space(options.space)
+    if options.first is not None:
+        found = best_configurations(Path(options.first))
+        full = full.with_first(found)
+        progress.info(f"first: {counted(len(found), 'configuration')} of {options.first} will be tried early")
     task = build_task(
         dataset.series,
         dataset.split,

@@ -1,4 +1,4 @@
-"""What is done with a finished run: load its model, explain its steps."""
+"""What is done with a finished run: load its model, train it again, explain its steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from lstm_tune.ablation.explain import explain_run
 from lstm_tune.errors import LstmTuneError, RunError
+from lstm_tune.pipeline.refit_run import Refit, refit_run
 from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.saved_model import ForecastModel
@@ -45,6 +46,19 @@ def explain(
     except (LstmTuneError, OSError) as error:
         say(f"the report was not written again: {error}")
     return waterfall
+
+
+def refit(
+    run: str | Path,
+    data: Any,
+    out: str | Path | None = None,
+    *,
+    on_model: Callable[[int, int], None] = lambda done, asked: None,
+    **reading: Any,
+) -> tuple[Path, Refit]:
+    """Train the model of a run again on all rows of newer data, in a run folder of its own; see `refit_run`."""
+    folder = _folder(run)
+    return refit_run(folder, load(folder), data, arguments.path_or_none("out", out), on_model=on_model, **reading)
 
 
 def _folder(run: str | Path) -> Path:

@@ -269,8 +269,7 @@ def retrain_best(
         return None
     retrained = Retrained(seeds=(), models=(), interrupted=stop.urgent)
     if not stop.urgent:
-        known = len(opened.space.enqueued())
-        chosen = choose_members(outcome.trials, task, options.retrain_seeds, known)
+        chosen = choose_members(outcome.trials, task, options.retrain_seeds, opened.space.n_known)
         members = [_member(trial, part) for trial, part in chosen]
         can_retrain = all(task.can_retrain(member.config) for member in members)
         _tell_left_out(outcome.trials, task, can_retrain, progress)

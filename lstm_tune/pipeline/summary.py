@@ -22,6 +22,7 @@ from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
+from lstm_tune.training.refit import recipe_of
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.training.task import Task
@@ -86,7 +87,7 @@ def build_result(
         timing=record.Timing.of({**clock.seconds, "total": clock.elapsed}, outcome.trials, before=opened.trials_before),
     )
     return Result(
-        model=_model(dataset, retrained, task),
+        model=_model(dataset, retrained, task, opened.precision),
         study=opened.study,
         trials=outcome.trials,
         summary=summary,
@@ -120,12 +121,13 @@ def _judge(
     }
 
 
-def _model(dataset: Dataset, retrained: Retrained, task: Task) -> ForecastModel:
+def _model(dataset: Dataset, retrained: Retrained, task: Task, precision: str) -> ForecastModel:
     """Return the mean of the final models, with what it needs to read other data."""
     series, network = dataset.series, retrained.network().cpu()
     rows = dataset.split.final.fit if retrained.rows == "train+val" else dataset.split.train
     trained = TrainedRows.of(series, rows, task.scale)
-    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained)
+    recipe = recipe_of(retrained, task, precision)
+    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained, recipe)
 
 
 def _next(findings: Sequence[Finding], source: str | None, options: TuneOptions) -> NextStep | None:

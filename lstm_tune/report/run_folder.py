@@ -1,4 +1,4 @@
-"""The run folder: its name, its files, who may write to it; and the device."""
+"""The run folder: its name, its files, who may write to it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import StudyError
 from lstm_tune.utils.atomic_files import make_folder
 
 JOURNAL = "study.journal"
 RESULT = "result.json"
-
-
-def pick_device(device: str) -> str:
-    """Return "cpu" or "cuda": what was asked for, or the best there is.
-
-    Raises:
-        UsageError: an unknown device, or one that is not there.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
-    import torch  # what else is here, the dashboard needs without waiting for it
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def claim_folder(folder: Path, resume: bool) -> None:

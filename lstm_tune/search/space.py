@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -57,6 +57,7 @@ class Space:
     max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
     epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
     first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the plain LSTM
+    borrowed: int = 0  # how many of these, the last ones, were found by another study
 
     def suggest(self, trial: Suggests) -> Config:
         """Return the configuration that the trial chooses; what is inactive or not named takes the plain LSTM's value.
@@ -86,6 +87,15 @@ class Space:
             searched = {name: value for name, value in values.items() if name in self._searched()}
             params_by_config.setdefault(self._resolved(values), searched)
         return tuple(params_by_config.values())
+
+    @property
+    def n_known(self) -> int:
+        """How many of the enqueued configurations no study has chosen."""
+        return len(replace(self, first=self.first[: len(self.first) - self.borrowed]).enqueued())
+
+    def with_first(self, found: Sequence[Mapping[str, Value]]) -> Space:
+        """Return the space with configurations that another study has found, tried after the best-known ones."""
+        return replace(self, first=(*self.first, *found), borrowed=self.borrowed + len(found))
 
     def most_epochs(self) -> int:
         """Return the most epochs that a configuration of this space may train."""

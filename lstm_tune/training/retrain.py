@@ -11,7 +11,10 @@ from functools import partial
 from typing import Literal
 
 from lstm_tune.config import Config
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.task import Task
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory, seeded
@@ -60,6 +63,27 @@ def _mean(pairs: Sequence[tuple[Member, LSTMForecaster]]) -> MeanForecaster:
     return MeanForecaster([model for _, model in pairs], [member.weight for member, _ in pairs]).eval()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrainingSet:
+    """The rows that models are trained on, and the training windows in an epoch."""
+
+    windows: Windows
+    shape: Shape
+    rows: Ranges
+    samples: int
+
+    @classmethod
+    def of(cls, task: Task, part: TrainedRows) -> TrainingSet:
+        """Return train and validation rows of a task, or its train rows."""
+        both = part == "train+val"
+        return cls(
+            windows=task.windows,
+            shape=task.shape,
+            rows=task.development_rows if both else task.folds[0].segment.fit,
+            samples=task.retrain_samples if both else task.folds[0].samples,
+        )
+
+
 def retrain(
     task: Task,
     members: Sequence[Member],
@@ -95,6 +119,7 @@ def retrain(
         on_model: called with (models done, models asked), first with none done.
     """
     jobs = [(seed, member) for seed in seeds for member in members]
+    trained_on = TrainingSet.of(task, rows)
     fitted: dict[Config, LSTMForecaster] = {}
     done: dict[int, list[tuple[Member, LSTMForecaster]]] = {seed: [] for seed in seeds}
     ended: Counter[int] = Counter()  # members of a seed that time allowed
@@ -107,8 +132,8 @@ def retrain(
             if began + slowest > limit or stop():
                 break
             some = jobs[first : first + threads]
-            trainers = [_trainer(task, member, seed, rows, precision, fitted) for seed, member in some]
-            how = side_by_side(partial(_run, trainers, [m for _, m in some], limit, stop), len(some), threads)
+            trainers = [make_retrainer(trained_on, member, seed, precision, fitted) for seed, member in some]
+            how = side_by_side(partial(run_retrainer, trainers, [m for _, m in some], limit, stop), len(some), threads)
             for (seed, member), trainer, end in zip(some, trainers, how, strict=True):
                 ended[seed] += end != "cut short"
                 if end == "done":
@@ -125,35 +150,37 @@ def retrain(
     return Retrained(seeds=tuple(kept), models=models, rows=rows, interrupted=interrupted)
 
 
-def _trainer(
-    task: Task,
-    member: Member,
-    seed: int,
-    part: TrainedRows,
-    precision: str,
-    fitted: dict[Config, LSTMForecaster],
+def make_retrainer(
+    data: TrainingSet, member: Member, seed: int, precision: str, fitted: dict[Config, LSTMForecaster]
 ) -> Trainer:
-    config, windows = member.config, task.windows
-    rows = task.development_rows if part == "train+val" else task.folds[0].segment.fit
-    samples = task.retrain_samples if part == "train+val" else task.folds[0].samples
+    """Build the model of a member, ready to train on all of the rows.
+
+    Args:
+        data: the rows.
+        member: its configuration.
+        seed: of weights, shuffling and dropout.
+        precision: "fp32" or "bf16".
+        fitted: models by their configurations, whose statistics are those of the same rows; the new one is added.
+    """
+    config, windows = member.config, data.windows
     with seeded(seed, windows.device):
-        model = LSTMForecaster(config, task.shape)
+        model = LSTMForecaster(config, data.shape)
     model.to(windows.device)
     if config in fitted:
         model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
     else:
-        model.fit_statistics(windows, rows)
+        model.fit_statistics(windows, data.rows)
         fitted[config] = model
-    positions = windows.positions(rows, model.context, reach_back=False)
-    trainer = Trainer(model, windows, positions, config, samples, seed, precision)
+    positions = windows.positions(data.rows, model.context, reach_back=False)
+    trainer = Trainer(model, windows, positions, config, data.samples, seed, precision)
     trainer.half_batches = member.half_batches
     return trainer
 
 
-def _run(
+def run_retrainer(
     trainers: Sequence[Trainer], members: Sequence[Member], deadline: float, stop: Callable[[], bool], i: int
 ) -> Literal["done", "diverged", "memory", "cut short"]:
-    """Train one model; return how it ended."""
+    """Train model `i` for the epochs of its member; return how it ended."""
     factors = members[i].factors
     for epoch in range(members[i].epochs):
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +17,21 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
-from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
-from lstm_tune.evaluation.significance import bootstrap_interval
+from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import TestScore
-from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import CONFIG, WEIGHTS, read_config, read_weights, write_model
 from lstm_tune.models.preprocessing import LOG_FLOOR, NO_LOG_FLOOR, Shape
+from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.rows_ahead import batch_ahead, rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
+from lstm_tune.training.model_scores import ScoredWindows, score_model
+from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils.decimals import widen
 from lstm_tune.utils.notes import warn
+from lstm_tune.utils.process import available_cores
 
 
 class ForecastModel:
@@ -43,6 +43,7 @@ class ForecastModel:
         scale: mean and standard deviation of the train rows, for scaled scores.
         network: maps a batch to its forecast, (B, H).
         trained: the rows that it was trained on; None: not known.
+        recipe: how its networks were trained; None: not known.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class ForecastModel:
         spec: DataSpec,
         scale: TargetScale,
         trained: TrainedRows | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         self.network = network
         self.shape = shape
         self.spec = spec
         self.scale = scale
         self.trained = trained
+        self.recipe = recipe
 
     @property
     def horizon(self) -> int:
@@ -214,37 +217,60 @@ class ForecastModel:
             DataError: too few rows for a single window.
         """
         series = self.read(data, **reading)
-        windows = Windows(series, self.horizon)
-        ranges = tuple(itertools.pairwise(series.offsets))
-        naive = naive_baselines(self.horizon, self.shape.period)
-        longest = max([self.lookback, *(f.context for f in naive.values())])
-        positions = windows.positions(ranges, longest, reach_back=True)
-        if not len(positions):
-            positions = windows.positions(ranges, self.lookback, reach_back=True)
-            naive = {name: f for name, f in naive.items() if f.context <= self.lookback}
-        if not len(positions):
-            raise DataError(
-                f"a window takes {self.lookback} rows to look back on and {self.horizon} to score, but the longest "
-                f"series has {max(b - a for a, b in ranges)}; give it more rows"
-            )
-        forecasters: dict[str, Forecaster] = {"model": self.network, **naive}
+        scored = ScoredWindows.of(self.network, self.shape, Windows(series, self.horizon))
         if self.trained is not None:
-            warn(self.trained.note(windows, positions, self.scale))
-        block = max(self.horizon, self.shape.period)
-        found = {name: score(f, windows, positions, self.scale) for name, f in forecasters.items()}
-        blank = [t for t, mse in zip(series.targets, found["model"].mse, strict=True) if np.isnan(mse)]
-        warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
-        if blank:
-            found = {name: self._over_scored_targets(one) for name, one in found.items()}
-        return {
-            name: TestScore.of(one, self.spec.targets, self.scale.sd, bootstrap_interval(one, block, 0))
-            for name, one in found.items()
-        }
+            warn(self.trained.note(scored.windows, scored.positions, self.scale))
+        return score_model(self.network, self.shape, self.scale, self.spec.targets, scored)
 
-    def _over_scored_targets(self, found: Score) -> Score:
-        """Return a score whose mean over the targets leaves out those without a scored value."""
-        scaled = np.array(found.mse) / np.square(self.scale.sd)
-        return dataclasses.replace(found, mse_scaled=float(np.nanmean(scaled)))
+    def refit(
+        self,
+        data: Any,
+        *,
+        on_model: Callable[[int, int], None] = lambda done, asked: None,
+        **reading: Any,
+    ) -> ForecastModel:
+        """Train the same networks again on all rows of the data, without a search, and return the new model.
+
+        Configurations, epochs, seeds and weights stay as they are. On the rows that this model was trained on, the new
+        one has the same weights to the bit. The scale of scores stays, too, so that both models' scores compare.
+
+        Args:
+            data: a frame, path, array, …, with the columns that the model was tuned on.
+            on_model: called with (networks done, networks asked).
+            reading: `time`, `id`, `decimal`, `thousands`, see `read`.
+
+        Raises:
+            DataError: the data cannot be used, or have too few rows.
+            RunError: the model was saved by a version that did not keep how it was trained.
+            StudyError: every network diverged.
+        """
+        series = self.read(data, **reading)
+        rows = every_row(series)
+        refitted = refit_network(
+            self.network,
+            self.known_recipe(),
+            self.shape,
+            Windows(series, self.horizon),
+            rows,
+            threads=available_cores(),
+            on_model=on_model,
+        )
+        warn(refitted.notes)
+        trained = TrainedRows.of(series, rows, self.scale)
+        return ForecastModel(refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe)
+
+    def known_recipe(self) -> Recipe:
+        """Return how the networks were trained.
+
+        Raises:
+            RunError: it is not known.
+        """
+        if self.recipe is None:
+            raise RunError(
+                "the model was saved by a version that did not keep how it was trained, so it cannot be trained "
+                "again; run tune again"
+            )
+        return self.recipe
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
@@ -256,6 +282,7 @@ class ForecastModel:
             spec=self.spec,
             scale=self.scale,
             trained=self.trained,
+            recipe=self.recipe,
         )
         write_model(Path(folder), config.to_json(), self.network.state_dict())
 
@@ -280,7 +307,7 @@ class ForecastModel:
         _check_finite(folder, tensors)
         # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
         network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-        return cls(network.eval(), config.shape, config.spec, config.scale, config.trained)
+        return cls(network.eval(), config.shape, config.spec, config.scale, config.trained, config.recipe)
 
 
 def _check_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:

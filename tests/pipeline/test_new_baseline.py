@@ -14,7 +14,7 @@ from lstm_tune import load, tune
 from lstm_tune.data.windows import Batch
 from lstm_tune.diagnosis.data_findings import diagnose
 from lstm_tune.models import baselines
-from lstm_tune.training import saved_model
+from lstm_tune.training import model_scores
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -39,7 +39,7 @@ def test_new_baseline_goes_from_tune_to_the_report(
         return {**known(*args), "crystal_ball": Oracle()}
 
     monkeypatch.setattr(baselines, "naive_baselines", with_oracle)
-    monkeypatch.setattr(saved_model, "naive_baselines", with_oracle)
+    monkeypatch.setattr(model_scores, "naive_baselines", with_oracle)
     data, targets = daily(wave(), **columns), ["y", *columns]
     result = tune(data, target=targets, horizon=2, space=TINY, n_trials=1, retrain_seeds=1, out=tmp_path / "run")
     assert list(result.record["baselines"]) == [

@@ -1,0 +1,31 @@
+"""The configurations that another run has found best, for a new study to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstm_tune.config import Config
+from lstm_tune.errors import LstmTuneError, RunError
+from lstm_tune.report.result_json import SCHEMA
+from lstm_tune.report.run_folder import RESULT
+from lstm_tune.search.parameter import Value
+from lstm_tune.utils.atomic_files import read_json
+
+
+def best_configurations(folder: Path) -> tuple[dict[str, Value], ...]:
+    """Return the configurations of a run's best trial and of the members of its model, the best one first.
+
+    Args:
+        folder: that `tune` wrote.
+
+    Raises:
+        RunError: it holds no run, or a damaged one.
+    """
+    record = read_json(folder / RESULT, SCHEMA)
+    try:
+        found = [record["best"]["params"], *(member["params"] for member in record["ensemble"])]
+        configs = dict.fromkeys(Config.from_params(params) for params in found)
+    except (LstmTuneError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunError(f"{folder / RESULT} is damaged ({reason}); restore it or name another run") from None
+    return tuple(config.params() for config in configs)

@@ -1,0 +1,81 @@
+"""The scores of a saved model, and of the naive forecasts that need no fitting, on rows that it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.errors import DataError
+from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
+from lstm_tune.evaluation.significance import bootstrap_interval
+from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.models.baselines import naive_baselines
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.preprocessing import Shape
+from lstm_tune.training.refit import every_row
+from lstm_tune.utils.notes import warn
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ScoredWindows:
+    """The windows that a model is scored on, and the naive forecasts that can be scored on the same ones."""
+
+    windows: Windows
+    positions: Positions
+    naive: dict[str, Forecaster]
+
+    @classmethod
+    def of(cls, network: MeanForecaster, shape: Shape, windows: Windows) -> ScoredWindows:
+        """Return all windows that have enough rows before them for the model and for every naive forecast.
+
+        If there is none, the naive forecasts that need more rows than the model are left out.
+
+        Raises:
+            DataError: too few rows for a single window.
+        """
+        rows = every_row(windows.data)
+        naive = naive_baselines(shape.horizon, shape.period)
+        longest = max([network.context, *(f.context for f in naive.values())])
+        positions = windows.positions(rows, longest, reach_back=True)
+        if not len(positions):
+            positions = windows.positions(rows, network.context, reach_back=True)
+            naive = {name: f for name, f in naive.items() if f.context <= network.context}
+        if not len(positions):
+            raise DataError(
+                f"a window takes {network.context} rows to look back on and {shape.horizon} to score, but the longest "
+                f"series has {max(b - a for a, b in rows)}; give it more rows"
+            )
+        return cls(windows=windows, positions=positions, naive=naive)
+
+
+def score_model(
+    network: MeanForecaster, shape: Shape, scale: TargetScale, targets: tuple[str, ...], scored: ScoredWindows
+) -> dict[str, TestScore]:
+    """Score a model and the naive forecasts on the same windows.
+
+    Args:
+        network: the model.
+        shape: horizon and season.
+        scale: of its train rows.
+        targets: names of the columns that it forecasts.
+        scored: the windows.
+    """
+    windows = scored.windows
+    forecasters: dict[str, Forecaster] = {"model": network, **scored.naive}
+    found = {name: score(f, windows, scored.positions, scale) for name, f in forecasters.items()}
+    blank = [t for t, mse in zip(windows.data.targets, found["model"].mse, strict=True) if np.isnan(mse)]
+    warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
+    if blank:
+        found = {name: _over_scored_targets(one, scale) for name, one in found.items()}
+    block = max(shape.horizon, shape.period)
+    return {
+        name: TestScore.of(one, targets, scale.sd, bootstrap_interval(one, block, 0)) for name, one in found.items()
+    }
+
+
+def _over_scored_targets(found: Score, scale: TargetScale) -> Score:
+    """Return a score whose mean over the targets leaves out those without a scored value."""
+    scaled = np.array(found.mse) / np.square(scale.sd)
+    return dataclasses.replace(found, mse_scaled=float(np.nanmean(scaled)))
