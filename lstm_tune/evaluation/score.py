@@ -80,7 +80,7 @@ def score(
         windows: where the windows come from; targets that were filled in do not count.
         positions: the windows, see `Windows`.
         scale: of the train rows.
-        each: whether to keep the error of each window, for `significance.bootstrap_interval`.
+        each: whether to keep the error of each window, for `significance.interval`.
     """
     channels, horizon = windows.channels, windows.horizon
     device = windows.device

@@ -1,7 +1,13 @@
 """How sure a score is: its interval, and whether two forecasts differ beyond chance.
 
-Neighbouring windows share targets, so their errors depend on each other: every judgement is made on blocks of
-consecutive windows. Letters: n windows.
+Neighbouring windows share targets, and columns and series err together at the same time. So every judgement is made on
+blocks of time: the errors of all columns and series in the same stretch of time are one observation.
+
+The intervals are Student's, on the logarithm, by the delta method for ratios of sums. Blocks are few and long (the
+method of batch means; Schmeiser 1982): each more would cost coverage. `benchmarks/quality/coverage.py` measures how
+often the intervals hold; a percentile interval of a block bootstrap held less often.
+
+Letters: n windows, B blocks of time, G groups (target columns), H horizon.
 """
 
 from __future__ import annotations
@@ -12,93 +18,153 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from torch import Tensor
 
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.evaluation.score import Score
 
 Floats = NDArray[np.float64]
-_DRAWS = 1000
+Ints = NDArray[np.int64]
+
 _LEVEL = 0.95
-_FEWEST_BLOCKS = 4  # fewer can tell nothing
+_HORIZONS = 4  # in a block, so that little of it depends on the next one
+_MOST_BLOCKS = 8
+_FEWEST_BLOCKS = 3  # that tell whether two forecasts differ; an interval of one takes 2
 
 
-_BLOCKS = 5000  # of the bootstrap, at most
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TimeBlocks:
+    """The block of time and the group of each window."""
 
+    block: Ints  # (n,)
+    group: Ints  # (n,)
+    count: int  # B
+    groups: int  # G
 
-def bootstrap_interval(score: Score, block: int, seed: int) -> tuple[float, float]:
-    """Return the 95% confidence interval of the scaled MSE, by circular moving-block bootstrap over the windows.
+    @classmethod
+    def of(cls, windows: Windows, positions: Positions | Tensor, ranges: Ranges, period: int = 1) -> TimeBlocks:
+        """Cut the time that scored windows cover into blocks of equal length, each four horizons long, or longer.
 
-    Neighbouring windows share targets and their errors depend on each other, so whole blocks of consecutive windows
-    are drawn (Künsch 1989; Politis and Romano 1992).
+        Series are aligned by their time stamps; without stamps, by the number of rows since the scored ones began.
 
-    Args:
-        score: of the test windows, in the order of time.
-        block: windows in a block; at least the horizon. Longer where there would be more than 5,000 blocks.
-        seed: of the draws.
-    """
-    error, count = score.window_error, score.window_count
-    n = len(error)
-    # Longer blocks keep all dependence that shorter ones keep; of 5,000, more would only take more time.
-    block = max(1, min(max(block, n // _BLOCKS), n // 2 or 1))
-    rng = np.random.default_rng(seed)
-    # Sums over every circular block, then a bootstrap sample is a sum of a few of those.
-    error_sums = _circular_block_sums(error, block)
-    alike = count.strides == (0,)  # no window has a hole
-    count_sums = np.broadcast_to(block * count[0], n) if alike else _circular_block_sums(count, block)
-    blocks = max(1, round(n / block))
-    means = []
-    for _ in range(_DRAWS):  # one by one: all starts at once would be thousands for each window
-        starts = rng.integers(0, n, size=blocks)
-        means.append(error_sums[starts].sum() / max(count_sums[starts].sum(), 1))
-    tail = (1 - _LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+        Args:
+            windows: of all series.
+            positions: the scored windows (n,).
+            ranges: the scored rows of each series.
+            period: rows of a season; a block is as long, at least.
+        """
+        channel, row = np.divmod(positions[:].cpu().numpy(), windows.rows)
+        at, rows = _places(windows, row, ranges)
+        return cls.cut(at, max(_HORIZONS * windows.horizon, period) * rows, channel, windows.channels)
 
+    @classmethod
+    def cut(cls, at: Ints, length: int, group: Ints | None = None, groups: int = 1) -> TimeBlocks:
+        """Cut places in time (n,), counted from 0, into at most 8 blocks of at least `length`.
 
-def _circular_block_sums(x: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    running = np.concatenate([[0.0], x, x[: block - 1]])
-    np.cumsum(running, out=running)
-    sums: NDArray[np.float64] = running[block:] - running[:-block]
-    return sums
+        There are three blocks, shorter ones, if the places cover one length at least, and two if they do not.
+        """
+        reach = int(at.max(initial=0)) + 1
+        count = min(reach, 2 if reach < length else max(3, min(_MOST_BLOCKS, reach // length)))
+        group = np.zeros(len(at), dtype=np.int64) if group is None else group
+        return cls(block=at * count // reach, group=group, count=count, groups=groups)
 
-
-_MOST_BLOCKS = 200
+    def sums(self, values: Floats) -> Floats:
+        """Add up the values of all windows (n,) by block and group: (B, G)."""
+        cells = np.zeros(self.count * self.groups)
+        cells += np.bincount(self.block * self.groups + self.group, values, minlength=len(cells))
+        return cells.reshape(self.count, self.groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """An MSE over another one on the same windows, with its 95% interval; NaN where there are too few blocks."""
+    """An MSE over another one on the same windows, with its 95% interval; NaN if there are too few blocks."""
 
     ratio: float
     low: float
     high: float
 
 
-def compare(own: Floats, other: Floats, block: int) -> Comparison:
-    """Compare two forecasts by the errors (n,) that they make in the same windows.
+def interval(score: Score, blocks: TimeBlocks) -> tuple[float, float]:
+    """Return the 95% confidence interval of the scaled MSE; NaN if all windows lie in one block.
 
-    The interval is Student's, of the mean over blocks of `own - ratio * other` (the delta method for a ratio of means,
-    on the logarithm of the ratio), a test in the manner of Diebold and Mariano (1995) with batch means in place of
-    their kernel.
+    The estimate in its middle, on a logarithmic scale, is the mean over the groups of their MSE.
 
     Args:
-        own: sum of squared errors of each window.
-        other: of the other forecast.
-        block: windows in a block, at least.
+        score: with the error of each window.
+        blocks: of these windows.
     """
-    total = float(other.sum())
-    ratio = float(own.sum()) / total if total > 0 else math.nan
-    blocks = block_means(np.stack([own, other], axis=1), block)
-    if len(blocks) < _FEWEST_BLOCKS or not ratio > 0:
+    mse, deviation, shares = _deviations(blocks.sums(score.window_error), blocks.sums(score.window_count))
+    if not mse:
+        return 0.0, 0.0
+    reach = _reach(deviation / mse, shares)
+    return mse * math.exp(-reach), mse * math.exp(reach)
+
+
+def compare(own: Floats, other: Floats, count: Floats, blocks: TimeBlocks) -> Comparison:
+    """Compare the MSE of two forecasts on the same windows.
+
+    Args:
+        own: sum of squared errors of each window (n,).
+        other: of the other forecast.
+        count: observed targets in each window.
+        blocks: of these windows.
+    """
+    counts = blocks.sums(count)
+    mse, deviation, shares = _deviations(blocks.sums(own), counts)
+    against, other_deviation, _ = _deviations(blocks.sums(other), counts)
+    ratio = mse / against if against > 0 else math.nan
+    if blocks.count < _FEWEST_BLOCKS or not 0 < ratio < math.inf:
         return Comparison(ratio=ratio, low=math.nan, high=math.nan)
-    off = blocks[:, 0] - ratio * blocks[:, 1]
-    spread = float(off.std(ddof=1)) / math.sqrt(len(blocks)) / float(blocks[:, 0].mean())
-    reach = float(stdtrit(len(blocks) - 1, 0.975)) * spread
-    return Comparison(ratio=ratio, low=ratio * math.exp(-reach), high=ratio * math.exp(min(reach, 700.0)))
+    reach = _reach(deviation / mse - other_deviation / against, shares)
+    return Comparison(ratio=ratio, low=ratio * math.exp(-reach), high=ratio * math.exp(reach))
+
+
+def _deviations(error: Floats, count: Floats) -> tuple[float, Floats, Floats]:
+    """Return the mean over the groups of Σ error / Σ count, and of each block (B,) what it adds to its error.
+
+    Args:
+        error: sums (B, G) of squared errors.
+        count: the targets (B, G) behind them; groups without any are left out.
+
+    Returns:
+        The mean; how much each block moves it, to first order; the share of the weight that lies in each block.
+    """
+    total = count.sum(0)
+    scored = total > 0
+    error, count, total = error[:, scored], count[:, scored], total[scored]
+    mse = error.sum(0) / total
+    if not np.isfinite(mse).all():
+        return math.inf, np.full(len(error), math.nan), (count / total).mean(1)
+    return float(mse.mean()), ((error - mse * count) / total).mean(1), (count / total).mean(1)
+
+
+def _reach(deviation: Floats, shares: Floats) -> float:
+    """Return half the width of a 95% interval from the independent deviations (B,) that add up to the error."""
+    effective = 1 / float(np.square(shares).sum())  # blocks; fewer than B if some hold little
+    if effective < 1.5:
+        return math.nan
+    variance = float(np.square(deviation).sum()) * effective / (effective - 1)
+    return float(stdtrit(effective - 1, (1 + _LEVEL) / 2)) * math.sqrt(variance)
+
+
+def _places(windows: Windows, row: Ints, ranges: Ranges) -> tuple[Ints, int]:
+    """Return the place in time (n,) of windows, and how many places lie between neighbouring rows of a series."""
+    data = windows.data
+    series = np.searchsorted(data.offsets, row, side="right") - 1
+    if data.n_series == 1 or (data.times.dtype.kind != "M" and data.step is None):
+        return row - np.array([first for first, _ in ranges])[series], 1
+    at: Ints = np.unique(np.asarray(data.times[row]), return_inverse=True)[1]
+    steps = np.diff(at)[(np.diff(row) == 1) & (np.diff(series) == 0)]  # of neighbours, within one channel
+    return at, max(1, round(float(np.median(steps)))) if len(steps) else 1
+
+
+_MOST_MEANS = 200
 
 
 def block_means(values: Floats, block: int) -> Floats:
     """Return the means (B, …) over blocks of `block` consecutive values (n, …), fewer and longer where n is large."""
-    block = max(1, block, -(-len(values) // _MOST_BLOCKS))
+    block = max(1, block, -(-len(values) // _MOST_MEANS))
     count = len(values) // block
     cut = values[: count * block].reshape(count, block, *values.shape[1:])
     means: Floats = cut.mean(axis=1)

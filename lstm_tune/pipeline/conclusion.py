@@ -58,7 +58,7 @@ def conclude(
             stop.request()  # a signal handler that is not ours raised it
         opened.coordinator.verify()  # one process alone reads the test rows
         with clock.step("test"):
-            tested = score_test_rows(retrained, dataset, task, seed=options.seed, threads=opened.resources.threads)
+            tested = score_test_rows(retrained, dataset, task, threads=opened.resources.threads)
             findings = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
         result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
         for note in tested.notes:

@@ -10,7 +10,7 @@ from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
-from lstm_tune.evaluation.significance import Comparison, bootstrap_interval, compare
+from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
 from lstm_tune.models.baselines import fit_baselines
@@ -51,14 +51,13 @@ class TestResult:
     notes: tuple[str, ...]
 
 
-def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed: int, threads: int) -> TestResult:
+def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threads: int) -> TestResult:
     """Read the test rows, once: score the model, its parts, and the baselines on the same windows.
 
     Args:
         retrained: the final models.
         dataset: all rows.
         task: that the trials shared: scale, season, lookback.
-        seed: of the bootstrap interval.
         threads: that share the seeds.
     """
     series, windows, split, horizon = dataset.series, dataset.windows, dataset.split, task.shape.horizon
@@ -87,16 +86,17 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, seed:
         lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
     )
     total = scores[0]
-    interval = bootstrap_interval(total, max(horizon, task.shape.period), seed)
+    blocks = TimeBlocks.of(windows, positions, split.test, task.shape.period)
     forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.period)
     return TestResult(
-        score=TestScore.of(total, series.targets, task.scale.sd, interval),
+        score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks)),
         alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
         trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
         fitted=fitted,
         baselines=baselines,
         against={
-            name: compare(total.window_error, s.window_error, max(2 * horizon, 4)) for name, s in baselines.items()
+            name: compare(total.window_error, s.window_error, total.window_count, blocks)
+            for name, s in baselines.items()
         },
         forecasts=forecasts,
         decomposition=decompose(forecasts),

@@ -9,7 +9,7 @@ import numpy as np
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
-from lstm_tune.evaluation.significance import bootstrap_interval
+from lstm_tune.evaluation.significance import TimeBlocks, interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.forecaster import MeanForecaster
@@ -69,10 +69,8 @@ def score_model(
     warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
     if blank:
         found = {name: _over_scored_targets(one, scale) for name, one in found.items()}
-    block = max(shape.horizon, shape.period)
-    return {
-        name: TestScore.of(one, targets, scale.sd, bootstrap_interval(one, block, 0)) for name, one in found.items()
-    }
+    blocks = TimeBlocks.of(windows, scored.positions, every_row(windows.data), shape.period)
+    return {name: TestScore.of(one, targets, scale.sd, interval(one, blocks)) for name, one in found.items()}
 
 
 def _over_scored_targets(found: Score, scale: TargetScale) -> Score:

@@ -23,7 +23,7 @@ from lstm_tune.diagnosis.skill_checks import Holdout
 from lstm_tune.diagnosis.study_findings import FORECAST_CHECKS, TRAINING_CHECKS
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
-from lstm_tune.evaluation.significance import compare
+from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.search.trials import EpochRecord, Trial
 from lstm_tune.training.limits import Limits
@@ -116,11 +116,17 @@ def forecasts(actual: Any, forecast: Any, **options: Any) -> Forecasts:
     return Forecasts(actual=y, forecast=f, **(given | options))
 
 
+def compare_in_order(own: np.ndarray, other: np.ndarray) -> Comparison:
+    """Compare squared errors (n, H) of windows of one series, in the order of time."""
+    n, horizon = own.shape
+    return compare(own.sum(1), other.sum(1), np.full(n, float(horizon)), TimeBlocks.cut(np.arange(n), 4 * horizon))
+
+
 def measured(tested: Forecasts, **options: Any) -> Scores:
     """The scores that these forecasts earn, beside persistence and whatever else is given."""
     own = np.square(tested.forecast - tested.actual)
     last = np.square(tested.last[:, None] - tested.actual)
-    against = compare(own.sum(1), last.sum(1), max(4, 2 * tested.horizon))
+    against = compare_in_order(own, last)
     baselines = {"persistence": float(last.mean())} | options.pop("rivals", {})
     given: dict[str, Any] = {
         "test": float(own.mean()),
@@ -483,11 +489,11 @@ def test_comparison_knows_chance_from_merit() -> None:
     rng = np.random.default_rng(0)
     common = rng.normal(size=400)
     a, b = common**2 + 0.1 * rng.random(400), common**2 + 0.1 * rng.random(400) + 0.2
-    better = compare(a, b, 4)
+    better = compare_in_order(a[:, None], b[:, None])
     assert better.low < better.ratio < better.high < 1
-    even = [compare(rng.normal(size=200) ** 2, rng.normal(size=200) ** 2, 4) for _ in range(200)]
+    even = [compare_in_order(*rng.normal(size=(2, 200, 1)) ** 2) for _ in range(200)]
     assert sum(not c.low <= 1 <= c.high for c in even) <= 20
-    assert math.isnan(compare(a[:10], b[:10], 8).low)
+    assert math.isnan(compare_in_order(a[:4].reshape(2, 2), b[:4].reshape(2, 2)).low)
 
 
 def test_parts_of_the_mse_add_up_and_say_what_was_done() -> None:
@@ -687,7 +693,7 @@ def clean_forecasts(seed: int) -> tuple[Forecasts, Scores]:
     tested = forecasts(target, last[:, None] * phi ** np.arange(1, horizon + 1), last=last, periods=(7, 12))
     rough = tested.forecast + 0.1 * rng.normal(size=horizon)  # a ridge, estimated
     own, ridge = np.square(tested.error), np.square(rough - target)
-    against = compare(own.sum(1), ridge.sum(1), max(4, 2 * horizon))
+    against = compare_in_order(own, ridge)
     scored = measured(tested, rivals={"ridge": float(ridge.mean())})
     both = {**scored.skill_ci95, "ridge": (1 - against.high, 1 - against.low)}
     optimum = float(1 - np.mean(phi ** (2 * np.arange(1, horizon + 1))))

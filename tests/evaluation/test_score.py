@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from series import TINY, daily, naive_mse_scaled, net, panel, series_of, wave, w
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.score import Score, TargetScale, forecast_all, quick_mse_scaled, score
-from lstm_tune.evaluation.significance import bootstrap_interval
 from lstm_tune.models.baselines import Persistence, SeasonalNaive
 from lstm_tune.models.preprocessing import Shape
 
@@ -112,77 +110,12 @@ def test_equal_targets_have_no_r2(level: float) -> None:
     assert np.isnan(found.r2[0])
 
 
-# ---- the interval
-
-
-def score_of(errors: Any, counts: Any = None) -> Score:
-    errors = np.asarray(errors, dtype=np.float64)
-    counts = np.ones(len(errors)) if counts is None else np.asarray(counts, dtype=np.float64)
-    nothing: Any = ()
-    return Score(
-        mse=nothing,
-        mae=nothing,
-        r2=nothing,
-        mse_scaled=float(errors.sum() / counts.sum()),
-        per_step_mse=nothing,
-        window_error=errors,
-        window_count=counts,
-        windows=len(errors),
-    )
-
-
-def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for number in range(200):
-        noise = rng.normal(size=604)
-        errors = np.convolve(noise, np.ones(5) / np.sqrt(5), mode="valid") ** 2  # mean 1, neighbours alike
-        low, high = bootstrap_interval(score_of(errors), 20, number)
-        covered += low <= 1 <= high
-    assert 0.85 <= covered / 200 <= 0.99
-
-
-def test_interval_of_dependent_errors_is_wider_in_blocks() -> None:
-    rng = np.random.default_rng(0)
-    errors = np.repeat(rng.exponential(size=60), 10)
-    widths = [np.ptp(bootstrap_interval(score_of(errors), block, 0)) for block in (1, 10)]
-    assert widths[1] > 2 * widths[0]
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 10])
-@pytest.mark.parametrize("block", [1, 5, 99])
-def test_interval_of_few_windows_is_a_pair_around_the_mean(n: int, block: int) -> None:
-    low, high = bootstrap_interval(score_of(np.arange(1.0, n + 1), np.full(n, 2.0)), block, 0)
-    assert 0.5 <= low <= high <= n / 2
-    equal = bootstrap_interval(score_of(np.full(n, 3.0)), block, 0)
-    assert equal == pytest.approx((3.0, 3.0))
-
-
-def test_interval_is_a_function_of_the_seed() -> None:
-    errors = score_of(np.random.default_rng(0).exponential(size=100))
-    assert bootstrap_interval(errors, 5, 1) == bootstrap_interval(errors, 5, 1)
-    assert bootstrap_interval(errors, 5, 1) != bootstrap_interval(errors, 5, 2)
-
-
 def test_forecasts_of_all_windows_are_one_tensor() -> None:
     windows = columns()
     positions = windows.positions(ROWS, 0, reach_back=True)
     ahead = forecast_all(Persistence(horizon=3), windows, positions)
     assert ahead.shape == (len(positions), 3)
     assert torch.equal(ahead[:, 0], windows._values[positions[:] - 1])
-
-
-def test_interval_draws_what_all_starts_at_once_would() -> None:
-    errors = np.random.default_rng(0).exponential(size=103)
-    counts = np.random.default_rng(1).integers(1, 4, size=103).astype(float)
-    for count in (counts, np.full(103, 3.0)):
-        starts = np.random.default_rng(5).integers(0, 103, size=(1000, round(103 / 7)))
-        rows = (starts[:, :, None] + np.arange(7)) % 103
-        means = errors[rows].sum((1, 2)) / count[rows].sum((1, 2))
-        expected = np.quantile(means, [0.025, 0.975])
-        assert bootstrap_interval(score_of(errors, count), 7, 5) == pytest.approx(tuple(expected), rel=1e-9)
-    constant = dataclasses.replace(score_of(errors), window_count=np.broadcast_to(np.float64(3.0), 103))
-    assert bootstrap_interval(constant, 7, 5) == bootstrap_interval(score_of(errors, np.full(103, 3.0)), 7, 5)
 
 
 def test_windows_errors_are_kept_only_where_asked_for() -> None:

@@ -85,6 +85,15 @@ class Finished:
         """The test windows, in the order of `forecast.csv`."""
         return list(windows_of(self.table, self.parts["test"], self.horizon, 0, reach_back=True))
 
+    @cached_property
+    def test_times(self) -> Array:
+        """Time of the first target of each test window in steps of the grid; rows since the test rows began."""
+        of, first = self.table.series, [a for a, _ in self.parts["test"]]
+        if np.issubdtype(of[0].times.dtype, np.integer):
+            return np.array([w.row - first[w.series] for w in self.test])
+        step = of[0].times[1] - of[0].times[0]
+        return np.array([int((of[w.series].times[w.row] - of[0].times[0]) // step) for w in self.test])
+
     def tested(self, ahead: Array) -> Errors:
         """Compare forecasts (n, H) of the test windows with the targets."""
         return Errors.of(self, self.test, ahead)

@@ -73,34 +73,48 @@ def seasonal(history: Array, period: int, horizon: int) -> Array:
     return np.stack([history[:, history.shape[1] - period + h % period] for h in range(horizon)], axis=1)
 
 
-def bootstrap_interval(error: Array, count: Array, block: int) -> tuple[float, float]:
-    """Return a 95% interval of Σ error / Σ count, from blocks of consecutive windows drawn with replacement.
+def time_blocks(times: Array, length: int) -> list[Array]:
+    """Return which windows lie in each block of time.
 
-    Random numbers of its own: compare widths and ends within a tenth or so.
+    Args:
+        times: (n,) of the first target of each window, on one even grid of all series, whole numbers.
+        length: steps of the grid that a block should last.
     """
-    n = len(error)
-    block = max(1, min(block, n // 2 or 1))
-    rng = np.random.default_rng(12345)
-    ratios = []
-    for _ in range(4000):
-        starts = rng.integers(0, n, size=max(1, round(n / block)))
-        rows = (starts[:, None] + np.arange(block)) % n
-        ratios.append(error[rows].sum() / max(count[rows].sum(), 1))
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(low), float(high)
+    at = times - times.min()
+    reach = int(at.max()) + 1
+    wanted = min(8, reach // length) if reach >= 3 * length else 3 if reach >= length else 2
+    edges = [-(-k * reach // min(wanted, reach)) for k in range(min(wanted, reach) + 1)]  # rounded up
+    return [np.flatnonzero((at >= a) & (at < b)) for a, b in itertools.pairwise(edges)]
 
 
-def skill_interval(own: Array, other: Array, horizon: int) -> tuple[float, float] | None:
-    """Return the 95% interval of 1 - Σ own / Σ other over blocks of windows; None if there are too few of them."""
-    size = max(2 * horizon, 4, -(-len(own) // 200))
-    blocks = len(own) // size
-    ratio = own.sum() / other.sum()
-    if blocks < 4 or not ratio > 0:
-        return None
-    means = [x[: blocks * size].reshape(blocks, size).mean(axis=1) for x in (own, other)]
-    off = means[0] - ratio * means[1]
-    reach = stats.t.ppf(0.975, blocks - 1) * off.std(ddof=1) / np.sqrt(blocks) / means[0].mean()
-    return float(1 - ratio * np.exp(reach)), float(1 - ratio * np.exp(-reach))
+def interval(parts: list[tuple[float, Array]], count: Array, group: Array, blocks: list[Array]) -> tuple[float, float]:
+    """Return factors (low, high) of a 95% interval of a product of powers of MSEs.
+
+    Args:
+        parts: the power, and the sums of squared errors (n,) of the windows, of each MSE; a skill has (1, own) and
+            (-1, other). An MSE is the mean over groups of Σ error / Σ count.
+        count: (n,) observed targets of each window.
+        group: (n,) the column of each window.
+        blocks: the windows of each block of time.
+    """
+    moves, weights = [], []
+    for block in blocks:
+        move, weight = 0.0, []
+        for power, error in parts:
+            ratios, moved, weight = [], [], []
+            for g in np.unique(group):
+                every, here = group == g, block[group[block] == g]
+                mse = error[every].sum() / count[every].sum()
+                weight.append(count[here].sum() / count[every].sum())
+                ratios.append(mse)
+                moved.append((error[here].sum() - mse * count[here].sum()) / count[every].sum())
+            move += power * np.mean(moved) / np.mean(ratios)
+        moves.append(move)
+        weights.append(np.mean(weight))
+    blocks_in_effect = 1 / np.sum(np.square(weights))
+    sd = np.sqrt(np.sum(np.square(moves)) * blocks_in_effect / (blocks_in_effect - 1))
+    reach = stats.t.ppf(0.975, blocks_in_effect - 1) * sd
+    return float(np.exp(-reach)), float(np.exp(reach))
 
 
 def theil(forecast: Array, actual: Array) -> dict[str, float]:

@@ -47,7 +47,13 @@ def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
     numbers, found = (numbers_of({part: run.record[part] for part in parts}) for run in (before, after))
     for path, number in numbers.items():
         power = power_of(path, several=before.channels > 1)
-        same(found[path], number * by**power, ".".join(path), 2e-5, 1e-5 if path[0] == "ensemble" else 1e-9)
+        same(
+            found[path],
+            number * by**power,
+            ".".join(path),
+            2e-5,
+            1e-5 if path[0] in ("ensemble", "skill", "skill_ci95") else 1e-9,
+        )
 
 
 def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
