@@ -4,8 +4,9 @@
 
 Each column is an autoregressive process of order 1 (coefficient .9). Its optimal forecast is compared with the last
 value, over all horizons of a window; both have an MSE that is known in closed form. The shocks of the columns are
-correlated. A fifth of the targets of every other column is missing. The script fails if an interval of a case with five
-blocks or more holds in fewer than 92% or more than 97% of the simulations (99% limits of chance are added).
+correlated. A fifth of the targets of every other column is missing. The script fails if, in a setting of five blocks or
+more, `ci95` holds in fewer than 92% or more than 97% of the simulations, or `skill_ci95` in fewer than 92% (a skill on
+few windows is surer than it says). 99% limits of chance are added.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Case:
     def judge(self, repeats: int) -> bool:
         """Return whether both shares are within the limits, give or take chance."""
         slack = 2.58 * math.sqrt(0.95 * 0.05 / repeats)
-        shares = (self.ci95, self.skill_ci95)
-        return self.blocks < FEW or all(LEAST - slack <= s <= MOST + slack for s in shares)
+        low, high = min(self.ci95, self.skill_ci95), self.ci95
+        return self.blocks < FEW or (low >= LEAST - slack and high <= MOST + slack)
 
 
 def simulate(
@@ -142,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = list(cases(args.repeats, args.seed))
     show(found)
     wrong = [case for case in found if not case.judge(args.repeats)]
-    print(f"{len(found) - len(wrong)} of {len(found)} settings hold in {LEAST:.0%} to {MOST:.0%} of the simulations")
+    print(f"{len(found) - len(wrong)} of {len(found)} settings hold as often as they should")
     print(json.dumps({"repeats": args.repeats, "seed": args.seed, "cases": [asdict(case) for case in found]}))
     return 1 if wrong else 0
 
