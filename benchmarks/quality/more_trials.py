@@ -33,7 +33,8 @@ from rich.table import Table
 
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import DEFAULT_SPLIT, Ranges, make_split
+from lstm_tune.data.split import Ranges, make_split
+from lstm_tune.data.split_rule import DEFAULT_SPLIT
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, sampled_errors

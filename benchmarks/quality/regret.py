@@ -29,7 +29,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import DEFAULT_SPLIT, make_split
+from lstm_tune.data.split import make_split
+from lstm_tune.data.split_rule import DEFAULT_SPLIT
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import Forecaster, quick_mse_scaled

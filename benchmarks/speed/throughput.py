@@ -34,7 +34,8 @@ from torch import nn
 
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import DEFAULT_SPLIT, make_split
+from lstm_tune.data.split import make_split
+from lstm_tune.data.split_rule import DEFAULT_SPLIT
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.cells import set_training_precision
 from lstm_tune.models.forecaster import LSTMForecaster

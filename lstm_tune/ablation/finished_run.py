@@ -12,6 +12,7 @@ from typing import Any
 from lstm_tune.config import PLAIN, Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import versions
@@ -71,7 +72,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         raise RunError(f"{path} was written by an earlier version and lacks the settings of the study; run tune again")
     try:
         settings, source = result["settings"], str(result["data"]["path"])
-        fingerprint, split = str(settings["data"]), [float(p) for p in settings["split"]]
+        fingerprint, split = str(settings["data"]), read_split("split", settings["split"])
         horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
         most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
         end = Config.from_params(result["best"]["params"])
@@ -88,10 +89,10 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
             f"{series.path!r} does not hold the data that {folder} was tuned on; "
             f"name those with --data, or run tune again"
         )
-    parts = make_split(series, split, horizon)
+    parts = make_split(series, split or DEFAULT_SPLIT, horizon)
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
-    about = [fingerprint, horizon, split, folds, most, precision, device, versions()]
+    about = [fingerprint, horizon, settings["split"], folds, most, precision, device, versions()]
     return FinishedRun(
         series=series,
         parts=parts,

@@ -70,7 +70,6 @@ def diagnose(
     No LSTM is trained.
     """
     from lstm_tune.cli.diagnosis_table import show_diagnosis
-    from lstm_tune.data.split import parse_split
     from lstm_tune.diagnosis.data_findings import diagnose as look
 
     found = look(
@@ -83,7 +82,7 @@ def diagnose(
         future=split_columns(future),
         decimal=decimal,
         thousands=thousands,
-        split=None if split is None else parse_split(split),
+        split=split,
     ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))

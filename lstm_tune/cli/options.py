@@ -31,8 +31,9 @@ SplitText = Annotated[
     str | None,
     typer.Option(
         "--split",
-        metavar="TRAIN,VAL,TEST",
-        help="Rows, or fractions that add up to 1. [default: 0.7,0.1,0.2; few rows: what leaves room for the horizon]",
+        metavar="PARTS",
+        help="Rows or fractions TRAIN,VAL,TEST; last:VAL,TEST rows of each series; or DATE,DATE at which validation "
+        "and test begin. [default: 0.7,0.1,0.2; few rows: what leaves room for the horizon]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

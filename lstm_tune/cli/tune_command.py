@@ -90,7 +90,6 @@ def tune(
     seconds = None if timeout is None else parse_duration(timeout)
     number = parse_workers(workers, repeatable=seed is not None)
     _import_packages(number, device, trials)
-    from lstm_tune.data.split import parse_split
     from lstm_tune.pipeline.advice import apply_advice
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.report.run_folder import default_folder, run_name
@@ -106,7 +105,7 @@ def tune(
         calendar=calendar,
         decimal=decimal,
         thousands=thousands,
-        split=None if split is None else parse_split(split),
+        split=split,
         folds=folds,
         space=space,
         first=first,

@@ -28,7 +28,7 @@ from lstm_tune.data.filling import fill_forward, find_origin, ranges, to_float32
 from lstm_tune.data.number_format import Clues, NumberFormat
 from lstm_tune.data.regular import Known, Regular, lay_rows
 from lstm_tune.data.series import SeriesSet, marks
-from lstm_tune.data.split import development_rows
+from lstm_tune.data.split_rule import SplitRule, cut_rows
 from lstm_tune.data.time_column import TimeColumn
 from lstm_tune.errors import DataError, UsageError
 
@@ -51,7 +51,7 @@ def assemble(
     calendar: bool | None,
     repairs: Repairs,
     clues: Clues,
-    split: Sequence[float],
+    split: SplitRule | None,
     known: Known | None,
     keep_ahead: bool,
 ) -> SeriesSet:
@@ -62,8 +62,8 @@ def assemble(
         calendar: whether to add calendar features; None: no.
         repairs: what was decided so far; grows.
         clues: to how numbers are written.
-        split: train, validation and test rows, or their shares: whatever is decided by the data, is decided by rows
-            before the test rows, and what values become, by the train rows.
+        split: by which the rows are cut: whatever is decided by the data, is decided by rows before the test rows, and
+            what values become, by the train rows; None: all rows are train rows.
         known: what a saved model keeps; then data are taken that nothing could be learned from.
         keep_ahead: whether rows at the end without any target are kept, for a forecast.
     """
@@ -89,11 +89,11 @@ def assemble(
     rows = leave_out_poor_series(rows, channels, len(table.names), repairs, least=2 if known is None else 1)
     left = table.names if rows.codes is None else tuple(table.names[c] for c in rows.codes[list(rows.offsets()[:-1])])
     given = rows.offsets()
-    parts = development_rows([b - a for a, b in itertools.pairwise(given)], split)
+    cut = cut_rows(split, given, rows.times if rows.local is None else rows.local)
     rows, kept = drop_duplicates(rows, roles, str(table.time.name), repairs)
-    learn = _ends(given, kept, [n_train + n_val for n_train, n_val in parts])
+    learn = _ends(given, kept, [n_train + n_val for n_train, n_val, _ in cut.counts])
     regular = lay_rows(rows, learn, repairs, known)
-    train_ends = _ends(given, kept, [n_train for n_train, _ in parts])
+    train_ends = _ends(given, kept, [n_train for n_train, _, _ in cut.counts])
     train = ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
     del rows  # what was sorted or laid on a grid leaves the source behind
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
@@ -126,6 +126,7 @@ def assemble(
         zone=None if regular.is_local else table.time.zone,
         formats=_formats(numbers),
         future_seen=torch.from_numpy(seen) if keep_ahead and seen is not None else None,
+        cut=cut,
         placed=_placed(regular, given, kept),
     )
 

@@ -21,7 +21,7 @@ from lstm_tune.data.number_format import Clues, chosen_format
 from lstm_tune.data.readers import Data, read_source
 from lstm_tune.data.regular import Known
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import DEFAULT_SPLIT
+from lstm_tune.data.split_rule import DEFAULT_SPLIT, SplitRule, read_split
 from lstm_tune.data.stray_rows import is_text
 from lstm_tune.data.time_column import find_time
 from lstm_tune.errors import DataError
@@ -40,7 +40,7 @@ def load_series(
     calendar: bool | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
-    split: Sequence[float] = DEFAULT_SPLIT,
+    split: SplitRule | Sequence[float] | str | None = DEFAULT_SPLIT,
     known: Known | None = None,
     keep_ahead: bool = False,
 ) -> SeriesSet:
@@ -61,8 +61,8 @@ def load_series(
         calendar: add calendar features to the future covariates; None: no.
         decimal: decimal mark of numbers in text, "." or ","; None: it is found.
         thousands: separator of thousands in text; None: it is found.
-        split: train, validation and test rows, or their shares, by which the rows are cut later on. What is decided
-            by the data is decided by the rows before the test rows.
+        split: by which the rows are cut later on. What is decided by the data is decided by the rows before the test
+            rows. None: all rows are train rows.
         known: what a saved model keeps of its data; these are then read as those were, and may be constant.
         keep_ahead: whether rows at the end without any target, the rows to forecast, are kept.
 
@@ -121,7 +121,7 @@ def load_series(
         calendar=calendar,
         repairs=repairs,
         clues=clues,
-        split=split,
+        split=read_split("split", split),
         known=known,
         keep_ahead=keep_ahead,
     )

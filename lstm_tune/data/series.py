@@ -15,6 +15,7 @@ import torch
 
 from lstm_tune.data.even_times import EvenTimes, Ints, Times
 from lstm_tune.data.number_format import NumberFormat
+from lstm_tune.data.split_rule import Cut
 from lstm_tune.data.time_grid import following
 from lstm_tune.errors import UsageError
 
@@ -52,6 +53,7 @@ class SeriesSet:
     zone: str | None = None  # that times in UTC are written in; None: they are written as they are
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
     future_seen: torch.Tensor | None = None  # (N, F - calendar) bool, if rows to forecast were kept: False: filled
+    cut: Cut | None = None  # how the rows were to be cut when they were loaded
     placed: tuple[Ints, ...] | None = None  # per series, the row of each row of the source; None: each its own
 
     @property
@@ -91,6 +93,7 @@ class SeriesSet:
             offsets=(0, *np.cumsum([b - a for a, b in ranges]).tolist()),
             times=_times_head(self.times, ranges),
             future_seen=None,
+            cut=None,
             placed=None,
         )
 
@@ -110,6 +113,7 @@ class SeriesSet:
             times=np.concatenate([np.asarray(self.times[a:b]) for a, b in bounds]),
             series=tuple(self.series[s] for s in chosen),
             future_seen=None,
+            cut=None,
             placed=None,
         )
 

@@ -7,15 +7,19 @@ A `Segment` is one honest experiment: rows to fit on and, right after them, rows
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split_rule import Cut, SplitRule, cut_rows, on_clock, read_split
+from lstm_tune.data.time_overlap import Overlap, find_overlap
 from lstm_tune.errors import DataError, UsageError
-
-DEFAULT_SPLIT = (0.7, 0.1, 0.2)
 
 Ranges = tuple[tuple[int, int], ...]  # one [start, end) of absolute rows for each series
 
@@ -36,6 +40,8 @@ class Split:
     val: Ranges
     test: Ranges
     notes: tuple[str, ...] = ()
+    common: bool = False  # whether all series are cut at the same times
+    overlap: Overlap | None = None  # if rows are trained on that lie later than scored rows of another series
 
     @property
     def development(self) -> Segment:
@@ -48,53 +54,18 @@ class Split:
         fit = tuple((a, d) for (a, _), (_, d) in zip(self.train, self.val, strict=True))
         return Segment(fit=fit, score=self.test)
 
-    def folds(self, count: int, horizon: int) -> tuple[Segment, ...]:
-        """Return at most `count` rolling-origin segments, the newest (`development`) first.
-
-        Each further one moves the border back by the validation rows. A fold is made only while the shortest
-        series keeps at least a third of its train rows, and two horizons, to fit on.
-        """
-        folds = [self.development]
-        for k in range(1, count):
-            fit, score = [], []
-            for (start, end), (val_start, val_end) in zip(self.train, self.val, strict=True):
-                block = val_end - val_start
-                border = end - k * block
-                if end > start and border - start < max((end - start) / 3, 2 * horizon):
-                    return tuple(folds)
-                fit.append((start, border))
-                score.append((border, border + block))
-            folds.append(Segment(fit=tuple(fit), score=tuple(score)))
-        return tuple(folds)
-
     def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return, for each series, where its validation rows end and where its test rows end."""
         return tuple(e for _, e in self.val), tuple(e for _, e in self.test)
 
 
-def parse_split(text: str) -> tuple[float, float, float]:
-    """Read 'TRAIN,VAL,TEST': three row counts, or three fractions.
-
-    Raises:
-        UsageError: not three numbers.
-    """
-    parts = [p.strip() for p in text.split(",")]
-    try:
-        a, b, c = (float(p) if "." in p or "e" in p.lower() else int(p) for p in parts)
-    except ValueError:
-        raise UsageError(
-            f"--split must be three row counts or three fractions, such as 8640,2880,2880, but is {text!r}"
-        ) from None
-    return a, b, c
-
-
-def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
+def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: int) -> Split:
     """Cut each series, from its first row, into train, validation and test rows.
 
     Args:
         data: the series.
-        parts: three row counts, or three fractions that add up to 1, of the rows of the source: rows that were added
-            in gaps do not count. Rows past the sum of counts are left out.
+        rule: how; see `SplitRule` and `read_split`. Counts and shares are of the rows of the source: rows that were
+            added in gaps do not count. Rows past the sum of counts are left out.
         horizon: rows that each forecast covers; every part must hold at least one window of targets.
 
     Returns:
@@ -102,17 +73,22 @@ def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
         window in each part, is left out (and said so in `notes`).
 
     Raises:
-        UsageError: the parts are neither counts nor fractions that add up to 1, or the horizon is below 1.
+        UsageError: the rule is none, or does not suit the data, or the horizon is below 1.
         DataError: the rows do not suffice.
     """
     if horizon < 1:
         raise UsageError(f"horizon must be at least 1, but is {horizon}")
-    borders = [_borders(data, s, counts) for s, counts in enumerate(_as_counts(data, parts))]
+    chosen = read_split("split", rule)
+    assert chosen is not None
+    cut = data.cut if data.cut is not None and data.cut.rule == chosen else _cut_again(data, chosen)
+    if chosen.kind == "rows":
+        _check_counts(chosen, data)
+    borders = [_borders(data, s, counts) for s, counts in enumerate(cut.counts)]
     floors = (horizon + 2, horizon, horizon)
     sizes = [tuple(b - a for a, b in pairwise(rows)) for rows in borders]
     fits = [all(n >= floor for n, floor in zip(size, floors, strict=True)) for size in sizes]
     if not any(fits):
-        worst = max(sizes, key=sum)
+        worst = max(sizes, key=lambda size: (min(size), sum(size)))
         raise DataError(
             f"train, validation and test rows must hold at least {floors[0]}, {floors[1]} and {floors[2]} rows at "
             f"horizon {horizon}, but the {sum(worst)} rows split into {', '.join(map(str, worst))}; "
@@ -124,27 +100,29 @@ def make_split(data: SeriesSet, parts: Sequence[float], horizon: int) -> Split:
     cuts = [rows if kept else (rows[0],) * 4 for rows, kept in zip(borders, keep, strict=True)]
     train, val, test = (tuple((rows[i], rows[i + 1]) for rows in cuts) for i in range(3))
     left_out = [name for name, kept in zip(data.series, keep, strict=True) if not kept]
-    notes: tuple[str, ...] = ()
+    notes = [cut.note] if cut.note else []
     if left_out:
         shown = ", ".join(map(repr, left_out[:5])) + (", …" if len(left_out) > 5 else "")
-        notes = (f"{len(left_out)} of {data.n_series} series are too short beside the others and left out: {shown}",)
+        notes.append(f"{len(left_out)} of {data.n_series} series are too short beside the others and left out: {shown}")
     _check_observed(data, train, val, test)
-    return Split(train=train, val=val, test=test, notes=notes)
+    overlap = find_overlap(data, train, val, test)
+    if overlap is not None:
+        notes.append(overlap.sentence())
+    return Split(train=train, val=val, test=test, notes=tuple(notes), common=cut.common, overlap=overlap)
 
 
-def development_rows(rows: Sequence[int], parts: Sequence[float]) -> list[tuple[int, int]]:
-    """Return how many rows of each series are train and validation rows; parts that are wrong take all rows.
-
-    Args:
-        rows: (S,) of each series, without those that were added in gaps.
-        parts: see `make_split`, which refuses wrong ones.
-    """
-    sound = len(parts) == 3 and all(0 <= p < float("inf") for p in parts)
-    if sound and all(p == int(p) for p in parts) and sum(parts) > 1:
-        return [(min(n, int(parts[0])), min(n, int(parts[0]) + int(parts[1])) - min(n, int(parts[0]))) for n in rows]
-    if not sound or abs(sum(parts) - 1) > 1e-6:
-        return [(n, 0) for n in rows]
-    return [(round(n * parts[0]), round(n * parts[1])) for n in rows]
+def _cut_again(data: SeriesSet, rule: SplitRule) -> Cut:
+    """Apply another rule to series than the one that they were loaded with."""
+    offsets = data.offsets
+    if data.placed is not None:
+        offsets = (0, *itertools.accumulate(map(len, data.placed)))
+    timed = data.times.dtype.kind == "M" or data.step is not None or data.time_name is not None
+    if not timed or rule.kind in ("rows", "last") or (rule.kind == "shares" and data.n_series == 1):
+        return cut_rows(rule, offsets, None)
+    times = np.asarray(data.times)
+    return cut_rows(
+        rule, offsets, on_clock(times if data.placed is None else times[np.concatenate(data.placed)], data.zone)
+    )
 
 
 def _borders(data: SeriesSet, series: int, counts: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -163,26 +141,14 @@ def _borders(data: SeriesSet, series: int, counts: tuple[int, int, int]) -> tupl
     return at[0], at[1], at[2], at[3]
 
 
-def _as_counts(data: SeriesSet, parts: Sequence[float]) -> list[tuple[int, int, int]]:
-    if len(parts) != 3:
-        raise UsageError(f"split must have three parts (train, validation, test), but has {len(parts)}")
-    if any(p <= 0 for p in parts):
-        raise UsageError(f"every part of the split must be above 0, but it is {', '.join(f'{p:g}' for p in parts)}")
+def _check_counts(rule: SplitRule, data: SeriesSet) -> None:
     rows = [b - a for a, b in pairwise(data.offsets)] if data.placed is None else [len(p) for p in data.placed]
-    a, b, c = parts
-    if all(p == int(p) for p in parts):
-        need = int(a + b + c)
-        short = min(rows)
-        if short < need:
-            raise DataError(
-                f"split {int(a)},{int(b)},{int(c)} needs {need} rows, but "
-                f"{'the shortest series' if len(rows) > 1 else 'the series'} has {short}; make the split smaller"
-            )
-        return [(int(a), int(b), int(c))] * len(rows)
-    if abs(a + b + c - 1) > 1e-6 or any(p >= 1 for p in parts):
-        raise UsageError(f"fractions of the split must add up to 1, but {a:g} + {b:g} + {c:g} = {a + b + c:g}")
-    developed = development_rows(rows, parts)
-    return [(n_train, n_val, n - n_train - n_val) for n, (n_train, n_val) in zip(rows, developed, strict=True)]
+    need, short = int(sum(rule.numbers)), min(rows)
+    if short < need:
+        raise DataError(
+            f"split {rule} needs {need} rows, but {'the shortest series' if len(rows) > 1 else 'the series'} has "
+            f"{short}; make the split smaller"
+        )
 
 
 def _check_observed(data: SeriesSet, train: Ranges, val: Ranges, test: Ranges) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ def split_facts(data: SeriesSet, split: Split) -> dict[str, Any]:
     return {name: _part(data, ranges) for name, ranges in parts}
 
 
+def overlap_facts(split: Split) -> dict[str, Any] | None:
+    """Return which rows are trained on that lie later than scored rows of other series; None: none."""
+    return None if split.overlap is None else asdict(split.overlap)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartSummary:
     """Train, validation or test rows of all series together."""
@@ -62,6 +67,7 @@ class DataSummary:
     missing: Mapping[str, int]
     repaired: Mapping[str, Any]
     notes: tuple[str, ...]
+    time_overlap: Mapping[str, Any] | None = None  # rows trained on later than scored rows of other series
 
     @classmethod
     def of(
@@ -91,6 +97,7 @@ class DataSummary:
             missing=data.missing,
             repaired=data.repaired,
             notes=(*data.notes, *split.notes, *notes),
+            time_overlap=overlap_facts(split),
         )
 
 

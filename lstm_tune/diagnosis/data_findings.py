@@ -11,7 +11,8 @@ from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
-from lstm_tune.data.summary import data_facts, split_facts
+from lstm_tune.data.split_rule import SplitRule, read_split
+from lstm_tune.data.summary import data_facts, overlap_facts, split_facts
 from lstm_tune.diagnosis import (
     dataset_checks,
     level_checks,
@@ -89,7 +90,7 @@ def diagnose(
     future: Sequence[str] = (),
     decimal: str | None = None,
     thousands: str | None = None,
-    split: Sequence[float] | None = None,
+    split: Sequence[Any] | str | None = None,
 ) -> Diagnosis:
     """Find what in the data makes an LSTM's MSE high, without training one.
 
@@ -106,8 +107,7 @@ def diagnose(
         future: covariates that are known into the future, too.
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
-        split: train, validation and test rows, or fractions that add up to 1; by default 0.7, 0.1, 0.2, or what leaves
-            room for the horizon if the rows are few.
+        split: train, validation and test rows, as `lstm_tune.tune` takes them.
 
     Returns:
         Findings, and what an MSE of a given size means for these data. If the data are refused because they are
@@ -118,12 +118,12 @@ def diagnose(
         UsageError: an argument is wrong.
     """
     horizon = arguments.whole("horizon", horizon, 1)
-    split = arguments.parts_or_none("split", split)
+    rule = read_split("split", split)
     target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
     past, future = arguments.columns("past", past), arguments.columns("future", future)
     loaded: list[SeriesSet] = []
 
-    def load(rows: Sequence[float]) -> SeriesSet:
+    def load(rule: SplitRule) -> SeriesSet:
         loaded.append(
             load_series(
                 data,
@@ -134,13 +134,13 @@ def diagnose(
                 future=future,
                 decimal=decimal,
                 thousands=thousands,
-                split=rows,
+                split=rule,
             )
         )
         return loaded[-1]
 
     try:
-        cut = load_and_split(load, split, horizon)
+        cut = load_and_split(load, rule, horizon)
         series, parts = cut.series, cut.split
         task = build_task(series, parts, horizon, folds=_FOLDS)
     except DataError as error:
@@ -148,6 +148,7 @@ def diagnose(
         return _refused(error, facts)
     facts = data_facts(series, horizon)
     facts["split"] = split_facts(series, parts)
+    facts["time_overlap"] = overlap_facts(parts)
     facts["period"] = task.period
     notes = [*series.notes, *parts.notes]
     facts["notes"] = notes

@@ -1,8 +1,8 @@
-"""Checks of the whole data set: its time stamps, and the number of its rows."""
+"""Checks of the whole data set: its time stamps, how its series are cut, and the number of its rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -148,6 +148,24 @@ def too_little_data(data: DataSet) -> Finding | None:
     )
 
 
+def later_rows_trained_on(data: DataSet) -> Finding | None:
+    """Find rows that are trained on although they lie later than scored rows of another series."""
+    overlap = data.parts.overlap
+    if overlap is None:
+        return None
+    return Finding(
+        code="later_rows_trained_on",
+        severity="warn",
+        rank=overlap.series / overlap.of,
+        evidence=asdict(overlap),
+        says=f"{overlap.series:,} of {overlap.of:,} series have rows that are trained on, until "
+        f"{overlap.trained_until}, although other series are scored from {overlap.scored_from} on: what moves all "
+        f"series at once is known there already, and the scores may be too good.",
+        by_hand="Cut all series at the same times (--split DATE,DATE), unless the series have nothing to do with each "
+        "other.",
+    )
+
+
 def _step_spread(series: SeriesSet) -> float:
     """Return the standard deviation of the time steps over their mean, of the first series with more than one."""
     for a, b in zip(series.offsets, series.offsets[1:], strict=False):
@@ -166,5 +184,6 @@ def _cause(evidence: Evidence) -> str:
 
 CHECKS: tuple[Check[DataSet], ...] = (
     Check(code="irregular_time", look=irregular_time, cause="the time steps are irregular"),
+    Check(code="later_rows_trained_on", look=later_rows_trained_on, cause=None),
     Check(code="too_little_data", look=too_little_data, cause=_cause),
 )

@@ -16,6 +16,7 @@ from lstm_tune.utils.text import joined, number
 _LIKE_NOISE = 1.25  # times the noise estimate: as little error as can be expected
 _MOST_NAMED = 3  # causes
 _COMPARED = "worse_than_baseline"  # the code that the first sentence tells already
+_LEAKS = "later_rows_trained_on"  # the code that the first sentence warns of
 _ON_THE_SEARCH = ("more_trials", "stop_now")  # codes whose advice is the next step if there is no cause
 _EQUAL = 0.005  # relative difference of two MSEs
 
@@ -36,7 +37,10 @@ def verdict(record: Mapping[str, Any]) -> str:
     causes = [f for f in findings if _is_open(f, params)]
     # Forecasts and training show what does raise the error; the data show what may.
     causes.sort(key=lambda f: (SEVERITIES.index(f["severity"]), f["code"] in DATA_CODES))
-    sentences = [_comparison(record), _causes(causes, handled, record), _next_step(causes, findings)]
+    first = _comparison(record)
+    if any(f["code"] == _LEAKS for f in findings):
+        first = f"{first.removesuffix('.')}; it may be too low, since later rows of other series were trained on."
+    sentences = [first, _causes(causes, handled, record), _next_step(causes, findings)]
     return " ".join(sentences).strip()
 
 

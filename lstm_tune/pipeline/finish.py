@@ -114,7 +114,7 @@ def _dataset(objective: Objective) -> Dataset:
     return Dataset(
         series=objective.series,
         split=objective.split,
-        parts=objective.parts,
+        rule=objective.rule,
         windows=Windows(objective.series, task.shape.horizon, task.windows.device.type),
         source=None,
     )
@@ -127,7 +127,8 @@ def _opened(coordinator: Coordinator, objective: Objective, options: TuneOptions
         schema=SCHEMA,
         data=objective.series.fingerprint(),
         target=objective.series.targets,
-        split=objective.parts,
+        split=objective.split,
+        rule=objective.rule,
         space=objective.space,
         precision=precision,
     )

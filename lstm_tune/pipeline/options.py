@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_tune.data.split import Split
+from lstm_tune.data.split_rule import SplitRule, read_split
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import quote_column
@@ -48,7 +50,7 @@ class TuneOptions:
     calendar: bool | None = None
     decimal: str | None = None
     thousands: str | None = None
-    split: Sequence[float] | None = None
+    split: SplitRule | Sequence[Any] | str | None = None
     folds: int = 3
     space: str | Mapping[str, Any] | Space = "default"
     first: str | Path | None = None
@@ -83,7 +85,7 @@ class TuneOptions:
         self._set("seed", arguments.whole, 0, LARGEST_SEED)
         self._set("workers", _workers)
         self._set("timeout", arguments.seconds_or_none)
-        self._set("split", arguments.parts_or_none)
+        self._set("split", read_split)
         self._set("calendar", arguments.flag_or_none)
         self._set("resume", arguments.flag)
         self._set("out", arguments.path_or_none)
@@ -93,6 +95,11 @@ class TuneOptions:
 
     def _set(self, name: str, read: Callable[..., Any], *rule: Any) -> None:
         object.__setattr__(self, name, read(option_name(name), getattr(self, name), *rule))
+
+    @property
+    def rule(self) -> SplitRule | None:
+        """How rows are cut; None: by the default."""
+        return read_split("split", self.split)
 
     @property
     def folder(self) -> Path | None:
@@ -136,7 +143,8 @@ class TuneOptions:
         schema: int,
         data: str,
         target: Sequence[str],
-        split: Sequence[float],
+        split: Split,
+        rule: SplitRule,
         space: Space,
         precision: str,
     ) -> dict[str, Any]:
@@ -146,7 +154,8 @@ class TuneOptions:
             schema: of `result.json`.
             data: fingerprint of the values.
             target: names of the columns that were found.
-            split: that the rows were cut by.
+            split: of the rows.
+            rule: that they were cut by.
             space: cut to what the data allow.
             precision: "fp32" or "bf16".
         """
@@ -155,7 +164,9 @@ class TuneOptions:
             "data": data,
             "target": list(target),
             "horizon": self.horizon,
-            "split": [float(p) for p in split],
+            "split": rule.to_json(),
+            # Before, fractions cut each series by its own rows.
+            **({"common_times": True} if split.common and rule.kind == "shares" else {}),
             "folds": self.folds,
             "space": space.to_dict(),
             "seed": self.seed,
@@ -216,7 +227,7 @@ def _words(option: str, value: Any) -> list[str] | None:
     if option == "timeout":
         return ["--timeout", f"{math.ceil(value)}s"]
     if option == "split":
-        return ["--split", ",".join(f"{p:.10g}" for p in value)]
+        return ["--split", str(value)]
     if isinstance(value, bool):
         return [f"--{option}" if value else f"--no-{option}"]
     if isinstance(value, tuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split
+from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
@@ -73,7 +74,7 @@ class Dataset:
 
     series: SeriesSet
     split: Split
-    parts: tuple[float, ...]  # row counts or fractions that the split was made of
+    rule: SplitRule  # that the split was made by
     windows: Windows  # of all rows, on the device
     source: str | None  # path or example:NAME; None: the data live in a Python process alone
 
@@ -157,7 +158,7 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         UsageError: a column is not there, or the split is impossible.
     """
 
-    def load(parts: Sequence[float]) -> SeriesSet:
+    def load(rule: SplitRule) -> SeriesSet:
         return load_series(
             data,
             target=options.target,
@@ -168,14 +169,14 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
             calendar=options.calendar,
             decimal=options.decimal,
             thousands=options.thousands,
-            split=parts,
+            split=rule,
         )
 
-    cut = load_and_split(load, options.split, options.horizon)
+    cut = load_and_split(load, options.rule, options.horizon)
     return Dataset(
         series=cut.series,
         split=cut.split,
-        parts=cut.parts,
+        rule=cut.rule,
         windows=Windows(cut.series, options.horizon, device),
         source=str(data) if isinstance(data, str | Path) else None,
     )
@@ -261,7 +262,8 @@ def open_study(
             schema=SCHEMA,
             data=series.fingerprint(),
             target=series.targets,
-            split=dataset.parts,
+            split=dataset.split,
+            rule=dataset.rule,
             space=space,
             precision=precision,
         )

@@ -36,7 +36,7 @@ def tune(
     calendar: bool | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
-    split: Sequence[float] | None = None,
+    split: Sequence[Any] | str | None = None,
     folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     first: str | Path | None = None,
@@ -70,8 +70,10 @@ def tune(
         calendar: whether features of the time stamps (hour, weekday, season) are added as known-future covariates.
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
-        split: train, validation and test rows, or fractions that add up to 1; by default 0.7, 0.1, 0.2, or what leaves
-            room for the horizon if the rows are few.
+        split: train, validation and test rows: three row counts; three fractions, of the rows or of the time that
+            several series share; "last:48,48", the rows at the end of each series that are validated and tested on;
+            or two dates, at which validation and test begin. By default 0.7, 0.1, 0.2, or what leaves room for the
+            horizon if the rows are few.
         folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         first: run folder of another study, whose best configurations are tried early, as far as the space admits them.

@@ -11,6 +11,7 @@ import optuna
 from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split_rule import SplitRule, read_split
 from lstm_tune.search.space import Space, load_space, space_from_mapping
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.training.fitting import EpochStats
@@ -40,8 +41,7 @@ class Objective:
         calendar: whether features of the time stamps are added as known-future covariates.
         decimal: the decimal mark of numbers in text, "." or ","; found if the text shows it.
         thousands: the mark between groups of three digits.
-        split: train, validation and test rows or fractions; by default 0.7, 0.1, 0.2, or what leaves room for the
-            horizon. Trials never read test rows.
+        split: train, validation and test rows, as `lstm_tune.tune` takes them. Trials never read test rows.
         folds: validation blocks.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
         device: "cpu" or "cuda".
@@ -54,7 +54,7 @@ class Objective:
     Attributes:
         series: the data, test rows included.
         split: of their rows.
-        parts: that the split was made of.
+        rule: that the split was made by.
         trials: the objective itself, which knows no test row.
 
     Raises:
@@ -76,7 +76,7 @@ class Objective:
         calendar: bool | None = None,
         decimal: str | None = None,
         thousands: str | None = None,
-        split: Sequence[float] | None = None,
+        split: Sequence[Any] | str | None = None,
         folds: int = 3,
         seed: int = 0,
         device: str = "cpu",
@@ -88,7 +88,7 @@ class Objective:
     ) -> None:
         horizon, folds = arguments.whole("horizon", horizon, 1), arguments.whole("folds", folds, 1)
         seed, threads = arguments.whole("seed", seed, 0, 2**31 - 1), arguments.whole("threads", threads, 1)
-        split = arguments.parts_or_none("split", split)
+        rule = read_split("split", split)
         reading: dict[str, Any] = {
             "target": arguments.columns_or_none("target", target),
             "time": arguments.text_or_none("time", time),
@@ -97,13 +97,13 @@ class Objective:
             "future": arguments.columns("future", future),
         }
         reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
-        self.arguments = reading | {"horizon": horizon, "split": split, "folds": folds}
+        self.arguments = reading | {"horizon": horizon, "split": rule, "folds": folds}
 
-        def load(parts: Sequence[float]) -> SeriesSet:
-            return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=parts)
+        def load(rule: SplitRule) -> SeriesSet:
+            return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=rule)
 
-        cut = load_and_split(load, split, horizon)
-        self.series, self.split, self.parts = cut.series, cut.split, cut.parts
+        cut = load_and_split(load, rule, horizon)
+        self.series, self.split, self.rule = cut.series, cut.split, cut.rule
         full = resolve_space(space)
         task = build_task(
             self.series, self.split, horizon, folds=folds, device=device, epoch_samples=full.epoch_samples

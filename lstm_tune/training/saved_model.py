@@ -14,6 +14,7 @@ from torch import Tensor
 from lstm_tune.data.even_times import Times
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
@@ -80,7 +81,7 @@ class ForecastModel:
         id: str | Sequence[str] | None = None,
         decimal: str | None = None,
         thousands: str | None = None,
-        split: Sequence[float] = (1.0, 0.0, 0.0),
+        split: SplitRule | None = None,
         keep_ahead: bool = False,
     ) -> SeriesSet:
         """Load data as `load_series` does, with the columns and units of this model.
@@ -94,7 +95,7 @@ class ForecastModel:
             id: column, or columns, that name the series, if they are not those that the model was tuned with.
             decimal: decimal mark of numbers in text.
             thousands: separator of thousands in text.
-            split: of the rows, if they are those of the study; see `load_series`.
+            split: of the rows, if they are those of the study; None: no row decides more than another.
             keep_ahead: whether rows at the end without targets are kept.
 
         Raises:

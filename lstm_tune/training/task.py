@@ -6,11 +6,12 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from lstm_tune.config import Config
+from lstm_tune.data.folds import rolling_folds
 from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Segment, Split
@@ -117,7 +118,7 @@ def build_task(
         data: all rows; test rows are cut off before anything else happens.
         split: of the rows.
         horizon: rows to forecast.
-        folds: validation blocks, at most; see `Split.folds`.
+        folds: validation blocks, at most; see `rolling_folds`.
         device: that holds the series.
         epoch_samples: training windows in an epoch, at most; see `samples_per_epoch`.
 
@@ -130,7 +131,7 @@ def build_task(
     windows = Windows(visible, horizon, device)
     scale = TargetScale.of(windows, split.train)
     period = find_period(visible, split.train)
-    possible = split.folds(folds, horizon)
+    possible = rolling_folds(visible, split, folds, horizon)
     segments, lacking = usable_folds(windows, possible)
     notes = []
     if len(segments) < folds:
@@ -182,7 +183,8 @@ def _without_test_rows(data: SeriesSet, split: Split) -> tuple[SeriesSet, Split]
     def move(ranges: Ranges) -> Ranges:
         return tuple((a - d, b - d) for (a, b), d in zip(ranges, shift, strict=False))
 
-    return visible, Split(train=move(split.train), val=move(split.val), test=move(split.test), notes=split.notes)
+    moved = replace(split, train=move(split.train), val=move(split.val), test=move(split.test))
+    return visible, moved
 
 
 def _build_fold(

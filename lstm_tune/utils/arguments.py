@@ -19,7 +19,6 @@ from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.text import shortened
 
 _COLUMNS = "a column's name, or a list of names"
-_PARTS = "three row counts or three fractions, such as (0.7, 0.1, 0.2)"
 
 
 def refuse(name: str, rule: str, value: Any) -> UsageError:
@@ -89,18 +88,6 @@ def seconds_or_none(name: str, value: Any) -> float | None:
     if isinstance(given, bool) or not (seconds > 0 and math.isfinite(seconds)):
         raise refuse(name, "above 0 seconds", value)
     return seconds
-
-
-def parts_or_none(name: str, value: Any) -> tuple[float, ...] | None:
-    """Return the parts of a split, counts as int; None: the default."""
-    if value is None:
-        return None
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        raise refuse(name, _PARTS, value)
-    try:
-        return tuple(operator.index(part) if hasattr(part, "__index__") else float(part) for part in value)
-    except (TypeError, ValueError):
-        raise refuse(name, _PARTS, value) from None
 
 
 def flag(name: str, value: Any) -> bool:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from series import TINY, panel, wave
 
 import lstm_tune
-from lstm_tune.data.adapted_split import adapt_parts
-from lstm_tune.data.split import DEFAULT_SPLIT, development_rows
+from lstm_tune.data.adapted_split import adapt_rule
+from lstm_tune.data.split_rule import DEFAULT_SPLIT, SplitRule, cut_rows
 from lstm_tune.errors import DataError, LstmTuneWarning
 
 
@@ -23,6 +23,10 @@ def monthly(n: int = 105) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     y = 100 + 10 * np.sin(np.arange(n) * 2 * np.pi / 12) + rng.normal(size=n)
     return pd.DataFrame({"month": pd.date_range("2015-01", periods=n, freq="MS"), "y": y})
+
+
+def sizes(rows: list[int], rule: SplitRule) -> list[tuple[int, int, int]]:
+    return [cut_rows(rule, (0, n), None).counts[0] for n in rows]
 
 
 @pytest.mark.parametrize(
@@ -38,21 +42,21 @@ def monthly(n: int = 105) -> pd.DataFrame:
     ],
 )
 def test_parts_of_few_rows_hold_the_horizon(rows: int, horizon: int, parts: tuple[float, float, float] | None) -> None:
-    assert adapt_parts([rows], horizon) == parts
+    rule = adapt_rule(sizes([rows], DEFAULT_SPLIT), horizon)
+    assert (rule and rule.numbers) == parts
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(1, 60))
 def test_adapted_parts_hold_a_horizon_and_take_all_rows(rows: list[int], horizon: int) -> None:
-    parts = adapt_parts(rows, horizon)
-    if parts is None:
+    rule = adapt_rule(sizes(rows, DEFAULT_SPLIT), horizon)
+    if rule is None:
         return
     longest = max(rows)
-    train, val = parts[:2] if len(rows) == 1 else development_rows([longest], parts)[0]
-    test = longest - train - val
+    train, val, test = sizes([longest], rule)[0]
     assert min(val, test) >= horizon
     assert train >= horizon + 2
     assert val >= 0.1 * longest - 1
-    a, b = development_rows([longest], DEFAULT_SPLIT)[0]
+    a, b, _ = sizes([longest], DEFAULT_SPLIT)[0]
     assert min(b, longest - a - b) < horizon or a < horizon + 2
 
 

@@ -113,11 +113,11 @@ def test_duplicates_and_order_of_test_rows_move_no_border(kind: str) -> None:
     assert_same(visible(frame, SPLITS[0]), visible(changed, SPLITS[0]))
 
 
-def test_each_series_of_a_panel_is_cut_by_its_own_rows() -> None:
+def test_times_of_test_rows_move_no_border_of_a_panel() -> None:
     days = pd.date_range("2024-01-01", periods=60)
     y = np.sin(np.arange(60.0))
     one = pd.DataFrame({"date": days, "y": y, "id": "a"})
-    two = pd.DataFrame({"date": days[:50], "y": y[:50] + 1, "id": "b"}).drop(index=range(10, 16))
+    two = pd.DataFrame({"date": days[:56], "y": y[:56] + 1, "id": "b"}).drop(index=range(10, 16))
     late = two.copy()
-    late.loc[40:, "date"] += pd.to_timedelta(np.arange(10) * 3, unit="D")
+    late.loc[48:, "date"] += pd.to_timedelta(np.arange(8) * 3, unit="D")
     assert_same(visible(pd.concat([one, two]), SPLITS[0], id="id"), visible(pd.concat([one, late]), SPLITS[0], id="id"))

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from series import daily, panel, series_of, wave
 
-from lstm_tune.data.split import Split, make_split, parse_split
+from lstm_tune.data.folds import rolling_folds
+from lstm_tune.data.split import Split, make_split
+from lstm_tune.data.split_rule import parse_split
 from lstm_tune.errors import DataError, UsageError
 
 
@@ -17,11 +19,13 @@ from lstm_tune.errors import DataError, UsageError
     [("0.7,0.1,0.2", (0.7, 0.1, 0.2)), (" 100, 20 ,30", (100, 20, 30)), ("5e-1,.25,.25", (0.5, 0.25, 0.25))],
 )
 def test_split_is_read_as_counts_or_fractions(text: str, parts: tuple[float, ...]) -> None:
-    assert parse_split(text) == parts
-    assert [type(p) for p in parse_split(text)] == [type(p) for p in parts]
+    assert parse_split(text).numbers == parts
+    assert [type(p) for p in parse_split(text).numbers] == [type(p) for p in parts]
 
 
-@pytest.mark.parametrize("text", ["", "0.7,0.3", "a,b,c", "1,2,3,4"])
+@pytest.mark.parametrize(
+    "text", ["", "0.7,0.3", "a,b,c", "1,2,3,4", "last:1,2,3", "last:1", "2024-13-01,2024-14-01", "2024-01-01,x"]
+)
 def test_text_that_is_no_split_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="three row counts or three fractions"):
         parse_split(text)
@@ -83,7 +87,7 @@ def test_train_rows_that_are_all_equal_are_refused() -> None:
 
 
 def test_each_series_is_split_on_its_own_and_short_ones_are_left_out() -> None:
-    data = series_of(panel(wave(100), wave(10), wave(60)), target="y", id="shop")
+    data = series_of(panel(wave(100), wave(10), wave(60)).drop(columns="date"), target="y", id="shop")
     split = make_split(data, (0.5, 0.2, 0.3), 1)
     assert split.train == ((0, 50), (100, 100), (110, 140))
     assert split.val == ((50, 70), (100, 100), (140, 152))
@@ -101,31 +105,34 @@ def test_counts_must_fit_into_every_series() -> None:
 
 
 def test_folds_move_the_border_back_by_the_validation_rows() -> None:
-    split = make_split(series_of(wave(100)), (60, 10, 30), 2)
-    newest, older, oldest = split.folds(3, 2)
+    data = series_of(wave(100))
+    split = make_split(data, (60, 10, 30), 2)
+    newest, older, oldest = rolling_folds(data, split, 3, 2)
     assert newest == split.development
     assert (older.fit, older.score) == (((0, 50),), ((50, 60),))
     assert (oldest.fit, oldest.score) == (((0, 40),), ((40, 50),))
 
 
 def test_folds_end_where_a_third_of_the_train_rows_is_left() -> None:
-    split = make_split(series_of(wave(100)), (60, 10, 30), 2)
-    folds = split.folds(99, 2)
+    data = series_of(wave(100))
+    split = make_split(data, (60, 10, 30), 2)
+    folds = rolling_folds(data, split, 99, 2)
     assert [f.fit[0][1] for f in folds] == [60, 50, 40, 30, 20]
-    assert len(split.folds(99, 12)) == 4  # two horizons must be left
-    assert len(split.folds(1, 2)) == 1
+    assert len(rolling_folds(data, split, 99, 12)) == 4  # two horizons must be left
+    assert len(rolling_folds(data, split, 1, 2)) == 1
 
 
 @settings(max_examples=50, deadline=None)
 @given(rows=st.lists(st.integers(30, 90), min_size=1, max_size=3), count=st.integers(1, 6))
 def test_no_fold_scores_a_row_that_it_fits_on_or_a_test_row(rows: list[int], count: int) -> None:
-    data = series_of(panel(*(wave(n) for n in rows)), target="y", id="shop")
+    data = series_of(panel(*(wave(n) for n in rows)).drop(columns="date"), target="y", id="shop")
     split = make_split(data, (0.6, 0.2, 0.2), 2)
-    for fold in split.folds(count, 2):
+    for fold in rolling_folds(data, split, count, 2):
         for (a, b), (c, d), (start, _), (test_start, _) in zip(
             fold.fit, fold.score, split.train, split.test, strict=True
         ):
-            assert start == a < b == c < d <= test_start
+            assert start == a <= b == c <= d <= test_start
+            assert (a < b) == (c < d)
 
 
 def test_frame_with_time_is_split_in_the_order_of_time() -> None:

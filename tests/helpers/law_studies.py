@@ -44,7 +44,7 @@ class Kind:
     frame: Any
     columns: Mapping[str, Any] = field(default_factory=dict)  # target, id, past, future, calendar
     space: Mapping[str, Any] = field(default_factory=lambda: SKIPS)
-    split: tuple[float, float, float] = SHARES
+    split: tuple[float, float, float] | str = SHARES
     horizon: int = 3
     folds: int = 1
     trials: int = 5
@@ -71,10 +71,15 @@ def holed(frame: pd.DataFrame, every: int = 9) -> pd.DataFrame:
     return frame.drop(index=frame.index[[30, 31, 32, 33, 47]])
 
 
-def unequal(*lengths: int) -> pd.DataFrame:
-    """A panel of `rich` series of these lengths, named c, b, a in the order of the rows."""
+def unequal(*lengths: int, same_end: bool = True) -> pd.DataFrame:
+    """A panel of `rich` series of these lengths, named c, b, a in the order of the rows, that end or begin together."""
     names = "fedcba"[-len(lengths) :]
-    return pd.concat([rich(n, seed=i).assign(shop=names[i]) for i, n in enumerate(lengths)], ignore_index=True)
+    parts = []
+    for i, n in enumerate(lengths):
+        part = rich(n, seed=i).assign(shop=names[i])
+        part["date"] += pd.Timedelta(days=(max(lengths) - n) * same_end)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 KINDS: dict[str, Kind] = {
@@ -87,6 +92,16 @@ KINDS: dict[str, Kind] = {
     ),
     "two targets": Kind(frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37), space=LEARNED),
     "panel": Kind(frame=unequal(160, 120, 140), columns={"target": "y", "id": "shop"}, folds=2, space=LEARNED),
+    "panel, rows at the end": Kind(
+        frame=unequal(150, 110, same_end=False),
+        columns={"target": "y", "id": "shop"},
+        split="last:14,20",
+        folds=2,
+        space=LEARNED,
+    ),
+    "panel, dates": Kind(
+        frame=unequal(150, 120), columns={"target": "y", "id": "shop"}, split="2024-04-10,2024-05-01", space=LEARNED
+    ),
     "all at once": Kind(
         frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
         columns={"target": ["z", "y"], "id": "shop", "past": ["p"], "future": ["f"], "calendar": True},

@@ -32,7 +32,7 @@ class Finished:
     folder: Path
     table: Table
     study: optuna.Study
-    split: Sequence[float]
+    split: Sequence[float] | str
     folds: int = 1
     period: int | None = 7  # the season that is in the data
     frame_rows: int = 0  # rows of the frame; 0: as many as the table has
@@ -56,7 +56,7 @@ class Finished:
     @cached_property
     def parts(self) -> dict[str, list[Rows]]:
         """Rows of "train", "val", "test" and "fit" (train and validation) of each series."""
-        cut = [split_of(series, self.split) for series in self.table.series]
+        cut = [split_of(series, self.table, self.split) for series in self.table.series]
         train, val, test = ([c[i] for c in cut] for i in range(3))
         return {
             "train": train,

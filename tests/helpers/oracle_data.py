@@ -101,19 +101,29 @@ def _daily_calendar(times: Array) -> Array:
     return np.stack([wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)], axis=1)
 
 
-def split_of(series: OneSeries, split: Sequence[float]) -> tuple[Rows, Rows, Rows]:
-    """Return train, validation and test rows of a series: counts, or fractions, of its rows in the frame.
+def split_of(series: OneSeries, table: Table, split: Sequence[float] | str) -> tuple[Rows, Rows, Rows]:
+    """Return train, validation and test rows of a series, counted in its rows in the frame.
 
-    Rows of the grid that the frame lacks belong to the part of the row after them.
+    Several dated series are cut at the same dates if fractions are asked for. Rows of the grid that the frame lacks
+    belong to the part of the row after them.
     """
     rows = len(series.placed)
-    if all(float(part).is_integer() for part in split):
-        n_train, n_val, n_test = (int(part) for part in split)
+    dates = sorted(series.times[series.placed])
+    if isinstance(split, str) and split.startswith("last:"):
+        n_val, n_test = (int(part) for part in split[5:].split(","))
+        ends = [rows - n_val - n_test, rows - n_test, rows]
+    elif isinstance(split, str):
+        ends = [*(sum(date < np.datetime64(part) for date in dates) for part in split.split(",")), rows]
+    elif all(float(part).is_integer() for part in split):
+        ends = np.cumsum([int(part) for part in split]).tolist()
+    elif len(table.series) > 1 and series.times.dtype.kind == "M":
+        every = sorted({date for one in table.series for date in one.times[one.placed]})
+        at = [every[round(len(every) * share)] for share in (split[0], split[0] + split[1])]
+        ends = [*(sum(date < border for date in dates) for border in at), rows]
     else:
-        n_train, n_val = round(rows * split[0]), round(rows * split[1])
-        n_test = rows - n_train - n_val
-    counts = (n_train, n_train + n_val, n_train + n_val + n_test)
-    a, b, c = (len(series) if count >= rows else int(series.placed[count - 1]) + 1 for count in counts)
+        n_train = round(rows * split[0])
+        ends = [n_train, n_train + round(rows * split[1]), rows]
+    a, b, c = (len(series) if count >= rows else int(series.placed[count - 1]) + 1 for count in ends)
     return (0, a), (a, b), (b, c)
 
 

@@ -15,6 +15,7 @@ from series import TINY, daily, wave
 
 import lstm_tune
 from lstm_tune.cli import tune_command
+from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.errors import UsageError
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 
@@ -40,7 +41,7 @@ def test_options_take_one_form() -> None:
     assert (options.target, options.past, options.future) == (("y",), ("a", "1"), ("0",))
     assert (options.horizon, options.seconds, options.folder) == (3, 90.0, Path("runs/x"))
     assert type(options.horizon) is int
-    assert options.split == (8, 1, 1)
+    assert options.split == SplitRule(kind="rows", numbers=(8, 1, 1))
 
 
 def test_without_a_limit_the_defaults_hold() -> None:
