@@ -6,52 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from lstm_tune.data.time_labels import TimeStyle
-from lstm_tune.evaluation.score import Forecaster, forecast_all
+from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.report import last_rows
 from lstm_tune.report.encoding import rounded_list
-from lstm_tune.report.plot import Figure, Trace, figure, label, line
+from lstm_tune.report.palette import painted
+from lstm_tune.report.plot import Figure, figure, line
 from lstm_tune.report.result import Result
 from lstm_tune.search.trials import Trial
-from lstm_tune.utils.escaping import printable
 
-_ROWS = 240  # of the forecast figure, at least two horizons
 _POINTS = 120  # of a learning curve
 _COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd")
-_GREY = "#888888"
-_DIGITS = 7
 
 
 def forecast_figure(result: Result) -> Figure:
     """Draw the last test rows of the first target and series, with forecasts side by side over them."""
-    windows, data = result.windows, result.windows.data
-    horizon, positions = windows.horizon, result.test_positions
-    channel, row = divmod(int(positions[:1]), windows.rows)
-    series = int(np.searchsorted(data.offsets, row, side="right")) - 1
-    own = positions.below(channel * windows.rows + data.offsets[series + 1])
-    count = min(max(2, _ROWS // horizon), -(-own // horizon))
-    chosen = positions[torch.arange(own - 1 - (count - 1) * horizon, own, horizon)].cpu()
-    first, last = int(chosen[0]) % windows.rows, int(chosen[-1]) % windows.rows + horizon
-    actual = np.where(data.observed[channel, first:last].numpy(), data.values[channel, first:last].numpy(), np.nan)
-    labels = TimeStyle.of(data.times, data.zone).labels(data.times[first:last]).tolist()
-    origin = data.origin[channel]
-
-    def trace(values: np.ndarray, name: str, colour: str) -> Trace:
-        raised = [None if v is None else v + origin for v in rounded_list(values, _DIGITS)]
-        return line(labels, raised, name, colour, width=1.5)
-
-    traces = [trace(actual, "actual", _GREY)]
-    rows = (chosen.numpy()[:, None] % windows.rows + np.arange(horizon)).reshape(-1)
-    for (name, network), colour in zip(_forecasters(result), _COLOURS, strict=False):
-        placed = np.full(last - first, np.nan)
-        placed[rows - first] = forecast_all(network, windows, chosen).double().numpy().reshape(-1)
-        hidden = {} if name == "forecast" else {"visible": "legendonly"}
-        traces.append(trace(placed, name, colour) | hidden)
-    target = label(printable(data.targets[channel], 60), 60)
-    name = label(printable(data.series[series], 60), 60)
-    title = f"{target}{f', {name}' if name else ''}: the last test rows, forecast {horizon} at a time"
-    return _titled(figure(traces, x={}, y={"title": target}, height=420), title)
+    rows = last_rows.last_rows(result.windows, result.test_positions, _forecasters(result))
+    return _titled(last_rows.forecast_figure(rows), last_rows.title_of(rows))
 
 
 def _forecasters(result: Result) -> list[tuple[str, Forecaster]]:
@@ -90,4 +61,4 @@ def _titled(drawn: Figure, title: str) -> Figure:
         "margin": {"l": 60, "r": 20, "t": 50, "b": 40},
         "height": drawn["height"],
     }
-    return {"data": drawn["data"], "layout": layout}
+    return {"data": painted(drawn["data"]), "layout": layout}

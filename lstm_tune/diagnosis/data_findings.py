@@ -26,14 +26,17 @@ from lstm_tune.diagnosis.baseline_scores import score_baselines
 from lstm_tune.diagnosis.channel import Channel, channels_of
 from lstm_tune.diagnosis.check import Check, run_checks
 from lstm_tune.diagnosis.dataset_checks import DataSet
-from lstm_tune.diagnosis.finding import Finding, by_severity, milder, most_severe
+from lstm_tune.diagnosis.finding import SHOWN, Finding, by_severity, milder, most_severe
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.errors import DataError
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils import arguments
+from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
 from lstm_tune.utils.notes import warn
+from lstm_tune.utils.text import counted, number
 
 _CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
 _CHANCE = 0.1  # … and below this share a statistical test may be wrong by chance
@@ -50,7 +53,7 @@ CHANNEL_CHECKS: tuple[Check[Channel], ...] = (
 DATA_CHECKS: tuple[Check[Any], ...] = (*CHANNEL_CHECKS, *scale_checks.SERIES_CHECKS, *dataset_checks.CHECKS)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Diagnosis:
     """What the data show before any training; see `diagnose`."""
 
@@ -76,6 +79,34 @@ class Diagnosis:
             "scale": dict(self.scale),
             "meaning": list(self.meaning),
         }
+
+    def __repr__(self) -> str:
+        """Return the data in a line, and what was found."""
+        return lines("Diagnosis", self._facts() | {f.code: f"{f.severity}: {f.says}" for f in self.findings[:SHOWN]})
+
+    def _repr_html_(self) -> str:
+        scores = [
+            [
+                table_label(name, self.data["period"]),
+                *(number(b[key], 4) for key in ("test_mse_scaled", "val_mse_scaled")),
+            ]
+            for name, b in self.baselines.items()
+        ]
+        found = [(f"{f.severity} · {f.code}", f"{f.says} {f.advice}") for f in self.findings[:SHOWN]]
+        data, *meaning = [paragraph(text) for text in (self._facts()["data"], *self.meaning)]
+        header = ["forecast without an LSTM", "test MSE, scaled", "validation, scaled"]
+        return card("Diagnosis", data, listing(found), table(header, scores), *meaning)
+
+    def _facts(self) -> dict[str, str]:
+        """Return what was looked at, in a line; short where the data were refused."""
+        data = self.data
+        what = [
+            ", ".join(data.get("target") or ["no target"]),
+            f"{counted(data['horizon'], 'row')} ahead",
+            *([counted(data["rows"], "row")] if "rows" in data else []),
+            *([f"{data['series']:,} series"] if data.get("series", 1) > 1 else []),
+        ]
+        return {"data": "; ".join(what), "healthy": "yes" if self.healthy else "no"}
 
 
 @single_threaded_torch()  # the matrices are small: threads would wait for each other for most of their time

@@ -81,3 +81,8 @@ def milder(severity: Severity) -> Severity:
 def by_severity(findings: Iterable[Finding], most: int | None = None) -> list[Finding]:
     """Return the findings, most severe first, in the given order within a severity; at most `most` of them."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:most]
+
+
+def severe_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the findings of a `result.json`, most severe first, in the given order within a severity."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))

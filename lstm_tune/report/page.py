@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune.config import PARAMETERS
-from lstm_tune.diagnosis.finding import SEVERITIES
+from lstm_tune.diagnosis.finding import severe_first
 from lstm_tune.errors import RunError
 from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report import error_figures, search_figures
+from lstm_tune.report.palette import SHADES
 from lstm_tune.report.plot import Figure, cut, label
 from lstm_tune.report.search_figures import DrawnTrial
 from lstm_tune.report.study_text import UNTRAINED, trial_states
@@ -167,6 +168,14 @@ def target_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def title(data: Mapping[str, Any]) -> str:
+    """Return what was forecast and how far ahead, as `data` of `result.json` says it."""
+    targets = data["target"]
+    what = cut(targets[0]) if len(targets) == 1 else f"{len(targets)} columns"
+    ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
+    return f"{what}, {ahead} ahead"
+
+
 def _context(
     folder: Path,
     result: Mapping[str, Any],
@@ -182,7 +191,7 @@ def _context(
     forecasts, period = details.get("forecasts"), _period(result)
     ensemble = result.get("ensemble", [])
     return {
-        "title": _title(data),
+        "title": title(data),
         "verdict": str(result["verdict"]),
         "result": result,
         "unit": unit,
@@ -191,7 +200,7 @@ def _context(
         "little": adds_little(ensemble),
         "beside": weight_of_best(result["best"], ensemble),
         "targets": target_rows(result),
-        "findings": sorted(result.get("findings", []), key=lambda f: SEVERITIES.index(f["severity"])),
+        "findings": severe_first(result.get("findings", [])),
         "explained": explained,
         "details": details,
         "forecasts": forecasts,
@@ -213,6 +222,7 @@ def _context(
             "forecast": forecast_view(forecasts, period) if forecasts else None,
             "data": data_view(details["drawn"]) if details.get("drawn") else None,
         },
+        "shades": SHADES,
         "plotly": plotly_source(),
     }
 
@@ -254,13 +264,6 @@ def _search_figures(
         slices = search_figures.slices(trials, parameters, best)
         drawn |= {f"slice-{name}": figure for name, figure in slices.items()}
     return drawn
-
-
-def _title(data: Mapping[str, Any]) -> str:
-    targets = data["target"]
-    what = cut(targets[0]) if len(targets) == 1 else f"{len(targets)} columns"
-    ahead = "1 row" if data["horizon"] == 1 else f"{data['horizon']} rows"
-    return f"{what}, {ahead} ahead"
 
 
 def _by_importance(details: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """Building blocks of figures: traces, axes and labels as plotly.js reads them.
 
-A figure is a dict of `data`, `layout` and `height` in pixels. A colour that begins with "@" is a role ("@forecast"):
-the page knows its shade in light and in dark mode. Plotly interprets tags in text, so every name is escaped.
+A figure is a dict of `data`, `layout` and `height` in pixels. A colour that begins with "@" is a role ("@forecast");
+`palette` has its shades in light and in dark mode. Plotly interprets tags in text, so every name is escaped.
 """
 
 from __future__ import annotations

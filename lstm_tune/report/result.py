@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pandas as pd
@@ -19,8 +19,10 @@ from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.report.advice import ADVICE, advice_file
 from lstm_tune.report.drawn_forecasts import Forecasters
 from lstm_tune.report.forecast_csv import SeriesErrors, write_forecast
+from lstm_tune.report.notebook import result_html, result_text
 from lstm_tune.report.page import DETAILS, write_report
 from lstm_tune.report.report_json import ReportSource, collect
+from lstm_tune.report.result_figures import result_figure
 from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.search.trials import Trial
@@ -28,12 +30,15 @@ from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json, write_text
 from lstm_tune.utils.escaping import cell
 
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
 logger = logging.getLogger(__name__)
 
 TRIALS = "trials.csv"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class Result:
     """A finished study: the model, its honest score, and all that `result.json` holds.
 
@@ -78,6 +83,33 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return what `result.json` holds."""
         return self.record
+
+    def __repr__(self) -> str:
+        """Return what was forecast, the test MSE, the best forecast without an LSTM, and the findings' codes."""
+        return result_text(self.record)
+
+    def _repr_html_(self) -> str:
+        return result_html(self.record)
+
+    def plot(self, kind: str = "forecast") -> plotly.graph_objects.Figure:
+        """Return a plotly figure.
+
+        Args:
+            kind: "forecast": the last test rows with the forecasts over them; "residuals": what these miss;
+                "learning_curves": of the best trials; "history": the score of each trial; "importances": how much of
+                the score's variation is due to each parameter.
+
+        Raises:
+            UsageError: there is no such figure, or too few trials for it.
+        """
+        return result_figure(
+            kind,
+            study=self.study,
+            trials=self.trials,
+            windows=self.windows,
+            positions=self.test_positions,
+            network=self.model.network,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the run folder: model/, trials.csv, forecast.csv, report.json, report.html and, last, result.json.

@@ -30,6 +30,7 @@ from lstm_tune.search.parameter import (
 )
 from lstm_tune.search.space_file import check_space, read_toml
 from lstm_tune.training.limits import Limits
+from lstm_tune.utils.notebook import card, lines, table
 from lstm_tune.utils.text import did_you_mean
 
 __all__ = [
@@ -46,7 +47,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+_REPR_LINES = 13  # parameters that a prompt shows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Space:
     """The configurations that a study may try."""
 
@@ -58,6 +62,21 @@ class Space:
     epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
     first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the plain LSTM
     borrowed: int = 0  # how many of these, the last ones, were found by another study
+
+    def __repr__(self) -> str:
+        """Return the searched parameters with their bounds, and how many are fixed."""
+        return lines(f"Space {self.name!r}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Space {self.name!r}", table(["parameter", "searched"], [[*fact] for fact in self._facts().items()])
+        )
+
+    def _facts(self) -> dict[str, str]:
+        facts = {name: parameter.describe() for name, parameter in self._searched().items()}
+        shown = dict(list(facts.items())[:_REPR_LINES])
+        rest = f"{len(facts) - len(shown)} more searched, " if len(facts) > len(shown) else ""
+        return shown | {"and": f"{rest}{len(self.parameters) - len(facts)} fixed"}
 
     def suggest(self, trial: Suggests) -> Config:
         """Return the configuration that the trial chooses; what is inactive or not named takes the plain LSTM's value.

@@ -31,8 +31,10 @@ from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.model_scores import ScoredWindows, score_model
 from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils.decimals import widen
+from lstm_tune.utils.notebook import card, lines, table
 from lstm_tune.utils.notes import warn
 from lstm_tune.utils.process import available_cores
+from lstm_tune.utils.text import counted
 
 
 class ForecastModel:
@@ -72,6 +74,24 @@ class ForecastModel:
     def lookback(self) -> int:
         """Rows that the model must see before it can forecast."""
         return self.network.context
+
+    def __repr__(self) -> str:
+        """Return what it forecasts, how far ahead, and what it must be given."""
+        return lines("ForecastModel", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("ForecastModel", table(["", ""], [*self._facts().items()], side="left"))
+
+    def _facts(self) -> dict[str, str]:
+        spec = self.spec
+        covariates = [*spec.past, *spec.future, *(["the calendar"] if spec.calendar else [])]
+        return {
+            "forecasts": ", ".join(spec.targets),
+            "ahead": counted(self.horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),
+            "needs": f"{counted(self.lookback, 'row')}{' with ' if covariates else ''}{', '.join(covariates)}",
+            "members": counted(len(self.network.members), "network"),
+            "see": ".predict(frame), .evaluate(frame), .save(folder)",
+        }
 
     def read(
         self,

@@ -25,12 +25,22 @@ def tune_quickly(data: Any, **options: Any) -> Result:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `result` is saved."""
+    return tmp_path_factory.mktemp("runs") / "one"
+
+
+@pytest.fixture(scope="session")
+def result(folder: Path) -> Result:
     """A finished study of one series, three steps ahead, with a missing value among the test rows."""
-    folder = tmp_path_factory.mktemp("runs") / "one"
     y = wave()
     y[-3] = np.nan
-    tune_quickly(daily(y), space=SPACE, horizon=3, n_trials=9, out=folder)
+    return tune_quickly(daily(y), space=SPACE, horizon=3, n_trials=9, out=folder)
+
+
+@pytest.fixture(scope="session")
+def run(result: Result, folder: Path) -> Path:
+    """The run folder of `result`."""
     return folder
 
 

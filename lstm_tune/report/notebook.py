@@ -1,0 +1,58 @@
+"""How a result shows itself in a notebook and at a Python prompt: the verdict, the table of scores, the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_tune.diagnosis.finding import SHOWN, severe_first
+from lstm_tune.report.page import scores, title
+from lstm_tune.report.study_text import trial_states
+from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
+from lstm_tune.utils.text import counted, number
+
+_DIGITS = 4
+
+
+def result_text(record: Mapping[str, Any]) -> str:
+    """Return a result in a few lines.
+
+    Args:
+        record: as `result.json` holds it.
+    """
+    own, *others = scores(record)
+    best = min(others, key=lambda row: row["scaled"] if row["key"] in record["baselines"] else float("inf"))
+    low, high = record["test"]["ci95"]
+    single = own["mse"] is not None
+    mse = f"{number(own['mse'] if single else own['scaled'], _DIGITS)}{'' if single else ' scaled'}"
+    study = record["study"]
+    return lines(
+        f"Result: {title(record['data'])}",
+        {
+            "test MSE": f"{mse}, 95% interval {number(low, _DIGITS)} to {number(high, _DIGITS)}",
+            "best without": f"{number(best['mse'] if single else best['scaled'], _DIGITS)}, {best['name']}",
+            "study": f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})",
+            "findings": ", ".join(f["code"] for f in severe_first(record["findings"])[:SHOWN]) or "none",
+            "see": ".test, .best_params, .model.predict(frame), .plot(kind), .save(folder)",
+        },
+    )
+
+
+def result_html(record: Mapping[str, Any]) -> str:
+    """Return a result as a block of HTML.
+
+    Args:
+        record: as `result.json` holds it.
+    """
+    rows = [
+        [row["name"], *(number(row[key], _DIGITS) for key in ("mse", "scaled", "validation")), _against(row["skill"])]
+        for row in scores(record)
+    ]
+    header = ["forecast", "test MSE", "scaled", "validation, scaled", "model's error vs. it"]
+    shown = severe_first(record["findings"])[:SHOWN]
+    findings = [(f"{f['severity']} · {f['code']}", f"{f['says']} {f['advice']}") for f in shown]
+    return card(title(record["data"]), paragraph(record["verdict"]), table(header, rows), listing(findings))
+
+
+def _against(skill: float | None) -> str:
+    return "" if skill is None else f"{0.0 - skill:+.1%}"

@@ -1,0 +1,86 @@
+"""The figures of `Result.plot`: those of the report, as plotly figures of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.pruners import WilcoxonPruner
+
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.report import search_figures
+from lstm_tune.report.last_rows import forecast_figure, last_rows, residual_figure, title_of
+from lstm_tune.report.palette import painted
+from lstm_tune.report.plot import Figure
+from lstm_tune.report.report_json import curves, drawn_trials, importances
+from lstm_tune.report.search_figures import DrawnTrial
+from lstm_tune.search.trials import Trial
+from lstm_tune.utils.text import did_you_mean
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+
+def result_figure(
+    kind: str,
+    *,
+    study: optuna.Study,
+    trials: Sequence[Trial],
+    windows: Windows,
+    positions: Positions,
+    network: Forecaster,
+) -> plotly.graph_objects.Figure:
+    """Return one figure of a result.
+
+    Args:
+        kind: as `Result.plot` lists them.
+        study: that has ended.
+        trials: of it.
+        windows: of all rows.
+        positions: of the test windows.
+        network: the saved model.
+
+    Raises:
+        UsageError: there is no such figure, or too few trials for it.
+    """
+    ended = [trial for trial in trials if trial.finished]
+
+    def of_rows(draw: Callable[..., Figure]) -> tuple[Figure, str]:
+        rows = last_rows(windows, positions, [("forecast", network)])
+        return draw(rows), title_of(rows)
+
+    def of_curves() -> tuple[Figure, str]:
+        kept = curves(ended, by_fold=isinstance(study.pruner, WilcoxonPruner))
+        if not kept["kept"]:
+            raise UsageError("no trial has kept its learning curve, so there is none to draw")
+        return search_figures.learning_curves(kept), "Learning curves"
+
+    def of_importances() -> tuple[Figure, str]:
+        found = importances(study)
+        if found is None:
+            raise UsageError("importances need more completed trials with different parameters; tune with more trials")
+        return search_figures.importances(found), "Importance of each parameter"
+
+    def of_history() -> tuple[Figure, str]:
+        return search_figures.history([DrawnTrial(**trial) for trial in drawn_trials(ended)]), "Score of each trial"
+
+    kinds: dict[str, Callable[[], tuple[Figure, str]]] = {
+        "forecast": lambda: of_rows(forecast_figure),
+        "residuals": lambda: of_rows(residual_figure),
+        "learning_curves": of_curves,
+        "history": of_history,
+        "importances": of_importances,
+    }
+    if kind not in kinds:
+        raise UsageError(f"kind must be one of {', '.join(kinds)}, but is {kind!r}{did_you_mean(kind, kinds)}")
+    return _plotly(*kinds[kind]())
+
+
+def _plotly(drawn: Figure, title: str) -> plotly.graph_objects.Figure:
+    import plotly.graph_objects
+
+    layout = drawn["layout"] | {"title": {"text": title}, "template": "plotly_white", "height": drawn["height"]}
+    return plotly.graph_objects.Figure(data=painted(drawn["data"]), layout=painted(layout))
