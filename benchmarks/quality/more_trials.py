@@ -1,21 +1,22 @@
 """What more trials are worth: test MSE of the mean forecast after 5, 10, 20, 40 … trials, under several rules.
 
-    python benchmarks/quality/more_trials.py --keep DIR [--only nottem,ukgas | --only all] [--trials 40] [--seed 0]
-    python benchmarks/quality/more_trials.py --keep DIR --replay
+    python benchmarks/quality/more_trials.py --keep DIR [--only nottem,ukgas] [--trials 40] [--seed 0] [--pruner none]
+    python benchmarks/quality/more_trials.py --keep DIR --replay [--figure FILE.html]
 
-Each study runs once, without a pruner, and each trial is retrained once on train and validation rows. What the rules
-need is kept in DIR, a file for each series: the errors of each trial on a sample of every validation block, and all of
-its errors on the test rows, which no rule sees. `--replay` applies the rules to these files in seconds. Series with an
-even place in the list were used to choose the rules; those with an odd one were not.
+Each study runs once, and each completed trial is retrained once on train and validation rows. What the rules need is
+kept in DIR, a file for each series: the errors of each trial on a sample of every validation block, and all of its
+errors on the test rows, which no rule sees. `--replay` applies the rules to these files in seconds. Series with an even
+place in `pool.ALL` were used to choose the rules; those with an odd one were not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,167 +24,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the modules that
 
 import numpy as np
 import optuna
-import pandas as pd
+import plotly.graph_objects as go
 import torch
 from common import machine, pool_arguments, show_machine, wide_console
-from numpy.typing import NDArray
-from pool import PoolSeries, chosen
+from kept_studies import Kept, read, run_series, save
+from pool import ALL, MORE, SMALL, chosen
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from lstm_tune.config import Config
-from lstm_tune.data.load import load_series
-from lstm_tune.data.split import Ranges, make_split
-from lstm_tune.data.split_rule import DEFAULT_SPLIT
-from lstm_tune.data.windows import Windows
+from lstm_tune.diagnosis.search_outlook import expect
 from lstm_tune.errors import LstmTuneError
-from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, sampled_errors
-from lstm_tune.evaluation.score import Forecaster, forecast_all
-from lstm_tune.models.baselines import fit_baselines
-from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.report.environment import versions
-from lstm_tune.search.samplers import make_sampler
-from lstm_tune.search.space import load_space
-from lstm_tune.search.task_objective import TaskObjective, Trained
-from lstm_tune.search.trial_queue import enqueue_known
-from lstm_tune.search.trials import candidates, read_trials
-from lstm_tune.training.ensemble import Candidate, weigh
-from lstm_tune.training.retrain import Member, retrain
-from lstm_tune.training.stacking import error_products, stacked_weights
-from lstm_tune.training.task import Task, build_task
+from lstm_tune.training.ensemble import weigh
+from lstm_tune.training.stacking import stacked_weights
 from lstm_tune.utils.process import keep_freed_memory
 
-Floats = NDArray[np.float64]
 CUTS = (5, 10, 20, 40, 80, 160)
-BLOCKS = 3
-
-
-# ---- what is kept
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Kept:
-    """One study with the errors of everything that a mean forecast can be made of.
-
-    A forecast is named "t<number>" (a trial), "u<number>" (a trial's forecast before training) or by a baseline.
-    """
-
-    series: str
-    known: int  # configurations that are tried first
-    independent: float  # validation windows of a block that do not overlap
-    reference: list[float]  # for each block, the scaled MSE that counts as 1
-    candidates: list[Candidate]
-    blocks: dict[str, list[Floats]]  # errors on a sample of each block
-    test: dict[str, Floats]  # errors on all test windows
-
-    def mse(self, weights: Mapping[str, float]) -> float:
-        """Return the scaled test MSE of a weighted mean of forecasts."""
-        error = sum(weight * self.test[name] for name, weight in weights.items())
-        return float(np.mean(np.square(error)))
-
-    def products(self, names: Sequence[str]) -> Floats:
-        """Return the mean products of the errors of some forecasts on the blocks, (K, K)."""
-        errors = [np.stack([self.blocks[name][b] for name in names]) for b in range(len(self.reference))]
-        return error_products(errors, self.reference)
-
-
-def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) -> Kept:
-    """Run one study, retrain every trial once, and return all errors."""
-    data = load_series(frame, target="value")
-    split = make_split(data, DEFAULT_SPLIT, series.horizon)
-    task = build_task(data, split, series.horizon, folds=BLOCKS)
-    windows = Windows(data, series.horizon)
-    positions = windows.positions(split.test, 0, reach_back=True)[:]
-    target = torch.cat([batch.target for batch in windows.batches(positions, 1, 4096)]).double()
-    seen = windows.observed(positions)
-    samples = [task.windows.sample(fold.report_windows, SAMPLED_WINDOWS) for fold in task.folds]
-    blocks: dict[str, list[Floats]] = {}
-    test: dict[str, Floats] = {}
-
-    def keep(name: str, on_blocks: Sequence[Forecaster], on_test: Forecaster) -> None:
-        pairs = zip(on_blocks, samples, strict=True)
-        blocks[name] = [sampled_errors(f, task.windows, sample, task.scale) for f, sample in pairs]
-        error = (forecast_all(on_test, windows, positions).double() - target) / task.scale.sd[0]
-        test[name] = error[seen].numpy()
-
-    def baselines(where: Windows, rows: Ranges) -> dict[str, Forecaster]:
-        longest = task.limits.max_lookback
-        return fit_baselines(where, rows, period=task.period, max_lookback=longest, sd=task.scale.sd)
-
-    on_blocks = [baselines(task.windows, fold.segment.fit) for fold in task.folds]
-    for name, forecaster in baselines(windows, split.final.fit).items():
-        keep(name, [fitted[name] for fitted in on_blocks], forecaster)
-
-    trained: dict[int, Trained] = {}
-    objective = TaskObjective(
-        task, load_space("default"), seed=seed, on_trained=lambda t: trained.update({t.number: t})
-    )
-    study = optuna.create_study(sampler=make_sampler("tpe", seed, objective.space), pruner=optuna.pruners.NopPruner())
-    enqueue_known(study, objective.space)
-    for number in range(trials):
-        study.optimize(objective, n_trials=1)
-        if number not in trained:
-            continue
-        outcome = read_trials(study)[number].completed()
-        config = outcome.config
-        member = Member(trial=number, config=config, epochs=outcome.best_epoch, factors=outcome.factors, weight=1.0)
-        models = retrain(task, [member], [seed], at_least_one=True)
-        if models.seeds:
-            keep(f"t{number}", trained.pop(number).models, models.network())
-        if config.starts_from_simple_forecast:
-            untrained = [_untrained(task, config, task.windows, fold.segment.fit) for fold in task.folds]
-            keep(f"u{number}", untrained, _untrained(task, config, windows, split.final.fit))
-    return Kept(
-        series=series.name,
-        known=len(objective.space.enqueued()),
-        independent=task.independent_windows,
-        reference=[fold.reference_mse for fold in task.folds],
-        candidates=sorted((c for c in candidates(read_trials(study)) if f"t{c.number}" in test), key=_number),
-        blocks=blocks,
-        test=test,
-    )
-
-
-def _untrained(task: Task, config: Config, windows: Windows, rows: Ranges) -> LSTMForecaster:
-    """Return the forecast that a network begins from, fitted on some rows."""
-    model = LSTMForecaster(config, task.shape)
-    model.fit_statistics(windows, rows)
-    return model.eval()
-
-
-def _number(candidate: Candidate) -> int:
-    return candidate.number
-
-
-def save(kept: Kept, path: Path) -> None:
-    """Write a study's errors to a file."""
-    arrays = {f"test {name}": x.astype(np.float32) for name, x in kept.test.items()}
-    arrays |= {f"block {i} {name}": x for name, xs in kept.blocks.items() for i, x in enumerate(xs)}
-    text = {
-        "series": kept.series,
-        "known": kept.known,
-        "independent": kept.independent,
-        "reference": kept.reference,
-        "candidates": [asdict(c) for c in kept.candidates],
-    }
-    np.savez_compressed(path, text=np.array(json.dumps(text)), **arrays)
-
-
-def read(path: Path) -> Kept:
-    """Read what `save` wrote."""
-    with np.load(path) as file:
-        arrays = dict(file)
-    text = json.loads(str(arrays.pop("text")))
-    names = [key.removeprefix("test ") for key in arrays if key.startswith("test ")]
-    count = len(text["reference"])
-    given = [Candidate(**(c | {"config": Config(**c["config"])})) for c in text.pop("candidates")]
-    return Kept(
-        **text,
-        candidates=given,
-        blocks={name: [arrays[f"block {i} {name}"] for i in range(count)] for name in names},
-        test={name: arrays[f"test {name}"].astype(np.float64) for name in names},
-    )
-
+LENGTHS = {"under 300 rows": (0, 300), "300 to 1,000": (300, 1001), "longer": (1001, 10**9)}
 
 # ---- rules: from the candidates of the first trials to the weights of forecasts
 
@@ -208,7 +66,7 @@ def best_trial(kept: Kept, trials: int) -> Weights:
     return {f"t{best.number}": 1.0}
 
 
-def with_smoothing(kept: Kept, trials: int, share: float) -> Weights:
+def with_smoothing(kept: Kept, trials: int, share: float = 0.35) -> Weights:
     """Weights from the values, and a share for exponential smoothing, smaller if its error is larger."""
     weights = by_value(kept, trials)
     names = [*weights, "ets"]
@@ -217,100 +75,196 @@ def with_smoothing(kept: Kept, trials: int, share: float) -> Weights:
     return {name: (1 - share) * weight for name, weight in weights.items()} | {"ets": share}
 
 
-def stacked(kept: Kept, trials: int, prior: Rule, penalty: float = 0.3) -> Weights:
+def stacked(kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3) -> Weights:
     """Least squares on the blocks, drawn towards the weights of another rule."""
     given = prior(kept, trials)
     names = list(given)
-    products = kept.products(names)
+    return _solve(kept, names, list(given.values()), kept.products(names), penalty)
+
+
+def _solve(kept: Kept, names: Sequence[str], prior: Sequence[float], products: np.ndarray, penalty: float) -> Weights:
     windows = kept.independent * len(kept.reference) * 0.3 / penalty
-    found = stacked_weights(products, np.array(list(given.values())), windows)
+    found = stacked_weights(products, np.array(prior), windows)
     return dict(zip(names, found.tolist(), strict=True))
 
 
-def averaged(kept: Kept, trials: int, rule: Rule) -> Weights:
+def one_block_out(kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3) -> Weights:
+    """The mean of the weights that least squares finds on all blocks but one, each left out in turn."""
+    given = prior(kept, trials)
+    names, every = list(given), range(len(kept.reference))
+    mean: Weights = dict.fromkeys(names, 0.0)
+    for out in every:
+        products = kept.products(names, [b for b in every if b != out])
+        for name, weight in _solve(kept, names, list(given.values()), products, penalty).items():
+            mean[name] += weight / len(every)
+    return mean
+
+
+def averaged(kept: Kept, trials: int, rule: Rule = stacked, known: float = 0.5) -> Weights:
     """The mean of a rule's weights for the known configurations alone and for all trials."""
-    few, all_ = rule(kept, min(kept.known, trials)), rule(kept, trials)
-    return {name: (few.get(name, 0.0) + all_.get(name, 0.0)) / 2 for name in {**few, **all_}}
+    few, every = rule(kept, min(kept.known, trials)), rule(kept, trials)
+    return {name: known * few.get(name, 0.0) + (1 - known) * every.get(name, 0.0) for name in {**few, **every}}
 
 
-def simple(kept: Kept, trials: int) -> Weights:
+def simple(kept: Kept, _: int) -> Weights:
     """The combination of the forecasts that need no network."""
     names = ["persistence", "seasonal_naive", "ridge", "ets"]
     products = kept.products(names)
     prior = 1 / np.diag(products) ** 2
-    found = stacked_weights(products, prior / prior.sum(), kept.independent * len(kept.reference))
-    return dict(zip(names, found.tolist(), strict=True))
+    return _solve(kept, names, (prior / prior.sum()).tolist(), products, 0.3)
 
 
-def _half(kept: Kept, trials: int) -> Weights:
-    return with_smoothing(kept, trials, 0.35)
+def with_simple(kept: Kept, trials: int, share: float, rule: Rule = averaged) -> Weights:
+    """A rule's mean, and the combination of the simple forecasts beside it."""
+    own, other = rule(kept, trials), simple(kept, trials)
+    return {n: (1 - share) * own.get(n, 0.0) + share * other.get(n, 0.0) for n in {**own, **other}}
 
 
+def _shared(share: float) -> Rule:
+    return lambda kept, trials: with_smoothing(kept, trials, share)
+
+
+def _penalised(penalty: float) -> Rule:
+    return lambda kept, trials: stacked(kept, trials, penalty=penalty)
+
+
+OURS = "what tune does"  # pipeline.members
 RULES: dict[str, Rule] = {
     "combination, no network": simple,
     "best trial alone": best_trial,
     "by value": by_value,
     "by value, stacked": lambda k, n: stacked(k, n, by_value),
-    "with smoothing .2": lambda k, n: with_smoothing(k, n, 0.2),
-    "with smoothing .35": _half,
-    "with smoothing .35, stacked": lambda k, n: stacked(k, n, _half),
-    "with smoothing .35, stacked, averaged": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _half)),
-    "with smoothing .35, stacked c = 1, averaged": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _half, 1.0)),
+    "with smoothing .35": with_smoothing,
+    "with smoothing .35, stacked": stacked,
+    OURS: averaged,
+    "… smoothing .2": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.2))),
+    "… smoothing .5": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.5))),
+    "… c = .1": lambda k, n: averaged(k, n, _penalised(0.1)),
+    "… c = 1": lambda k, n: averaged(k, n, _penalised(1.0)),
+    "… c = 3": lambda k, n: averaged(k, n, _penalised(3.0)),
+    "… one block out": lambda k, n: averaged(k, n, one_block_out),
+    "… a quarter known": lambda k, n: averaged(k, n, known=0.25),
+    "… three quarters known": lambda k, n: averaged(k, n, known=0.75),
+    "… and combination .15": lambda k, n: with_simple(k, n, 0.15),
+    "… and combination .3": lambda k, n: with_simple(k, n, 0.3),
 }
 
-
-def replay(studies: Sequence[Kept]) -> dict[str, dict[str, list[float]]]:
-    """Return the test MSE of each rule after each number of trials over that of the combination, for each series."""
-    most = min(max(c.number for c in kept.candidates) + 1 for kept in studies)
-    cuts = [cut for cut in CUTS if cut <= most] or [most]
-    ratios: dict[str, dict[str, list[float]]] = {}
-    for kept in studies:
-        unit = kept.mse(simple(kept, most))
-        ratios[kept.series] = {name: [kept.mse(rule(kept, cut)) / unit for cut in cuts] for name, rule in RULES.items()}
-    return ratios
+# ---- the replay
 
 
-def show(ratios: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Print a table for people: both halves of the series, and the worst series of all."""
-    console = wide_console()
-    console.print("test MSE over that of the combination of simple forecasts, geometric means")
-    series = list(ratios)
-    cuts = CUTS[: len(next(iter(next(iter(ratios.values())).values())))]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replayed:
+    """Each rule on one series after each number of trials: MSE over that of the combination of simple forecasts."""
+
+    series: str
+    left_out: bool  # of the choice of the rules
+    rows: int
+    test: dict[str, list[float]]
+    blocks: dict[str, list[float]]  # the same on the validation blocks
+    expected: list[float | None]  # gain on new rows of as many trials again; None: too few to tell
+
+
+def replay(studies: Sequence[Kept], cuts: Sequence[int]) -> list[Replayed]:
+    """Apply all rules to the first trials of each study."""
+    odd = {series.name for series in ALL[1::2]}
+    return [_replay(kept, cuts, left_out=kept.series in odd) for kept in studies]
+
+
+def _replay(kept: Kept, cuts: Sequence[int], *, left_out: bool) -> Replayed:
+    unit = simple(kept, cuts[-1])
+    mse, seen = kept.mse(unit), kept.block_mse(unit)
+    found = {name: [rule(kept, cut) for cut in cuts] for name, rule in RULES.items()}
+    values = {c.number: c.value for c in kept.candidates}
+    outlooks = [expect([values.get(number, math.inf) for number in range(cut)]) for cut in cuts]
+    gains = [math.nan if outlook is None else outlook.gain for outlook in outlooks]
+    return Replayed(
+        series=kept.series,
+        left_out=left_out,
+        rows=kept.rows,
+        test={name: [kept.mse(weights) / mse for weights in every] for name, every in found.items()},
+        blocks={name: [kept.block_mse(weights) / seen for weights in every] for name, every in found.items()},
+        expected=[gain if math.isfinite(gain) else None for gain in gains],
+    )
+
+
+def _mean(ratios: Sequence[float]) -> float:
+    return math.exp(np.mean(np.log(ratios))) if ratios else math.nan
+
+
+# ---- output
+
+
+def show(console: Console, replayed: Sequence[Replayed], cuts: Sequence[int]) -> None:
+    """Print tables for people: every rule on both halves, ours by length, and what was expected of more trials."""
+    halves = {"choice": [r for r in replayed if not r.left_out], "left out": [r for r in replayed if r.left_out]}
+    counts = ", ".join(f"{name} {len(half)}" for name, half in halves.items())
+    console.print(f"test MSE over that of the combination of simple forecasts, geometric means ({counts} series)")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("rule")
-    for half in ("chosen on", "left out"):
+    for name in halves:
         for cut in cuts:
-            table.add_column(f"{half}, {cut}", justify="right")
+            table.add_column(f"{name}, {cut}", justify="right")
     table.add_column("worst", justify="right")
     for rule in RULES:
-        row = []
-        for half in (series[::2], series[1::2]):
-            for i in range(len(cuts)):
-                logs = [np.log(ratios[s][rule][i]) for s in half]
-                row.append(f"{np.exp(np.mean(logs)):.3f}" if logs else "-")
-        row.append(f"{max(ratios[s][rule][-1] for s in series):.2f}")
-        table.add_row(rule, *row)
+        cells = [f"{_mean([r.test[rule][i] for r in half]):.3f}" for half in halves.values() for i in range(len(cuts))]
+        table.add_row(rule, *cells, f"{max(r.test[rule][-1] for r in replayed):.2f}")
     console.print(table)
-    show_machine(console, machine(), versions())
+    for name, (low, high) in LENGTHS.items():
+        some = [r for r in replayed if low <= r.rows < high]
+        means = [f"{_mean([r.test[OURS][i] for r in some]):.3f}" for i in range(len(cuts))]
+        console.print(f"{OURS}, {name} ({len(some)} series): {' '.join(means)}")
+    optimism = [f"{_mean([r.test[OURS][i] / r.blocks[OURS][i] for r in replayed]):.3f}" for i in range(len(cuts))]
+    console.print(
+        f"optimism, test over validation ratio, after {', '.join(map(str, cuts))} trials: {' '.join(optimism)}"
+    )
+    for i in range(len(cuts) - 1):
+        if cuts[i + 1] == 2 * cuts[i]:
+            console.print(_expectation(replayed, i, cuts))
+
+
+def _expectation(replayed: Sequence[Replayed], i: int, cuts: Sequence[int]) -> str:
+    """Return what more trials were expected to bring, and what they brought."""
+    pairs = [(r.expected[i], 1 - r.test[OURS][i + 1] / r.test[OURS][i]) for r in replayed]
+    told = [(expected, real) for expected, real in pairs if expected is not None]
+    right = sum((expected >= 0.01) == (real > 0) for expected, real in told)
+    means = [float(np.mean([pair[j] for pair in told])) for j in range(2)]
+    return (
+        f"from {cuts[i]} to {cuts[i + 1]} trials: expected {means[0]:.1%}, found {means[1]:.1%} on average; "
+        f"go on or stop was right in {right} of {len(told)}"
+    )
+
+
+def draw(replayed: Sequence[Replayed], cuts: Sequence[int], path: Path) -> None:
+    """Write a figure: the geometric mean of each rule against the number of trials."""
+    figure = go.Figure()
+    for rule in RULES:
+        means = [_mean([r.test[rule][i] for r in replayed]) for i in range(len(cuts))]
+        figure.add_scatter(x=list(cuts), y=means, name=rule, mode="lines+markers")
+    figure.update_xaxes(title="trials", type="log", tickvals=list(cuts))
+    figure.update_yaxes(title="test MSE over that of the combination of simple forecasts")
+    figure.write_html(path, include_plotlyjs="cdn")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run or replay the series asked for; return the exit status."""
     parser: argparse.ArgumentParser = pool_arguments("What more trials are worth.", trials=40)
     parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where the errors are kept")
+    parser.add_argument("--pruner", default="none", help="of the studies; none, so that any rule can be tried")
     parser.add_argument("--replay", action="store_true", help="train nothing: apply the rules to what is kept")
+    parser.add_argument("--figure", type=Path, metavar="FILE.html", help="draw the rules against the trials")
     args = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     keep_freed_memory()
     args.keep.mkdir(parents=True, exist_ok=True)
+    names = args.only or ",".join([*SMALL, *(series.name for series in MORE)])
     studies: list[Kept] = []
     try:
-        for series, frame in chosen(args.only):
+        for series, frame in chosen(names):
             path = args.keep / f"{series.name}-{args.seed}.npz"
             if not args.replay and not path.exists():
                 began = time.monotonic()
-                save(run_series(series, frame, args.trials, args.seed), path)
+                save(run_series(series, frame, args.trials, args.seed, args.pruner), path)
                 print(f"{series.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             if path.exists():
                 studies.append(read(path))
@@ -320,9 +274,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not studies:
         print("more_trials: nothing is kept yet; run without --replay first", file=sys.stderr)
         return 2
-    ratios = replay(studies)
-    show(ratios)
-    print(json.dumps({"trials": args.trials, "seed": args.seed, "series": ratios}))
+    most = min(kept.trials for kept in studies)
+    cuts = [cut for cut in CUTS if cut <= most] or [most]
+    replayed = replay(studies, cuts)
+    console = wide_console()
+    show(console, replayed, cuts)
+    show_machine(console, machine(), versions())
+    if args.figure is not None:
+        draw(replayed, cuts, args.figure)
+    print(json.dumps({"cuts": cuts, "seed": args.seed, "series": [asdict(r) for r in replayed]}))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,21 +12,21 @@ from lstm_tune.diagnosis.action import Action, options
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Search
 from lstm_tune.diagnosis.finding import Finding, Thresholds
+from lstm_tune.diagnosis.search_outlook import outlook_of
 from lstm_tune.search.trials import Trial, distinct
 from lstm_tune.training.limits import Limits
 from lstm_tune.utils.text import counted, rounded
 
-_LEAST = 8  # trials; with fewer the gain of more trials cannot be estimated
-_LEAST_COMPLETED = 4
-_GAIN = Thresholds(warn=0.05, high=math.inf)  # expected, of the best value: well worth more trials
+_GAIN = Thresholds(warn=0.05, high=math.inf)  # expected on new rows: well worth more trials
 _WORTH_IT = 0.01  # … and worth them
 _EXCESS = 1.3  # of the test/validation ratio over the baselines' own, beside a part that shrinks with the windows
 _EDGE_TRIALS = 3  # the known configurations that are tried first are on bounds by nature
 _OUTER = 0.2  # share of the trials: those nearest to a bound
 _PULL = 0.02  # by which these must be better
 _NAMED = 4  # trials
+_ELSEWHERE = "Stop here; covariates (--past, --future) or another --space may bring more."
 _MORE_FOLDS = 5
-_UNKNOWN_GAIN = 0.02  # of the best value, that more than a handful of trials bring at least
+_UNKNOWN_GAIN = 0.02  # of the error on new rows, that more than a handful of trials bring at least
 
 
 def validation_overfit(search: Search) -> Finding | None:
@@ -178,78 +177,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Outlook:
-    """What as many trials again would bring."""
-
-    trials: int
-    completed: int
-    gain: float  # share of the best value; NaN: too few trials to tell
-    since_best: int
-    last_third: float  # share of the best value that the last third of the trials took off
-
-    @property
-    def evidence(self) -> dict[str, float | None]:
-        return {
-            "trials": self.trials,
-            "expected_gain": rounded(self.gain, 3),
-            "for_trials": self.trials,
-            "trials_since_best": self.since_best,
-            "gain_of_last_third": rounded(self.last_third, 3),
-        }
-
-
-def _outlook(search: Search) -> _Outlook | None:
-    """Estimate the gain of as many trials again; None if no trial has a value.
-
-    The gain, on the logarithm of the value: the mean, over all orders in which the trials could have come, of what the
-    second half of them took off the best value of the first half is known exactly from the ranks, and so is that of the
-    second quarter. The next doubling is taken to bring as much less than the last one as the last one brought less than
-    the one before, as it is if the values near the best follow a power law. Half of what the last third of the trials
-    really took off counts if it is more: then the sampler is still learning. Pruned trials count as the worst completed
-    one.
-    """
-    ended = [t for t in search.trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]
-    values = [t.value if t.trained and t.value is not None else math.inf for t in ended]
-    finite = [v for v in values if 0 < v < math.inf]
-    if not finite:
-        return None
-    n = len(values)
-    if n < _LEAST or len(finite) < _LEAST_COMPLETED:
-        return _Outlook(trials=n, completed=len(finite), gain=math.nan, since_best=0, last_third=math.nan)
-    worst = max(finite)
-    logs = np.log([v if 0 < v < math.inf else worst for v in values])
-    quarter, half = _expected_best(logs, max(1, n // 4)), _expected_best(logs, max(2, n // 2))
-    last, before = half - float(logs.min()), quarter - half
-    doubling = last * min(1.0, last / before) if before > 0 else last
-    lately = float(logs[: -max(1, n // 3)].min() - logs.min())
-    return _Outlook(
-        trials=n,
-        completed=len(finite),
-        gain=1 - math.exp(-max(doubling, lately / 2)),
-        since_best=n - 1 - int(logs.argmin()),
-        last_third=1 - math.exp(-lately),
-    )
-
-
-def _expected_best(logs: np.ndarray, k: int) -> float:
-    """Return the mean of the least of k values drawn without replacement: an exact sum over the ranks."""
-    n = len(logs)
-    chance, total = k / n, 0.0  # that the least of all is drawn; then that the next is, and none below it
-    for i, value in enumerate(np.sort(logs)):
-        total += chance * float(value)
-        if n - i - 1 <= 0:
-            break
-        chance *= (n - i - k) / (n - i - 1)
-        if chance <= 0:
-            break
-    return total
-
-
 def more_trials(search: Search) -> Finding | None:
-    """Find that as many trials again should take 1% or more (5%: warn) off the best value, or that this is unknown."""
-    outlook = _outlook(search)
-    if outlook is None or not search.searched:
+    """Find that as many trials again should take 1% or more (5%: warn) off the error on new rows, or cannot tell.
+
+    Never of a study that ended by itself since its last trials gained nothing.
+    """
+    outlook = outlook_of(search.trials)
+    if outlook is None or not search.searched or search.levelled_off:
         return None
     n = outlook.trials
     if math.isnan(outlook.gain):
@@ -267,15 +201,15 @@ def more_trials(search: Search) -> Finding | None:
         code="more_trials",
         severity=_GAIN.severity(outlook.gain) or "info",
         evidence=outlook.evidence,
-        says=f"The search is not complete: {n} more trials should take about {outlook.gain:.1%} off the best "
-        f"validation score.",
+        says=f"The search is not complete: {n} more trials should take about {outlook.gain:.1%} off the error on new "
+        f"rows, and {outlook.value_gain:.1%} off the best validation score.",
         actions=(options(n_trials=2 * n, resume=True, gain=rounded(outlook.gain, 2)),),
     )
 
 
 def stop_now(search: Search) -> Finding | None:
     """Find that more trials would bring next to nothing, or only repeat the one configuration of the space."""
-    outlook = _outlook(search)
+    outlook = outlook_of(search.trials)
     if outlook is None:
         return None
     if not search.searched:
@@ -287,6 +221,15 @@ def stop_now(search: Search) -> Finding | None:
             actions=(options(space="default"),),
             by_hand="Or write ranges instead of values into the space.",
         )
+    if search.levelled_off:
+        return Finding(
+            code="stop_now",
+            severity="info",
+            evidence=outlook.evidence,
+            says="The search has levelled off: its last trials took less than 1% off the best validation score, so "
+            "more of them are hardly worth the time.",
+            by_hand=_ELSEWHERE,
+        )
     if math.isnan(outlook.gain) or outlook.gain >= _WORTH_IT:
         return None
     gain = f"about {outlook.gain:.1%}" if outlook.gain >= 0.0005 else "nothing"
@@ -295,8 +238,8 @@ def stop_now(search: Search) -> Finding | None:
         severity="info",
         evidence=outlook.evidence,
         says=f"More trials of this space are hardly worth the time: {outlook.trials} more should take {gain} off the "
-        f"best validation score.",
-        by_hand="Stop here; covariates (--past, --future) or another --space may bring more.",
+        f"error on new rows.",
+        by_hand=_ELSEWHERE,
     )
 
 

@@ -177,8 +177,8 @@ def searching(trials: Sequence[Trial], **options: Any) -> list[Finding]:
     return run_checks(search_checks.CHECKS, Search(trials=trials, **(given | options)))
 
 
-def go_on_or_stop(trials: Sequence[Trial], searched: Sequence[str]) -> Finding | None:
-    found = searching(trials, searched=searched)
+def go_on_or_stop(trials: Sequence[Trial], searched: Sequence[str], **options: Any) -> Finding | None:
+    found = searching(trials, searched=searched, **options)
     return code_of(found, "more_trials") or code_of(found, "stop_now")
 
 
@@ -615,6 +615,9 @@ def test_a_search_that_still_gains_should_go_on() -> None:
     assert gaining is not None
     assert (gaining.code, gaining.severity) == ("more_trials", "warn")
     assert "--trials 48" in gaining.advice
+    assert 0 < gaining.evidence["expected_gain"] < gaining.evidence["expected_gain_of_best_value"]
+    assert f"{gaining.evidence['expected_gain']:.0%}"[:-1] in gaining.says
+    assert "off the error on new rows" in gaining.says
     few = go_on_or_stop(study_of([0.5, 0.4, 0.3]), ["learning_rate"])
     assert few is not None
     assert few.code == "more_trials"
@@ -633,13 +636,22 @@ def test_a_search_that_has_levelled_off_should_stop() -> None:
     assert go_on_or_stop([pruned(0, "diverged: x")], ["learning_rate"]) is None
 
 
+def test_a_study_that_ended_since_nothing_was_gained_is_not_told_to_go_on() -> None:
+    values = [*np.geomspace(1.0, 0.2, 12), *[0.25] * 12]  # as many again should gain more than 1%, by the first twelve
+    assert code_of(searching(study_of(values)), "more_trials") is not None
+    found = go_on_or_stop(study_of(values), ["learning_rate"], levelled_off=True)
+    assert found is not None
+    assert found.code == "stop_now"
+    assert "has levelled off" in found.says
+
+
 def test_the_expected_gain_is_near_what_more_trials_really_bring() -> None:
     told, true = [], []
     for seed in range(200):
         values = 0.2 + np.random.default_rng(seed).weibull(2.0, size=40)  # a search at random
         found = go_on_or_stop(study_of(values[:20]), ["learning_rate"])
         assert found is not None
-        told.append(found.evidence["expected_gain"])
+        told.append(found.evidence["expected_gain_of_best_value"])
         true.append(1 - values.min() / values[:20].min())
     assert 0.5 < np.mean(told) / np.mean(true) < 2
 
