@@ -33,7 +33,7 @@ class Outlook:
         It is less than that of the best value, which is the least of many and so small by chance, too, and the saved
         model is a mean that one better trial changes little.
         """
-        return 1 - (1 - self.value_gain) ** _KEPT_ON_NEW_ROWS
+        return 1 - math.pow(1 - self.value_gain, _KEPT_ON_NEW_ROWS)
 
     @property
     def evidence(self) -> dict[str, float | None]:
