@@ -1,14 +1,18 @@
 """Make one mistake at a time in a copy of the package, and see whether the tests of the laws notice it.
 
-    python benchmarks/robustness/mutants.py [--names A,B] [--sample 10 --seed 0] [--jobs 2] [--check]
+    python benchmarks/robustness/mutants.py [--names A,B] [--sample 10 --seed 0] [--jobs 2] [--check] [--remember]
 
 The mistakes are listed in `mutants.toml`: each has a name, what it breaks, a file, a text of it and another text in its
-place, and the test files that are run first because they are the likeliest to notice. If those pass, all other tests
-marked `laws` are run, so that a mistake survives only if every one of them passes. An edit that no longer applies, or
-after which the package cannot be imported, counts as not done.
+place, and the tests that are run first because they are the likeliest to notice. If those pass, all tests marked `laws`
+are run, so that a mistake survives only if every one of them passes. An edit that no longer applies, or after which the
+package cannot be imported, counts as not done. If code has moved, the edit is made where its text stands now.
 
-`--check` applies the edits and runs nothing. The last line is JSON; the exit status is 1 if a mistake survived or was
-not done, or if the tests fail without any mistake.
+The libraries are imported once, and every mistake has a process that is forked from there. Its tests end at the first
+failure, so that a mistake whose tests are well chosen takes a few seconds. `--remember` writes the test that noticed a
+mistake into the table, to be run first the next time. `--check` applies the edits and runs nothing.
+
+The last line is JSON; the exit status is 1 if a mistake survived or was not done, or if the tests fail without any
+mistake.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import multiprocessing
 import os
 import pkgutil
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -45,8 +50,8 @@ TABLE = Path(__file__).with_suffix(".toml")
 COPIED = ("lstm_tune", "search_spaces", "tests", "pyproject.toml", "README.md")
 # Imported once and shared by all processes: a mistake is made in none of them.
 PRELOADED = ("torch", "optuna", "pandas", "pyarrow.csv", "sklearn", "statsmodels.api", "scipy.stats",
-             "safetensors.torch", "plotly", "typer", "rich", "hypothesis", "pytest")  # fmt: skip
-LIMIT = 1800  # seconds after which a mistake counts as noticed: the tests hang
+             "safetensors.torch", "plotly", "typer", "rich", "pytest")  # fmt: skip
+LIMIT = 900  # seconds after which a mistake counts as noticed: the tests hang
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +67,20 @@ class Mistake:
 
     def apply(self, folder: Path) -> str:
         """Make the mistake in a copy; return why it cannot be made, or nothing."""
-        path = folder / self.file
-        if not path.is_file():
-            return f"{self.file} is not there"
-        text = path.read_text()
-        if (count := text.count(self.old)) != 1:
-            return f"its old text stands {count} times in {self.file}"
-        path.write_text(text.replace(self.old, self.new))
+        path = self.place(folder)
+        if path is None:
+            return f"its old text does not stand once in {self.file}, nor in one other module alone"
+        path.write_text(path.read_text().replace(self.old, self.new))
         return ""
+
+    def place(self, folder: Path) -> Path | None:
+        """Return the file that holds the old text once: the one that is named, or the only other one."""
+        named = folder / self.file
+        if named.is_file() and named.read_text().count(self.old) == 1:
+            return named
+        found = [(path, path.read_text().count(self.old)) for path in (folder / "lstm_tune").rglob("*.py")]
+        holding = [path for path, count in found if count]
+        return holding[0] if len(holding) == 1 and dict(found)[holding[0]] == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +164,13 @@ def run_tests(folder: Path, first: Sequence[str], answer: Any) -> None:
             answer.send(("crash", f"it cannot be imported: {type(error).__name__}: {error}"))
             return
         options = ["-x", "-q", "-m", "laws", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-        for tests in ([f"tests/{name}" for name in first], ["tests"]):
-            if tests:
-                seen = _First()
-                if pytest.main([*options, *tests], plugins=[seen]) not in (0, 5):  # 5: no test was chosen
-                    answer.send(("failed", seen.name or "the tests could not be run"))
-                    return
+        # 4: a test of the table is no longer there; 5: none is marked
+        chosen = [(f"tests/{name}", (0, 4, 5)) for name in first]
+        for tests, harmless in (*chosen, ("tests", (0,))):
+            seen = _First()
+            if pytest.main([*options, tests], plugins=[seen]) not in harmless:
+                answer.send(("failed", seen.name or "the tests could not be run"))
+                return
         answer.send(("passed", ""))
 
 
@@ -178,7 +190,10 @@ def examine(context: Any, mistake: Mistake | None) -> Found:
         try:
             kind, detail = receiver.recv() if receiver.poll(LIMIT) else ("failed", f"not over after {LIMIT} s")
         except EOFError:
-            kind, detail = "failed", "the process ended"
+            process.join()
+            said = (folder / "out.txt").read_text().strip().splitlines() or [""]
+            kind = "failed" if (process.exitcode or 0) < 0 else "crash"  # a signal is the mistake's, an error is ours
+            detail = f"the process ended with status {process.exitcode}: {said[-1]}"
         process.kill()
         process.join()
         seconds = time.monotonic() - began
@@ -218,25 +233,38 @@ def show(results: Sequence[Found], commit: str) -> dict[str, Any]:
 
 
 def check(mistakes: Sequence[Mistake]) -> dict[str, Any]:
-    """Apply each edit and compile the file, without running anything."""
+    """Look for the place of each edit and compile what it makes of the file, without running anything."""
     broken: dict[str, str] = {}
     for mistake in mistakes:
-        with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as folder:
-            copy = Path(folder) / mistake.file
-            copy.parent.mkdir(parents=True)
-            if (ROOT / mistake.file).is_file():
-                shutil.copy(ROOT / mistake.file, copy)
-            reason = mistake.apply(Path(folder))
-            if not reason and copy.suffix == ".py":
-                try:
-                    compile(copy.read_text(), str(copy), "exec")
-                except SyntaxError as error:
-                    reason = f"it does not compile: {error}"
-            if reason:
-                broken[mistake.name] = reason
+        path = mistake.place(ROOT)
+        if path is None:
+            broken[mistake.name] = f"its old text does not stand once in {mistake.file}, nor in one other module alone"
+        elif path.suffix == ".py":
+            try:
+                compile(path.read_text().replace(mistake.old, mistake.new), str(path), "exec")
+            except SyntaxError as error:
+                broken[mistake.name] = f"it does not compile: {error}"
     for name, reason in broken.items():
         print(f"{name}: {reason}")
     return {"tried": len(mistakes), "not done": sorted(broken)}
+
+
+def remember(results: Sequence[Found]) -> None:
+    """Write the test that noticed a mistake, and the file that it was made in, into the table."""
+    text = TABLE.read_text()
+    for found in results:
+        mistake = found.mistake
+        path = mistake.place(ROOT)
+        if found.outcome != "noticed" or not found.by.startswith("tests/") or path is None:
+            continue
+        tests = json.dumps([found.by.removeprefix("tests/")], ensure_ascii=False)
+        start = text.index(f"name = '{mistake.name}'")
+        end = text.find("[[mistake]]", start)
+        entry = text[start : end if end > 0 else len(text)]
+        new = re.sub(r"(?m)^tests = .*$", lambda _, tests=tests: f"tests = {tests}", entry)
+        new = new.replace(f"file = '{mistake.file}'", f"file = '{path.relative_to(ROOT).as_posix()}'")
+        text = text.replace(entry, new)
+    TABLE.write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 1), metavar="N")
     parser.add_argument("--check", action="store_true", help="apply the edits and run nothing")
+    parser.add_argument("--remember", action="store_true", help="write the tests that noticed into the table")
     parser.add_argument("--sure", action="store_true", help="do not run the tests without a mistake first")
     args = parser.parse_args(arguments)
     mistakes = choose(read_table(), args.names, args.sample, args.seed)
@@ -266,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(
                 f"{found.outcome}: {found.mistake.name} ({found.seconds:.0f} s) {found.by}", file=sys.stderr, flush=True
             )
+    if args.remember:
+        remember(results)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     report = show(results, commit.strip() or "unknown")
     print(json.dumps({"machine": machine(), "clean": True, **report}))
