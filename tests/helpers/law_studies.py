@@ -25,7 +25,7 @@ QUICK: dict[str, Any] = {
     "lookback": [5, 9, 12],
     "epoch_samples": 96,
 }
-SKIPS: dict[str, Any] = QUICK | {"skip": ["none", "last", "linear", "seasonal"]}
+SKIPS: dict[str, Any] = QUICK | {"skip": ["none", "last", "linear", "seasonal", "ets"]}
 LEARNED: dict[str, Any] = QUICK | {  # no closed form beats the networks, so that several are averaged
     "skip": ["none", "last"],
     "window_norm": ["none", "last"],

@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 import optuna
 import oracle_baselines as simple
+import oracle_smoothing as smoothing
 import pytest
 from oracle_data import Array, Rows, Table, Window, history_of, observed_values, split_of, target_of, windows_of
-from oracle_model import SavedModel, context_of, forecast, load_model
+from oracle_model import SavedModel, forecast, load_model
+from oracle_weights import error_products, stacked
 
 CLOSE = 3e-4  # relative: the package computes in float32
-NAIVE = ("persistence", "seasonal_naive")
+SIMPLE = ("persistence", "seasonal_naive", "ridge", "ets")
+BASELINES = (*SIMPLE, "combination")
+_SAMPLED = 96  # windows of a block, on whose errors weights are found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ class Finished:
     @cached_property
     def context(self) -> int:
         """Rows that the longest member looks back on."""
-        return max(context_of(m.params, self.model.period) for m in self.model.members)
+        return max(self.model.context_of(m.params) for m in self.model.members)
 
     @cached_property
     def test(self) -> list[Window]:
@@ -109,7 +113,8 @@ class Finished:
         for channel in range(self.channels):
             index = [i for i, w in enumerate(windows) if w.channel == channel]
             if index:
-                seen = self.seen_by([windows[i] for i in index], self.context)
+                context = max(model.context_of(m.params) for m in model.members)
+                seen = self.seen_by([windows[i] for i in index], context)
                 result[index] = forecast(model, *seen, channel)
         return result
 
@@ -121,20 +126,77 @@ class Finished:
         future = np.stack([of[w.series].future[w.row - context : w.row + self.horizon] for w in windows])
         return history, past, future
 
-    def baseline(self, name: str, windows: Sequence[Window], fit: Sequence[Rows], shortest: int) -> Array:
+    def baseline(self, name: str, windows: Sequence[Window], fit: Sequence[Rows]) -> Array:
         """Return the forecasts (n, H) of a baseline that is fitted on the rows `fit`."""
         period = self.period or 1
         if name == "persistence":
             return np.stack([np.repeat(history_of(self.table, w, 1), self.horizon) for w in windows])
         if name == "seasonal_naive":
             return simple.seasonal(np.stack([history_of(self.table, w, period) for w in windows]), period, self.horizon)
-        context = simple.ridge_lookback(shortest, self.horizon, self.period)
-        weight, bias = self._ridge(fit, context)
+        if name == "ets":
+            return self._smoothing(windows, fit)
+        if name == "combination":
+            weights = self.combination
+            return np.sum([weights[part] * self.baseline(part, windows, fit) for part in SIMPLE], axis=0)
+        context = self.longest_lookback
+        key = "ridge", *fit
+        if key not in self._fitted:
+            self._fitted[key] = self._ridge(fit, context)
+        weight, bias = self._fitted[key]
         result = []
         for w in windows:
             history, sd = history_of(self.table, w, context), self.sd[w.channel]
             result.append(history[-1] + sd * (weight @ ((history - history[-1]) / sd) + bias))
         return np.stack(result)
+
+    @property
+    def longest_lookback(self) -> int:
+        """Rows that the fitted baselines look back on, at most."""
+        return simple.ridge_lookback(self.shortest_fit, self.horizon, self.period)
+
+    def _smoothing(self, windows: Sequence[Window], fit: Sequence[Rows]) -> Array:
+        """Forecast by exponential smoothing of the values, or of their logarithms if those err less on `fit`."""
+        key = "ets", *fit
+        if key not in self._fitted:
+            tried = [False, True] if not self.model.origin.any() and self._bounds(fit)[:, 0].min() > 0 else [False]
+            models = {log: smoothing.fit(self._series_of(fit, log), self.period) for log in tried}
+            inner = list(windows_of(self.table, fit, self.horizon, self.longest_lookback, reach_back=False))
+            scores = {
+                log: Errors.of(self, inner, self._smooth(models[log], log, inner, fit)).mse_scaled
+                for log in (tried if len(tried) > 1 else ())
+            }
+            log = min(tried, key=lambda log: scores.get(log, 0.0))
+            self._fitted[key] = models[log], log
+        return self._smooth(*self._fitted[key], windows, fit)
+
+    @cached_property
+    def _fitted(self) -> dict[Any, Any]:
+        return {}
+
+    def _bounds(self, fit: Sequence[Rows]) -> Array:
+        """Return the least and the largest observed value of each target, (C, 2)."""
+        seen = [observed_values(self.table, fit, c) for c in range(self.channels)]
+        return np.array([(x.min(), x.max()) for x in seen])
+
+    def _series_of(self, fit: Sequence[Rows], log: bool) -> list[Array]:
+        """Return each target of each series, NaN where it was not observed, brought to spread 1."""
+        found = []
+        for c in range(self.channels):
+            for series, (a, b) in zip(self.table.series, fit, strict=True):
+                seen, values = series.seen[c, a:b], series.values[c, a:b] - self.model.origin[c]
+                values = np.where(seen, np.log(values) if log else values, np.nan)
+                found.append(values / (np.nanstd(values) or 1.0))
+        return found
+
+    def _smooth(self, models: Any, log: bool, windows: Sequence[Window], fit: Sequence[Rows]) -> Array:
+        context = min(self.longest_lookback, max(336, 4 * (self.period or 1)))
+        history = np.stack([history_of(self.table, w, context) for w in windows])
+        if not log:
+            last = history[:, -1:]
+            return last + smoothing.forecast(models, history - last, self.horizon)
+        low, high = self._bounds(fit)[[w.channel for w in windows]].T[:, :, None]
+        ahead = np.exp(smoothing.forecast(models, np.log(np.maximum(history, low / 10)), self.horizon))
+        return np.minimum(ahead, high * np.maximum(np.exp(3), high / low))
 
     def _ridge(self, fit: Sequence[Rows], context: int) -> tuple[Array, Array]:
         x, y, usable = [], [], []
@@ -149,6 +211,63 @@ class Finished:
     def shortest_fit(self) -> int:
         """Rows of the shortest stretch that a fold of a trial fits on."""
         return min(b - a - (self.folds - 1) * (d - c) for (a, b), (c, d) in self._train_and_val)
+
+    # ---- the validation blocks
+
+    def fold_rows(self, fold: int) -> tuple[list[Rows], list[Rows]]:
+        """Return the rows that a fold fits on, and those that it scores, of each series."""
+        fit, score = [], []
+        for (start, end), (first, last) in self._train_and_val:
+            border = end - fold * (last - first)
+            fit.append((start, border))
+            score.append((border, border + last - first))
+        return fit, score
+
+    def fold_windows(self, fold: int) -> list[Window]:
+        """Return the windows that a fold is scored on."""
+        return list(windows_of(self.table, self.fold_rows(fold)[1], self.horizon, 0, reach_back=True))
+
+    def sampled(self, fold: int) -> list[Window]:
+        """Return the windows of a fold on whose errors weights are found: evenly spaced ones of each target."""
+        windows = self.fold_windows(fold)
+        if len(windows) <= _SAMPLED:
+            return windows
+        each = [[w for w in windows if w.channel == c] for c in range(self.channels)]
+        most = _SAMPLED // self.channels
+        spaced = [np.linspace(0, len(own) - 1, min(most, len(own)), dtype=np.float32).astype(int) for own in each]
+        return [own[i] for own, places in zip(each, spaced, strict=True) for i in places]
+
+    def sampled_errors(self, fold: int, ahead: Array) -> Array:
+        """Return the scaled errors (n · H,) of forecasts of a fold's sampled windows; 0 where nothing was observed."""
+        assert self.horizon <= 6  # else some steps alone are sampled
+        found = Errors.of(self, self.sampled(fold), ahead)
+        return np.nan_to_num((ahead - found.actual) / self.sd[found.channel, None]).reshape(-1)
+
+    @cached_property
+    def fold_units(self) -> list[float]:
+        """The scaled MSE that counts as 1 on each fold: that of the best simple forecast, fitted on its rows."""
+        units = []
+        for fold in range(self.folds):
+            windows, (fit, _) = self.fold_windows(fold), self.fold_rows(fold)
+            units.append(min(Errors.of(self, windows, self.baseline(n, windows, fit)).mse_scaled for n in SIMPLE))
+        return units
+
+    @property
+    def independent_windows(self) -> float:
+        """Windows of the validation rows that do not overlap."""
+        return sum(b - a for a, b in self.parts["val"]) / self.horizon
+
+    @cached_property
+    def combination(self) -> dict[str, float]:
+        """Weights of the simple forecasts in their mean: least squares, drawn to inverse squared errors."""
+        blocks = []
+        for fold in range(self.folds):
+            windows, (fit, _) = self.sampled(fold), self.fold_rows(fold)
+            blocks.append(np.array([self.sampled_errors(fold, self.baseline(n, windows, fit)) for n in SIMPLE]))
+        products = error_products(blocks, self.fold_units)
+        prior = 1 / np.maximum(products.diagonal(), 1e-12) ** 2
+        weights = stacked(products, prior / prior.sum(), self.independent_windows * self.folds)
+        return dict(zip(SIMPLE, weights.tolist(), strict=True))
 
     @property
     def _train_and_val(self) -> Iterable[tuple[Rows, Rows]]:

@@ -9,9 +9,8 @@ import numpy as np
 import oracle_baselines as simple
 import pandas as pd
 import pytest
-from oracle import CLOSE, NAIVE, Errors, Finished, per_target, same
+from oracle import BASELINES, CLOSE, Errors, Finished, per_target, same
 from oracle_data import target_of, windows_of
-from oracle_model import SavedModel
 
 
 def check_data(run: Finished) -> None:
@@ -52,13 +51,14 @@ def check_test_scores(run: Finished) -> None:
 def check_baselines(run: Finished) -> None:
     """Validation and test MSE of the simple forecasts, and the skill against each."""
     val = list(windows_of(run.table, run.parts["val"], run.horizon, 0, reach_back=True))
-    assert list(run.record["baselines"])[:3] == [*NAIVE, "ridge"]
-    for name in (*NAIVE, "ridge"):
+    assert tuple(run.record["baselines"]) == tuple(run.record["skill"]) == BASELINES
+    for name in BASELINES:
         entry = run.record["baselines"][name]
-        ahead = run.baseline(name, val, run.parts["train"], run.shortest_fit)
+        ahead = run.baseline(name, val, run.parts["train"])
         validated = Errors.of(run, val, ahead)
-        tested = run.tested(run.baseline(name, run.test, run.parts["fit"], run.shortest_fit))
-        rel = 5e-3 if name == "ridge" else CLOSE  # the package solves it from moments of float32 windows
+        tested = run.tested(run.baseline(name, run.test, run.parts["fit"]))
+        # The package solves the ridge from moments of float32 windows; the combination holds it.
+        rel = 5e-3 if name in ("ridge", "combination") else CLOSE
         same(entry["val_mse"], per_target(run, validated.mse), f"{name}.val_mse", rel)
         same(entry["val_mse_scaled"], validated.mse_scaled, f"{name}.val_mse_scaled", rel)
         same(entry["test_mse"], per_target(run, tested.mse), f"{name}.test_mse", rel)
@@ -78,12 +78,10 @@ def check_intervals(run: Finished) -> None:
     low, high = simple.interval([(1, error)], count, own.channel, blocks)
     same(test["ci95"], [estimate * low, estimate * high], "test.ci95", 1e-2)
     for name, interval in run.record["skill_ci95"].items():
-        if name not in (*NAIVE, "ridge"):
-            continue
         if len(blocks) < 3:
             assert interval is None
             continue
-        other = run.tested(run.baseline(name, run.test, run.parts["fit"], run.shortest_fit)).window_sums[0]
+        other = run.tested(run.baseline(name, run.test, run.parts["fit"])).window_sums[0]
         low, high = simple.interval([(1, error), (-1, other)], count, own.channel, blocks)
         ratio = 1 - run.record["skill"][name]
         same([1 - x for x in reversed(interval)], [ratio * low, ratio * high], f"skill_ci95.{name}", 1e-2)
@@ -98,10 +96,7 @@ def check_retrain(run: Finished) -> None:
     assert retrain["rows"] == "train+val"
     scaled = []
     for i, entry in enumerate(seeds):
-        alone = SavedModel(
-            **{f: getattr(run.model, f) for f in run.model.__slots__} | {"members": members[i * k :][:k]}
-        )
-        found = run.tested(run.forecast_of(alone, run.test))
+        found = run.tested(run.forecast_of(run.model.of(*members[i * k :][:k]), run.test))
         scaled.append(found.mse_scaled)
         same(entry["mse"], per_target(run, found.mse), f"retrain.seeds[{i}].mse")
         same(entry["mse_scaled"], found.mse_scaled, f"retrain.seeds[{i}].mse_scaled")
@@ -167,13 +162,12 @@ def check_decomposition(run: Finished) -> None:
 def check_in_sample(run: Finished) -> None:
     """The MSE on windows of train and validation rows, of the model and of the simple forecasts."""
     found, fit = run.record["in_sample"], run.parts["fit"]
-    ridge = simple.ridge_lookback(run.shortest_fit, run.horizon, run.period)
-    windows = list(windows_of(run.table, fit, run.horizon, max(run.context, ridge), reach_back=False))
+    windows = list(windows_of(run.table, fit, run.horizon, max(run.context, run.longest_lookback), reach_back=False))
     assert found["windows"] == len(windows) <= 768
     own = Errors.of(run, windows, run.forecast_of(run.model, windows))
     same(found["mse_scaled"], own.mse_scaled, "in_sample.mse_scaled", 1e-3)
-    for name in (*NAIVE, "ridge"):
-        expected = Errors.of(run, windows, run.baseline(name, windows, fit, run.shortest_fit)).mse_scaled
+    for name in BASELINES:
+        expected = Errors.of(run, windows, run.baseline(name, windows, fit)).mse_scaled
         same(found["baselines"][name], expected, f"in_sample.baselines.{name}", 5e-3)
 
 

@@ -6,6 +6,7 @@ member looks back on, L lookback, H horizon, C target columns, P and F covariate
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,19 @@ class SavedModel:
     channels: int
     n_past: int
     period: int
+    smoothing: int  # rows that exponential smoothing looks back on
     origin: Array  # (C,) subtracted from the targets before anything else
     sd: Array  # (C,) of the train rows, in the targets' own units
     mean: Array  # (C,) of the train rows, minus the origin
+
+    def context_of(self, params: dict[str, Any]) -> int:
+        """Return the rows that a member looks back on."""
+        rows = {"seasonal": self.period, "ets": self.smoothing}.get(params["skip"], 1)
+        return max(params["lookback"], rows) + lag_of(params, self.period)
+
+    def of(self, *members: Member) -> SavedModel:
+        """Return the same with other members."""
+        return dataclasses.replace(self, members=members)
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -59,6 +70,7 @@ def load_model(folder: Path) -> SavedModel:
         channels=shape["channels"],
         n_past=shape["past"],
         period=shape["period"],
+        smoothing=shape["smoothing"],
         origin=np.array(config["data"]["origin"]),
         sd=np.array(scale["sd"]),
         mean=np.array(scale["mean"]),
@@ -92,22 +104,17 @@ def lag_of(params: dict[str, Any], period: int) -> int:
     return {"none": 0, "first": 1, "seasonal": period}[params["difference"]]
 
 
-def context_of(params: dict[str, Any], period: int) -> int:
-    """Return the rows that a member looks back on."""
-    return max(params["lookback"], period if params["skip"] == "seasonal" else 1) + lag_of(params, period)
-
-
 def to_level(raw: Array, member: Member, channel: int) -> Array:
     """Map raw values to the scaled level that the network works on."""
     level = np.log(np.maximum(raw, _TINY)) if member.params["transform"] == "log" else raw
     return (level - member.state["center"][channel]) / member.state["scale"][channel]
 
 
-def view_of(history: Array, member: Member, channel: int, period: int) -> View:
+def view_of(history: Array, member: Member, channel: int, model: SavedModel) -> View:
     """Prepare raw histories (B, at least X) of one target column as the network sees them."""
     params = member.params
-    lag, lookback = lag_of(params, period), params["lookback"]
-    level = to_level(history[:, -context_of(params, period) :], member, channel)
+    lag, lookback = lag_of(params, model.period), params["lookback"]
+    level = to_level(history[:, -model.context_of(params) :], member, channel)
     window = level[:, lag:] - level[:, : level.shape[1] - lag] if lag else level
     location, spread = np.zeros((len(level), 1)), np.ones((len(level), 1))
     if params["window_norm"] == "last":
@@ -144,7 +151,7 @@ def member_forecast(
     model: SavedModel, member: Member, working: Array, past: Array, future: Array, channel: int
 ) -> Array:
     """Return one member's forecast (B, H) in working units: the target's own minus the origin."""
-    view = view_of(working, member, channel, model.period)
+    view = view_of(working, member, channel, model)
     ahead = _network(model, member, inputs_of(view, member), past, future, channel) * view.spread
     ahead = ahead + _skip(model, member, view) + view.location
     ahead = _undo_difference(ahead, view.level, lag_of(member.params, model.period))
@@ -156,12 +163,15 @@ def member_forecast(
 
 def _skip(model: SavedModel, member: Member, view: View) -> Array:
     """Return what the network corrects, minus the location."""
-    kind, lookback = member.params["skip"], member.params["lookback"]
+    kind, lookback, state = member.params["skip"], member.params["lookback"], member.state
     if kind == "last":
         return view.window[:, -1:] - view.location
     if kind == "linear":
         window = view.window[:, -lookback:] - view.location
-        return window @ member.state["skip_weight"].T + member.state["skip_bias"]
+        return window @ state["skip_weight"].T + state["skip_bias"]
+    if kind == "ets":
+        window = view.window[:, -state["skip_weight"].shape[1] :] - view.location
+        return window @ state["skip_weight"].T
     if kind == "seasonal":
         m = model.period
         steps = [view.window[:, view.window.shape[1] - m + h % m] for h in range(model.horizon)]
@@ -179,7 +189,9 @@ def _undo_difference(ahead: Array, level: Array, lag: int) -> Array:
 
 
 def _network(model: SavedModel, member: Member, inputs: Array, past: Array, future: Array, channel: int) -> Array:
-    """Run clipping, patches, LSTM and head: (B, L) → (B, H)."""
+    """Run clipping, patches, LSTM and head: (B, L) → (B, H); a network that is not there adds nothing."""
+    if "output.weight" not in member.state:
+        return np.zeros((len(inputs), model.horizon))
     params, state = member.params, member.state
     lookback, horizon = params["lookback"], model.horizon
     if params["outlier_clip"]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import oracle_baselines as simple
+import oracle_smoothing as smoothing
 import pytest
 from oracle import Finished, same
-from oracle_data import Array, Window, history_of, observed_values, target_of, windows_of
-from oracle_model import Member, context_of, inputs_of, lag_of, to_level, view_of
+from oracle_data import Array, Rows, Window, history_of, observed_values, target_of, windows_of
+from oracle_model import Member, inputs_of, lag_of, to_level, view_of
 
 
 def check_statistics(run: Finished) -> None:
@@ -38,9 +40,7 @@ def check_statistics(run: Finished) -> None:
         same(state["covariate_mean"], covariates.mean(axis=0), what + "covariate_mean", 1e-4, 1e-5)
         spread = covariates.std(axis=0)
         same(state["covariate_scale"], np.where(spread > 1e-12, spread, 1), what + "covariate_scale", 1e-4)
-        windows = list(
-            windows_of(run.table, fit, run.horizon, context_of(member.params, model.period), reach_back=False)
-        )
+        windows = list(windows_of(run.table, fit, run.horizon, model.context_of(member.params), reach_back=False))
         _check_clip(run, member, windows, what)
         _check_skip(run, member, windows, what)
 
@@ -57,31 +57,72 @@ def _check_clip(run: Finished, member: Member, windows: list[Window], what: str)
 
 
 def _check_skip(run: Finished, member: Member, windows: list[Window], what: str) -> None:
-    if member.params["skip"] != "linear":
+    if member.params["skip"] not in ("linear", "ets"):
         return
-    x, y, usable = [], [], []
-    for w in windows:
-        view, lookback = _view(run, member, w), member.params["lookback"]
-        target, seen = target_of(run.table, w, run.horizon)
-        ahead = to_level(target[None] - run.model.origin[w.channel], member, w.channel)
-        lag = lag_of(member.params, run.model.period)
-        if lag:
-            both = np.concatenate([view.level[:, -lag:], ahead], axis=1)
-            ahead = both[:, lag:] - both[:, :-lag]
-        x.append((view.window[:, -lookback:] - view.location)[0])
-        y.append((ahead - view.location)[0])
-        usable.append(seen.all())
-    weight, bias = simple.fit_ridge(np.array(x), np.array(y), np.array(usable))
+    seen = np.concatenate([_skip_window(run, member, w) for w in windows])
+    weight, bias = fit_skip(run, member, run.parts["fit"])
     # Nearly collinear columns leave single weights undetermined to float32: what they forecast is compared.
-    expected = np.array(x) @ weight.T + bias
-    found = np.array(x) @ member.state["skip_weight"].T + member.state["skip_bias"]
+    expected = seen @ weight.T + bias
+    found = seen @ member.state["skip_weight"].T + (member.state["skip_bias"] if len(member.state["skip_bias"]) else 0)
     assert found == pytest.approx(expected, abs=5e-3 * max(1e-3, float(expected.std()))), what + "skip_weight"
 
 
+def _skip_window(run: Finished, member: Member, window: Window) -> Array:
+    """Return the rows (1, L) that the skip forecast is a linear map of."""
+    view = _view(run, member, window)
+    rows = run.model.smoothing if member.params["skip"] == "ets" else member.params["lookback"]
+    return view.window[:, -rows:] - view.location
+
+
+def fit_skip(run: Finished, member: Member, fit: Sequence[Rows]) -> tuple[Array, Array]:
+    """Return the map (H, L) of a linear or smoothing skip, and what it adds (H,), from the rows `fit`."""
+    lag = lag_of(member.params, run.model.period)
+    if member.params["skip"] == "ets":
+        levels = []
+        for series, (a, b) in zip(run.table.series, fit, strict=True):
+            for c in range(run.channels):
+                values = np.where(series.seen[c, a:b], series.values[c, a:b] - run.model.origin[c], np.nan)
+                level = to_level(values[None], member, c)[0]
+                levels.append(level[lag:] - level[: len(level) - lag] if lag else level)
+        models = smoothing.fit(levels, run.period)
+        rows = run.model.smoothing
+        return smoothing.forecast(models, np.eye(rows), run.horizon).T, np.zeros(run.horizon)
+    x, y, usable = [], [], []
+    context = run.model.context_of(member.params)
+    for w in windows_of(run.table, fit, run.horizon, context, reach_back=False):
+        view = _view(run, member, w)
+        target, seen = target_of(run.table, w, run.horizon)
+        ahead = to_level(target[None] - run.model.origin[w.channel], member, w.channel)
+        if lag:
+            both = np.concatenate([view.level[:, -lag:], ahead], axis=1)
+            ahead = both[:, lag:] - both[:, :-lag]
+        x.append(_skip_window(run, member, w)[0])
+        y.append((ahead - view.location)[0])
+        usable.append(seen.all())
+    return simple.fit_ridge(np.array(x), np.array(y), np.array(usable))
+
+
+def untrained(run: Finished, params: dict[str, Any], fit: Sequence[Rows]) -> Member:
+    """Return the member that a network of these parameters starts from, fitted on the rows `fit`."""
+    state: dict[str, Array] = {"center": np.zeros(run.channels), "scale": np.ones(run.channels)}
+    state["log_ceiling"] = np.full(run.channels, np.inf)
+    log = params["transform"] == "log"
+    for c in range(run.channels):
+        seen = observed_values(run.table, fit, c) - run.model.origin[c]
+        level = np.log(seen) if log else seen
+        state["center"][c], state["scale"][c] = level.mean(), level.std()
+        if log:
+            state["log_ceiling"][c] = level.max() + max(3.0, level.max() - level.min())
+    member = Member(params=params, state=state, weight=1.0)
+    if params["skip"] in ("linear", "ets"):
+        state["skip_weight"], state["skip_bias"] = fit_skip(run, member, fit)
+    return member
+
+
 def _view(run: Finished, member: Member, window: Window) -> Any:
-    context = context_of(member.params, run.model.period)
+    context = run.model.context_of(member.params)
     history = history_of(run.table, window, context) - run.model.origin[window.channel]
-    return view_of(history[None], member, window.channel, run.model.period)
+    return view_of(history[None], member, window.channel, run.model)
 
 
 def _lower_median(x: Array) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import math
 
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from oracle import Finished, same
+from oracle import Errors, Finished, same
+from oracle_data import Array
+from oracle_statistics import untrained
+from oracle_weights import Key, Tried, by_errors, by_value
 
 
 def check_trials(run: Finished) -> None:
@@ -67,3 +71,54 @@ def check_ensemble(run: Finished) -> None:
         size = sum(t.size for name, t in member.state.items() if not name.startswith(buffers))
         if member.params == run.record["best"]["params"]:
             assert size == run.record["best"]["weights"]
+
+
+def check_weights(run: Finished) -> None:
+    """The members of the saved model and their weights follow from the trials, by the rules that are published."""
+    listed = {(m["trial"], m["epochs"]): m["weight"] for m in run.record["ensemble"]}
+    expected = expected_weights(run)
+    assert listed.keys() == expected.keys(), f"members: the folder has {listed}, the oracle {expected}"
+    for key, weight in expected.items():
+        same(listed[key], weight, f"weight of trial {key[0]} after {key[1]} epochs", 0.0, 3e-4)
+
+
+def check_starts(run: Finished) -> None:
+    """What a trial starts from is the simple forecast of its configuration, fitted on the rows of each fold."""
+    for trial in run.study.trials:
+        params = trial.user_attrs["config"]
+        if trial.value is None or all(params[k] == "none" for k in ("skip", "window_norm", "difference")):
+            continue
+        scores = []
+        for fold in range(run.folds):
+            windows = run.fold_windows(fold)
+            alone = run.model.of(untrained(run, params, run.fold_rows(fold)[0]))
+            scores.append(Errors.of(run, windows, run.forecast_of(alone, windows)).mse_scaled / run.fold_units[fold])
+        same(trial.user_attrs["start"], np.mean(scores) * run.fold_units[0], f"start of trial {trial.number}", 5e-3)
+
+
+def expected_weights(run: Finished) -> dict[Key, float]:
+    """Return {(trial, epochs): weight} of the saved model."""
+    tried, known = [], 0
+    trials = {t.number: t for t in run.study.trials}
+    for t in run.study.trials:
+        known += "fixed_params" in t.system_attrs
+        if t.value is None:
+            continue
+        attrs, params = t.user_attrs, t.user_attrs["config"]
+        starts = any(params[name] != "none" for name in ("skip", "window_norm", "difference"))
+        start = attrs["start"] if starts else math.inf
+        tried.append(Tried(number=t.number, value=t.value, epochs=attrs["best_epoch"], start=start, params=params))
+    if len(run.record["retrain"]["seeds"]) == 1:
+        return by_value(tried, run.independent_windows, run.folds, alone=True)
+
+    def errors(one: Tried, epochs: int) -> list[Array]:
+        if epochs == one.epochs:
+            packed = trials[one.number].user_attrs["fold_errors"]
+            return [np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float64) for text in packed]
+        found = []
+        for fold in range(run.folds):
+            alone = run.model.of(untrained(run, dict(one.params), run.fold_rows(fold)[0]))
+            found.append(run.sampled_errors(fold, run.forecast_of(alone, run.sampled(fold))))
+        return found
+
+    return by_errors(tried, known, errors, run.fold_units, run.independent_windows)

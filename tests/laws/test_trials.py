@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,56 +13,21 @@ import pandas as pd
 import pytest
 import torch
 from law_studies import KINDS, SKIPS, Kind, run_kind
-from oracle import NAIVE, Errors, Finished, same
-from oracle_data import Rows, Window, observed_values, windows_of
-from oracle_model import Member, SavedModel, context_of, forecast, read_tensors
+from oracle import Errors, Finished, same
+from oracle_data import Array, Window, observed_values, windows_of
+from oracle_model import Member, read_tensors
 
 import lstm_tune
 from lstm_tune.config import Config
 from lstm_tune.data.load import load_series
-from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.forecaster import LSTMForecaster
-from lstm_tune.training.task import build_task
 from lstm_tune.training.trainer import Trainer, seeded
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
 Studies = Callable[[str], Finished]
 TRAINED = sorted(KINDS.keys() - {"one seed", "rows without time", "large numbers"})
-
-
-def fold_rows(run: Finished, fold: int) -> tuple[list[Rows], list[Rows]]:
-    """Return the rows that a fold fits on, and those that it scores, of each series."""
-    fit, score = [], []
-    for (start, end), (first, last) in zip(run.parts["train"], run.parts["val"], strict=True):
-        border = end - fold * (last - first)
-        fit.append((start, border))
-        score.append((border, border + last - first))
-    return fit, score
-
-
-def fold_windows(run: Finished, fold: int) -> list[Window]:
-    """Return the windows that a fold is scored on."""
-    return list(windows_of(run.table, fold_rows(run, fold)[1], run.horizon, 0, reach_back=True))
-
-
-def fold_units(run: Finished, kind: Kind) -> list[float]:
-    """Return the scaled MSE that counts as 1 on each fold: that of the best simple forecast, fitted on its rows.
-
-    Exponential smoothing, which no oracle fits, may be better than the three that are fitted here, never worse.
-    """
-    series = load_series(kind.frame, **({"target": "y", "calendar": False} | dict(kind.columns)))
-    split = make_split(series, kind.split, kind.horizon)
-    task = build_task(series, split, kind.horizon, folds=kind.folds, epoch_samples=96)
-    units = []
-    for fold in range(run.folds):
-        windows, fit = fold_windows(run, fold), fold_rows(run, fold)[0]
-        ahead = {name: run.baseline(name, windows, fit, run.shortest_fit) for name in (*NAIVE, "ridge")}
-        least = min(Errors.of(run, windows, a).mse_scaled for a in ahead.values())
-        units.append(task.folds[fold].reference_mse)
-        assert units[-1] <= least * 1.005
-    return units
 
 
 def objective_of(kind: Kind, **options: Any) -> lstm_tune.Objective:
@@ -72,26 +38,19 @@ def objective_of(kind: Kind, **options: Any) -> lstm_tune.Objective:
     return lstm_tune.Objective(series, kind.options.get("space", dict(kind.space)), **(given | options))
 
 
-def scored_by_hand(run: Finished, model: LSTMForecaster, windows: list[Window]) -> float:
-    """Return the scaled MSE of one network on some windows, in NumPy."""
+def forecast_by_hand(run: Finished, model: LSTMForecaster, windows: list[Window]) -> Array:
+    """Return the forecasts (n, H) of one network for some windows, in NumPy."""
     params = model.config.params()
     state = {name: t.detach().numpy().astype(np.float64) for name, t in model.state_dict().items()}
-    one = (Member(params=params, state=state, weight=1.0),)
-    alone = SavedModel(**{f: getattr(run.model, f) for f in run.model.__slots__} | {"members": one})
-    ahead = np.empty((len(windows), run.horizon))
-    for channel in range(run.channels):
-        index = [i for i, w in enumerate(windows) if w.channel == channel]
-        seen = run.seen_by([windows[i] for i in index], context_of(params, run.model.period))
-        ahead[index] = forecast(alone, *seen, channel)
-    return Errors.of(run, windows, ahead).mse_scaled
+    return run.forecast_of(run.model.of(Member(params=params, state=state, weight=1.0)), windows)
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_trial_is_worth_what_its_kept_weights_score_on_the_same_targets(study_of: Studies, name: str) -> None:
     kind, run = KINDS[name], study_of(name)
-    kept: list[Any] = []
-    objective = objective_of(kind, on_trained=kept.append)
-    units, windows = fold_units(run, kind), [fold_windows(run, fold) for fold in range(run.folds)]
+    trained: list[Any] = []
+    objective = objective_of(kind, on_trained=trained.append)
+    units, windows = run.fold_units, [run.fold_windows(fold) for fold in range(run.folds)]
     for trial in run.study.trials:
         if "same_as_trial" in trial.user_attrs:
             continue
@@ -101,11 +60,15 @@ def test_every_trial_is_worth_what_its_kept_weights_score_on_the_same_targets(st
         (again,) = study.trials
         assert (again.value, again.intermediate_values) == (trial.value, trial.intermediate_values)
         scores = []
-        for fold, model in enumerate(kept[-1].models):
-            scores.append(scored_by_hand(run, model, windows[fold]))
+        for fold, model in enumerate(trained[-1].models):
+            ahead = forecast_by_hand(run, model, windows[fold])
+            scores.append(Errors.of(run, windows[fold], ahead).mse_scaled)
+            errors = run.sampled_errors(fold, forecast_by_hand(run, model, run.sampled(fold)))
+            kept = np.frombuffer(base64.b64decode(trial.user_attrs["fold_errors"][fold]), dtype="<f2")
+            assert kept == pytest.approx(errors, rel=1e-3, abs=1e-4), f"trial {trial.number}, fold {fold}: fold_errors"
             same(trial.user_attrs["fold_mse_scaled"][fold], scores[-1], f"trial {trial.number}, fold {fold}")
             for c in range(run.channels):
-                fit = observed_values(run.table, fold_rows(run, fold)[0], c)
+                fit = observed_values(run.table, run.fold_rows(fold)[0], c)
                 if model.config.transform == "none":
                     same(float(model.center[c]), fit.mean(), f"trial {trial.number}, fold {fold}: center", 1e-5, 1e-5)
         same(trial.user_attrs["val_mse_scaled"], scores[0], f"trial {trial.number}: val_mse_scaled")
@@ -118,9 +81,9 @@ def test_every_trial_is_worth_what_its_kept_weights_score_on_the_same_targets(st
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_pruner_for_folds_is_asked_about_each_fold_that_has_ended(study_of: Studies) -> None:
     kind, run = KINDS["one series, split by shares, folds"], study_of("one series, split by shares, folds")
-    windows, kept = [fold_windows(run, fold) for fold in range(3)], []
+    windows, kept = [run.fold_windows(fold) for fold in range(3)], []
     objective = objective_of(kind, on_trained=kept.append)
-    units = fold_units(run, kind)
+    units = run.fold_units
     asked: list[dict[int, float]] = []
 
     class Asked(optuna.pruners.WilcoxonPruner):
@@ -133,7 +96,8 @@ def test_a_pruner_for_folds_is_asked_about_each_fold_that_has_ended(study_of: St
     study.optimize(objective, n_trials=1)
     (trial,), (trained,) = study.trials, kept
     values = [
-        scored_by_hand(run, model, windows[fold]) / units[fold] * units[0] for fold, model in enumerate(trained.models)
+        Errors.of(run, windows[fold], forecast_by_hand(run, model, windows[fold])).mse_scaled / units[fold] * units[0]
+        for fold, model in enumerate(trained.models)
     ]
     same([trial.intermediate_values[fold] for fold in range(3)], values, "reports of the folds", 5e-3)
     same(trial.value, np.mean(values), "value", 5e-3)
