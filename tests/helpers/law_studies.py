@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle_checks
+import oracle_statistics
+import oracle_trials
 import pandas as pd
 from oracle import Finished
 from oracle_data import read_table
@@ -134,6 +137,13 @@ KINDS: dict[str, Kind] = {
     ),
     "large numbers": Kind(frame=daily(wave(160, level=1e7)), split=ROWS),
     "rows without time": Kind(frame=pd.DataFrame({"y": wave(160)}), split=ROWS),
+}
+
+CHECKS: dict[str, Callable[[Finished], None]] = {
+    name.removeprefix("check_"): check
+    for module in (oracle_checks, oracle_trials, oracle_statistics)
+    for name, check in vars(module).items()
+    if name.startswith("check_")
 }
 
 

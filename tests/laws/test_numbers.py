@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-import oracle_checks
-import oracle_statistics
-import oracle_trials
 import pytest
-from law_studies import KINDS
+from law_studies import CHECKS, KINDS, run_kind
 from oracle import Finished
+
+from lstm_tune.pipeline import steps
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
-CHECKS = {
-    name.removeprefix("check_"): check
-    for module in (oracle_checks, oracle_trials, oracle_statistics)
-    for name, check in vars(module).items()
-    if name.startswith("check_")
-}
-
 
 @pytest.mark.parametrize("check", sorted(CHECKS))
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_number_is_that_of_the_oracle(study_of: Callable[[str], Finished], kind: str, check: str) -> None:
-    CHECKS[check](study_of(kind))
+@pytest.mark.parametrize("name", KINDS)
+def test_every_number_is_that_of_the_oracle(study_of: Callable[[str], Finished], name: str, check: str) -> None:
+    CHECKS[check](study_of(name))
+
+
+@pytest.mark.processes
+def test_two_workers_find_what_one_finds(
+    study_of: Callable[[str], Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    pool = steps.optimize
+    monkeypatch.setattr(steps, "optimize", lambda *args, **how: used.append(args[2]) or pool(*args, **how))
+    one, two = study_of("panel"), run_kind(KINDS["panel"], tmp_path, workers=2)
+    assert used == [2]
+    for file in ("model/weights.safetensors", "model/config.json", "forecast.csv"):
+        assert (one.folder / file).read_bytes() == (two.folder / file).read_bytes(), file
+    trials = [{t.number: (t.params, t.value, t.intermediate_values) for t in run.study.trials} for run in (one, two)]
+    assert trials[0] == trials[1]
+    for name, check in CHECKS.items():
+        if name != "timing":  # of the seconds of all workers
+            check(two)
