@@ -117,7 +117,7 @@ def check_network_alone(run: Finished) -> None:
     if not trained:
         assert (found["test_mse"], found["test_mse_scaled"]) == (None, None)
         return
-    part = SavedModel(**{f: getattr(run.model, f) for f in run.model.__slots__} | {"members": trained})
+    part = run.model.of(*trained)
     tested = run.tested(run.forecast_of(part, run.test))
     same(found["test_mse"], per_target(run, tested.mse), "network_alone.test_mse")
     same(found["test_mse_scaled"], tested.mse_scaled, "network_alone.test_mse_scaled")
