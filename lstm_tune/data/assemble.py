@@ -137,8 +137,10 @@ def _formats(numbers: Mapping[str, Numbers]) -> dict[str, NumberFormat]:
 
 def _ends(given: Sequence[int], kept: Ints | None, counts: Sequence[int]) -> list[int]:
     """Return the row, of those that are left, before which the first so many given rows of each series lie."""
-    ends = [start + count for start, count in zip(given[:-1], counts, strict=True)]
-    return ends if kept is None else [int(kept[end - 1]) + 1 for end in ends]
+    bounds = [(start, start + count) for start, count in zip(given, counts, strict=False)]
+    if kept is None:
+        return [end for _, end in bounds]
+    return [int(kept[end - 1]) + 1 if end > start else int(kept[start]) for start, end in bounds]
 
 
 def _on_grid(ends: Sequence[int], offsets: Sequence[int], regular: Regular) -> list[int]:

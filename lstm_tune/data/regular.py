@@ -72,8 +72,13 @@ def lay_rows(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | 
 
 
 def _early(times: Times, offsets: Sequence[int], learn: Sequence[int]) -> tuple[Times, tuple[int, ...]]:
-    """Return the times of each series up to the row in `learn` (S,), at least two if there are, and their borders."""
-    bounds = [(a, min(b, max(end, a + 2))) for (a, b), end in zip(itertools.pairwise(offsets), learn, strict=True)]
+    """Return the times of each series up to the row in `learn` (S,), at least two if there are, and their borders.
+
+    A series without any row before it is left out, unless none has one.
+    """
+    every = list(zip(itertools.pairwise(offsets), learn, strict=True))
+    seen = [((a, b), end) for (a, b), end in every if end > a] or every
+    bounds = [(a, min(b, max(end, a + 2))) for (a, b), end in seen]
     return np.concatenate([times[a:b] for a, b in bounds]), (0, *np.cumsum([b - a for a, b in bounds]).tolist())
 
 

@@ -127,7 +127,9 @@ def lay_grid(times: Times, offsets: Sequence[int], freq: str, ends: Sequence[int
     """
     step = parse_freq(freq)
     bounds = list(itertools.pairwise(offsets))
-    rulers = [Ruler.fit(times[a:end], step) for (a, _), end in zip(bounds, ends or offsets[1:], strict=True)]
+    # A series that begins after its end is not seen by any trial, so that its own rows may place it.
+    seen = [end if end > a else b for (a, b), end in zip(bounds, ends or offsets[1:], strict=True)]
+    rulers = [Ruler.fit(times[a:end], step) for (a, _), end in zip(bounds, seen, strict=True)]
     places = [ruler.place(times[a:b]) for ruler, (a, b) in zip(rulers, bounds, strict=True)]
     placed = put_in_place(places, times, offsets, ends)
     if placed is None:

@@ -102,6 +102,14 @@ def test_dates_cut_all_series_and_a_single_one() -> None:
     assert make_split(one, "2024-02-20,2024-03-10", 1).val == ((50, 69),)
 
 
+@pytest.mark.parametrize("split", ["2020-01-01,2020-02-01", "2030-01-01,2030-02-01"])
+def test_dates_outside_of_the_data_are_refused_in_one_line(split: str) -> None:
+    for frame, options in ((daily(wave(50)), {}), (shops((0, 50), (0, 40)), {"target": "y", "id": "shop"})):
+        with pytest.raises(DataError, match="rows split into") as caught:
+            make_split(series_of(frame, split=split, **options), split, 1)
+        assert "\n" not in str(caught.value)
+
+
 def test_dates_are_read_on_the_clock_of_the_data() -> None:
     times = pd.date_range("2024-01-01", periods=200, freq="h", tz="Europe/Berlin")
     frame = pd.DataFrame({"time": times, "y": wave(200)})
@@ -121,6 +129,20 @@ def test_series_that_share_too_little_time_are_cut_by_their_own_rows_and_it_is_s
     _, split = cut(shops(*((i * 100, 100) for i in range(5))))
     assert [b - a for a, b in split.train] == [70] * 5
     assert split.notes[0].startswith("cut at common times, 0 of 5 series would have rows of all three parts")
+
+
+def test_a_series_that_begins_with_the_test_rows_is_read_and_decides_nothing() -> None:
+    young = shops((0, 100), (0, 100), (0, 100)).iloc[:-86]
+    young.loc[(young["shop"] == "c").to_numpy(), "date"] += pd.Timedelta(days=86)
+    young = pd.concat([young.iloc[:1], young])  # a row that repeats a time stamp
+    data, split = cut(young)
+    assert data.freq == "D"
+    assert split.train[:2] == ((0, 70), (100, 170))
+    hours = young.copy()
+    late = (hours["shop"] == "c").to_numpy()
+    hours.loc[late, "date"] = pd.Timestamp("2024-03-27") + pd.to_timedelta(np.arange(14), unit="h")
+    again, other = cut(hours)
+    assert (again.freq, other.train) == ("D", split.train)
 
 
 def test_rows_that_count_from_one_in_each_series_share_no_time() -> None:
