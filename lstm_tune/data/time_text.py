@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ _DATES = (  # what a stamp looks like, and the formats to try, the likelier firs
     (r"\d{1,2}-\d{4}", ("%m-%Y",)),
     (r"\d{2}\.\d{4}", ("%m.%Y",)),
 )
+_WRITTEN = re.compile(f"(?:{'|'.join(date for date, _ in _DATES)})(?:{'|'.join(clock for clock, _ in _CLOCKS)})")
 _YEAR = r"(?P<year>\d{4}|(?<!\d)\d{2})"
 _PERIODS = (  # the part of a year that a number means, and how it is written
     ("Q", r"(?P<year>\d{4})[ /:.-]?Q ?(?P<part>[1-4])"),
@@ -104,7 +106,7 @@ def recognise(word: str) -> Form | None:
     bare = re.sub(_ZONE, "", word) if _AWARE.search(word) else word
     if _ISO.fullmatch(bare):
         return Form(kind="iso")
-    for date, formats in _DATES:
+    for date, formats in _DATES if _WRITTEN.fullmatch(bare) else ():  # most text is rejected at once
         for clock, clock_format in _CLOCKS:
             if re.fullmatch(date + clock, bare):
                 gap = "T" if clock_format and re.search(r"\dT\d", bare) else " "
@@ -117,6 +119,7 @@ def recognise(word: str) -> Form | None:
     return None
 
 
+@lru_cache(maxsize=8192)  # layouts are compared on the same cells
 def looks_like_time(cell: str) -> bool:
     """Return whether the text of one cell is a time stamp; plain numbers are none, but 01.2020 is a month."""
     if not 4 <= len(cell) <= _LONGEST or not re.search(r"\d", cell):

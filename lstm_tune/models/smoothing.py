@@ -261,13 +261,18 @@ def _guess(y: Floats, kind: _Kind) -> Floats:
 def _polished(y: Floats, kinds: Sequence[_Kind], chosen: Sequence[_Parameters]) -> list[_States]:
     """Return, for each kind with one candidate chosen, the initial states of least squared errors over y (n,)."""
     seen = np.isfinite(y)
+    # All kinds run side by side. In the columns of a kind: zeros with one initial state of 1, and last the data itself.
+    frees = [kind.free_states for kind in kinds]
+    data = np.repeat(np.where(seen, 0.0, np.nan)[:, None], sum(frees) + len(kinds), axis=1)
+    ends = np.cumsum([free + 1 for free in frees])
+    data[:, ends - 1] = y[:, None]
+    by = _Parameters.join([p.repeat(free + 1) for p, free in zip(chosen, frees, strict=True)])
+    starts = _States.join([kind.states(np.eye(free, free + 1)) for kind, free in zip(kinds, frees, strict=True)])
+    errors = _run(data, by, starts)[0][seen]
     polished = []
-    for kind, parameters in zip(kinds, chosen, strict=True):
-        free = kind.free_states
-        data = np.repeat(np.where(seen, 0.0, np.nan)[:, None], free + 1, axis=1)
-        data[:, free] = y
-        errors = _run(data, parameters.repeat(free + 1), kind.states(np.eye(free, free + 1)))[0][seen]
-        found = np.linalg.lstsq(errors[:, :free], -errors[:, free], rcond=None)[0]
+    for kind, free, end in zip(kinds, frees, ends.tolist(), strict=True):
+        own = errors[:, end - free - 1 : end]
+        found = np.linalg.lstsq(own[:, :free], -own[:, free], rcond=None)[0]
         polished.append(kind.states(np.asarray(found[:, None], dtype=np.float64)))
     return polished
 
