@@ -91,12 +91,11 @@ class Finished:
 
     @cached_property
     def test_times(self) -> Array:
-        """Time of the first target of each test window in steps of the grid; rows since the test rows began."""
+        """Rows since the test rows began; of several series, how many different stamps of windows are earlier."""
         of, first = self.table.series, [a for a, _ in self.parts["test"]]
-        if np.issubdtype(of[0].times.dtype, np.integer):
+        if len(of) == 1 or np.issubdtype(of[0].times.dtype, np.integer):
             return np.array([w.row - first[w.series] for w in self.test])
-        step = of[0].times[1] - of[0].times[0]
-        return np.array([int((of[w.series].times[w.row] - of[0].times[0]) // step) for w in self.test])
+        return np.unique([of[w.series].times[w.row] for w in self.test], return_inverse=True)[1]
 
     def tested(self, ahead: Array) -> Errors:
         """Compare forecasts (n, H) of the test windows with the targets."""
