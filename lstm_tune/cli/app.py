@@ -120,6 +120,7 @@ def predict(
 def evaluate(
     run: shared.Run,
     data: shared.Data,
+    against: shared.Against = None,
     time: shared.Time = None,
     id: shared.Id = None,
     decimal: shared.Decimal = None,
@@ -132,7 +133,8 @@ def evaluate(
     from lstm_tune.report.result_json import to_plain
 
     model = saved_run.load(run)
-    found = model.evaluate(data, time=time, id=split_columns(id) or None, decimal=decimal, thousands=thousands)
+    reading = {"time": time, "id": split_columns(id) or None, "decimal": decimal, "thousands": thousands}
+    found = model.evaluate(data, against=against, **reading)
     scores = to_plain(found)
     if as_json:
         print(json.dumps(scores, allow_nan=False))

@@ -14,6 +14,10 @@ Data = Annotated[
     typer.Argument(metavar="DATA", help="A CSV, Parquet or Feather file, or example:NAME.", show_default=False),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)]
+Against = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Forecasts of other models, scored on the same windows.", show_default=False),
+]
 Target = Annotated[
     list[str] | None, typer.Option(metavar="COLS", help="Columns to forecast, comma-separated.", show_default=False)
 ]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SHOWN
+from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
@@ -74,7 +75,8 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
     ensemble = record["ensemble"]
     rows = [Row(model_label(ensemble), own, "bold green"), Row(alone_label(ensemble), _alone(record))]
-    print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"])], columns)
+    given = [Row(given_label(name, one), one) for name, one in record["against"].items()]
+    print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"]), *given], columns)
     low, high = test["ci95"]
     console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
     if retrain["sd"] is not None:
@@ -187,10 +189,21 @@ def show_params(params: Mapping[str, Any]) -> Table:
 def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int) -> None:
     """Print what `evaluate` found."""
     if len(targets) == 1:
-        columns = [Column.of(title, title.lower()) for title in ("MSE", "RMSE", "MAE")] + [Column.of("R²", "r2")]
+        columns = [Column.of("MSE", "mse"), Column.of("RMSE", "rmse"), Column.of("MAE", "mae", optional=True)]
+        columns.append(Column.of("R²", "r2", optional=True))
     else:
         columns = [Column.of("scaled MSE", "mse_scaled")]
+    columns += [Column("model's\nerror", _against), Column("95% interval\nof that", _interval)]
     baselines = {name: one for name, one in scores.items() if name != "model"}
-    rows = [Row("this model", scores["model"]), *baseline_rows(baselines, period)]
-    print_scores(console, "forecast", rows, columns)
+    own = {name: value for name, value in scores["model"].items() if name != "skill"}
+    print_scores(console, "forecast", [Row("this model", own), *baseline_rows(baselines, period)], columns)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
+    console.print(Text("model's error: its MSE against that of the forecast in the line", "dim"))
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    """Return the interval of the model's error against that of a forecast."""
+    if "skill" not in scores:
+        return ""
+    low, high = scores["skill_ci95"]
+    return "–" if low is None or high is None else f"{-high:+.1%} to {-low:+.1%}"

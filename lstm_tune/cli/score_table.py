@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.utils.escaping import printable
 from lstm_tune.utils.text import number
 
 _DIGITS = 4  # significant ones: a table is compared at a glance, result.json has them all
@@ -68,5 +69,5 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> Table:
         table.add_column(column.title, justify="right", no_wrap=True, vertical="bottom")
     for row in rows:
         cells = [Text(column.show(row.scores)) for column in columns]
-        table.add_row(Text(row.label), *cells, style=row.style)
+        table.add_row(Text(printable(row.label, 48)), *cells, style=row.style)
     return table

@@ -46,6 +46,7 @@ def tune(
         Path | None,
         typer.Option(metavar="RUN", help="Try another run's best configurations early.", show_default=False),
     ] = None,
+    against: shared.Against = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
     timeout: Annotated[
         str | None,
@@ -109,6 +110,7 @@ def tune(
         folds=folds,
         space=space,
         first=first,
+        against=against,
         n_trials=trials,
         timeout=seconds,
         workers=number,

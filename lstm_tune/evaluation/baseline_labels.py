@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,3 +63,14 @@ def table_label(name: str, period: float | None) -> str:
         period: rows in a season; None or 1: there is none. NaN: it is not known.
     """
     return _NO_SEASON if name == "seasonal_naive" and period in (None, 1) else label_of(name).table
+
+
+def given_label(name: str, score: Mapping[str, Any]) -> str:
+    """Return what tables call another model's forecasts; if these cover a part of the test windows, with how many.
+
+    Args:
+        name: of the model.
+        score: its entry under `against` in `result.json`.
+    """
+    many = score["windows"]
+    return name if score["complete"] else f"{name} ({many:,} {'window' if many == 1 else 'windows'})"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from lstm_tune.evaluation.score import Number, Score, per_target
+from lstm_tune.evaluation.significance import Comparison
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,24 @@ class TestScore:
             ci95=(interval[0] * unit, interval[1] * unit),
             windows=score.windows,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedScore(TestScore):
+    """The score of a forecast beside that of the model, on the same windows."""
+
+    __test__ = False
+
+    skill: float | None  # 1 - the model's MSE over this one's; None: this is the model
+    skill_ci95: tuple[float, float] | None  # NaN: too few windows to tell
+
+    @classmethod
+    def beside(cls, score: TestScore, comparison: Comparison | None) -> ComparedScore:
+        """Put a score and the comparison of the model's errors with its errors together."""
+        found = {field.name: getattr(score, field.name) for field in fields(score)}
+        if comparison is None:
+            return cls(**found, skill=None, skill_ci95=None)
+        return cls(**found, skill=1 - comparison.ratio, skill_ci95=(1 - comparison.high, 1 - comparison.low))
 
 
 def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:

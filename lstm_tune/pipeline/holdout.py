@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.decomposition import decompose
+from lstm_tune.evaluation.given_forecasts import GivenForecasts
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
@@ -34,6 +37,7 @@ class TestResult:
         forecasts: of the model, some of them where there are very many.
         decomposition: of the MSE, into bias, variance and rest; see `decompose`.
         fit: of model and baselines to rows that they were trained on.
+        given: of forecasts of other models, by their names, with the comparison of the model's errors with theirs.
         notes: sentences on test values that no score can be trusted with.
     """
 
@@ -48,6 +52,7 @@ class TestResult:
     forecasts: Forecasts
     decomposition: Mapping[str, Any]
     fit: InSampleScores
+    given: Mapping[str, tuple[Score, Comparison]]
     notes: tuple[str, ...]
 
 
@@ -101,5 +106,18 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
         forecasts=forecasts,
         decomposition=decompose(forecasts),
         fit=score_in_sample(network, fitted, windows, split.final.fit, task.scale),
+        given=_score_given(dataset.given, total, windows, split.test, task),
         notes=describe_wild_values(series, split.test, task.scale),
     )
+
+
+def _score_given(
+    given: GivenForecasts | None, own: Score, windows: Windows, rows: Ranges, task: Task
+) -> dict[str, tuple[Score, Comparison]]:
+    """Score forecasts of other models on the test windows that they cover, and compare the model's errors there."""
+    if given is None:
+        return {}
+    blocks = TimeBlocks.of(windows, given.positions, rows, task.shape.period)
+    errors, counts = own.window_error[given.index], own.window_count[given.index]
+    scores = {name: score(f, windows, given.positions, task.scale) for name, f in given.forecasters().items()}
+    return {name: (one, compare(errors, one.window_error, counts, blocks)) for name, one in scores.items()}

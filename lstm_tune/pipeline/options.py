@@ -30,6 +30,13 @@ DEFAULT_TIMEOUT = 600.0  # seconds
 DEFAULT_PATIENCE = 12  # trials without a gain, after which a study that was given no limit ends
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class InMemory:
+    """A frame among the options: it equals itself alone, and no text can name it."""
+
+    frame: Any
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneOptions:
     """What `tune` is asked for; `tune` explains each option.
@@ -54,6 +61,7 @@ class TuneOptions:
     folds: int = 3
     space: str | Mapping[str, Any] | Space = "default"
     first: str | Path | None = None
+    against: Any = None
     n_trials: int | None = None
     timeout: float | str | None = None
     workers: int | str = 1
@@ -90,6 +98,7 @@ class TuneOptions:
         self._set("resume", arguments.flag)
         self._set("out", arguments.path_or_none)
         self._set("first", arguments.path_or_none)
+        self._set("against", _forecasts)
         self._set("storage", _storage)
         self._set("space", arguments.space)
 
@@ -240,6 +249,16 @@ def _words(option: str, value: Any) -> list[str] | None:
 def option_name(name: str) -> str:
     """Return what the command line calls an option, without its dashes."""
     return _OPTIONS.get(name, name).replace("_", "-")
+
+
+def _forecasts(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | InMemory):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "columns"):
+        return InMemory(value)
+    raise arguments.refuse(name, "a file or a DataFrame of forecasts", value)
 
 
 def _storage(name: str, value: Any) -> Any:

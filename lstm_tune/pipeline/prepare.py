@@ -18,8 +18,9 @@ from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.pipeline.first import best_configurations
-from lstm_tune.pipeline.options import TuneOptions, show_storage
+from lstm_tune.pipeline.options import InMemory, TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator
@@ -77,6 +78,7 @@ class Dataset:
     rule: SplitRule  # that the split was made by
     windows: Windows  # of all rows, on the device
     source: str | None  # path or example:NAME; None: the data live in a Python process alone
+    given: GivenForecasts | None = None  # of other models, on test windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -173,12 +175,18 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         )
 
     cut = load_and_split(load, options.rule, options.horizon)
+    windows = Windows(cut.series, options.horizon, device)
+    given = None
+    if options.against is not None:
+        source = options.against.frame if isinstance(options.against, InMemory) else options.against
+        given = read_given(source, windows, windows.positions(cut.split.test, 0, reach_back=True))
     return Dataset(
         series=cut.series,
         split=cut.split,
         rule=cut.rule,
-        windows=Windows(cut.series, options.horizon, device),
+        windows=windows,
         source=str(data) if isinstance(data, str | Path) else None,
+        given=given,
     )
 
 

@@ -71,6 +71,12 @@ def build_result(
             asked=options.retrain_seeds,
             targets=series.targets,
         ),
+        against={
+            name: record.GivenSummary.of(
+                score, found, targets=series.targets, scale=task.scale, of=tested.score.windows
+            )
+            for name, (score, found) in tested.given.items()
+        },
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
         verdict=_verdict(judged, tested),

@@ -40,6 +40,7 @@ def tune(
     folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     first: str | Path | None = None,
+    against: Any = None,
     n_trials: int | None = None,
     timeout: float | str | None = None,
     workers: int | str = 1,
@@ -77,6 +78,8 @@ def tune(
         folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         first: run folder of another study, whose best configurations are tried early, as far as the space admits them.
+        against: forecasts of other models, a path or a frame, which are scored on the test rows, too; see
+            `ForecastModel.evaluate`.
         n_trials: trials of the whole study; those of an earlier part (`resume`) count.
         timeout: seconds for everything, the retrain included, or a time such as "10m". With neither, 50 trials within
             10 minutes, fewer if the last 12 took less than 1% off the best validation score.
@@ -122,6 +125,7 @@ def tune(
         folds=folds,
         space=space,
         first=first,
+        against=against,
         n_trials=n_trials,
         timeout=timeout,
         workers=workers,

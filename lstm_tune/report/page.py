@@ -12,7 +12,7 @@ from typing import Any
 from lstm_tune.config import PARAMETERS
 from lstm_tune.diagnosis.finding import severe_first
 from lstm_tune.errors import RunError
-from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.evaluation.baseline_labels import given_label, table_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
@@ -152,6 +152,17 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "skill": result["skill"][name],
             }
         )
+    rows += [
+        {
+            "key": "given",
+            "name": cut(given_label(name, scored), 48),
+            "mse": scored["test_mse"] if single else None,
+            "scaled": scored["test_mse_scaled"],
+            "validation": None,
+            "skill": scored["skill"],
+        }
+        for name, scored in result.get("against", {}).items()
+    ]
     most = max((row["scaled"] for row in rows if row["scaled"] is not None), default=0.0) or 1.0
     return [row | {"bar": round(100 * (row["scaled"] or 0.0) / most, 1)} for row in rows]
 

@@ -13,7 +13,7 @@ from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import NextStep
 from lstm_tune.evaluation.in_sample import InSampleScores
-from lstm_tune.evaluation.score import Number, Score, per_target
+from lstm_tune.evaluation.score import Number, Score, TargetScale, per_target
 from lstm_tune.evaluation.significance import Comparison
 from lstm_tune.evaluation.test_score import TestScore, per_step
 from lstm_tune.report.environment import Environment
@@ -191,6 +191,34 @@ class BaselineSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GivenSummary:
+    """The test MSE of another model's forecasts, and the saved model's skill over it on the windows that it covers."""
+
+    test_mse: Number
+    test_mse_scaled: float
+    per_step_mse: list[float]
+    windows: int
+    complete: bool  # whether these are all test windows
+    skill: float  # 1 - the saved model's MSE over this one's
+    skill_ci95: tuple[float, float] | None  # None: too few windows for an interval
+
+    @classmethod
+    def of(
+        cls, score: Score, comparison: Comparison, *, targets: tuple[str, ...], scale: TargetScale, of: int
+    ) -> GivenSummary:
+        """Put a score and a comparison together; `of`: test windows that there are."""
+        return cls(
+            test_mse=per_target(score.mse, targets),
+            test_mse_scaled=score.mse_scaled,
+            per_step_mse=per_step(score, scale.sd),
+            windows=score.windows,
+            complete=score.windows == of,
+            skill=1 - comparison.ratio,
+            skill_ci95=skill_interval({"": comparison})[""],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InSample:
     """Scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
 
@@ -252,6 +280,7 @@ class ResultRecord:
     baselines: Mapping[str, BaselineSummary]
     skill: Mapping[str, float | None]  # 1 - MSE over the baseline's
     skill_ci95: Mapping[str, tuple[float, float] | None]  # None: too few windows for an interval
+    against: Mapping[str, GivenSummary]  # forecasts of other models
     decomposition: Mapping[str, Any]
     in_sample: InSample
     findings: tuple[Finding, ...]

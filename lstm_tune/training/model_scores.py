@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import DataError
+from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
-from lstm_tune.evaluation.significance import TimeBlocks, interval
-from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.evaluation.significance import TimeBlocks, compare, interval
+from lstm_tune.evaluation.test_score import ComparedScore, TestScore
 from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -23,8 +26,9 @@ class ScoredWindows:
     """The windows that a model is scored on, and the naive forecasts that can be scored on the same ones."""
 
     windows: Windows
-    positions: Positions
+    positions: Positions | Tensor
     naive: dict[str, Forecaster]
+    given: GivenForecasts | None = None  # of somebody else, on the same windows
 
     @classmethod
     def of(cls, network: MeanForecaster, shape: Shape, windows: Windows) -> ScoredWindows:
@@ -49,11 +53,23 @@ class ScoredWindows:
             )
         return cls(windows=windows, positions=positions, naive=naive)
 
+    def beside(self, source: Any) -> ScoredWindows:
+        """Return those of the windows that somebody else's forecasts cover, with these; see `read_given`.
+
+        Raises:
+            DataError: the forecasts cannot be used, or cover no window.
+        """
+        assert isinstance(self.positions, Positions)
+        given = read_given(source, self.windows, self.positions)
+        if not given.complete:
+            warn([f"{given.path} covers {len(given.positions):,} of {given.of:,} windows: all are scored on these"])
+        return dataclasses.replace(self, positions=given.positions, given=given)
+
 
 def score_model(
     network: MeanForecaster, shape: Shape, scale: TargetScale, targets: tuple[str, ...], scored: ScoredWindows
-) -> dict[str, TestScore]:
-    """Score a model and the naive forecasts on the same windows.
+) -> dict[str, ComparedScore]:
+    """Score a model, the naive forecasts and those that were given on the same windows, and compare it with each.
 
     Args:
         network: the model.
@@ -63,14 +79,20 @@ def score_model(
         scored: the windows.
     """
     windows = scored.windows
-    forecasters: dict[str, Forecaster] = {"model": network, **scored.naive}
-    found = {name: score(f, windows, scored.positions, scale) for name, f in forecasters.items()}
-    blank = [t for t, mse in zip(windows.data.targets, found["model"].mse, strict=True) if np.isnan(mse)]
+    given = scored.given
+    others: dict[str, Forecaster] = {**scored.naive, **(given.forecasters() if given else {})}
+    found = {name: score(f, windows, scored.positions, scale) for name, f in {"model": network, **others}.items()}
+    own = found["model"]
+    blank = [t for t, mse in zip(windows.data.targets, own.mse, strict=True) if np.isnan(mse)]
     warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
     if blank:
         found = {name: _over_scored_targets(one, scale) for name, one in found.items()}
     blocks = TimeBlocks.of(windows, scored.positions, every_row(windows.data), shape.period)
-    return {name: TestScore.of(one, targets, scale.sd, interval(one, blocks)) for name, one in found.items()}
+    scores = {}
+    for name, one in found.items():
+        beside = None if name == "model" else compare(own.window_error, one.window_error, own.window_count, blocks)
+        scores[name] = ComparedScore.beside(TestScore.of(one, targets, scale.sd, interval(one, blocks)), beside)
+    return scores
 
 
 def _over_scored_targets(found: Score, scale: TargetScale) -> Score:

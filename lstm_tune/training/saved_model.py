@@ -19,7 +19,7 @@ from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, RunError
 from lstm_tune.evaluation.score import TargetScale
-from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.evaluation.test_score import ComparedScore
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
@@ -220,7 +220,7 @@ class ForecastModel:
             if n < self.lookback
         )
 
-    def evaluate(self, data: Any, **reading: Any) -> dict[str, TestScore]:
+    def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
 
         Before a window are the rows that the model looks back on, and a whole season, so that the seasonal naive
@@ -229,16 +229,22 @@ class ForecastModel:
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
+            against: forecasts of other models, a path or a frame: time (or `ds`), `step` or `cutoff`, `unique_id` if
+                there are several series, and one column for each model; see `read_given`. All are scored on the windows
+                that these cover.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            {"model", or the name of a baseline: score}, all on the same windows; a score is what `Result.test` is.
+            {"model", the name of a baseline, or a column of `against`: score}, all on the same windows; a score is what
+            `Result.test` is, with the `skill` of the model over it and its 95% interval.
 
         Raises:
-            DataError: too few rows for a single window.
+            DataError: too few rows for a single window, or the forecasts of `against` cannot be used.
         """
         series = self.read(data, **reading)
         scored = ScoredWindows.of(self.network, self.shape, Windows(series, self.horizon))
+        if against is not None:
+            scored = scored.beside(against)
         if self.trained is not None:
             warn(self.trained.note(scored.windows, scored.positions, self.scale))
         return score_model(self.network, self.shape, self.scale, self.spec.targets, scored)
