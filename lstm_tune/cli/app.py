@@ -14,7 +14,7 @@ import typer
 import lstm_tune
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings
-from lstm_tune.cli.reuse_commands import refit
+from lstm_tune.cli.reuse_commands import backtest, refit
 from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
@@ -34,6 +34,7 @@ spaces_app = typer.Typer(help="The search-space presets: list them, show one, ch
 app.add_typer(spaces_app, name="spaces")
 app.command()(tune)
 app.command()(refit)
+app.command()(backtest)
 
 
 def _show_version(asked: bool) -> None:

@@ -56,12 +56,12 @@ def to_text(forecast: pd.DataFrame, targets: Sequence[str], separator: str = ","
     from lstm_tune.utils.escaping import cell
 
     frame = _without_empty_series(forecast).copy()
-    if "series" in frame:
-        frame["series"] = frame["series"].map(cell)
+    for name in frame.columns.intersection(["series", "unique_id"]):
+        frame[name] = frame[name].map(cell)
     for target in targets:
         frame[target] = decimal_texts(frame[target])
     return frame.rename(columns=cell).to_csv(index=False, sep=separator)
 
 
 def _without_empty_series(forecast: pd.DataFrame) -> pd.DataFrame:
-    return forecast if any(forecast["series"]) else forecast.drop(columns="series")
+    return forecast if any(forecast.get("series", [True])) else forecast.drop(columns="series")

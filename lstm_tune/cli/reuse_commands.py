@@ -1,4 +1,4 @@
-"""The commands that train the model of a run again: `refit`."""
+"""The commands that train the model of a run again: `refit` and `backtest`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line
+from lstm_tune.errors import UsageError
 from lstm_tune.utils.escaping import shell, split_columns
 
 
@@ -23,9 +24,9 @@ def refit(
     decimal: shared.Decimal = None,
     thousands: shared.Thousands = None,
 ) -> None:
-    """Train the model of a run again on all rows of DATA, without a search.
+    """Train the model of a run again on all rows of DATA.
 
-    Configurations, epochs, seeds and weights stay as they are; RUN is left as it is.
+    Nothing is searched: configurations, epochs, seeds and weights stay as they are. RUN is left as it is.
     """
     from lstm_tune.cli.waterfall_table import telling
     from lstm_tune.pipeline import saved_run
@@ -52,3 +53,77 @@ def refit(
     print(f"{many} on {rows.rows:,} rows ({rows.start} to {rows.end}), {done.seconds:.0f} s")
     print(f"Written to {folder}; its test score is still that of {run}: no row is left to test it on.")
     print(f"Next: lstm-tune predict {shell(str(folder))} {shell(data)}")
+
+
+def backtest(
+    run: shared.Run,
+    data: shared.Data,
+    windows: Annotated[int, typer.Option(metavar="K", help="Cutoffs of each series.")] = 5,
+    step: Annotated[
+        int | None, typer.Option(metavar="H", help="Rows from one cutoff to the next. [default: the horizon]")
+    ] = None,
+    refit: Annotated[
+        str, typer.Option(metavar="K|never", help="Refit at every K-th cutoff; never: the model as it is.")
+    ] = "1",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the forecasts there: .csv, .tsv, .parquet or .feather.")
+    ] = None,
+    time: shared.Time = None,
+    id: shared.Id = None,
+    decimal: shared.Decimal = None,
+    thousands: shared.Thousands = None,
+    as_json: shared.Json = False,
+) -> None:
+    """Forecast from several cutoffs of DATA, with and without refitting.
+
+    Each forecast sees the rows up to its cutoff alone.
+    """
+    import json
+
+    every = _refit_every(refit)
+    from lstm_tune.cli.backtest_table import show_backtest, to_record
+    from lstm_tune.cli.forecast_output import check_output, write_forecast
+    from lstm_tune.cli.waterfall_table import telling
+    from lstm_tune.pipeline import saved_run
+    from lstm_tune.utils.process import keep_freed_memory
+
+    check_output(out)
+    keep_freed_memory()
+    model = saved_run.load(run)
+    try:
+        with telling(make_console(stderr=True), quiet=as_json) as tell:
+            found = model.backtest(
+                data,
+                n_windows=windows,
+                step_size=step,
+                refit=every,
+                on_window=lambda done, asked: tell(f"backtest: {done} of {asked} windows"),
+                time=time,
+                id=split_columns(id) or None,
+                decimal=decimal,
+                thousands=thousands,
+            )
+    except KeyboardInterrupt:
+        print_line("stopped; nothing was written")
+        raise typer.Exit(130) from None
+    if out is not None:
+        write_forecast(found.frame, [*found.scores, "y"], out)
+        print_line(f"{len(found.frame)} rows written to {out}")
+    record = to_record(found, model.spec.targets, model.scale)
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    else:
+        show_backtest(make_console(), record)
+
+
+def _refit_every(text: str) -> int:
+    """Return the cutoffs from one refit to the next; 0: never.
+
+    Raises:
+        UsageError: it is neither a number nor "never".
+    """
+    if text == "never":
+        return 0
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError(f"--refit must be never or a number of windows from 1 on, but is {text!r}")
+    return int(text)

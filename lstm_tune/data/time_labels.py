@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -62,3 +62,12 @@ class TimeStyle:
         hours, rest = np.divmod(np.abs(minutes), 60)
         offsets = [f"{s}{h:02d}:{m:02d}" for s, h, m in zip(signs, hours.tolist(), rest.tolist(), strict=True)]
         return np.char.add(shown, offsets)
+
+
+def time_column(times: Times, zone: str | None) -> Any:
+    """Return times (n,) as a column of a frame: with their time zone, and without the noise of float64."""
+    if times.dtype.kind == "f":
+        return np.array([float(f"{time:.{_DIGITS}g}") for time in times.tolist()])
+    if zone is None or times.dtype.kind != "M":
+        return times
+    return pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(tzinfo(zone))

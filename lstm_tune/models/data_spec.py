@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from torch import Tensor
 
 from lstm_tune.data.calendar_features import calendar_features
+from lstm_tune.data.load import load_series
 from lstm_tune.data.number_format import NumberFormat
 from lstm_tune.data.regular import Known
 from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split_rule import SplitRule
+from lstm_tune.errors import DataError
 from lstm_tune.models.checked import Checked
+from lstm_tune.utils.notes import warn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +68,62 @@ class DataSpec:
             covariate_origin=self.covariate_origin,
             formats=self.formats,
         )
+
+    def read(
+        self,
+        data: Any,
+        *,
+        time: str | None = None,
+        id: str | Sequence[str] | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        split: SplitRule | None = None,
+        keep_ahead: bool = False,
+    ) -> SeriesSet:
+        """Load data as `load_series` does, as those were read that are described here.
+
+        Args:
+            data: a frame, path, array, …, or series that are loaded already.
+            time: column of the time, if it has another name.
+            id: column, or columns, that name the series, if they have other names.
+            decimal: decimal mark of numbers in text.
+            thousands: separator of thousands in text.
+            split: of the rows, if they are those of the study; None: no row decides more than another.
+            keep_ahead: whether rows at the end without targets are kept.
+
+        Raises:
+            DataError: a column is missing, or the frequency is another.
+        """
+        if isinstance(data, SeriesSet):
+            series = data
+        else:
+            named = not isinstance(data, (np.ndarray, pd.Series, list, tuple, Tensor))
+            series = load_series(
+                data,
+                target=self.targets if named else None,
+                time=time,
+                id=self.id if id is None else id,
+                past=self.past,
+                future=self.future,
+                calendar=self.calendar,
+                decimal=decimal,
+                thousands=thousands,
+                split=split,
+                known=self.known,
+                keep_ahead=keep_ahead,
+            )
+            warn(series.notes)
+        if len(series.targets) != len(self.targets):
+            raise DataError(
+                f"the model forecasts {len(self.targets)} columns ({', '.join(self.targets)}), but the data "
+                f"have {len(series.targets)} ({', '.join(series.targets)})"
+            )
+        if self.freq is not None and series.freq is not None and series.freq != self.freq:
+            raise DataError(
+                f"the model was trained on rows of frequency {self.freq!r}, but these have {series.freq!r}; "
+                f"resample them first"
+            )
+        return series.with_origin(self.origin, self.covariate_origin)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON; one id column is a text, none is null."""

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from lstm_tune.data.even_times import Times
-from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import SplitRule
-from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import DataError, LstmTuneError, RunError
+from lstm_tune.errors import RunError
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import ComparedScore
 from lstm_tune.models.data_spec import DataSpec
+from lstm_tune.models.forecast_ahead import forecast_ahead, short_series
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
-from lstm_tune.models.model_files import CONFIG, WEIGHTS, read_config, read_weights, write_model
-from lstm_tune.models.preprocessing import LOG_FLOOR, NO_LOG_FLOOR, Shape
+from lstm_tune.models.model_files import write_model
+from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import Recipe
-from lstm_tune.models.rows_ahead import batch_ahead, rows_ahead
+from lstm_tune.models.restore import restore
+from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
+from lstm_tune.training.backtest import Backtest, run_backtest
 from lstm_tune.training.model_scores import ScoredWindows, score_model
 from lstm_tune.training.refit import every_row, refit_network
-from lstm_tune.utils.decimals import widen
+from lstm_tune.utils import arguments
 from lstm_tune.utils.notebook import card, lines, table
 from lstm_tune.utils.notes import warn
 from lstm_tune.utils.process import available_cores
@@ -121,37 +118,15 @@ class ForecastModel:
         Raises:
             DataError: a column is missing, or the frequency is another.
         """
-        spec = self.spec
-        if isinstance(data, SeriesSet):
-            series = data
-        else:
-            named = not isinstance(data, (np.ndarray, pd.Series, list, tuple, Tensor))
-            series = load_series(
-                data,
-                target=spec.targets if named else None,
-                time=time,
-                id=spec.id if id is None else id,
-                past=spec.past,
-                future=spec.future,
-                calendar=spec.calendar,
-                decimal=decimal,
-                thousands=thousands,
-                split=split,
-                known=spec.known,
-                keep_ahead=keep_ahead,
-            )
-            warn(series.notes)
-        if len(series.targets) != len(spec.targets):
-            raise DataError(
-                f"the model forecasts {len(spec.targets)} columns ({', '.join(spec.targets)}), but the data "
-                f"have {len(series.targets)} ({', '.join(series.targets)})"
-            )
-        if spec.freq is not None and series.freq is not None and series.freq != spec.freq:
-            raise DataError(
-                f"the model was trained on rows of frequency {spec.freq!r}, but these have {series.freq!r}; "
-                f"resample them first"
-            )
-        return series.with_origin(spec.origin, spec.covariate_origin)
+        return self.spec.read(
+            data,
+            time=time,
+            id=id,
+            decimal=decimal,
+            thousands=thousands,
+            split=split,
+            keep_ahead=keep_ahead,
+        )
 
     def predict(
         self,
@@ -184,41 +159,8 @@ class ForecastModel:
         """
         read = self.read(data, time=time, id=id, decimal=decimal, thousands=thousands, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
-        series = ahead.series
-        warn((*ahead.notes, *self._short(series)))
-        columns: dict[str, Any] = {
-            "time": _as_column(ahead.times.reshape(-1), series.zone),
-            "series": np.repeat(np.array(series.series, dtype=object), self.horizon),
-            "step": np.tile(np.arange(1, self.horizon + 1), series.n_series),
-        }
-        self.network.eval()
-        for c, target in enumerate(self.spec.targets):
-            with torch.inference_mode():
-                forecast = self.network(batch_ahead(ahead, c, self.lookback, self.shape.period))
-            columns[target] = widen(forecast.numpy(), self.spec.origin[c]).reshape(-1)
-        frame = pd.DataFrame(columns)
-        self._refuse_infinite(frame)
-        return frame
-
-    def _refuse_infinite(self, forecast: pd.DataFrame) -> None:
-        """Refuse a forecast that is no number; the network has met values far outside of all that it was trained on."""
-        wrong = ~np.isfinite(forecast[list(self.spec.targets)].to_numpy(dtype=np.float64)).all(axis=1)
-        if wrong.any():
-            name = forecast["series"][wrong].iloc[0]
-            raise DataError(
-                f"the forecast{f' of series {name!r}' if name else ''} is no finite number: the last {self.lookback} "
-                f"rows hold values far outside of all that it was trained on; correct them, or leave them empty"
-            )
-
-    def _short(self, series: SeriesSet) -> tuple[str, ...]:
-        """Return a sentence for each series with fewer rows than the model looks back on."""
-        rows = zip(series.series, np.diff(series.offsets).tolist(), strict=True)
-        return tuple(
-            (f"series {name!r} has" if name else "the data have")
-            + f" {n} rows, but the model looks back on {self.lookback}: they were continued into the past"
-            for name, n in rows
-            if n < self.lookback
-        )
+        warn((*ahead.notes, *short_series(ahead.series, self.lookback)))
+        return forecast_ahead(self.network, ahead, self.spec.targets, self.shape.period)
 
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
@@ -286,6 +228,62 @@ class ForecastModel:
         trained = TrainedRows.of(series, rows, self.scale)
         return ForecastModel(refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe)
 
+    def backtest(
+        self,
+        data: Any,
+        *,
+        n_windows: int = 5,
+        step_size: int | None = None,
+        refit: bool | int = 1,
+        on_window: Callable[[int, int], None] = lambda done, asked: None,
+        **reading: Any,
+    ) -> Backtest:
+        """Forecast from the last cutoffs of each series, each time from the rows up to the cutoff alone.
+
+        Args:
+            data: a frame, path, array, …, with the columns that the model was tuned on.
+            n_windows: cutoffs of each series.
+            step_size: rows from one cutoff to the next; None: the horizon.
+            refit: cutoffs from one refit to the next, as many as `refit` trains; True: 1; False or 0: the model stays
+                as it is. The simple forecasts are fitted again when the model is.
+            on_window: called with (cutoffs done, cutoffs asked).
+            reading: `time`, `id`, `decimal`, `thousands`, see `read`.
+
+        Raises:
+            DataError: the data cannot be used, or have too few rows.
+            UsageError: an argument is wrong.
+            RunError: the model was saved by a version that did not keep how it was trained.
+        """
+        step = self.horizon if step_size is None else arguments.whole("step_size", step_size, 1)
+        n_windows = arguments.whole("n_windows", n_windows, 1)
+        every = int(refit) if isinstance(refit, bool) else arguments.whole("refit", refit, 0)
+        series = self.read(data, **reading)
+        found = run_backtest(
+            self.network,
+            self.known_recipe() if every else None,
+            self.shape,
+            self.scale,
+            series,
+            n_windows=n_windows,
+            step_size=step,
+            refit=every,
+            threads=available_cores(),
+            on_window=on_window,
+        )
+        warn(found.notes)
+        if self.trained is not None:
+            warn(self.trained.note(Windows(series, self.horizon), found.positions, self.scale))
+        return found
+
+    def cross_validation(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Return the forecasts of `backtest` in long form, which takes the same arguments.
+
+        Returns:
+            `unique_id`, `ds`, `cutoff`, `y` (NaN: not observed), `LSTM`, `LSTM-never` (the model as it is, beside one
+            that is refitted) and a column for each simple forecast, in original units.
+        """
+        return self.backtest(data, **options).frame
+
     def known_recipe(self) -> Recipe:
         """Return how the networks were trained.
 
@@ -320,45 +318,5 @@ class ForecastModel:
         Raises:
             RunError: a file is missing, damaged, of another schema, or does not belong to the other.
         """
-        folder = Path(folder)
-        raw = read_config(folder)
-        try:
-            config = ModelConfig.from_json(raw)
-            network = config.outline()
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError, LstmTuneError) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise RunError(f"{folder / CONFIG} is damaged ({reason}); restore it or run tune again") from None
-        shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        floors = {name: torch.full(shape, NO_LOG_FLOOR) for name, shape in shapes.items() if name.endswith(LOG_FLOOR)}
-        tensors = floors | read_weights(folder, shapes, optional=floors)
-        _check_finite(folder, tensors)
-        # Copied into memory aligned as torch aligns it: the file's own alignment changes the last bit of a product.
-        network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-        return cls(network.eval(), config.shape, config.spec, config.scale, config.trained, config.recipe)
-
-
-def _check_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are no numbers, and scales that nothing can be divided by.
-
-    Raises:
-        RunError: names the weight.
-    """
-    for name, tensor in tensors.items():
-        kind = name.rpartition(".")[2]
-        bad = tensor.isnan() if kind in ("clip_low", "clip_high", "log_ceiling") else ~tensor.isfinite()
-        if kind in ("scale", "covariate_scale"):
-            bad |= tensor <= 0
-        if bool(bad.any()):
-            raise RunError(
-                f"{folder / WEIGHTS} is damaged: {name} holds {float(tensor[bad].reshape(-1)[0])}; "
-                "restore it or run tune again"
-            )
-
-
-def _as_column(times: Times, zone: str | None) -> Any:
-    """Return times (n,) as a column of a frame: with their time zone, and without the noise of float64."""
-    if times.dtype.kind == "f":
-        return np.array([float(f"{time:.10g}") for time in times.tolist()])
-    if zone is None or times.dtype.kind != "M":
-        return times
-    return pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(tzinfo(zone))
+        config, network = restore(Path(folder))
+        return cls(network, config.shape, config.spec, config.scale, config.trained, config.recipe)

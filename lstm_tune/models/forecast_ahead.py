@@ -1,0 +1,65 @@
+"""What follows the last row of each series, as a frame in original units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.time_labels import time_column
+from lstm_tune.errors import DataError
+from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.rows_ahead import Ahead, batch_ahead
+from lstm_tune.utils.decimals import widen
+
+
+def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str], period: int) -> pd.DataFrame:
+    """Forecast the rows that follow each series.
+
+    Args:
+        network: the model.
+        ahead: the series, and what is known of the rows after them.
+        targets: names of the columns that are forecast.
+        period: rows in a season; 1: there is none.
+
+    Returns:
+        One row for each series and step: `time`, `series`, `step` (1 to H) and a column for each target.
+
+    Raises:
+        DataError: a forecast is no finite number.
+    """
+    series, horizon = ahead.series, ahead.times.shape[1]
+    columns: dict[str, Any] = {
+        "time": time_column(ahead.times.reshape(-1), series.zone),
+        "series": np.repeat(np.array(series.series, dtype=object), horizon),
+        "step": np.tile(np.arange(1, horizon + 1), series.n_series),
+    }
+    network.eval()
+    for c, target in enumerate(targets):
+        with torch.inference_mode():
+            forecast = network(batch_ahead(ahead, c, network.context, period))
+        columns[target] = widen(forecast.numpy(), series.origin[c]).reshape(-1)
+    frame = pd.DataFrame(columns)
+    wrong = ~np.isfinite(frame[list(targets)].to_numpy(dtype=np.float64)).all(axis=1)
+    if wrong.any():  # the network has met values far outside of all that it was trained on
+        name = frame["series"][wrong].iloc[0]
+        raise DataError(
+            f"the forecast{f' of series {name!r}' if name else ''} is no finite number: the last {network.context} "
+            f"rows hold values far outside of all that it was trained on; correct them, or leave them empty"
+        )
+    return frame
+
+
+def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:
+    """Return a sentence for each series with fewer rows than a model looks back on."""
+    rows = zip(series.series, np.diff(series.offsets).tolist(), strict=True)
+    return tuple(
+        (f"series {name!r} has" if name else "the data have")
+        + f" {n} rows, but the model looks back on {lookback}: they were continued into the past"
+        for name, n in rows
+        if n < lookback
+    )
