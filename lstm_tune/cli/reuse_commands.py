@@ -74,7 +74,7 @@ def backtest(
     thousands: shared.Thousands = None,
     as_json: shared.Json = False,
 ) -> None:
-    """Forecast from several cutoffs of DATA, with and without refitting.
+    """Forecast from several cutoffs, with and without refits.
 
     Each forecast sees the rows up to its cutoff alone.
     """
