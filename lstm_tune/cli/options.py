@@ -11,7 +11,7 @@ from lstm_tune.errors import UsageError
 
 Data = Annotated[
     str,
-    typer.Argument(metavar="DATA", help="A CSV, Parquet or Feather file, or example:NAME.", show_default=False),
+    typer.Argument(metavar="DATA", help="A CSV, Parquet, Feather or Excel file, or example:NAME.", show_default=False),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)]
 Against = Annotated[

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,11 +20,20 @@ import torch
 
 from lstm_tune.data.examples import find_example
 from lstm_tune.data.number_format import NumberFormat
-from lstm_tune.data.text_files import memory_limit, read_text
+from lstm_tune.data.spreadsheets import SPREADSHEET_ENDINGS, split_sheet, write_sheet
+from lstm_tune.data.text_files import TextTable, memory_limit, read_text
 from lstm_tune.errors import DataError, UsageError
 
+
+class ArrowStream(Protocol):
+    """Whatever exports itself as an Arrow stream: a frame of polars, a relation of DuckDB, a table of pyarrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
 Data: TypeAlias = (
-    "str | os.PathLike[str] | pd.DataFrame | pd.Series[Any] | np.ndarray[Any, Any] | torch.Tensor | list[Any]"
+    "str | os.PathLike[str] | pd.DataFrame | pd.Series[Any] | ArrowStream | np.ndarray[Any, Any] | torch.Tensor | "
+    "list[Any]"
 )
 
 EXAMPLE = "example:"
@@ -74,6 +84,8 @@ def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat |
         numbers = source.detach().cpu()
         plain = numbers.is_complex() or numbers.dtype == torch.float32
         return _from_array((numbers if plain else numbers.double()).numpy(), "tensor")
+    if hasattr(source, "__arrow_c_stream__"):  # polars, DuckDB, pyarrow
+        return _from_arrow(source)
     if isinstance(source, (np.ndarray, list)):
         return _from_array(source, "array" if isinstance(source, np.ndarray) else "list")
     if not isinstance(source, (str, os.PathLike)):
@@ -98,22 +110,21 @@ def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None
     Raises:
         DataError: it is missing, unreadable, empty or of an unknown kind.
     """
-    file = Path(path)
+    named, sheet = split_sheet(path)
+    file = Path(named)
     ending = "".join(file.suffixes[-2:]).lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
     try:
         if file.is_dir():
             raise DataError(f"{path} is a folder; name the file in it")
         if not file.exists():
-            raise DataError(f"{path} does not exist; check the path, or name example:sunspots to try one")
+            raise DataError(f"{named} does not exist; check the path, or name example:sunspots to try one")
         if ending.removesuffix(".gz") in TEXT_ENDINGS:
-            table = read_text(file, path, ids=ids, form=form)
-            return Source(
-                frame=table.frame,
-                path=path,
-                notes=table.notes,
-                delimiter=table.delimiter,
-                dotted_dates=table.dotted_dates,
-            )
+            return _from_text(read_text(file, path, ids=ids, form=form), path)
+        if ending in SPREADSHEET_ENDINGS:
+            with tempfile.TemporaryDirectory() as folder:
+                text = Path(folder) / "sheet.csv"
+                notes = write_sheet(file, sheet, text)
+                return _from_text(read_text(text, path, ids=ids, form=form), path, notes)
         if ending in (".parquet", ".pq"):
             _check_parquet(file, path)
             return Source(frame=_sound(pyarrow.parquet.read_table(file)), path=path)
@@ -126,7 +137,18 @@ def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None
     except _READ_ERRORS as error:
         detail = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as {ending.removeprefix('.')}: {detail}; repair the file") from error
-    raise DataError(f"{path} ends in {ending!r}; known: {', '.join(TEXT_ENDINGS + BINARY_ENDINGS)}, and .csv.gz")
+    known = ", ".join(TEXT_ENDINGS + BINARY_ENDINGS + SPREADSHEET_ENDINGS)
+    raise DataError(f"{path} ends in {ending!r}; known: {known}, and .csv.gz")
+
+
+def _from_text(table: TextTable, path: str, notes: tuple[str, ...] = ()) -> Source:
+    return Source(
+        frame=table.frame,
+        path=path,
+        notes=notes + table.notes,
+        delimiter=table.delimiter,
+        dotted_dates=table.dotted_dates,
+    )
 
 
 def _check_parquet(file: Path, path: str) -> None:
@@ -148,6 +170,17 @@ def _sound(table: pa.Table) -> pd.DataFrame:
     except Exception as error:  # what pandas notes in the file of its columns may be anything
         raise ValueError(f"its columns are not what it says they are ({type(error).__name__}: {error})") from error
     return frame
+
+
+def _from_arrow(source: Any) -> Source:
+    """Read whatever exports itself as an Arrow stream: a table as a frame, a column as a series."""
+    kind = type(source).__name__
+    try:
+        stream = pa.RecordBatchReader.from_stream(source)
+    except (pa.ArrowException, TypeError):
+        name = getattr(source, "name", None) or "y"
+        return Source(frame=_sound(pa.table({name: pa.chunked_array(source)})), path=kind, targets=(name,))
+    return Source(frame=_sound(stream.read_all()), path=kind)
 
 
 def _from_array(source: Any, kind: str) -> Source:

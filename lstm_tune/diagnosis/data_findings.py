@@ -129,7 +129,7 @@ def diagnose(
     training.
 
     Args:
-        data: DataFrame, Series, array, path of a CSV, Parquet or Feather file, or "example:NAME".
+        data: DataFrame, Series, array, path of a CSV, Parquet, Feather or Excel file, or "example:NAME".
         target: column, or columns, to forecast; by default the only one there is.
         horizon: rows to forecast at once.
         time: the time column; by default an obvious one is found.

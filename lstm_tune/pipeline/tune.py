@@ -61,7 +61,7 @@ def tune(
     """Find the best LSTM for the data in the given time, and score it once on rows that no trial has seen.
 
     Args:
-        data: DataFrame, Series, array, path of a CSV, Parquet or Feather file, or "example:NAME".
+        data: DataFrame, Series, array, path of a CSV, Parquet, Feather or Excel file, or "example:NAME".
         target: column, or columns, to forecast; by default the only one there is.
         horizon: rows to forecast at once.
         time: the time column; found if there is an obvious one.
