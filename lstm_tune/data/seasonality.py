@@ -1,158 +1,246 @@
-"""The seasonal period of a series, found from the rows that may be looked at."""
+"""The seasons of a series, found from the rows that may be looked at.
+
+A season of m rows is what a centred mean over m rows takes away and the series has again after m rows. So the series
+minus this mean is compared with itself m rows on: a trend, a random walk or slow noise leaves nothing of that kind.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_tune.data.frequency import DAY, Step, parse_freq
+from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 
-# Periods, in rows, that people's calendars give to a frequency, the shortest first.
-_CALENDAR_PERIODS: dict[str, tuple[int, ...]] = {
-    "s": (60, 3600),
-    "min": (60, 1440),
-    "h": (24, 168),
-    "D": (7, 365),
-    "B": (5, 261),
-    "W": (52,),
-    "M": (12,),
-    "Q": (4,),
-}
+Floats = NDArray[np.float64]
+
 _MAX_ROWS = 100_000  # the newest rows suffice, and bound the cost
+_MAX_PIECES = 60  # series that are looked at, evenly spaced
+_MAX_PERIOD = 10_000
 _MIN_CYCLES = 3
-_CLEAR = 0.6  # of the clearest peak
-_AS_HIGH = 0.9  # of the clearest peak
 _FAR = 2.0  # interquartile ranges
-_TIE = 1.5  # a longer period must be clearly better than a shorter one
-_SHARE_LEFT = 0.5  # of what the steps of a period differ by from cycle to cycle, where a multiple of it is the season
+_SLOW = (24, 100, 400, 2000)  # rows of the means that are taken away in search of candidates
+_PEAKS = 8  # highest local peaks of each autocorrelation that become candidates, and as many of the first high ones
+_HIGH = 0.7  # of the highest peak: a first high one
+_MAX_CANDIDATES = 60
+_LEAST = 0.12  # autocorrelation of a season, at least
+_SWING = 0.2  # by which it is above the least of the shorter lags
+_AS_HIGH = 0.85  # of the highest: as good a season, if it is shorter
+_REPEATS = 0.8  # of what is left from cycle to cycle: a longer season that leaves less is one of its own
+_BETTER = 0.95  # of the seasonal naive error: a longer season must forecast better by this
+_LEAST_BLOCKS = 5
+_GROWTH = 1.5  # highest over lowest level, from which logarithms are considered
 
 
-def calendar_periods(freq: str | None) -> tuple[int, ...]:
-    """Return the periods, in rows, that the calendar suggests for a frequency of `find_freq` ('30min': 48 and 336)."""
-    if freq is None:
-        return ()
-    step = parse_freq(freq)
-    if step.unit == "week":
-        return _open_periods(step)
-    if step.on_business_days:
-        freq = freq.removeprefix("B")
-    base = freq.split("-")[0]
-    digits = base.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    unit, count = base[len(digits) :], int(digits or 1)
-    if unit == "min":
-        day = 1440
-        found: tuple[int, ...] = (60, day, 7 * day)
-    elif unit == "s":
-        found = (60, 3600, 86_400)
-    else:
-        key = unit if unit in _CALENDAR_PERIODS else unit[:1]
-        found = _CALENDAR_PERIODS.get(key, ())
-    return tuple(p // count for p in found if p % count == 0 and p // count > 1)
-
-
-def _open_periods(step: Step) -> tuple[int, ...]:
-    """Return the open slots of a day, if all open days have as many, and of a week; of whole days a week and a year."""
-    days = Counter(slot // DAY for slot in step.slots)
-    week = len(step.slots)
-    if step.size == DAY:
-        return tuple(p for p in (week, round(week * 365.25 / 7)) if p > 1)
-    a_day = set(days.values())
-    return tuple(p for p in (*(a_day if len(a_day) == 1 else ()), week) if p > 1)
-
-
-def find_period(data: SeriesSet, rows: Ranges) -> int | None:
-    """Return the seasonal period in rows, or None where there is no season.
-
-    The autocorrelation of the first differences (of which a level, a trend or a random walk leaves nothing) is
-    searched for local peaks that stand clear of noise, among them the calendar's periods. Of those at
-    least 0.6 times as high as the highest, the winner is the one whose seasonal differences have the least mean square;
-    of candidates within 50% of it the shortest. A multiple of that one wins where it costs no more and the steps repeat
-    at least twice as well (a level that moves costs every period the same, and so hides which repeats best). Several
-    channels and series vote with their median autocorrelation.
+def find_period(data: SeriesSet, rows: Ranges, horizon: int = 1) -> int | None:
+    """Return the season, in rows, whose repetition forecasts the given rows best; None if there is no season.
 
     Args:
         data: the series.
         rows: for each series, the rows that may be looked at (the train rows).
+        horizon: rows ahead that the repetition is to forecast.
     """
+    return best_season(data, rows, find_seasons(data, rows), horizon)
+
+
+def best_season(data: SeriesSet, rows: Ranges, seasons: Sequence[int], horizon: int = 1) -> int | None:
+    """Return the season with the least seasonal naive error; of seasons within 5% of each other the shortest.
+
+    Args:
+        data: the series.
+        rows: for each series, the rows that may be looked at.
+        seasons: in rows.
+        horizon: rows ahead.
+    """
+    if len(seasons) < 2:
+        return seasons[0] if seasons else None
     pieces = _pieces(data, rows)
-    longest_lag = min(min((len(p) for p in pieces), default=0) // _MIN_CYCLES, 10_000)
-    if longest_lag < 3:
-        return None
-    seen = _Autocorrelations.of(pieces, longest_lag, calendar_periods(data.freq))
-    candidates = seen.candidates()
-    if not candidates:
-        return None
-    cost = {m: float(np.median([_seasonal_cost(p, m) for p in pieces])) for m in sorted(candidates)}
-    best = min(cost.values())
-    winner = next(m for m, value in cost.items() if value <= _TIE * best)
-    clearer = [m for m in cost if m % winner == 0 and cost[m] <= cost[winner] and seen.is_clearer(m, winner)]
-    highest = max((seen.acf[m] for m in clearer), default=0.0)
-    # Of multiples that repeat about as well as the best of them, the shortest.
-    return next((m for m in clearer if seen.acf[m] > highest - 0.1), winner)
+    errors = {m: _naive_error(pieces, m, horizon) for m in sorted(seasons)}
+    chosen = min(errors)
+    for m, error in errors.items():
+        if error < _BETTER * errors[chosen]:
+            chosen = m
+    return chosen
 
 
-def _pieces(data: SeriesSet, rows: Ranges) -> list[NDArray[np.float64]]:
-    """Return the values of each channel and series, of 200 at most, none shorter than half of the longest."""
-    pieces: list[NDArray[np.float64]] = []
-    for a, b in rows:
-        if b - a >= 8:
-            pieces.extend(data.values[:, max(a, b - _MAX_ROWS) : b].double().numpy())
-    longest = max((len(p) for p in pieces), default=0)
-    return [p for p in pieces if len(p) >= longest / 2][:200]
+def find_seasons(data: SeriesSet, rows: Ranges) -> tuple[int, ...]:
+    """Return the seasons in rows, the shortest first; empty if there is none.
+
+    Candidates are the calendar's periods and the peaks of autocorrelations of the steps and of the values without their
+    slow movements. The series minus its centred mean over a candidate is compared with itself a candidate later: the
+    correlation must be clear of chance (Bartlett 1946), above that of the neighbouring lags, and above that of a part
+    of the season. The season is the shortest of those about as high as the highest. A multiple of it, or a longer
+    period of the calendar, is a further season if it leaves a fifth less from cycle to cycle than one season more or
+    less does. If the swing grows with the level, logarithms are looked at. Several channels and series vote with their
+    median.
+
+    Args:
+        data: the series.
+        rows: for each series, the rows that may be looked at.
+    """
+    pieces = [_even_swing(piece) for piece in _pieces(data, rows)]
+    longest = min(max((len(p) for p in pieces), default=0) // _MIN_CYCLES, _MAX_PERIOD)
+    if longest < 3:
+        return ()
+    calendar = calendar_periods(data.freq)
+    seen = {
+        m: found for m in _candidates(pieces, longest, calendar) if (found := _Repetition.of(pieces, m)) is not None
+    }
+    repeating = {m: one for m, one in seen.items() if one.is_clear(longest, by_calendar=m in calendar)}
+    if not repeating:
+        return ()
+    best = max(repeating.values(), key=lambda one: one.again)
+    first = min(m for m, one in repeating.items() if one.again >= min(_AS_HIGH * best.again, best.again - best.chance))
+    further = [
+        m
+        for m, one in sorted(seen.items())
+        if m > first and (m % first == 0 or m in calendar) and one.again > _LEAST and _adds(pieces, m, first, calendar)
+    ]
+    return (first, *_independent(further))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Autocorrelations:
-    """The autocorrelation of the steps from row to row, and what of it may be chance."""
+def _pieces(data: SeriesSet, rows: Ranges) -> list[Floats]:
+    """Return the values of each channel and series, `_MAX_PIECES` at most, without the shortest ones."""
+    used = [(a, b) for a, b in rows if b - a >= 8]
+    every = [(c, a, b) for a, b in used for c in range(data.n_channels)]
+    if len(every) > _MAX_PIECES:
+        every = [every[i] for i in np.linspace(0, len(every) - 1, _MAX_PIECES).round().astype(int)]
+    return [data.values[c, max(a, b - _MAX_ROWS) : b].double().numpy() + data.origin[c] for c, a, b in every]
 
-    acf: NDArray[np.float64]  # (L + 1,) at lags 0..L, the median of all series
-    scatter: NDArray[np.float64]  # (L + 1,) standard deviation of the autocorrelation of differenced noise
-    threshold: NDArray[np.float64]  # (L + 1,) that the highest of many lags passes by chance in few series of noise
-    calendar: tuple[int, ...]  # periods that the calendar suggests
+
+def _candidates(pieces: Sequence[Floats], longest: int, calendar: Sequence[int]) -> list[int]:
+    """Return lags that may be a season, in order: those that most series suggest, and the calendar's."""
+    votes = Counter(m for piece in pieces for m in _suggested(piece, longest))
+    return sorted({*(m for m in calendar if 2 <= m <= longest), *(m for m, _ in votes.most_common(_MAX_CANDIDATES))})
+
+
+def _suggested(piece: Floats, longest: int) -> set[int]:
+    found: set[int] = set()
+    line = np.linspace(-1, 1, len(piece))
+    bent = piece - np.polyval(np.polyfit(line, piece, 2), line)
+    for y in (_tame(np.diff(piece)), *(_without_mean(piece, w) for w in _SLOW if 3 * w < len(piece)), bent):
+        top = min(longest, len(y) // _MIN_CYCLES)
+        if top < 4:
+            continue
+        acf = autocorrelation(_clip(y), top)
+        inner = np.arange(2, top)
+        peaks = inner[(acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1]) & (acf[inner] > _LEAST / 2)]
+        if len(peaks):
+            high = peaks[acf[peaks] >= _HIGH * acf[peaks].max()]
+            found |= {int(m) for m in (*peaks[np.argsort(-acf[peaks])][:_PEAKS], *high[:_PEAKS])}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Repetition:
+    """How well series repeat after some rows: the median of all series that are long enough."""
+
+    again: float  # autocorrelation after these rows, of the series minus their centred mean over as many
+    beside: float  # the larger one of the lags beside
+    least: float  # of the shorter lags
+    chance: float  # standard deviation of the first if there is no season
 
     @classmethod
-    def of(cls, pieces: list[NDArray[np.float64]], longest_lag: int, calendar: tuple[int, ...]) -> Self:
-        acf = np.median([_autocorrelation(_tame(np.diff(_clip(p))), longest_lag) for p in pieces], axis=0)
-        scatter = 1.25 / np.sqrt(min(len(p) for p in pieces) - np.arange(longest_lag + 1))
-        threshold = np.maximum(0.1, scatter * (1.5 + np.sqrt(2 * np.log(longest_lag))))
-        return cls(acf=acf, scatter=scatter, threshold=threshold, calendar=calendar)
+    def of(cls, pieces: Sequence[Floats], m: int) -> _Repetition | None:
+        """Compare series with themselves m rows on; None if those that are long enough hold less than half the rows."""
+        fit = [piece for piece in pieces if len(piece) >= _MIN_CYCLES * m + 4]
+        if 2 * sum(map(len, fit)) < sum(map(len, pieces)) or not fit:
+            return None
+        again, beside, least, chance = [], [], [], []
+        for piece in fit:
+            y = _clip(_without_mean(piece, m))
+            acf = autocorrelation(y, m + 1)
+            again.append(acf[m])
+            beside.append(max(acf[m - 1] if m > 2 else -1.0, acf[m + 1]))
+            least.append(acf[1:m].min())
+            memory = 1 + 2 * float(np.sum(acf[1 : max(2, m // 2)] ** 2))
+            chance.append((memory / (len(y) - m)) ** 0.5)
+        medians = (float(np.median(one)) for one in (again, beside, least, chance))
+        return cls(**dict(zip(("again", "beside", "least", "chance"), medians, strict=True)))
 
-    def candidates(self) -> set[int]:
-        """Return the lags that may be the period: local peaks clear of noise, and periods of the calendar."""
-        acf, longest = self.acf, len(self.acf) - 1
-        inner = np.arange(2, longest)
-        local = (acf[inner] >= acf[inner - 1]) & (acf[inner] >= acf[inner + 1])
-        peaks = inner[local & (acf[inner] > self.threshold[inner])]
-        found = {int(p) for p in peaks[np.argsort(-acf[peaks])][:10]}
-        if found:  # of many multiples as high as the period itself, the ten highest need not hold the period
-            found |= {int(p) for p in peaks[acf[peaks] >= _AS_HIGH * acf[peaks].max()][:10]}
-        found |= {p for p in self.calendar if 2 <= p < longest and acf[p] > max(0.1, 3 * self.scatter[p])}
-        # A smooth series resembles itself a few rows on: the least clear peak is no season, however small its cost.
-        clearest = max((acf[m] for m in found), default=0.0)
-        return {m for m in found if acf[m] >= _CLEAR * clearest}
-
-    def is_clearer(self, multiple: int, period: int) -> bool:
-        """Return whether steps repeat at least twice as well after a multiple of a period as after the period."""
-        # As for the periods themselves: of many multiples one is higher by chance, of the calendar's few hardly.
-        chance = 2 * self.scatter[multiple] if multiple in self.calendar else self.threshold[multiple]
-        gain = self.acf[multiple] - self.acf[period]
-        half = 1 - self.acf[multiple] < _SHARE_LEFT * (1 - self.acf[period])
-        return bool(half and gain > max(0.1, chance))
+    def is_clear(self, longest: int, *, by_calendar: bool) -> bool:
+        """Return whether it is a season; among many lags one is high by chance, among the calendar's few hardly."""
+        reach = 2.6 if by_calendar else 1 + (2 * np.log(longest)) ** 0.5
+        clear = self.again > max(_LEAST, reach * self.chance) and self.again - self.least > _SWING
+        return bool(clear and self.again >= self.beside)
 
 
-def _clip(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _adds(pieces: Sequence[Floats], m: int, season: int, calendar: Sequence[int]) -> bool:
+    """Return whether m rows are a further season: one season more, or less, leaves clearly more to differ by."""
+    gains, shares = [], []
+    for piece in pieces:
+        if len(piece) < _MIN_CYCLES * m + season + 4:
+            continue
+        y = _clip(_without_mean(piece, m))
+        acf = autocorrelation(y, m + season)
+        beside = max(acf[m - season], acf[m + season])
+        chance = 1.25 / (len(y) - m) ** 0.5
+        gains.append((acf[m] - beside) / chance)
+        shares.append((1 - acf[m]) / max(1 - beside, 1e-12))
+    if not gains:
+        return False
+    reach = 2.0 if m in calendar else 4.0
+    return float(np.median(gains)) > reach and float(np.median(shares)) < _REPEATS
+
+
+def _independent(seasons: Iterable[int]) -> list[int]:
+    """Return the seasons without those that repeat a shorter one of them."""
+    kept: list[int] = []
+    for m in seasons:
+        if not any(m % shorter == 0 for shorter in kept):
+            kept.append(m)
+    return kept
+
+
+def _even_swing(x: Floats) -> Floats:
+    """Return the logarithms of a piece (n,) of positive values if its swing grows with its level, else the piece."""
+    size = max(8, len(x) // 12)
+    blocks = len(x) // size
+    if blocks < _LEAST_BLOCKS or x.min() <= 0:
+        return x
+    rows = x[len(x) - blocks * size :].reshape(blocks, size)
+    level, swing = rows.mean(axis=1), np.abs(np.diff(rows, axis=1)).mean(axis=1)
+    if level.max() < _GROWTH * level.min() or swing.min() <= 0:
+        return x
+    return np.log(x) if np.std(np.log(swing / level)) < np.std(np.log(swing)) else x
+
+
+def _without_mean(x: Floats, m: int) -> Floats:
+    """Return x (n,) minus its centred mean over m rows, (n - m + 1 - m even,): the ends of even seasons weigh half."""
+    sums = np.concatenate([[0.0], np.cumsum(x - x.mean())])
+    mean = (sums[m:] - sums[:-m]) / m
+    if m % 2 == 0:
+        mean = (mean[1:] + mean[:-1]) / 2
+    half = m // 2
+    rest: Floats = x[half : half + len(mean)] - x.mean() - mean
+    return rest
+
+
+def _naive_error(pieces: Sequence[Floats], m: int, horizon: int) -> float:
+    """Return the mean squared error of repeating the last season, over the variance of the steps of each piece."""
+    lags = range(m, m + max(0, horizon - m) + 1, m)  # the first season that is known for each step
+    share = [min(m, horizon - (lag - m)) / horizon for lag in lags]
+    errors = []
+    for piece in pieces:
+        scale = float(np.var(np.diff(piece))) or 1.0
+        known = [(lag, w) for lag, w in zip(lags, share, strict=True) if lag < len(piece)]
+        if known:
+            errors.append(sum(w * float(np.mean(_tame(piece[lag:] - piece[:-lag]) ** 2)) for lag, w in known) / scale)
+    return float(np.median(errors)) if errors else np.inf
+
+
+def _clip(x: Floats) -> Floats:
     """Cut the most extreme thousandth, so that a handful of outliers cannot hide a season."""
     low, high = np.quantile(x, [0.001, 0.999])
-    return np.clip(x, low, high)
+    return _tame(np.clip(x, low, high))
 
 
-def _tame(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tame(steps: Floats) -> Floats:
     """Cut steps more than two interquartile ranges outside the quartiles, so that a few spikes cannot hide a season.
 
     Of normal steps that is beyond 3.4 standard deviations. Spikes that recur stay, if lower.
@@ -162,8 +250,8 @@ def _tame(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(steps, low - reach, high + reach) if reach > 0 else steps
 
 
-def _autocorrelation(x: NDArray[np.float64], max_lag: int) -> NDArray[np.float64]:
-    """Autocorrelation of x (n,) at lags 0..max_lag, by fast Fourier transform."""
+def autocorrelation(x: Floats, max_lag: int) -> Floats:
+    """Return the autocorrelation of x (n,) at lags 0..max_lag, by fast Fourier transform; 0 of a constant."""
     x = x - x.mean()
     size = 1 << int(2 * len(x) - 1).bit_length()
     power = np.abs(np.fft.rfft(x, size)) ** 2
@@ -172,10 +260,5 @@ def _autocorrelation(x: NDArray[np.float64], max_lag: int) -> NDArray[np.float64
         return np.zeros(max_lag + 1)
     # Divided by the number of pairs: long lags are not shrunk towards zero.
     pairs = len(x) - np.arange(max_lag + 1)
-    result: NDArray[np.float64] = (acov / pairs) / (acov[0] / len(x))
+    result: Floats = (acov / pairs) / (acov[0] / len(x))
     return result
-
-
-def _seasonal_cost(x: NDArray[np.float64], m: int) -> float:
-    scale = np.var(np.diff(x)) or 1.0
-    return float(np.mean(_tame(x[m:] - x[:-m]) ** 2) / scale)

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from series import panel, series_of, wave
 
+from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.load import load_series
-from lstm_tune.data.seasonality import calendar_periods, find_period
+from lstm_tune.data.seasonality import find_period
 
 
 def period_of(y: np.ndarray, freq: str = "D") -> int | None:
