@@ -75,6 +75,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         fingerprint, split = str(settings["data"]), read_split("split", settings["split"])
         horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
         most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
+        seasons = tuple(map(int, settings.get("season") or ()))
         end = Config.from_params(result["best"]["params"])
         members = tuple(map(_member, result["ensemble"]))
         test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
@@ -91,8 +92,8 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         )
     parts = make_split(series, split or DEFAULT_SPLIT, horizon)
     device = pick_device("auto")
-    task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most)
-    about = [fingerprint, horizon, settings["split"], folds, most, precision, device, versions()]
+    task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most, seasons=seasons)
+    about = [*seasons, fingerprint, horizon, settings["split"], folds, most, precision, device, versions()]
     return FinishedRun(
         series=series,
         parts=parts,

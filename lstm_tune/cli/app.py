@@ -64,6 +64,7 @@ def diagnose(
     decimal: shared.Decimal = None,
     thousands: shared.Thousands = None,
     split: shared.SplitText = None,
+    season: shared.Season = None,
     as_json: shared.Json = False,
 ) -> None:
     """Find what in the data makes an LSTM's MSE high, in seconds.
@@ -84,6 +85,7 @@ def diagnose(
         decimal=decimal,
         thousands=thousands,
         split=split,
+        season=season or (),
     ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))

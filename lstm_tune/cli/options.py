@@ -40,6 +40,10 @@ SplitText = Annotated[
         "and test begin. [default: 0.7,0.1,0.2; few rows: what leaves room for the horizon]",
     ),
 ]
+Season = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N", help="Rows in a season; repeat it for several. [default: found]", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 

@@ -40,6 +40,7 @@ def tune(
     decimal: shared.Decimal = None,
     thousands: shared.Thousands = None,
     split: shared.SplitText = None,
+    season: shared.Season = None,
     folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
     space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
     first: Annotated[
@@ -107,6 +108,7 @@ def tune(
         decimal=decimal,
         thousands=thousands,
         split=split,
+        season=season or (),
         folds=folds,
         space=space,
         first=first,

@@ -7,7 +7,7 @@ minus this mean is compared with itself m rows on: a trend, a random walk or slo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,10 @@ _MAX_CANDIDATES = 60
 _LEAST = 0.12  # autocorrelation of a season, at least
 _SWING = 0.2  # by which it is above the least of the shorter lags
 _AS_HIGH = 0.85  # of the highest: as good a season, if it is shorter
-_REPEATS = 0.8  # of what is left from cycle to cycle: a longer season that leaves less is one of its own
+_ADDS = 0.05  # autocorrelation by which a longer season is above those beside, …
+_LEAST_GAIN = 0.01
+_HARMONICS, _MULTIPLES = 3, 12  # times a season, that a longer one may be: of data with time stamps, without
+_REPEATS = 0.6  # … or of what is left from cycle to cycle
 _BETTER = 0.95  # of the seasonal naive error: a longer season must forecast better by this
 _LEAST_BLOCKS = 5
 _GROWTH = 1.5  # highest over lowest level, from which logarithms are considered
@@ -75,8 +78,8 @@ def find_seasons(data: SeriesSet, rows: Ranges) -> tuple[int, ...]:
     slow movements. The series minus its centred mean over a candidate is compared with itself a candidate later: the
     correlation must be clear of chance (Bartlett 1946), above that of the neighbouring lags, and above that of a part
     of the season. The season is the shortest of those about as high as the highest. A multiple of it, or a longer
-    period of the calendar, is a further season if it leaves a fifth less from cycle to cycle than one season more or
-    less does. If the swing grows with the level, logarithms are looked at. Several channels and series vote with their
+    period of the calendar, is a further season if the series repeats clearly better after it than one season earlier or
+    later. If the swing grows with the level, logarithms are looked at. Several channels and series vote with their
     median.
 
     Args:
@@ -88,19 +91,13 @@ def find_seasons(data: SeriesSet, rows: Ranges) -> tuple[int, ...]:
     if longest < 3:
         return ()
     calendar = calendar_periods(data.freq)
-    seen = {
-        m: found for m in _candidates(pieces, longest, calendar) if (found := _Repetition.of(pieces, m)) is not None
-    }
+    tried = {m: _Repetition.of(pieces, m) for m in _candidates(pieces, longest, calendar)}
+    seen = {m: found for m, found in tried.items() if found is not None}
     repeating = {m: one for m, one in seen.items() if one.is_clear(longest, by_calendar=m in calendar)}
     if not repeating:
         return ()
-    best = max(repeating.values(), key=lambda one: one.again)
-    first = min(m for m, one in repeating.items() if one.again >= min(_AS_HIGH * best.again, best.again - best.chance))
-    further = [
-        m
-        for m, one in sorted(seen.items())
-        if m > first and (m % first == 0 or m in calendar) and one.again > _LEAST and _adds(pieces, m, first, calendar)
-    ]
+    first = _nearby_best(pieces, _shortest(repeating), calendar)
+    further = [m for m in sorted(seen) if _may_add(m, first, calendar) and _adds(pieces, m, first, calendar)]
     return (first, *_independent(further))
 
 
@@ -167,25 +164,57 @@ class _Repetition:
         """Return whether it is a season; among many lags one is high by chance, among the calendar's few hardly."""
         reach = 2.6 if by_calendar else 1 + (2 * np.log(longest)) ** 0.5
         clear = self.again > max(_LEAST, reach * self.chance) and self.again - self.least > _SWING
-        return bool(clear and self.again >= self.beside)
+        return bool(clear and self.again >= self.beside - self.chance / 2)
 
 
 def _adds(pieces: Sequence[Floats], m: int, season: int, calendar: Sequence[int]) -> bool:
     """Return whether m rows are a further season: one season more, or less, leaves clearly more to differ by."""
-    gains, shares = [], []
+    gains, chances, shares = [], [], []
     for piece in pieces:
         if len(piece) < _MIN_CYCLES * m + season + 4:
             continue
         y = _clip(_without_mean(piece, m))
         acf = autocorrelation(y, m + season)
         beside = max(acf[m - season], acf[m + season])
-        chance = 1.25 / (len(y) - m) ** 0.5
-        gains.append((acf[m] - beside) / chance)
+        left = 1 - acf[m] ** 2  # the better the series repeats, the less the correlations scatter
+        chances.append(left * 1.25 / (len(y) - m) ** 0.5)
+        gains.append(acf[m] - beside)
         shares.append((1 - acf[m]) / max(1 - beside, 1e-12))
     if not gains:
         return False
-    reach = 2.0 if m in calendar else 4.0
-    return float(np.median(gains)) > reach and float(np.median(shares)) < _REPEATS
+    gain, chance, share = (float(np.median(one)) for one in (gains, chances, shares))
+    reach = 2.0 if m in calendar else 3.3 if m // season <= _HARMONICS else 4.5
+    return gain > reach * chance and gain > (_LEAST_GAIN if share < _REPEATS else _ADDS)
+
+
+def _shortest(found: Mapping[int, _Repetition]) -> int:
+    """Return the shortest season that repeats about as well as the best one."""
+    best = max(found.values(), key=lambda one: one.again)
+    least = min(_AS_HIGH * best.again, best.again - best.chance)
+    return min(m for m, one in found.items() if one.again >= least)
+
+
+def _nearby_best(pieces: Sequence[Floats], m: int, calendar: Sequence[int]) -> int:
+    """Return the period near to m, or the calendar's within a tenth of it, after which the series repeat best."""
+    here = _Repetition.of(pieces, m)
+    for period in calendar:
+        there = _Repetition.of(pieces, period) if abs(period - m) <= m / 10 else None
+        if here is not None and there is not None and there.again >= here.again - here.chance:
+            return period
+    while here is not None and (longer := _Repetition.of(pieces, m + 1)) is not None and longer.again > here.again:
+        m, here = m + 1, longer
+    return m
+
+
+def _may_add(m: int, season: int, calendar: Sequence[int]) -> bool:
+    """Return whether a longer period may be a season of its own: twice or three times the season, or the calendar's.
+
+    Without a calendar up to twelve times the season: a week of days.
+    """
+    if m <= season:
+        return False
+    most = _HARMONICS if calendar else _MULTIPLES
+    return m in calendar or (m % season == 0 and m // season <= most)
 
 
 def _independent(seasons: Iterable[int]) -> list[int]:

@@ -63,6 +63,7 @@ class DataSummary:
     future: tuple[str, ...]
     horizon: int
     period: int | None  # rows in a season; None: there is none
+    seasons: tuple[int, ...]  # all seasons that were found, in rows
     split: Mapping[str, PartSummary]  # train, val, test
     missing: Mapping[str, int]
     repaired: Mapping[str, Any]
@@ -71,7 +72,14 @@ class DataSummary:
 
     @classmethod
     def of(
-        cls, data: SeriesSet, split: Split, *, horizon: int, period: int | None, notes: Sequence[str] = ()
+        cls,
+        data: SeriesSet,
+        split: Split,
+        *,
+        horizon: int,
+        period: int | None,
+        seasons: Sequence[int],
+        notes: Sequence[str] = (),
     ) -> DataSummary:
         """Summarise the data of a study.
 
@@ -80,6 +88,7 @@ class DataSummary:
             split: of the rows.
             horizon: rows that a forecast covers.
             period: rows in a season; None: there is none.
+            seasons: all seasons, in rows.
             notes: beside those on the data and the split.
         """
         return cls(
@@ -93,6 +102,7 @@ class DataSummary:
             future=data.future_names,
             horizon=horizon,
             period=period,
+            seasons=tuple(seasons),
             split={name: PartSummary(**part) for name, part in split_facts(data, split).items()},
             missing=data.missing,
             repaired=data.repaired,

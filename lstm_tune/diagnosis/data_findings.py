@@ -122,6 +122,7 @@ def diagnose(
     decimal: str | None = None,
     thousands: str | None = None,
     split: Sequence[Any] | str | None = None,
+    season: int | Sequence[int] = (),
 ) -> Diagnosis:
     """Find what in the data makes an LSTM's MSE high, without training one.
 
@@ -139,6 +140,7 @@ def diagnose(
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
         split: train, validation and test rows, as `lstm_tune.tune` takes them.
+        season: rows in a season, or in each of several; by default they are found.
 
     Returns:
         Findings, and what an MSE of a given size means for these data. If the data are refused because they are
@@ -149,7 +151,7 @@ def diagnose(
         UsageError: an argument is wrong.
     """
     horizon = arguments.whole("horizon", horizon, 1)
-    rule = read_split("split", split)
+    rule, seasons = read_split("split", split), arguments.wholes("season", season, 2)
     target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
     past, future = arguments.columns("past", past), arguments.columns("future", future)
     loaded: list[SeriesSet] = []
@@ -173,7 +175,7 @@ def diagnose(
     try:
         cut = load_and_split(load, rule, horizon)
         series, parts = cut.series, cut.split
-        task = build_task(series, parts, horizon, folds=_FOLDS)
+        task = build_task(series, parts, horizon, folds=_FOLDS, seasons=seasons)
     except DataError as error:
         facts = data_facts(loaded[-1], horizon) if loaded else {"path": _path(data), "horizon": horizon}
         return _refused(error, facts)
@@ -181,6 +183,7 @@ def diagnose(
     facts["split"] = split_facts(series, parts)
     facts["time_overlap"] = overlap_facts(parts)
     facts["period"] = task.period
+    facts["seasons"] = list(task.seasons)
     notes = [*series.notes, *parts.notes]
     facts["notes"] = notes
     warn(notes)

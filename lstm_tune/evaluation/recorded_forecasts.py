@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_tune.data.seasonality import calendar_periods
+from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Batch, Positions, Windows
 from lstm_tune.evaluation.score import Forecaster, TargetScale
@@ -113,9 +113,9 @@ def read_forecasts(
     windows: Windows,
     positions: Positions,
     scale: TargetScale,
-    period: int | None,
+    seasons: Sequence[int],
 ) -> Forecasts:
-    """Put the kept forecasts beside the actual values, in scaled units."""
+    """Put the kept forecasts beside the actual values, in scaled units; `seasons` and the calendar's are looked for."""
     chosen = torch.cat([positions[int(a) : int(b)] for a, b in kept]).cpu()
     parts = [scaled_targets(batch, scale) for batch in windows.batches(chosen.to(windows.device), 1, 4096)]
     actual, observed, last = (np.concatenate([part[i] for part in parts]) for i in range(3))
@@ -132,7 +132,7 @@ def read_forecasts(
         last=last,
         row=row,
         channel=channel,
-        periods=tuple(dict.fromkeys([*([period] if period else []), *calendar])),
+        periods=tuple(dict.fromkeys([*seasons, *calendar])),
         of=len(positions),
         label=lambda r: str(style.labels(times[r : r + 1])[0]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def apply_advice(options: TuneOptions, given: Collection[str] | None = None) -> 
     if not advice.actions:
         raise UsageError(_nothing(options.apply, code, known))
     if given is None:
-        given = {f.name for f in fields(options) if f.default is not MISSING and getattr(options, f.name) != f.default}
+        usual = TuneOptions()
+        given = {f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)}
     return _merged(options, kept, result["settings"]["space"], advice, folder, given)
 
 

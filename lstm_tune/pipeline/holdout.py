@@ -92,7 +92,7 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
     )
     total = scores[0]
     blocks = TimeBlocks.of(windows, positions, split.test, task.shape.period)
-    forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.period)
+    forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.seasons)
     return TestResult(
         score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks)),
         alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),

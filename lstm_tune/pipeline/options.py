@@ -58,6 +58,7 @@ class TuneOptions:
     decimal: str | None = None
     thousands: str | None = None
     split: SplitRule | Sequence[Any] | str | None = None
+    season: int | Sequence[int] = ()
     folds: int = 3
     space: str | Mapping[str, Any] | Space = "default"
     first: str | Path | None = None
@@ -90,6 +91,7 @@ class TuneOptions:
         for name in ("horizon", "folds", "retrain_seeds"):
             self._set(name, arguments.whole, 1)
         self._set("n_trials", arguments.whole_or_none, 1)
+        self._set("season", arguments.wholes, 2)
         self._set("seed", arguments.whole, 0, LARGEST_SEED)
         self._set("workers", _workers)
         self._set("timeout", arguments.seconds_or_none)
@@ -139,6 +141,7 @@ class TuneOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options that repeat a study, as JSON takes them; objects such as a sampler are left out."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ONE_RUN}
+        found["split"] = None if self.split is None else str(self.split)
         plain = str | int | float | None
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -180,6 +183,7 @@ class TuneOptions:
             "space": space.to_dict(),
             "seed": self.seed,
             "precision": precision,
+            "season": list(arguments.wholes("season", self.season, 2)) or None,
         }
 
     def command(self, data: str | None, *, workers: int, precision: str) -> str | None:
@@ -240,7 +244,7 @@ def _words(option: str, value: Any) -> list[str] | None:
     if isinstance(value, bool):
         return [f"--{option}" if value else f"--no-{option}"]
     if isinstance(value, tuple):
-        return [word for column in value for word in (f"--{option}", quote_column(column))]
+        return [word for column in value for word in (f"--{option}", quote_column(str(column)))]
     if isinstance(value, str | int | Path):
         return [f"--{option}", str(value)]
     return None  # a sampler, a pruner, a space, a storage

@@ -38,6 +38,7 @@ from lstm_tune.storage.open import check_storage, open_storage, temporary_journa
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
+from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.signals import StopRequest
@@ -216,6 +217,7 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
         folds=options.folds,
         device=device,
         epoch_samples=full.epoch_samples,
+        seasons=arguments.wholes("season", options.season, 2),
     )
     space, cut = full.cut(task.limits)
     for note in (*dataset.series.notes, *dataset.split.notes, *task.notes):

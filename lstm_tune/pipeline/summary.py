@@ -56,7 +56,9 @@ def build_result(
     judged = _judge(task, series.targets, outcome, retrained, tested, findings)
     summary = record.ResultRecord(
         **judged,
-        data=DataSummary.of(series, dataset.split, horizon=options.horizon, period=task.period, notes=tested.notes),
+        data=DataSummary.of(
+            series, dataset.split, horizon=options.horizon, period=task.period, seasons=task.seasons, notes=tested.notes
+        ),
         study=record.StudySummary.of(
             opened.study.study_name,
             outcome.trials,

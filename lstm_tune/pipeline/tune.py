@@ -37,6 +37,7 @@ def tune(
     decimal: str | None = None,
     thousands: str | None = None,
     split: Sequence[Any] | str | None = None,
+    season: int | Sequence[int] = (),
     folds: int = 3,
     space: str | Mapping[str, Any] | Space = "default",
     first: str | Path | None = None,
@@ -75,6 +76,7 @@ def tune(
             several series share; "last:48,48", the rows at the end of each series that are validated and tested on;
             or two dates, at which validation and test begin. By default 0.7, 0.1, 0.2, or what leaves room for the
             horizon if the rows are few.
+        season: rows in a season, or in each of several, such as (48, 336); by default they are found.
         folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         first: run folder of another study, whose best configurations are tried early, as far as the space admits them.
@@ -122,6 +124,7 @@ def tune(
         decimal=decimal,
         thousands=thousands,
         split=split,
+        season=season,
         folds=folds,
         space=space,
         first=first,

@@ -77,6 +77,7 @@ class Objective:
         decimal: str | None = None,
         thousands: str | None = None,
         split: Sequence[Any] | str | None = None,
+        season: int | Sequence[int] = (),
         folds: int = 3,
         seed: int = 0,
         device: str = "cpu",
@@ -97,7 +98,8 @@ class Objective:
             "future": arguments.columns("future", future),
         }
         reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
-        self.arguments = reading | {"horizon": horizon, "split": rule, "folds": folds}
+        seasons = arguments.wholes("season", season, 2)
+        self.arguments = reading | {"horizon": horizon, "split": rule, "season": seasons, "folds": folds}
 
         def load(rule: SplitRule) -> SeriesSet:
             return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=rule)
@@ -106,7 +108,13 @@ class Objective:
         self.series, self.split, self.rule = cut.series, cut.split, cut.rule
         full = resolve_space(space)
         task = build_task(
-            self.series, self.split, horizon, folds=folds, device=device, epoch_samples=full.epoch_samples
+            self.series,
+            self.split,
+            horizon,
+            folds=folds,
+            device=device,
+            epoch_samples=full.epoch_samples,
+            seasons=seasons,
         )
         warn((*self.series.notes, *self.split.notes, *task.notes))
         self.trials = TaskObjective(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_tune.config import Config
 from lstm_tune.data.folds import rolling_folds
-from lstm_tune.data.seasonality import find_period
+from lstm_tune.data.seasonality import best_season, find_seasons
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Segment, Split
 from lstm_tune.data.windows import Windows
@@ -57,7 +57,8 @@ class Task:
     windows: Windows
     shape: Shape
     scale: TargetScale
-    period: int | None
+    seasons: tuple[int, ...]  # in rows, that were found or given
+    period: int | None  # the one of them whose repetition forecasts best
     limits: Limits
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: BaselineScores  # on the validation rows
@@ -111,6 +112,7 @@ def build_task(
     folds: int = 1,
     device: str = "cpu",
     epoch_samples: int | None = None,
+    seasons: Sequence[int] = (),
 ) -> Task:
     """Prepare what all trials share, from train and validation rows alone.
 
@@ -121,6 +123,7 @@ def build_task(
         folds: validation blocks, at most; see `rolling_folds`.
         device: that holds the series.
         epoch_samples: training windows in an epoch, at most; see `samples_per_epoch`.
+        seasons: in rows; (): those that are found in the train rows.
 
     Raises:
         DataError: too few rows for a single window.
@@ -130,7 +133,8 @@ def build_task(
     visible, split = _without_test_rows(data, split)
     windows = Windows(visible, horizon, device)
     scale = TargetScale.of(windows, split.train)
-    period = find_period(visible, split.train)
+    seasons = tuple(seasons) or find_seasons(visible, split.train)
+    period = best_season(visible, split.train, seasons, horizon)
     possible = rolling_folds(visible, split, folds, horizon)
     segments, lacking = usable_folds(windows, possible)
     notes = []
@@ -163,6 +167,7 @@ def build_task(
             smoothing=window_rows(limits.max_lookback, period),
         ),
         scale=scale,
+        seasons=seasons,
         period=period,
         limits=limits,
         folds=tuple(built),

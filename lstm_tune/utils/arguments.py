@@ -71,6 +71,14 @@ def whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
     return number
 
 
+def wholes(name: str, value: Any, least: int) -> tuple[int, ...]:
+    """Return whole numbers of at least `least`, from one or from several; () of None."""
+    if value is None:
+        return ()
+    several = value if hasattr(value, "__iter__") and not isinstance(value, str | bytes) else (value,)
+    return tuple(dict.fromkeys(whole(name, one, least) for one in several))
+
+
 def whole_or_none(name: str, value: Any, least: int) -> int | None:
     """Return a whole number of at least `least`, or None."""
     return None if value is None else whole(name, value, least)

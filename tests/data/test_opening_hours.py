@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.frequency import DAY, find_freq, parse_freq
 from lstm_tune.data.load import load_series
 from lstm_tune.data.opening_hours import place_of, read_slots, stamp_of, write_slots
-from lstm_tune.data.seasonality import calendar_periods
 from lstm_tune.errors import DataError
 
 # freq, and for groups of weekdays (0 is Monday) the minutes of the day, [first, end), between which it is open

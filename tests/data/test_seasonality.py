@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 from series import panel, series_of, wave
 
 from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.load import load_series
-from lstm_tune.data.seasonality import find_period
+from lstm_tune.data.seasonality import best_season, find_period, find_seasons
 
 
 def period_of(y: np.ndarray, freq: str = "D") -> int | None:
@@ -136,3 +137,87 @@ def test_several_series_vote() -> None:
     data = series_of(panel(wave(200), wave(200, seed=1), noise), target="y", id="shop")
     assert find_period(data, ((0, 200), (200, 400), (400, 600))) == 7
     assert find_period(data, ((0, 0), (200, 200), (400, 600))) is None
+
+
+# ---- several seasons, and seasons that are hard to see
+
+
+def seasons_of(y: np.ndarray, freq: str | None = None) -> tuple[int, ...]:
+    frame = pd.DataFrame({"y": y})
+    if freq is not None:
+        frame.insert(0, "date", pd.date_range("2020-01-01", periods=len(y), freq=freq))
+    return find_seasons(series_of(frame, target="y"), ((0, len(y)),))
+
+
+def autoregression(rows: int, phi: float, seed: int) -> np.ndarray:
+    return np.asarray(lfilter([1], [1, -phi], np.random.default_rng(seed).normal(size=rows + 200))[200:])
+
+
+@pytest.mark.parametrize(("rows", "day", "freq"), [(2400, 24, "h"), (5000, 48, "30min")])
+@pytest.mark.parametrize("weekend", [0.0, 1.0])
+def test_a_week_is_found_beside_the_day_if_there_is_one(rows: int, day: int, freq: str, weekend: float) -> None:
+    t = np.arange(rows)
+    y = np.sin(2 * np.pi * t / day) * (1 - 0.5 * weekend * (t // day % 7 > 4)) - weekend * (t // day % 7 > 4)
+    found = seasons_of(y + 0.3 * autoregression(rows, 0.6, 0), freq)
+    assert found == ((day, 7 * day) if weekend else (day,))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("phi", [0.0, 0.8])
+@pytest.mark.parametrize("freq", ["h", None])
+def test_smooth_day_is_found_however_noisy_its_steps_are(seed: int, phi: float, freq: str | None) -> None:
+    y = 5 * np.sin(2 * np.pi * np.arange(3000) / 24) + autoregression(3000, phi, seed)
+    assert seasons_of(y, freq) == (24,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_week_of_days_is_found_on_a_wandering_level(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    days = np.tile(2 * draw.normal(size=7), 150)[:1000]
+    assert seasons_of(days + np.cumsum(0.15 * draw.normal(size=1000)) + 0.8 * draw.normal(size=1000), "D") == (7,)
+
+
+def test_swing_that_grows_with_the_level_hides_no_quarters() -> None:
+    t, draw = np.arange(84), np.random.default_rng(0)
+    level = 0.03 * t + np.array([0.1, 0.05, 0.15, -0.3])[t % 4] + 0.05 * draw.normal(size=84)
+    assert seasons_of(np.exp(level)[:59]) == (4,)
+
+
+def test_year_is_found_in_months_without_time_stamps_whose_level_wanders() -> None:
+    t = np.arange(195)
+    months = np.array([2.0, 0, 4, -1, 0, 4, -6, -9, 3, 1, 2, 5])[t % 12]
+    assert seasons_of(months + np.cumsum(np.random.default_rng(1).normal(size=195))) == (12,)
+
+
+def test_cycle_of_uneven_length_is_found() -> None:
+    draw = np.random.default_rng(3)
+    phase = np.cumsum(2 * np.pi / 10 * (1 + 0.15 * draw.normal(size=114)))
+    found = seasons_of(np.exp(2 * np.sin(phase)) + 0.3 * draw.normal(size=114), "YS")
+    assert found
+    assert found[0] in (9, 10, 11)
+
+
+def test_seldom_is_a_season_found_where_there_is_none() -> None:
+    found = [
+        seasons_of(autoregression(200 + 4 * seed, phi, seed), freq)
+        for seed in range(20)
+        for phi in (0.5, 0.95, 1.0)
+        for freq in ("D", None)
+    ]
+    assert sum(map(bool, found)) <= 4, found
+
+
+def test_season_that_forecasts_best_is_taken() -> None:
+    t = np.arange(2000)
+    y = np.sin(2 * np.pi * t / 24) + 2.0 * (t // 24 % 7 > 4) + 0.1 * np.random.default_rng(0).normal(size=2000)
+    data, rows = series_of(y), ((0, 2000),)
+    assert best_season(data, rows, (24, 168)) == 168
+    assert best_season(data, rows, ()) is None
+    plain = series_of(np.sin(2 * np.pi * t / 24) + 0.1 * np.random.default_rng(0).normal(size=2000))
+    assert best_season(plain, rows, (24, 168)) == 24
+
+
+def test_short_series_of_a_panel_hide_no_season_of_the_long_ones() -> None:
+    frame = panel(wave(400, period=30), wave(400, period=30, seed=1), wave(40, period=30, seed=2))
+    rows = ((0, 400), (400, 800), (800, 840))
+    assert find_period(series_of(frame, target="y", id="shop"), rows) == 30
