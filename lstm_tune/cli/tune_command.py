@@ -80,6 +80,9 @@ def tune(
     apply: Annotated[
         str | None, typer.Option(metavar="RUN[:CODE]", help="Repeat that run with what its findings advise.")
     ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="As --resume; another machine that had the study is gone.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
@@ -127,10 +130,11 @@ def tune(
         out=out,
         resume=resume,
         apply=apply,
+        take_over=take_over,
     )
     options = apply_advice(options, _given(context))
     if options.out is None:
-        folder = default_folder(study or run_name(data, options.target or (), options.horizon), resume=resume)
+        folder = default_folder(study or run_name(data, options.target or (), options.horizon), resume=options.resume)
         options = replace(options, out=folder)
     assert options.folder is not None
     _run(data, options, options.folder, named=out is not None, quiet=quiet, as_json=as_json)
@@ -202,7 +206,7 @@ def _resume_command(folder: Path, *, named: bool) -> str:
     """Return the command line that continues this study, passwords masked."""
     from lstm_tune.storage.urls import mask_argument
 
-    words = [mask_argument(a) for a in sys.argv[1:] if a != "--resume"]
+    words = [mask_argument(a) for a in sys.argv[1:] if a not in ("--resume", "--take-over")]
     if not named:
         words += ["--out", str(folder)]
     return f"lstm-tune {' '.join(shell(word) for word in words)} --resume"

@@ -22,6 +22,7 @@ from lstm_tune.search.coordinator import Coordinator, coordinate
 from lstm_tune.search.objective import Objective
 from lstm_tune.search.progress import Progress, Warnings
 from lstm_tune.search.trials import completed, read_trials
+from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.optuna_private import storage_of, without_cache
 from lstm_tune.training.parallel import single_threaded_torch
@@ -135,7 +136,7 @@ def _opened(coordinator: Coordinator, objective: Objective, options: TuneOptions
     return OpenStudy(
         coordinator=coordinator,
         storage=None,
-        shown_storage=_shown(without_cache(storage_of(coordinator.study))),
+        shown_storage=_shown(without_cache(inside(storage_of(coordinator.study)))),
         space=objective.space,
         precision=precision,
         settings=settings,

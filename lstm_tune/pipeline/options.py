@@ -77,6 +77,7 @@ class TuneOptions:
     out: str | Path | None = None
     resume: bool = False
     apply: str | None = None
+    take_over: bool = False
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
@@ -98,6 +99,8 @@ class TuneOptions:
         self._set("split", read_split)
         self._set("calendar", arguments.flag_or_none)
         self._set("resume", arguments.flag)
+        self._set("take_over", arguments.flag)
+        object.__setattr__(self, "resume", self.resume or self.take_over)
         self._set("out", arguments.path_or_none)
         self._set("first", arguments.path_or_none)
         self._set("against", _forecasts)
@@ -217,13 +220,16 @@ def show_storage(storage: str | BaseStorage | None) -> str | None:
     """Return a storage for a person to read: its URL with the password masked, its path, or the name of its class."""
     if storage is None:
         return None
-    return mask_password(storage) if isinstance(storage, str) else type(storage).__name__
+    if isinstance(storage, str):
+        return mask_password(storage)
+    return type(getattr(storage, "inside", storage)).__name__  # the one behind our buffer
 
 
-_NOT_REPEATED = ("out", "resume")
+_NOT_REPEATED = ("out", "resume", "take_over")
 _OF_ONE_RUN = (
     "out",
     "resume",
+    "take_over",
     "apply",
     "first",
     "study_name",

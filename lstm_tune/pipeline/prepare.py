@@ -292,6 +292,7 @@ def open_study(
             pruner=make_pruner(options.pruner, space.most_epochs(), max(5, len(space.enqueued()))),
             resume=options.resume,
             alone=alone,
+            take_over=options.take_over,
             info=progress.info,
             stop=lambda: stop.requested,
         )

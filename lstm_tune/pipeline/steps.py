@@ -22,6 +22,7 @@ from lstm_tune.search.study import OptunaCallback
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
 from lstm_tune.search.trials import Trial, completed, read_trials
+from lstm_tune.storage.database_kind import is_database
 from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.ensemble import Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
@@ -31,6 +32,8 @@ from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted, listed
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
+
+_ASK_EVERY = 1.0  # seconds between two questions to the pruner, if several workers share a database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -206,6 +209,7 @@ def _run_trials(
         seed=objective.seed,
         precision=objective.precision,
         threads=objective.threads,
+        ask_every=_ASK_EVERY if is_database(storage_of(study)) else 0.0,
         verbosity=optuna.logging.get_verbosity(),
         run=this_run(),
     )

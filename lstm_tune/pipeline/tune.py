@@ -57,6 +57,7 @@ def tune(
     out: str | Path | None = None,
     resume: bool = False,
     apply: str | None = None,
+    take_over: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the given time, and score it once on rows that no trial has seen.
@@ -100,6 +101,8 @@ def tune(
         resume: whether to continue the study that `out` or `storage` holds.
         apply: run folder whose advice is followed, or FOLDER:CODE for the advice of one finding. The best configuration
             of that run and the changes are tried first. Arguments that have their default take the run's value.
+        take_over: whether to continue it although another machine has it: that machine is gone. Trials that it left
+            running are done again.
         progress: told what happens.
 
     Returns:
@@ -143,6 +146,7 @@ def tune(
         out=out,
         resume=resume,
         apply=apply,
+        take_over=take_over,
     )
     options = apply_advice(options)
     callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)

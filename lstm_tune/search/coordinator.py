@@ -77,8 +77,8 @@ class Coordinator:
         if (latest := _latest(attributes)) > self._number:
             owner = _run_of(holder(attributes, _key(latest)) or "")
             raise StudyError(
-                f"{_process(owner)} has taken over study {self.study.study_name!r}, because this process gave no sign "
-                f"of life for {_WATCH:.0f} s; the trials are kept, and the result is made there"
+                f"{_process(owner)} has taken over study {self.study.study_name!r}, because this process seemed to be "
+                f"gone; the trials are kept, and the result is made there"
             )
 
     def release(self) -> None:
@@ -112,6 +112,7 @@ def coordinate(
     study: optuna.Study,
     before: str | None,
     *,
+    take_over: bool = False,
     info: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Coordinator:
@@ -120,6 +121,7 @@ def coordinate(
     Args:
         study: new, or to be resumed.
         before: the process that the study itself names, as studies of old versions do; None: it names none.
+        take_over: whether the user says that a process of another machine is gone; then it is not watched.
         info: told when another machine's process is watched.
         stop: whether the user wants to stop.
 
@@ -137,7 +139,7 @@ def coordinate(
             latest = _latest(attributes)
             owner = holder(attributes, _key(latest)) or before
             if owner is not None and not _released(attributes, latest):
-                dead = _refuse_if_at_work(study, owner, info, stop)
+                dead = _refuse_if_at_work(study, owner, take_over, info, stop)
             if claim(storage, study_id, _key(latest + 1), token):
                 return Coordinator(study, latest + 1, token, dead)
     except BaseException:
@@ -146,14 +148,17 @@ def coordinate(
 
 
 def _refuse_if_at_work(
-    study: optuna.Study, owner: str, info: Callable[[str], None], stop: Callable[[], bool]
+    study: optuna.Study, owner: str, take_over: bool, info: Callable[[str], None], stop: Callable[[], bool]
 ) -> str | None:
-    """Refuse to claim a study whose owner lives; return the owner, if it was watched in vain."""
+    """Refuse to claim a study whose owner lives; return the owner, if it is of another machine and gone."""
     run = _run_of(owner)
     if owner in _ours or is_alive(run):
         raise _at_work(study, run)
     if is_local(run):
         return None
+    if take_over:
+        info(f"study {study.study_name!r} is taken over from {_process(run)}")
+        return run
     storage, study_id = storage_of(study), id_of_study(study)
     beat = _beat_of(storage, study_id, owner)
     if beat is None:  # of an old version, which sends no beats
@@ -170,7 +175,10 @@ def _refuse_if_at_work(
 
 
 def _at_work(study: optuna.Study, run: str) -> StudyError:
-    return StudyError(f"study {study.study_name!r} is at work in {_process(run)}; wait until it has ended, or stop it")
+    gone = "" if is_local(run) else "; if that machine is gone, pass --take-over"
+    return StudyError(
+        f"study {study.study_name!r} is at work in {_process(run)}; wait until it has ended, or stop it{gone}"
+    )
 
 
 def _process(run: str) -> str:

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import StudyError
+from lstm_tune.search.tickets import is_free
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial, read_trials
 
@@ -38,7 +39,7 @@ def gained_nothing(trials: Sequence[Trial], patience: int) -> bool:
         trials: all of a study, in the order of their numbers.
         patience: trials without a gain.
     """
-    if any(t.state == "WAITING" for t in trials):
+    if any(t.state == "WAITING" and not is_free(t) for t in trials):
         return False
     best, last_gain, ended = math.inf, 0, 0
     for trial in counted_trials(trials):

@@ -16,7 +16,8 @@ from lstm_tune.search.coordinator import Coordinator, coordinate, release_on_fai
 from lstm_tune.search.identity import StudyIdentity, first_command, kept_settings
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, recover_stale_trials
-from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial
+from lstm_tune.storage.buffered import adopt
+from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial, storage_of
 from lstm_tune.utils.process import this_run
 
 OptunaCallback = Callable[[optuna.Study, FrozenTrial], None]
@@ -27,7 +28,7 @@ class OwnStudy(StudyWithBegin):
 
     def begin(self) -> int:
         """Begin a trial of this process."""
-        return id_of_trial(begin_trial(self, this_run()))
+        return adopt(storage_of(self), id_of_trial(begin_trial(self, this_run())))
 
 
 class SharedStudy(StudyWithBegin):
@@ -47,7 +48,7 @@ class SharedStudy(StudyWithBegin):
         """Take the trial that was given."""
         trial, self.given = self.given, None
         assert trial is not None
-        return trial
+        return adopt(storage_of(self), trial)
 
 
 def kept_precision(storage: BaseStorage, name: str) -> str | None:
@@ -67,6 +68,7 @@ def create_study(
     pruner: BasePruner,
     resume: bool,
     alone: bool,
+    take_over: bool = False,
     info: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Coordinator:
@@ -80,6 +82,7 @@ def create_study(
         pruner: of trials.
         resume: whether the study may exist already.
         alone: whether the storage may hold no other study: it is a run folder's journal.
+        take_over: whether the user says that the other machine which had the study is gone.
         info: told what is left as it is.
         stop: whether the user wants to stop.
 
@@ -99,7 +102,7 @@ def create_study(
     study = OwnStudy(name, storage, sampler, pruner)
     if kept_settings(study) is not None:
         identity.check(study)
-    coordinator = coordinate(study, study.user_attrs.get(Attr.RUN), info=info, stop=stop)
+    coordinator = coordinate(study, study.user_attrs.get(Attr.RUN), take_over=take_over, info=info, stop=stop)
     with release_on_failure(coordinator):
         if name in names:
             identity.check(study)
@@ -107,7 +110,7 @@ def create_study(
             raise _exists(name)  # another process has made it meanwhile
         study.set_user_attr(Attr.RUN, this_run())  # for old versions, which know no coordinator
         if name in names:
-            recover_stale_trials(study, coordinator.dead, info)
+            recover_stale_trials(study, coordinator.dead, take_over, info)
         else:
             identity.keep(study)
             with warnings.catch_warnings():

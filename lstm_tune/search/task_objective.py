@@ -33,6 +33,8 @@ from lstm_tune.search.trial_attributes import (
     write_pruned,
     write_setup,
 )
+from lstm_tune.storage.buffered import flush
+from lstm_tune.storage.optuna_private import id_of_trial, storage_of
 from lstm_tune.training.fitting import EpochStats, TrainResult, fit
 from lstm_tune.training.task import Task, make_trainer
 from lstm_tune.training.trainer import Diverged, Trainer, is_out_of_memory
@@ -62,6 +64,8 @@ class TaskObjective:
         on_trained: called with what each completed trial has trained.
         deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
         stop: called at every training step; True interrupts the trial, which is tried again on resume.
+        ask_every: seconds between two questions to the pruner; 0: it is asked after each epoch. Every epoch is
+            reported, and the last one is asked about, whatever this is.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class TaskObjective:
         on_trained: Callable[[Trained], None] = lambda trained: None,
         deadline: Callable[[], float] = lambda: math.inf,
         stop: Callable[[], bool] = lambda: False,
+        ask_every: float = 0.0,
     ) -> None:
         self.task = task
         self.space, self.notes = space.cut(task.limits)
@@ -86,6 +91,7 @@ class TaskObjective:
         self.deadline = deadline
         self.stop = stop
         self.threads = threads
+        self.ask_every = ask_every
         self.best: Trained | None = None  # of this process
         self._trainers: Sequence[Trainer] = ()
 
@@ -146,6 +152,7 @@ class TaskObjective:
             precision=trainers[0].precision,
             weights=sum(p.numel() for p in trainers[0].model.parameters()),
         )
+        flush(storage_of(trial.study), id_of_trial(trial))  # so that others see what is tried
         if len(trainers) > 1 and isinstance(trial.study.pruner, WilcoxonPruner):
             results = []
             for i, trainer in enumerate(trainers):
@@ -156,11 +163,16 @@ class TaskObjective:
             result = _join(results)
         else:
             history: list[EpochStats] = []
+            asked = time.monotonic()
 
             def report(stats: EpochStats) -> None:
+                nonlocal asked
                 history.append(stats)
                 trial.report(stats.val, step=stats.epoch)
-                if stats.epoch and trial.should_prune():
+                if not stats.epoch or (stats.epoch < config.epochs and time.monotonic() - asked < self.ask_every):
+                    return
+                asked = time.monotonic()
+                if trial.should_prune():
                     write_history(trial, history)
                     raise _pruned(trial, f"the pruner stopped it after epoch {stats.epoch}")
 

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.search.space import Space
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trials import Trial, read_trials
+from lstm_tune.storage.database_kind import silent_trials
 from lstm_tune.storage.kind import StaleTrials
 from lstm_tune.storage.optuna_private import id_of_study, id_of_trial, storage_of
 from lstm_tune.utils.process import is_alive, is_local
@@ -81,6 +82,14 @@ def fail_interrupted(study: optuna.Study, number: int) -> None:
     _fail(study, number, {Attr.INTERRUPTED: True})
 
 
+def give_back(study: optuna.Study, number: int) -> None:
+    """Fail a trial that this process must leave, and queue it again at once, for another process."""
+    fail_interrupted(study, number)
+    trials = read_trials(study)
+    if needs_retry(trials, trials[number]) and all(t.repeats != number for t in trials):
+        _queue_again(study, trials[number])
+
+
 def fail_own_interrupted(study: optuna.Study, run: str) -> None:
     """Fail the trials of a process that an interruption left running."""
     for trial in read_trials(study):
@@ -117,25 +126,33 @@ def requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
         _queue_again(study, trials[trial.number])
 
 
-def recover_stale_trials(study: optuna.Study, dead: str | None, info: Callable[[str], None]) -> None:
+def recover_stale_trials(study: optuna.Study, dead: str | None, take_over: bool, info: Callable[[str], None]) -> None:
     """Fail the trials that an interruption left running; queue them, and those that it ended, again.
 
     Args:
         study: that nobody else coordinates.
         dead: a process of another machine that is known to be dead; None: there is none.
+        take_over: whether the user says that the other machines are gone.
         info: told of running trials of other machines, which are left alone: whether they are still at work is unknown.
     """
-    elsewhere = []
+    elsewhere, silent = [], silent_trials(storage_of(study), id_of_study(study))
     for trial in read_trials(study):
         if trial.state == "RUNNING" and not is_alive(trial.run):
             if trial.run is None or is_local(trial.run) or trial.run == dead:
                 fail_and_requeue(study, trial.number, "its process ended")
+            elif take_over:
+                fail_and_requeue(study, trial.number, "its machine is gone")
+            elif trial.number in silent:
+                fail_and_requeue(study, trial.number, "its worker sends no heartbeats")
             else:
                 elsewhere.append(trial)
     if elsewhere:
         hosts = ", ".join(sorted({str(trial.run).partition("/")[0] for trial in elsewhere}))
         are = "is" if len(elsewhere) == 1 else "are"
-        info(f"{counted(len(elsewhere), 'trial')} of another machine ({hosts}) may still run, and {are} left alone")
+        info(
+            f"{counted(len(elsewhere), 'trial')} of another machine ({hosts}) may still run, and {are} left alone; "
+            f"if that machine is gone, pass --take-over"
+        )
     trials = read_trials(study)
     queued = {t.repeats for t in trials}
     for trial in trials:

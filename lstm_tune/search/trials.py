@@ -293,7 +293,7 @@ def _error(value: float) -> float:
 
 def _queued(attributes: Any) -> Mapping[str, Any] | None:
     params = as_mapping(attributes).get("fixed_params")
-    return None if params is None else as_mapping(params)
+    return as_mapping(params) if params else None  # a ticket asks for nothing
 
 
 def _reports(value: Mapping[Any, Any]) -> dict[int, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
 
+from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_statements import set_study_attr_once
 from lstm_tune.storage.optuna_private import without_cache
@@ -21,7 +22,7 @@ def claim(storage: BaseStorage, study_id: int, key: str, token: str) -> bool:
         key: what is claimed; it is claimed once, and stays so.
         token: of the one who claims; no other has it.
     """
-    database = without_cache(storage)
+    database = without_cache(inside(storage))
     if isinstance(database, Database):
         database.set_study_attr_once(study_id, key, token)
     elif isinstance(database, RDBStorage):

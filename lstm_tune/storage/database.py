@@ -9,43 +9,47 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import random
 import time
 import uuid
-import warnings
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import optuna
 import sqlalchemy as sql
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lstm_tune.errors import StudyError
-from lstm_tune.storage.database_errors import Outage, is_outage, may_open_soon, reason, recognise
-from lstm_tune.storage.database_statements import TOKEN, set_study_attr_once, take_waiting_trial
-from lstm_tune.storage.kind import Opening
-from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy, id_of_trial
-from lstm_tune.storage.urls import mask_password
+from lstm_tune.storage.database_errors import Outage, recognise
+from lstm_tune.storage.database_reading import TrialReader
+from lstm_tune.storage.database_statements import (
+    TOKEN,
+    find_taken,
+    set_study_attr_once,
+    silent_trials,
+    take_next_trial,
+    take_waiting_trial,
+    write_trial,
+)
+from lstm_tune.storage.kind import StaleTrials
+from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy
+from lstm_tune.storage.outages import Outages
+from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 T = TypeVar("T")
 
-LIMIT = 300.0  # seconds that an outage may last
-OPENING = 15.0  # seconds that it may last at the start of a study, when the address may be wrong as well
-_FIRST, _LONGEST = 0.1, 10.0  # seconds between attempts
-_LOOK = 0.5  # seconds between looks at whether the user wants to stop
-_BEAT = 15  # seconds between heartbeats
-_STALE = 120  # seconds without one after which a trial is given to another
+BEAT = 15  # seconds between heartbeats
+STALE = 120  # seconds without one after which a trial is given to another
 
 
 def _retried(name: str) -> Callable[..., Any]:
     """Return a method that calls the method of this name of the storage inside until the database answers."""
 
     def call(self: Database, *args: Any, **options: Any) -> Any:
-        return self._retry(lambda: getattr(self._backend, name)(*args, **options))
+        return self._retry(lambda: getattr(self._rdb, name)(*args, **options))
 
     return call
 
@@ -58,153 +62,30 @@ class Database(BaseStorage, BaseHeartbeat):
     refused: the trial is finished. Right after an outage no trial counts as stale.
 
     Args:
-        url: as the user wrote it.
-        address: the same, with its driver.
-        opening: how it is opened.
-        engine: options of the SQLAlchemy engine.
+        rdb: Optuna's storage, open.
+        outages: that are waited for.
+        stale: what is done with trials whose process is gone; None: nothing.
         heartbeats: whether running trials have them.
-        install: how to install the driver.
-        why_not_writable: asked with an open connection before the study begins: why nothing can be written; "": it can.
-
-    Raises:
-        StudyError: it cannot be opened; says why, without the password.
     """
 
-    def __init__(
-        self,
-        url: str,
-        address: sql.URL,
-        *,
-        opening: Opening,
-        engine: Mapping[str, Any] | None = None,
-        heartbeats: bool = True,
-        install: str = "install it with pip",
-        why_not_writable: Callable[[sql.Connection], str] = lambda connection: "",
-    ) -> None:
-        self.url = url
-        self.limit = LIMIT
-        self.attempts = 0  # failed ones; the supervisor takes them as a sign of life
-        self._info = opening.info
-        self._stale = opening.stale
-        self._down = self._gave_up = False
-        self._heartbeats = heartbeats
-        self._stop = opening.stop
-        seconds = OPENING if opening.seconds is None else opening.seconds
-        self._rdb = self._open(address, engine or {}, install, why_not_writable, seconds)
-        weakref.finalize(self, self._rdb.engine.dispose)  # closes the connections
-        sql.event.listen(self._rdb.engine, "handle_error", recognise)
-        self._backend = optuna.storages.get_storage(self._rdb)  # with Optuna's cache of ended trials
-        self._up_since = time.monotonic()
-        self._mark_up()
+    def __init__(self, rdb: RDBStorage, outages: Outages, *, stale: StaleTrials | None, heartbeats: bool) -> None:
+        self.outages = outages
+        self._rdb, self._stale, self._heartbeats = rdb, stale, heartbeats
+        self._retry = outages.retry
+        weakref.finalize(self, rdb.engine.dispose)  # closes the connections
+        sql.event.listen(rdb.engine, "handle_error", recognise)
+        self._reader = TrialReader(rdb.engine)
+        self._read: dict[tuple[str, int], Any] = {}  # what never changes of a study
 
-    def _open(
-        self,
-        address: sql.URL,
-        engine: Mapping[str, Any],
-        install: str,
-        why_not_writable: Callable[[sql.Connection], str],
-        seconds: float,
-    ) -> RDBStorage:
-        limit = time.monotonic() + seconds
-        pause = _FIRST
-        while True:
-            try:
-                return self._connect(address, engine, why_not_writable)
-            except ImportError:
-                kind = address.get_backend_name()
-                raise self._cannot_open(f"the Python driver of {kind} is missing; {install}") from None
-            except sql.exc.NoSuchModuleError:
-                raise self._cannot_open(
-                    f"there is no database {address.drivername!r}; "
-                    f"use postgresql://user@host/name, sqlite:///FILE, or a journal file (.journal or .log)"
-                ) from None
-            except Exception as error:
-                if not may_open_soon(error) or time.monotonic() + pause > limit:
-                    raise self._cannot_open(reason(error, self.url)) from None
-                self._mark_down()
-            self._wait(pause)
-            pause = min(2 * pause, 1.0)
+    @property
+    def url(self) -> str:
+        """As the user wrote it."""
+        return self.outages.url
 
-    def _connect(
-        self, address: sql.URL, engine: Mapping[str, Any], why_not_writable: Callable[[sql.Connection], str]
-    ) -> RDBStorage:
-        storage = RDBStorage.__new__(RDBStorage)  # its connections must be closed, too, if it fails to open
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                RDBStorage.__init__(
-                    storage,
-                    address.render_as_string(hide_password=False),
-                    engine_kwargs=dict(engine),
-                    heartbeat_interval=_BEAT if self._heartbeats else None,
-                    grace_period=_STALE if self._heartbeats else None,
-                    heartbeat_stale_trial_callback=self._stale.requeue if self._stale else None,
-                )
-            with storage.engine.connect() as connection:
-                if why := why_not_writable(connection):
-                    raise Outage(why)
-        except BaseException:
-            if hasattr(storage, "engine"):
-                storage.engine.dispose()
-            raise
-        return storage
-
-    def _cannot_open(self, why: str) -> StudyError:
-        return StudyError(f"cannot open the storage {mask_password(self.url)!r}: {why}")
-
-    def _failure(self, what: str, error: BaseException) -> StudyError:
-        return StudyError(f"{what} the storage {mask_password(self.url)!r}: {reason(error, self.url)}")
-
-    def _retry(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
-        """Call until the database answers.
-
-        Args:
-            call: the first attempt.
-            again: every further one, if the first may have been carried out although no answer came; by default `call`.
-
-        Raises:
-            StudyError: the outage lasts too long, or the database refuses.
-            KeyboardInterrupt: the user wants to stop during an outage.
-        """
-        began, pause = time.monotonic(), _FIRST
-        while True:
-            try:
-                result = call()
-            except (Outage, StorageInternalError, sql.exc.SQLAlchemyError) as error:
-                if not is_outage(error):
-                    raise self._failure("an error of", error) from None
-                self._mark_down()
-                if self._gave_up or time.monotonic() - began > self.limit:
-                    self._gave_up = True  # what is still to be tidied up need not wait as long again
-                    raise StudyError(
-                        f"{self._failure('no answer from', error)}; what was finished is kept: when the database is "
-                        f"back, repeat the command with --resume"
-                    ) from None
-            else:
-                self._mark_up()
-                return result
-            self.attempts += 1
-            self._wait(random.uniform(0.5, 1.0) * pause)
-            pause = min(2 * pause, _LONGEST)
-            call = again or call
-
-    def _wait(self, seconds: float) -> None:
-        while seconds > 0:
-            if self._stop():
-                raise KeyboardInterrupt
-            time.sleep(min(seconds, _LOOK))
-            seconds -= _LOOK
-
-    def _mark_down(self) -> None:
-        if not self._down:
-            self._down = True
-            self._info("the storage does not answer; waiting for it")
-
-    def _mark_up(self) -> None:
-        if self._down:
-            self._down = self._gave_up = False
-            self._up_since = time.monotonic()
-            self._info("the storage answers again")
+    @property
+    def attempts(self) -> int:
+        """Attempts that failed; the supervisor takes them as a sign of life."""
+        return self.outages.attempts
 
     # ---- what cannot simply be repeated
 
@@ -215,15 +96,16 @@ class Database(BaseStorage, BaseHeartbeat):
         template.system_attrs = template.system_attrs | {TOKEN: token}
 
         def create() -> int:
-            return self._backend.create_new_trial(study_id, template)
+            return self._rdb.create_new_trial(study_id, template)
 
         def again() -> int:
-            for trial in reversed(self._backend.get_all_trials(study_id, deepcopy=False)):
-                if trial.system_attrs.get(TOKEN) == token:
-                    return id_of_trial(trial)
-            return create()
+            taken = find_taken(self._rdb.engine, token)
+            return create() if taken is None else taken
 
-        return self._retry(create, again)
+        trial_id = self._retry(create, again)
+        if template.state is TrialState.RUNNING and self._heartbeats:
+            self.record_heartbeat(trial_id)  # if its process is gone before it has sent one, the trial is missed, too
+        return trial_id
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Set the state; False: another process has taken the trial out of the queue.
@@ -235,15 +117,40 @@ class Database(BaseStorage, BaseHeartbeat):
             token = uuid.uuid4().hex
             return self._retry(lambda: self._take(trial_id, token))
 
-        def tell() -> bool:
-            return self._backend.set_trial_state_values(trial_id, state, values)
+        self.write_trial(trial_id, TrialWrites(), TrialEnd(state=state, values=values))
+        return True
 
-        def again() -> bool:
-            trial = self._backend.get_trial(trial_id)
-            told = None if values is None else list(values)
-            return True if trial.state is state and trial.values == told else tell()
+    def write_trial(self, trial_id: int, writes: TrialWrites, end: TrialEnd | None) -> None:
+        """Store what a running trial has written, and its end, in one transaction.
 
-        return self._retry(tell, again)
+        Raises:
+            UpdateFinishedTrialError: another process has ended the trial.
+        """
+
+        def write() -> None:
+            write_trial(self._rdb.engine, trial_id, writes, end)
+
+        def again() -> None:
+            trial = self._reader.trial(trial_id)
+            told = None if end is None or end.values is None else list(end.values)
+            if end is None or trial.state is not end.state or trial.values != told:
+                write()
+
+        self._retry(write, again)
+        self._reader.forget(trial_id)
+
+    def take_next_trial(self, study_id: int, last: int, gate: str, attributes: Mapping[str, Any]) -> int | None:
+        """Take the next trial out of the queue, and return its id; see `database_statements.take_next_trial`."""
+        token = uuid.uuid4().hex
+
+        def take() -> int | None:
+            return take_next_trial(self._rdb.engine, study_id, last, gate, token, attributes)
+
+        def again() -> int | None:
+            taken = find_taken(self._rdb.engine, token)
+            return take() if taken is None else taken
+
+        return self._retry(take, again)
 
     def _take(self, trial_id: int, token: str) -> bool:
         return take_waiting_trial(self._rdb.engine, trial_id, token)
@@ -259,14 +166,14 @@ class Database(BaseStorage, BaseHeartbeat):
         try:
             self._rdb.record_heartbeat(trial_id)
         except Outage:
-            self._mark_down()
+            self.outages.mark_down()
         except Exception:
             return
         else:
-            self._mark_up()
+            self.outages.mark_up()
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        if time.monotonic() - self._up_since < _STALE:
+        if time.monotonic() - self.outages.up_since < STALE:
             return []  # the other processes could not send heartbeats, either
         stale = []
         for trial_id in self._retry(lambda: self._rdb._get_stale_trial_ids(study_id)):
@@ -276,6 +183,12 @@ class Database(BaseStorage, BaseHeartbeat):
                     self.set_trial_user_attr(trial_id, key, value)
                 stale.append(trial_id)
         return stale
+
+    def silent_trials(self, study_id: int) -> set[int]:
+        """Return the numbers of the running trials without a heartbeat for two minutes."""
+        if not self._heartbeats:
+            return set()
+        return self._retry(lambda: silent_trials(self._rdb.engine, study_id, STALE))
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between heartbeats."""
@@ -292,28 +205,56 @@ class Database(BaseStorage, BaseHeartbeat):
     set_study_user_attr: Callable[..., None] = _retried("set_study_user_attr")
     set_study_system_attr: Callable[..., None] = _retried("set_study_system_attr")
     get_study_id_from_name: Callable[..., int] = _retried("get_study_id_from_name")
-    get_study_name_from_id: Callable[..., str] = _retried("get_study_name_from_id")
-    get_study_directions: Callable[..., list[StudyDirection]] = _retried("get_study_directions")
     get_study_user_attrs: Callable[..., dict[str, Any]] = _retried("get_study_user_attrs")
     get_study_system_attrs: Callable[..., dict[str, Any]] = _retried("get_study_system_attrs")
     get_all_studies: Callable[..., list[FrozenStudy]] = _retried("get_all_studies")
-    get_trial_id_from_study_id_trial_number: Callable[..., int] = _retried("get_trial_id_from_study_id_trial_number")
-    set_trial_intermediate_value: Callable[..., None] = _retried("set_trial_intermediate_value")
-    set_trial_user_attr: Callable[..., None] = _retried("set_trial_user_attr")
-    set_trial_system_attr: Callable[..., None] = _retried("set_trial_system_attr")
-    get_trial: Callable[..., FrozenTrial] = _retried("get_trial")
     get_best_trial: Callable[..., FrozenTrial] = _retried("get_best_trial")
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the name of a study, which never changes."""
+        return self._once(("name", study_id), lambda: self._rdb.get_study_name_from_id(study_id))
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the directions of a study, which never change."""
+        return self._once(("directions", study_id), lambda: self._rdb.get_study_directions(study_id))
+
+    def _once(self, key: tuple[str, int], read: Callable[[], T]) -> T:
+        if key not in self._read:
+            self._read[key] = self._retry(read)
+        return cast(T, self._read[key])
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """Return the id of a trial."""
+        known = self._reader.number_to_id(study_id, trial_number)
+        find = self._rdb.get_trial_id_from_study_id_trial_number
+        return self._retry(lambda: find(study_id, trial_number)) if known is None else known
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial as it is now."""
+        return self._retry(lambda: self._reader.trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials of a study in the order of their numbers."""
-        return self._retry(lambda: self._backend.get_all_trials(study_id, deepcopy, states))
+        """Return the trials of a study in the order of their numbers; a running one may be half a second old."""
+        trials = self._retry(lambda: self._reader.trials(study_id, states))
+        return copy.deepcopy(trials) if deepcopy else trials
 
-    def set_trial_param(self, trial_id: int, *args: Any) -> None:
-        """Set a parameter; a second time changes nothing."""
-        # Past Optuna's cache, which knows no trial that another process has begun.
-        self._retry(lambda: self._rdb.set_trial_param(trial_id, *args))
+    def set_trial_param(self, trial_id: int, name: str, value: float, distribution: BaseDistribution) -> None:
+        """Set a parameter."""
+        self.write_trial(trial_id, TrialWrites(params={name: (value, distribution)}), None)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Set what was reported at a step."""
+        self.write_trial(trial_id, TrialWrites(reports={step: intermediate_value}), None)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a user attribute."""
+        self.write_trial(trial_id, TrialWrites(user={key: value}), None)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a system attribute."""
+        self.write_trial(trial_id, TrialWrites(system={key: value}), None)
 
     def remove_session(self) -> None:
         """Close this thread's connection."""

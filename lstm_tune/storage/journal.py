@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 
 from lstm_tune.errors import StudyError
+from lstm_tune.storage.buffered import Buffered
 from lstm_tune.storage.journal_file import JournalFile, ReadOnlyJournalFile
 from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.optuna_private import backend_of
+from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 from lstm_tune.storage.urls import is_url
 
 SUFFIXES = (".journal", ".log")
@@ -46,8 +50,44 @@ def _replay(file: JournalFile | ReadOnlyJournalFile) -> JournalStorage:
         ) from None
 
 
+def write_trial(storage: JournalStorage, trial_id: int, writes: TrialWrites, end: TrialEnd | None) -> None:
+    """Append what a running trial has written, and its end, by one call.
+
+    Raises:
+        UpdateFinishedTrialError: another process has ended the trial.
+    """
+    file = backend_of(storage)
+    assert isinstance(file, JournalFile)
+    with file.batch():
+        for name, (value, kind) in writes.params.items():
+            storage.set_trial_param(trial_id, name, value, kind)
+        for step, report in writes.reports.items():
+            storage.set_trial_intermediate_value(trial_id, step, report)
+        for key, attribute in writes.user.items():
+            storage.set_trial_user_attr(trial_id, key, attribute)
+        for key, attribute in writes.system.items():
+            storage.set_trial_system_attr(trial_id, key, attribute)
+        if end is not None:
+            storage.set_trial_state_values(trial_id, end.state, end.values)
+    refused = None
+    while True:  # of a trial that has ended each record is refused
+        try:
+            storage.get_trial(trial_id)
+        except UpdateFinishedTrialError as error:
+            refused = error
+        else:
+            break
+    if refused is not None:
+        raise refused
+
+
+def buffered(storage: JournalStorage) -> Buffered:
+    """Return a journal whose running trials are stored at most once a second."""
+    return Buffered(storage, write_trial)
+
+
 def _open(path: str, opening: Opening) -> BaseStorage:
-    return open_journal(Path(path), opening.info)
+    return buffered(open_journal(Path(path), opening.info))
 
 
 def _open_read_only(path: str) -> BaseStorage:

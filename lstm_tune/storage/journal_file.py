@@ -10,6 +10,7 @@ import array
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -44,6 +45,8 @@ class JournalFile(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._reader = _Reader(path, partial(locked, path))  # no lambda: workers are sent this object
+        self._held: list[dict[str, Any]] | None = None  # records of a batch
+        self._holder = 0  # the thread whose batch it is
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
             with locked(path) as file:
@@ -57,6 +60,10 @@ class JournalFile(BaseJournalBackend):
         Raises:
             StudyError: the disk is full, or the file is gone.
         """
+        if self._holds():
+            assert self._held is not None
+            self._held += logs
+            return
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         ends_a_trial = any(TrialState(log["state"]).is_finished() for log in logs if "state" in log)
         try:
@@ -74,7 +81,22 @@ class JournalFile(BaseJournalBackend):
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the records from that number on; see `_Reader`."""
-        return self._reader.records(log_number_from)
+        return iter(()) if self._holds() else self._reader.records(log_number_from)
+
+    def _holds(self) -> bool:
+        return self._held is not None and self._holder == threading.get_ident()
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """Append all that this thread appends inside the `with` at its end, by one call; one batch at a time."""
+        self._holder, self._held = threading.get_ident(), []
+        try:
+            yield
+            logs = self._held
+        finally:
+            self._held = None
+        if logs:
+            self.append_logs(logs)
 
 
 class ReadOnlyJournalFile(BaseJournalBackend):

@@ -8,10 +8,11 @@ import weakref
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 
 from lstm_tune.errors import UsageError
-from lstm_tune.storage.journal import JOURNAL, SUFFIXES, open_journal
+from lstm_tune.storage.buffered import Buffered
+from lstm_tune.storage.journal import JOURNAL, SUFFIXES, buffered, open_journal
 from lstm_tune.storage.kind import Opening, StorageKind
 from lstm_tune.storage.memory import MEMORY
 from lstm_tune.storage.other_database import OTHER_DATABASE
@@ -76,9 +77,9 @@ def open_read_only(storage: str | Path) -> ReadOnlyStorage:
     return ReadOnlyStorage(kind_of(storage).open_read_only(str(storage)))
 
 
-def temporary_journal() -> JournalStorage:
+def temporary_journal() -> Buffered:
     """Return a journal in a temporary folder, which is removed with it."""
     folder = tempfile.mkdtemp(prefix="lstm-tune-")
-    storage = open_journal(Path(folder) / "study.journal")
+    storage = buffered(open_journal(Path(folder) / "study.journal"))
     weakref.finalize(storage, shutil.rmtree, folder, ignore_errors=True)
     return storage

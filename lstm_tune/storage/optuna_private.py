@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import optuna
-from optuna.storages import BaseStorage, _CachedStorage
+from optuna.storages import BaseStorage, JournalStorage, _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
+from optuna.storages.journal import BaseJournalBackend
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
@@ -18,6 +19,7 @@ __all__ = [
     "BaseHeartbeat",
     "FrozenStudy",
     "StudyWithBegin",
+    "backend_of",
     "id_of_study",
     "id_of_trial",
     "storage_of",
@@ -30,6 +32,11 @@ def storage_of(study: optuna.Study) -> BaseStorage:
     return study._storage
 
 
+def backend_of(storage: JournalStorage) -> BaseJournalBackend:
+    """Return the file, or what else it is, that a journal is kept in."""
+    return storage._backend
+
+
 def without_cache(storage: BaseStorage) -> BaseStorage:
     """Return the storage behind Optuna's cache, which `create_study` puts before a database."""
     return storage._backend if isinstance(storage, _CachedStorage) else storage
@@ -40,7 +47,7 @@ def id_of_study(study: optuna.Study | FrozenStudy) -> int:
     return study._study_id
 
 
-def id_of_trial(trial: FrozenTrial) -> int:
+def id_of_trial(trial: FrozenTrial | optuna.Trial) -> int:
     """Return by which number the storage knows a trial; its `number` counts within its study."""
     return trial._trial_id
 

@@ -13,10 +13,10 @@ _POOL: dict[str, Any] = {"pool_size": 2, "max_overflow": 1, "pool_pre_ping": Tru
 
 
 def _open(url: str, opening: Opening) -> BaseStorage:
-    from lstm_tune.storage.database import Database
     from lstm_tune.storage.database_access import parse_url
+    from lstm_tune.storage.database_opening import open_database
 
-    return Database(url, parse_url(url), opening=opening, engine=_POOL)
+    return open_database(url, parse_url(url), opening=opening, engine=_POOL)
 
 
 def _open_read_only(url: str) -> BaseStorage:

@@ -25,11 +25,11 @@ _READ_ONLY = {"options": "-c default_transaction_read_only=on", "connect_timeout
 
 
 def _open(url: str, opening: Opening) -> BaseStorage:
-    from lstm_tune.storage.database import Database
+    from lstm_tune.storage.database_opening import open_database
 
     address = _address(url)
     engine = _POOL | ({"connect_args": _CONNECTION} if "psycopg" in address.drivername else {})
-    return Database(
+    return open_database(
         url,
         address,
         opening=opening,

@@ -14,10 +14,10 @@ from lstm_tune.storage.urls import scheme_of
 
 
 def _open(url: str, opening: Opening) -> BaseStorage:
-    from lstm_tune.storage.database import Database
     from lstm_tune.storage.database_access import parse_url
+    from lstm_tune.storage.database_opening import open_database
 
-    return Database(url, parse_url(url), opening=opening, heartbeats=False)
+    return open_database(url, parse_url(url), opening=opening, heartbeats=False)
 
 
 def _open_read_only(url: str) -> BaseStorage:

@@ -26,6 +26,7 @@ class Job:
     seed: int
     precision: str  # "fp32" or "bf16"
     threads: int  # that share the folds of a trial
+    ask_every: float  # seconds between two questions to the pruner
     verbosity: int  # of Optuna's log
     run: str  # the supervisor's process, which is recorded with each trial
 

@@ -23,6 +23,7 @@ from lstm_tune.search.optimize import optimize
 from lstm_tune.search.study import SharedStudy
 from lstm_tune.search.task_objective import TaskObjective
 from lstm_tune.search.trial_queue import STALE_TRIALS
+from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 from lstm_tune.utils.process import keep_freed_memory
@@ -83,6 +84,7 @@ def _work(job: Job, link: Connection) -> None:
         seed=job.seed,
         precision=job.precision,
         threads=job.threads,
+        ask_every=job.ask_every,
         on_epoch=lambda number, stats: say(Epoch(number, stats)),
     )
     say(Ready())
@@ -108,7 +110,7 @@ def _watch(objective: TaskObjective, storage: BaseStorage, say: Callable[[object
     before = 0, 0
     with contextlib.suppress(KeyboardInterrupt):  # the supervisor is gone
         while not wait([supervisor.sentinel], timeout=_BEAT):
-            if (signs := (objective.steps, getattr(storage, "attempts", 0))) != before:
+            if (signs := (objective.steps, getattr(inside(storage), "attempts", 0))) != before:
                 before = signs
                 say(Alive())
     os.kill(os.getpid(), signal.SIGINT)  # interrupts the trial

@@ -21,6 +21,7 @@ from studies import start_command, stored, wait_for
 
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
+from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database, Outage
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
@@ -121,7 +122,8 @@ def test_ctrl_c_ends_the_wait_for_a_database_that_is_away(tmp_path: Path) -> Non
     with stop_on_signals() as stop:
         stop.cooperate()
         storage = open_storage(f"sqlite:///{tmp_path}/a.db", Opening(stop=lambda: stop.requested))
-        assert isinstance(storage, Database)
+        database = inside(storage)
+        assert isinstance(database, Database)
 
         def away() -> None:
             raise Outage("the server is being restarted")
@@ -129,7 +131,7 @@ def test_ctrl_c_ends_the_wait_for_a_database_that_is_away(tmp_path: Path) -> Non
         threading.Timer(0.3, ctrl_c).start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            storage._retry(away)
+            database.outages.retry(away)
     assert time.monotonic() - began < 5
 
 

@@ -119,7 +119,7 @@ def test_trials_of_another_machine_that_is_dead_are_done_again(study: optuna.Stu
     notes: list[str] = []
     with coordinate(study, None) as mine:
         assert mine.dead == ELSEWHERE
-        recover_stale_trials(study, mine.dead, notes.append)
+        recover_stale_trials(study, mine.dead, take_over=False, info=notes.append)
     assert study.trials[trial.number].state is TrialState.FAIL
     assert study.trials[-1].state is TrialState.WAITING
     assert notes == []
@@ -128,13 +128,34 @@ def test_trials_of_another_machine_that_is_dead_are_done_again(study: optuna.Stu
 def test_running_trials_of_other_machines_are_left_alone_in_one_line(study: optuna.Study) -> None:
     ours, theirs, others = (begin_trial(study, run).number for run in (GONE, ELSEWHERE, "other/5/5"))
     notes: list[str] = []
-    recover_stale_trials(study, None, notes.append)
+    recover_stale_trials(study, None, take_over=False, info=notes.append)
     assert [study.trials[n].state for n in (ours, theirs, others)] == [
         TrialState.FAIL,
         TrialState.RUNNING,
         TrialState.RUNNING,
     ]
-    assert notes == ["2 trials of another machine (far-away, other) may still run, and are left alone"]
+    assert notes == [
+        "2 trials of another machine (far-away, other) may still run, and are left alone; "
+        "if that machine is gone, pass --take-over"
+    ]
+
+
+def test_a_study_is_taken_over_at_once_if_the_user_says_that_the_other_machine_is_gone(study: optuna.Study) -> None:
+    owned_by(study, ELSEWHERE, beat=True)
+    trials = [begin_trial(study, run).number for run in (ELSEWHERE, "other/5/5")]
+    notes: list[str] = []
+    began = time.monotonic()
+    with coordinate(study, None, take_over=True, info=notes.append) as mine:
+        recover_stale_trials(study, mine.dead, take_over=True, info=notes.append)
+    assert time.monotonic() - began < 5
+    assert notes == ["study 's' is taken over from process 77 on far-away"]
+    assert [study.trials[number].state for number in trials] == [TrialState.FAIL] * 2
+    assert [t.user_attrs["repeats"] for t in study.trials if t.state is TrialState.WAITING] == trials
+
+
+def test_a_study_of_a_living_process_of_this_machine_is_not_taken_over(study: optuna.Study) -> None:
+    with coordinate(study, None), pytest.raises(StudyError, match="at work in process"):
+        coordinate(study, None, take_over=True)
 
 
 def test_watching_ends_when_the_user_wants_to_stop(study: optuna.Study, quick: None) -> None:

@@ -20,7 +20,8 @@ from studies import Watching
 
 from lstm_tune.errors import StudyError
 from lstm_tune.search.trial_queue import STALE_TRIALS, fail_and_requeue
-from lstm_tune.storage import database
+from lstm_tune.storage import database, database_opening, outages
+from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_errors import Outage
 from lstm_tune.storage.kind import Opening
@@ -38,8 +39,8 @@ def server() -> Iterator[postgres.Server]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    monkeypatch.setattr(outages.time, "sleep", lambda seconds: None)
+    storage = inside(open_storage(f"sqlite:///{tmp_path / 'study.db'}"))
     assert isinstance(storage, Database)
     yield storage
     storage._rdb.engine.dispose()
@@ -73,22 +74,19 @@ def losing(call: Callable[..., Any], times: int, *, done: bool) -> Callable[...,
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize(
     "name",
-    [
-        "create_new_trial",
-        "set_trial_state_values",
-        "set_trial_param",
-        "set_trial_intermediate_value",
-        "set_trial_user_attr",
-        "get_all_trials",
-        "get_trial",
-    ],
+    ["create_new_trial", "write_trial", "trials", "trial"],
 )
 def test_a_lost_answer_neither_loses_nor_doubles_a_trial(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch, name: str, done: bool
 ) -> None:
     study = optuna.create_study(storage=sqlite, study_name="s")
-    inner = sqlite._rdb if name == "set_trial_param" else sqlite._backend
-    monkeypatch.setattr(inner, name, losing(getattr(inner, name), 3, done=done))
+    places: dict[str, Any] = {
+        "create_new_trial": sqlite._rdb,
+        "write_trial": database,
+        "trials": sqlite._reader,
+        "trial": sqlite._reader,
+    }
+    monkeypatch.setattr(places[name], name, losing(getattr(places[name], name), 3, done=done))
     study.enqueue_trial({"x": 0.5})
     study.optimize(one, n_trials=3)
     trials = study.trials
@@ -127,9 +125,7 @@ def test_the_end_of_a_trial_is_refused_where_another_has_ended_it(
     study = optuna.create_study(storage=sqlite, study_name="s")
     here = study.ask()._trial_id
     sqlite.set_trial_state_values(here, TrialState.FAIL)
-    monkeypatch.setattr(
-        sqlite._backend, "set_trial_state_values", losing(sqlite._backend.set_trial_state_values, 1, done=False)
-    )
+    monkeypatch.setattr(database, "write_trial", losing(database.write_trial, 1, done=False))
     with pytest.raises(UpdateFinishedTrialError):
         sqlite.set_trial_state_values(here, TrialState.COMPLETE, [1.0])
     assert study.trials[0].state is TrialState.FAIL
@@ -140,11 +136,11 @@ def test_the_end_of_a_trial_is_refused_where_another_has_ended_it(
 
 def test_an_outage_and_its_end_are_reported_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(database.time, "sleep", pauses.append)
+    monkeypatch.setattr(outages.time, "sleep", pauses.append)
     notes: list[str] = []
-    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", Opening(info=notes.append))
+    storage = inside(open_storage(f"sqlite:///{tmp_path / 'study.db'}", Opening(info=notes.append)))
     assert isinstance(storage, Database)
-    monkeypatch.setattr(storage._backend, "get_all_studies", losing(storage._backend.get_all_studies, 12, done=False))
+    monkeypatch.setattr(storage._rdb, "get_all_studies", losing(storage._rdb.get_all_studies, 12, done=False))
     assert storage.get_all_studies() == []
     assert notes == ["the storage does not answer; waiting for it", "the storage answers again"]
     assert storage.attempts == 12
@@ -156,7 +152,7 @@ def test_an_outage_and_its_end_are_reported_once_each(tmp_path: Path, monkeypatc
 def test_an_outage_that_lasts_ends_the_study_with_one_line(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sqlite.limit = 0.0
+    sqlite.outages.limit = 0.0
     tries = []
 
     def away(*args: Any) -> None:
@@ -164,8 +160,8 @@ def test_an_outage_that_lasts_ends_the_study_with_one_line(
         raise Outage("no route to host")
 
     def break_it(trial: int) -> None:
-        for name in ("set_trial_intermediate_value", "set_trial_state_values", "set_trial_user_attr", "get_trial"):
-            monkeypatch.setattr(sqlite._backend, name, away)
+        monkeypatch.setattr(database, "write_trial", away)
+        monkeypatch.setattr(sqlite._reader, "trial", away)
 
     with pytest.raises(
         StudyError, match=r"no answer from the storage .*: no route to host; what was finished is kept"
@@ -304,8 +300,8 @@ def test_many_writers_lose_and_double_nothing_while_the_server_crashes(server: p
 def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_to_another(
     server: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BEAT", 1)
-    storage = open_storage(server.url, Opening(stale=STALE_TRIALS))
+    monkeypatch.setattr(database_opening, "BEAT", 1)
+    storage = inside(open_storage(server.url, Opening(stale=STALE_TRIALS)))
     assert isinstance(storage, Database)
     study = optuna.create_study(storage=storage, study_name="beats")
     beats: list[str] = []
@@ -330,13 +326,11 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
     # A trial whose worker is frozen; its last beat was ten minutes ago.
     frozen = optuna.Trial(study, storage.create_new_trial(study._study_id))
     frozen.suggest_float("x", 0, 1)
-    server.sql(
-        f"insert into trial_heartbeats (trial_id, heartbeat) values ({frozen._trial_id}, now() - interval '10 min')"
-    )
+    server.sql(f"update trial_heartbeats set heartbeat = now() - interval '10 min' where trial_id = {frozen._trial_id}")
     other = optuna.load_study(study_name="beats", storage=open_storage(server.url, Opening(stale=STALE_TRIALS)))
     other.optimize(one, n_trials=1)
     assert study.trials[1].state is TrialState.RUNNING  # after an outage, or at the beginning, no one is stale
-    monkeypatch.setattr(other._storage, "_up_since", -1e9)
+    monkeypatch.setattr(inside(other._storage).outages, "up_since", -1e9)  # type: ignore[attr-defined]
     other.optimize(one, n_trials=1)
     trials = study.trials
     assert (trials[1].state, trials[1].user_attrs["lost"]) == (TrialState.FAIL, "its worker sends no heartbeats")
@@ -352,7 +346,7 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
 def test_what_the_server_refuses_is_reported_at_once_without_the_password_and_leaves_nothing(
     server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr(outages.time, "sleep", lambda seconds: pytest.fail("it waits"))
     wrong = server.url.replace(postgres.QUOTED, "wr0ng")
     for url, said in ((wrong, "password authentication failed"), (server.url + "x", "does not exist")):
         with pytest.raises(StudyError, match=said) as raised:
@@ -379,11 +373,11 @@ def test_a_server_that_is_away_at_the_start_is_waited_for_a_little(
         if len(pauses) == 2:
             server.start()
 
-    monkeypatch.setattr(database.time, "sleep", start_meanwhile)
+    monkeypatch.setattr(outages.time, "sleep", start_meanwhile)
     open_storage(server.url)
     assert len(pauses) >= 2
     server.stop()
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(outages.time, "sleep", lambda seconds: None)
     with pytest.raises(StudyError, match=r"cannot open the storage .*Connection refused"):
         open_storage(server.url, Opening(seconds=0.0))
     server.start()
@@ -394,7 +388,7 @@ def test_a_server_that_is_away_at_the_start_is_waited_for_a_little(
 def test_database_that_is_read_only_is_refused_before_the_study_begins(
     server: postgres.Server, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(database, "OPENING", 0.3)
+    monkeypatch.setattr(database_opening, "OPENING", 0.3)
     open_storage(server.url)  # makes the tables
     url = f"{server.url}?options=-c%20default_transaction_read_only%3Don"
     with pytest.raises(StudyError, match=r"cannot open the storage .* is read-only .*; name the primary server$"):

@@ -219,7 +219,7 @@ def test_script_without_a_main_guard_is_run_once(tmp_path: Path, how: str) -> No
 
 def test_temporary_journal_goes_with_its_storage() -> None:
     storage = temporary_journal()
-    folder = Path(storage._backend.path).parent  # type: ignore[attr-defined]
+    folder = Path(storage.inside._backend.path).parent  # type: ignore[attr-defined]
     assert [p.name for p in folder.iterdir()] == ["study.journal"]
     del storage
     gc.collect()
