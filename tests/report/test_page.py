@@ -114,6 +114,9 @@ def test_untrained_parts_and_a_missing_season_are_explained(copy: Path) -> None:
     report.write_report(copy)
     page = open_page(copy).text
     assert UNTRAINED in page
+    assert "saved model (30% LSTM)" in page
+    assert "LSTM alone" in page
+    assert "The LSTM adds little here: 70% of the saved model are untrained forecasts." in page
     assert "seasonal naive (no season)" in page
     result["ensemble"][0]["epochs"] = 1
     del result["data"]["period"]  # as earlier versions wrote it
@@ -121,6 +124,7 @@ def test_untrained_parts_and_a_missing_season_are_explained(copy: Path) -> None:
     report.write_report(copy)
     page = open_page(copy).text
     assert UNTRAINED not in page
+    assert "adds little" not in page
     assert "seasonal naive (last season)" in page
 
 
