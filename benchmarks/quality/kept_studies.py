@@ -47,6 +47,7 @@ class Kept:
 
     series: str
     rows: int  # of the whole series
+    horizon: int
     trials: int  # that ended, the pruned ones included
     known: int  # configurations that are tried first
     independent: float  # validation windows of a block that do not overlap
@@ -126,6 +127,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, 
     return Kept(
         series=series.name,
         rows=len(frame),
+        horizon=series.horizon,
         trials=trials,
         known=known,
         independent=task.independent_windows,
@@ -154,6 +156,7 @@ def save(kept: Kept, path: Path) -> None:
     text = {
         "series": kept.series,
         "rows": kept.rows,
+        "horizon": kept.horizon,
         "trials": kept.trials,
         "known": kept.known,
         "independent": kept.independent,

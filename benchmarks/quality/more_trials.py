@@ -75,10 +75,13 @@ def with_smoothing(kept: Kept, trials: int, share: float = 0.35) -> Weights:
     return {name: (1 - share) * weight for name, weight in weights.items()} | {"ets": share}
 
 
-def stacked(kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3) -> Weights:
-    """Least squares on the blocks, drawn towards the weights of another rule."""
+def stacked(
+    kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3, window_rows: int = 24
+) -> Weights:
+    """Least squares on the blocks, drawn towards the weights of another rule; a window counts as `window_rows`."""
     given = prior(kept, trials)
     names = list(given)
+    penalty *= max(1.0, window_rows / kept.horizon)
     return _solve(kept, names, list(given.values()), kept.products(names), penalty)
 
 
@@ -91,6 +94,7 @@ def _solve(kept: Kept, names: Sequence[str], prior: Sequence[float], products: n
 def one_block_out(kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3) -> Weights:
     """The mean of the weights that least squares finds on all blocks but one, each left out in turn."""
     given = prior(kept, trials)
+    penalty *= max(1.0, 24 / kept.horizon)
     names, every = list(given), range(len(kept.reference))
     mean: Weights = dict.fromkeys(names, 0.0)
     for out in every:
@@ -128,20 +132,25 @@ def _penalised(penalty: float) -> Rule:
     return lambda kept, trials: stacked(kept, trials, penalty=penalty)
 
 
+def _windows_of(rows: int) -> Rule:
+    return lambda kept, trials: stacked(kept, trials, window_rows=rows)
+
+
 OURS = "what tune does"  # pipeline.members
 RULES: dict[str, Rule] = {
     "combination, no network": simple,
     "best trial alone": best_trial,
     "by value": by_value,
-    "by value, stacked": lambda k, n: stacked(k, n, by_value),
     "with smoothing .35": with_smoothing,
-    "with smoothing .35, stacked": stacked,
     OURS: averaged,
     "… smoothing .2": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.2))),
     "… smoothing .5": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.5))),
     "… c = .1": lambda k, n: averaged(k, n, _penalised(0.1)),
     "… c = 1": lambda k, n: averaged(k, n, _penalised(1.0)),
     "… c = 3": lambda k, n: averaged(k, n, _penalised(3.0)),
+    "… windows of a horizon": lambda k, n: averaged(k, n, _windows_of(1)),
+    "… windows of 8 rows": lambda k, n: averaged(k, n, _windows_of(8)),
+    "… windows of 16 rows": lambda k, n: averaged(k, n, _windows_of(16)),
     "… one block out": lambda k, n: averaged(k, n, one_block_out),
     "… a quarter known": lambda k, n: averaged(k, n, known=0.25),
     "… three quarters known": lambda k, n: averaged(k, n, known=0.75),

@@ -13,6 +13,7 @@ from lstm_tune.training.ensemble import MEMBERS, Part, add_smoothing, mean_parts
 from lstm_tune.training.stacking import error_products, stacked_weights
 from lstm_tune.training.task import Task, untrained_models
 
+_WINDOW_ROWS = 24  # that a window counts as at least: a series errs alike over a stretch, whatever the horizon
 _LEAST_WEIGHT = 0.002  # of a member: below that it is not worth the time of its retrain
 
 Errors = Sequence[Floats]  # of a forecast, on a sample of every fold
@@ -103,7 +104,9 @@ def _stacked(parts: Sequence[Part], errors: Sequence[Errors | None], task: Task)
     blocks = [np.stack([e[b] for e in known]) for b in range(len(task.folds))]
     products = error_products(blocks, [fold.reference_mse for fold in task.folds])
     prior = np.array([part.weight for part in parts])
-    weights = stacked_weights(products, prior, task.independent_windows * len(task.folds))
+    horizon = task.shape.horizon
+    windows = task.independent_windows * horizon / max(horizon, _WINDOW_ROWS)
+    weights = stacked_weights(products, prior, windows * len(task.folds))
     weights = np.where(weights >= _LEAST_WEIGHT, weights, 0.0)
     weights /= weights.sum()
     kept = [replace(p, weight=float(w)) for p, w in zip(parts, weights, strict=True) if w]

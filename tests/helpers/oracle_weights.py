@@ -103,6 +103,7 @@ def by_errors(
     errors: Callable[[Tried, int], Sequence[Array]],
     units: Sequence[float],
     independent: float,
+    horizon: int,
 ) -> dict[Key, float]:
     """Return the weights of the saved model: half of them are those of the known configurations alone.
 
@@ -112,13 +113,15 @@ def by_errors(
         errors: returns a trial's sampled errors on each fold, after so many epochs.
         units: what counts as 1 on each fold.
         independent: validation windows that do not overlap.
+        horizon: rows of a window; for least squares a window counts as 24 rows at least.
     """
+    windows = independent * horizon / max(horizon, 24) * len(units)
 
     def of(some: Sequence[Tried]) -> dict[Key, float]:
         prior = by_value(some, independent, len(units), alone=False)
         found = [errors(_of(some, number), epochs) for number, epochs in prior]
         blocks = [np.array([e[block] for e in found]) for block in range(len(units))]
-        weights = stacked(error_products(blocks, units), np.array(list(prior.values())), independent * len(units))
+        weights = stacked(error_products(blocks, units), np.array(list(prior.values())), windows)
         weights[weights < 0.002] = 0
         return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}
 
