@@ -35,9 +35,14 @@ _TAKE_LONG = ("slow", "processes", "postgres")
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the laws; skip what needs a PostgreSQL server if none can be started."""
+    """Mark the tests of the laws; skip what needs a PostgreSQL server if none can be started.
+
+    With several workers of pytest-xdist, tests that share a study or a fixture go to the same one, and those that start
+    processes or look at the clock run one after the other.
+    """
     tests = Path(__file__).parent
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
         place = item.path.relative_to(tests).as_posix()
         if place.startswith(_ALSO_LAWS) and not any(map(item.get_closest_marker, _TAKE_LONG)):
             item.add_marker(pytest.mark.laws)
@@ -45,6 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("postgres"):
                 item.add_marker(pytest.mark.skip(reason=missing))
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the group of a test: tests of a group run in the same process, one after the other."""
+    if item.get_closest_marker("processes") or item.get_closest_marker("postgres"):
+        return "processes"
+    call = getattr(item, "callspec", None)
+    if item.path.parent.name == "laws" and call is not None and "name" in call.params:
+        return f"study of {call.params['name']}"
+    return str(item.path)
 
 
 @pytest.fixture(scope="session", autouse=True)

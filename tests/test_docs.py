@@ -156,9 +156,9 @@ def test_paths_in_sentences_exist(path: Path) -> None:
 
 def test_continuous_integration_runs_the_commands_that_the_front_page_gives() -> None:
     script = text_of(ROOT / ".ci" / "run")
-    for command in ('python -m pytest -m "not slow"', "ruff check .", "ruff format --check .", "mypy"):
+    for command in ('python -m pytest -n auto -m "not slow"', "ruff check .", "ruff format --check .", "mypy"):
         assert re.search(rf"^ *{re.escape(command)}$", script, re.MULTILINE), command
-    assert 'python -m pytest -m "not slow"' in text_of(ROOT / "README.md")
+    assert 'python -m pytest -n auto -m "not slow"' in text_of(ROOT / "README.md")
 
 
 def test_run_folders_on_the_front_page_are_those_that_tune_makes() -> None:

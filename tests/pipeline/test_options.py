@@ -57,7 +57,7 @@ def test_without_a_limit_the_defaults_hold() -> None:
     [
         ({"target": 1.5}, "target must be a column's name, or a list of names, but is 1.5"),
         ({"target": [["a"]]}, "target must be a column's name"),
-        ({"past": object()}, "past must be a column's name"),
+        ({"past": print}, "past must be a column's name"),
         ({"future": b"y"}, "future must be a column's name"),
         ({"time": 3}, "time must be text, but is 3"),
         ({"id": 1.5}, "id must be a column's name, or a list of names, but is 1.5"),

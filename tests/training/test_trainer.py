@@ -138,7 +138,9 @@ def test_training_lowers_the_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("loss", train.LOSSES)], ids=str
+    ("name", "table"),
+    [("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("loss", train.LOSSES)],
+    ids=["optimizer", "schedule", "loss"],
 )
 def test_tables_of_the_trainer_hold_the_words_of_the_parameters(name: str, table: Mapping[str, Any]) -> None:
     assert sorted(table) == sorted(RULES[name].words)

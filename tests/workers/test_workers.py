@@ -252,7 +252,7 @@ class Unsendable(optuna.samplers.RandomSampler):
         ({"storage": optuna.storages.InMemoryStorage()}, "in memory .* journal file"),
         ({"sampler": Unsendable()}, "the sampler cannot be sent to other processes .* use one worker"),
     ],
-    ids=str,
+    ids=lambda x: str(x).partition(" object at")[0],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
