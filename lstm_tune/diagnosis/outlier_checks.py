@@ -23,6 +23,9 @@ _REPEATS = 3  # rows with the same value, at least, that may be an error code
 _MOST_ROWS = 0.5  # share of the rows, above which a value is no exception
 _APART = 1.0  # times the range of the other values, that lies between them and an error code
 _DISTINCT = 10  # other values, at least: a switch between a few states has no error codes
+_SURE_REPEATS = 5  # rows with a value that is a code by its sign or by habit
+_ISOLATED = 10.0  # times the distance of the other values near to it, that lies between them and a code
+_USUAL_CODES = frozenset({99.0, 999.0, 9999.0, 99999.0, 999999.0, 32767.0, 32768.0, 65535.0})
 _MOST_CODES = 3
 _RECURS = 0.5, 0.8  # share of the rows at a place in the season; share of the value's rows at such places
 
@@ -52,7 +55,7 @@ class _ErrorCode:
 
 
 def _error_codes(channel: Channel) -> list[_ErrorCode]:
-    """Return repeated values that are farther from all other values than these are from each other.
+    """Return repeated values that are farther from all other values than these are from each other, or impossible.
 
     A value that recurs at its place in the season is none: a shop that is closed on Sundays sells 0.
     """
@@ -80,9 +83,20 @@ def _as_error_code(channel: Channel, left: Bools, value: float) -> _ErrorCode | 
         return None
     low, high = float(others.min()), float(others.max())
     apart = max(low - value, value - high)
-    if apart <= _APART * (high - low) or len(np.unique(others[-_NEWEST:])) < _DISTINCT:
+    distinct = np.unique(others[-_NEWEST:])
+    far = apart > _APART * (high - low) or _is_impossible(value, apart, count, distinct)
+    if not far or len(distinct) < _DISTINCT:
         return None
     return None if _recurs(channel, rows) else _ErrorCode(value=value, rows=rows, low=low, high=high)
+
+
+def _is_impossible(value: float, apart: float, count: int, others: Floats) -> bool:
+    """Return whether a value is a usual code, or the only negative one, and isolated from the others (sorted)."""
+    if count < _SURE_REPEATS or len(others) < _DISTINCT or value != round(value):
+        return False
+    side = others[:_DISTINCT] if value < others[0] else others[-_DISTINCT:]
+    isolated = apart > _ISOLATED * float(np.median(np.diff(side)))
+    return isolated and (value < 0 <= others[0] or abs(value) in _USUAL_CODES)
 
 
 def _recurs(channel: Channel, rows: Bools) -> bool:

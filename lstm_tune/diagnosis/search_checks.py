@@ -25,6 +25,7 @@ _OUTER = 0.2  # share of the trials: those nearest to a bound
 _PULL = 0.02  # by which these must be better
 _NAMED = 4  # trials
 _ELSEWHERE = "Stop here; covariates (--past, --future) or another --space may bring more."
+_AS_GOOD = 0.25  # excess over the best value, at most, whatever the noise of a few seeds
 _MORE_FOLDS = 5
 _UNKNOWN_GAIN = 0.02  # of the error on new rows, that more than a handful of trials bring at least
 
@@ -67,8 +68,9 @@ def validation_overfit(search: Search) -> Finding | None:
 def winner_within_seed_noise(search: Search) -> Finding | None:
     """Find trials that are as good as the winner, as far as the seed's noise and the validation blocks can tell.
 
-    As good: the value is within 2·√2 standard deviations of the noise; if only one seed was retrained, the mean
-    logarithm of the ratio to the winner over the folds is within two standard errors (three folds at least).
+    As good: the value is within 2·√2 standard deviations of the noise, and within 25%; if only one seed was
+    retrained, the mean logarithm of the ratio to the winner over the folds is within two standard errors (three folds
+    at least).
     """
     ranked = distinct(search.trials)
     noise = search.retrain.noise
@@ -98,7 +100,7 @@ def winner_within_seed_noise(search: Search) -> Finding | None:
 def _as_good(trial: Trial, best: Trial, noise: float) -> bool:
     value, least = trial.completed().value, best.completed().value
     if math.isfinite(noise):
-        return value <= least * (1 + 2 * math.sqrt(2) * noise)
+        return value <= least * (1 + min(2 * math.sqrt(2) * noise, _AS_GOOD))
     pairs = [
         math.log(a / b)
         for a, b in zip(trial.completed().fold_mse_scaled, best.completed().fold_mse_scaled, strict=True)

@@ -91,7 +91,6 @@ def _little(channel: Channel, signal: Signal, evidence: Evidence) -> Finding:
         evidence=evidence,
         says=f"{share} of the variance can be forecast from the series' own past (an estimate){noise}; no model gets a "
         f"scaled MSE much below {number(max(0.0, 1 - signal.explained), 2)}.",
-        actions=(options(calendar=True),),
         by_hand="Add covariates that know more (--past, --future), or take a coarser time step; tuning alone will not "
         "help.",
     )

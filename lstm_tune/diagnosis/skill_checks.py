@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_tune.diagnosis.action import Action, each, options, scaled, search
+from lstm_tune.diagnosis.action import Action, each, scaled, search
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
@@ -118,7 +118,7 @@ def copies_last_value(holdout: Holdout) -> Finding | None:
         by_hand = ""
     else:
         says += ", and nothing that was tried does clearly better; this is usual if a series moves like a random walk."
-        actions = (options(calendar=True),)
+        actions = ()
         by_hand = "Add covariates that change before the series does (--past, --future), or repeat the last value."
     severity: Severity = "warn" if gain < _NO_GAIN else "info"
     return Finding(
@@ -166,7 +166,7 @@ def predicts_the_mean(holdout: Holdout) -> Finding | None:
         by_hand = ""
     else:
         says += ", and nothing that was tried does much better than the mean."
-        actions = (options(calendar=True),)
+        actions = ()
         by_hand = "Add covariates (--past, --future) or forecast sums of rows; tuning alone will not help."
     sure, learned_nothing = better and _surely_better(name, scores), scores.test >= (1 - _NO_GAIN) * variance
     return Finding(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_tune.diagnosis.channel import Bools, Channel
+from lstm_tune.diagnosis.channel import Bools, Channel, Floats
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.finding import Finding, Severity, Thresholds
 from lstm_tune.utils.text import counted, number, percent, rounded
@@ -14,6 +14,9 @@ from lstm_tune.utils.text import counted, number, percent, rounded
 _NEWEST = 200_000  # rows that are looked at
 _MISSING = Thresholds(warn=0.03, high=0.2)  # share of the values
 _LONG_GAP = 100  # rows
+_STUCK = 12  # rows with one value, in a series whose values hardly ever repeat
+_STUCK_SHARE = 0.01  # of the rows
+_USUALLY_SAME = 0.05  # share of the other rows that repeat the one before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,16 +122,35 @@ def constant_series(channel: Channel) -> Finding | None:
                 says=f"{share if one_value else repeats:.0%} of the values {what}, so {rule.effect}.",
                 by_hand=rule.by_hand,
             )
-    if run < max(50, len(x) // 10):
+    stuck = _stuck_rows(x, same)
+    if run < max(50, len(x) // 10) and stuck < _STUCK_SHARE * len(x):
         return None
     return Finding(
         code="constant_series",
         severity="warn",
         rank=run / len(x),
         evidence=evidence,
-        says=f"One value repeats {counted(run, 'time')} in a row, as if a sensor were stuck.",
+        says=f"One value repeats {counted(run, 'time')} in a row, as if a sensor were stuck"
+        + (f"; {stuck:,} rows in all are in such stretches." if stuck > run else "."),
         by_hand="If these values were not measured, leave them empty: a missing value is never scored.",
     )
+
+
+def _stuck_rows(x: Floats, same: Bools) -> int:
+    """Return the rows of stretches in which a value repeats for longer than is usual for the series.
+
+    Repetitions that are frequent, such as zeros at night, closed hours or a lower limit, are no sign of it: a stretch
+    counts only if its value has no other stretch.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+    begins, lengths = edges[::2], edges[1::2] - edges[::2] + 1
+    long = lengths >= _STUCK
+    usual = float(same.sum() - (lengths[long] - 1).sum()) / max(1, len(same) - int(lengths[long].sum()))
+    if not long.any() or usual > _USUALLY_SAME:
+        return 0
+    values, counts = np.unique(x[begins[lengths >= _STUCK // 2]], return_counts=True)
+    once = set(values[counts == 1])
+    return int(sum(n for begin, n in zip(begins[long], lengths[long], strict=True) if x[begin] in once))
 
 
 def _constant_part(channel: Channel) -> str:

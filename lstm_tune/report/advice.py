@@ -51,7 +51,7 @@ def advice_of(
         SpaceError: the space of the study is damaged.
     """
     chosen = [f for f in findings if f["code"] == code or (code is None and f["severity"] != "info")]
-    actions = [action for finding in chosen for action in map(Action.from_dict, finding.get("actions", ()))]
+    actions = [action for finding in chosen for action in _followed(finding.get("actions", ()))]
     if code is None:
         actions = [action for action in actions if not continues(action)]
     actions.sort(key=promise, reverse=True)
@@ -61,6 +61,15 @@ def advice_of(
     for action in actions:
         options = {**action.options, **options}  # of two actions that set the same option, the more promising one's
     return Advice(actions=tuple(actions), space=space, options=options)
+
+
+def _followed(entries: Sequence[Mapping[str, Any]]) -> list[Action]:
+    """Return the alternatives of a finding that are followed: changes of the space, which validation rows can judge.
+
+    An option holds for all trials, so the first one is followed only if there is nothing else.
+    """
+    actions = [Action.from_dict(entry) for entry in entries]
+    return [action for action in actions if action.space] or actions[:1]
 
 
 def advice_file(

@@ -66,8 +66,13 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
         max_lookback=max_lookback,
         positive=not any(data.origin) and is_positive(data, segments[0].fit),
         period=usable_period,
-        max_batch_size=max(1, (shortest - max_lookback - reserve + 1) * data.n_channels),
+        max_batch_size=max(1, _fewest_windows(segments, max_lookback + reserve - 1) * data.n_channels),
     )
+
+
+def _fewest_windows(segments: Sequence[Segment], context: int) -> int:
+    """Return the windows of all series together that the smallest fold trains on behind so many rows."""
+    return min(sum(max(0, b - a - context) for a, b in segment.fit) for segment in segments)
 
 
 def is_positive(data: SeriesSet, rows: Ranges) -> bool:

@@ -541,6 +541,13 @@ def test_winner_within_seed_noise_names_those_that_are_as_good() -> None:
     assert alone is None
 
 
+def test_seeds_that_disagree_by_chance_make_no_trial_of_twice_the_error_as_good() -> None:
+    trials = study_of([0.30, 0.36, 0.60])
+    found = code_of(searching(trials, retrain=Retrain(seeds=(0.2, 0.5), weights=(1.0,))), "winner_within_seed_noise")
+    assert found is not None
+    assert found.evidence["as_good"] == [1]
+
+
 def test_without_a_second_seed_the_folds_tell_who_is_as_good() -> None:
     def pair(a: Sequence[float], b: Sequence[float]) -> list[Trial]:
         return [trial(falling(), number=0, value=0.3, folds=a), trial(falling(), number=1, value=0.31, folds=b)]

@@ -85,6 +85,17 @@ def test_all_warnings_are_followed_together_and_information_is_not(run: Path, tm
     assert {"lookback", "difference"} & options.space.parameters.keys() == {"lookback"}
 
 
+def test_an_option_is_followed_only_if_its_finding_has_nothing_that_validation_can_judge(
+    run: Path, tmp_path: Path
+) -> None:
+    finding = advice("missed_seasonality", space={"lookback": 9})
+    finding["actions"].append({"options": {"calendar": True}, "space": {}, "gain": 0.1, "tried": None})
+    options = apply_advice(TuneOptions(apply=with_findings(run, tmp_path, finding)))
+    assert options.calendar is None
+    assert isinstance(options.space, Space)
+    assert "lookback" in options.space.parameters
+
+
 def test_more_trials_continue_the_run(run: Path, tmp_path: Path) -> None:
     folder = with_findings(run, tmp_path, advice("more_trials", options={"n_trials": 60, "resume": True}))
     options = apply_advice(TuneOptions(apply=f"{folder}:more_trials"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from series import TINY, daily, series_of, task_of, wave
+from series import TINY, daily, panel, series_of, task_of, wave
 
 from lstm_tune.config import Config
 from lstm_tune.errors import DataError
@@ -106,3 +106,9 @@ def test_any_holes_leave_folds_that_can_be_trained_and_scored_or_one_clear_refus
     except DataError:
         return
     checked(task)
+
+
+def test_batch_is_bounded_by_the_windows_of_all_series_and_not_of_the_shortest() -> None:
+    alone = task_of(wave(400)).limits
+    many = task_of(panel(*(wave(400, seed=i) for i in range(3))), target="y", id="shop").limits
+    assert many.max_batch_size == 3 * alone.max_batch_size
