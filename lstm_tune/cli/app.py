@@ -113,9 +113,9 @@ def predict(
     model = saved_run.load(run)
     forecast = model.predict(data, time=time, id=split_columns(id) or None, decimal=decimal, thousands=thousands)
     if out is None:
-        print(to_text(forecast, model.spec.targets), end="")
+        print(to_text(forecast, model.spec.forecast_columns), end="")
     else:
-        write_forecast(forecast, model.spec.targets, out)
+        write_forecast(forecast, model.spec.forecast_columns, out)
         print_line(f"{len(forecast)} rows written to {out}")
 
 

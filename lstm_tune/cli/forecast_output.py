@@ -28,7 +28,7 @@ def check_output(path: Path | None) -> None:
         raise UsageError(f"the file of --out must end with {', '.join(SUFFIXES)}, but is {str(path)!r}")
 
 
-def write_forecast(forecast: pd.DataFrame, targets: Sequence[str], path: Path) -> None:
+def write_forecast(forecast: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """Write a forecast to a file whose name was checked.
 
     Raises:
@@ -38,8 +38,8 @@ def write_forecast(forecast: pd.DataFrame, targets: Sequence[str], path: Path) -
 
     frame = _without_empty_series(forecast)
     writers: dict[str, Callable[[Path], object]] = {
-        ".csv": lambda beside: beside.write_text(to_text(forecast, targets), encoding="utf-8"),
-        ".tsv": lambda beside: beside.write_text(to_text(forecast, targets, "\t"), encoding="utf-8"),
+        ".csv": lambda beside: beside.write_text(to_text(forecast, columns), encoding="utf-8"),
+        ".tsv": lambda beside: beside.write_text(to_text(forecast, columns, "\t"), encoding="utf-8"),
         ".parquet": lambda beside: frame.to_parquet(beside, index=False),
         ".feather": lambda beside: frame.to_feather(beside),
     }
@@ -50,7 +50,7 @@ def write_forecast(forecast: pd.DataFrame, targets: Sequence[str], path: Path) -
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}; choose another --out") from None
 
 
-def to_text(forecast: pd.DataFrame, targets: Sequence[str], separator: str = ",") -> str:
+def to_text(forecast: pd.DataFrame, columns: Sequence[str], separator: str = ",") -> str:
     """Return a forecast as CSV, with all its digits, and with no text that a spreadsheet takes for a formula."""
     from lstm_tune.utils.decimals import decimal_texts
     from lstm_tune.utils.escaping import cell
@@ -58,8 +58,8 @@ def to_text(forecast: pd.DataFrame, targets: Sequence[str], separator: str = ","
     frame = _without_empty_series(forecast).copy()
     for name in frame.columns.intersection(["series", "unique_id"]):
         frame[name] = frame[name].map(cell)
-    for target in targets:
-        frame[target] = decimal_texts(frame[target])
+    for column in columns:
+        frame[column] = decimal_texts(frame[column])
     return frame.rename(columns=cell).to_csv(index=False, sep=separator)
 
 

@@ -16,6 +16,7 @@ from lstm_tune.data.columns import Floats
 from lstm_tune.data.even_times import Bools, pieces
 from lstm_tune.data.series import STRETCH
 from lstm_tune.errors import DataError
+from lstm_tune.utils.text import counted
 
 COARSEST = 1e4  # largest |x| in standard deviations that float32 still resolves well
 
@@ -109,8 +110,11 @@ def to_float32(values: Floats, name: str, into: NDArray[np.float32], origin: flo
             centred = values[a:b].astype(np.float64) - origin if origin else values[a:b]
             largest = max(float(centred.max()), -float(centred.min()))
             if largest > float(np.finfo(np.float32).max):
+                size = np.abs(values.astype(np.float64))
+                many = int((np.maximum(size, np.abs(values - origin)) > np.finfo(np.float32).max).sum())
                 raise DataError(
-                    f"column {name!r} reaches {largest:.3g}, above what float32 holds (3.4e+38); rescale it",
+                    f"column {name!r} reaches {float(size.max()):.3g} in {counted(many, 'row')} of {len(values):,}, "
+                    f"above what float32 holds (3.4e+38); leave values empty that are errors, or rescale the column",
                     code="scale_unfit",
                 )
             into[a:b] = centred

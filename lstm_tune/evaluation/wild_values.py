@@ -1,4 +1,4 @@
-"""Test values that are so far from all that was trained on that they decide every score by themselves."""
+"""Scored values that are so far from all that was trained on that they decide every score by themselves."""
 
 from __future__ import annotations
 
@@ -8,34 +8,38 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.evaluation.score import TargetScale
-from lstm_tune.utils.text import counted
 
 _WILD = 1e6  # standard deviations of the train rows from their mean: a fill value, a broken sensor, another unit
 _NAMED = 3
 
 
-def describe_wild_values(data: SeriesSet, rows: Ranges, scale: TargetScale) -> tuple[str, ...]:
+def describe_wild_values(data: SeriesSet, rows: Ranges, scale: TargetScale, what: str) -> tuple[str, ...]:
     """Return a sentence for each target column with such values; it names the first of them.
 
     Args:
         data: all rows.
-        rows: the test rows.
+        rows: the scored rows.
         scale: of the train rows.
+        what: what their values are called, in the singular.
     """
     sentences = []
     for c, target in enumerate(data.targets):
         found = [
             (s, a + int(i))
             for s, (a, b) in enumerate(rows)
-            for i in np.flatnonzero(_is_wild(data, c, a, b, scale))[:_NAMED]
+            for i in np.flatnonzero(_is_wild(data, c, a, b, scale))[: _NAMED + 1]
         ]
         if found:
             named = [_describe(data, c, s, row) for s, row in found[:_NAMED]]
-            more = " and more" if len(found) > _NAMED else ""
+            one, more = len(found) == 1, "; and more" if len(found) > _NAMED else ""
+            many = f"1 {what} of {target!r} lies" if one else f"{what}s of {target!r} lie"
+            where = "; ".join(named) + more
+            them, decide = (
+                ("it", "it decides the MSE by itself") if one else ("them", "they decide the MSE by themselves")
+            )
             sentences.append(
-                f"{counted(len(named), 'test value') if not more else 'test values'} of {target!r} lie a million "
-                f"standard deviations and more from all train rows ({'; '.join(named)}{more}): they decide the test "
-                f"MSE by themselves; correct them, or leave them empty, and tune again"
+                f"{many} a million standard deviations and more from all train rows ({where}): {decide}; "
+                f"correct {them}, or leave {them} empty"
             )
     return tuple(sentences)
 

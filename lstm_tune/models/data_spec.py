@@ -69,6 +69,19 @@ class DataSpec:
             formats=self.formats,
         )
 
+    @property
+    def forecast_columns(self) -> tuple[str, ...]:
+        """Names of the columns of `predict` that hold the forecasts, one for each target."""
+        taken = {"time", "series", "step", *self.targets}
+        names = []
+        for target in self.targets:
+            name = target
+            while name in ("time", "series", "step") or (name != target and name in taken):
+                name += "_forecast"
+            taken.add(name)
+            names.append(name)
+        return tuple(names)
+
     def read(
         self,
         data: Any,

@@ -23,7 +23,7 @@ def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str]
     Args:
         network: the model.
         ahead: the series, and what is known of the rows after them.
-        targets: names of the columns that are forecast.
+        targets: names of the columns that hold the forecasts, see `DataSpec.forecast_columns`.
         period: rows in a season; 1: there is none.
 
     Returns:

@@ -20,7 +20,7 @@ from lstm_tune.report.run_folder import claim_folder, remove_on_failure
 from lstm_tune.search.budget import Clock
 from lstm_tune.search.coordinator import Coordinator, coordinate
 from lstm_tune.search.objective import Objective
-from lstm_tune.search.progress import Progress, Warnings
+from lstm_tune.search.progress import Progress, checked_progress
 from lstm_tune.search.trials import completed, read_trials
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
@@ -72,8 +72,9 @@ def finish(
     if study.directions != [StudyDirection.MINIMIZE]:
         raise UsageError("the study must have the one direction 'minimize': the objective is an error")
     assert not isinstance(options.timeout, str)
+    told = checked_progress(progress)
     with stop_on_signals() as stop, coordinate(study, None) as coordinator:
-        return _finish(coordinator, objective, options, Clock(options.timeout), stop, progress or Warnings())
+        return _finish(coordinator, objective, options, Clock(options.timeout), stop, told)
 
 
 @single_threaded_torch()

@@ -107,7 +107,7 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
         decomposition=decompose(forecasts),
         fit=score_in_sample(network, fitted, windows, split.final.fit, task.scale),
         given=_score_given(dataset.given, total, windows, split.test, task),
-        notes=describe_wild_values(series, split.test, task.scale),
+        notes=describe_wild_values(series, split.test, task.scale, "test value"),
     )
 
 

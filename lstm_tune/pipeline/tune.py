@@ -17,10 +17,11 @@ from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick
 from lstm_tune.pipeline.steps import search
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
-from lstm_tune.search.progress import Progress, Warnings
+from lstm_tune.search.progress import Progress, checked_progress
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.utils import arguments
 from lstm_tune.utils.signals import Stopped, StopRequest, stop_on_signals
 
 
@@ -149,9 +150,9 @@ def tune(
         take_over=take_over,
     )
     options = apply_advice(options)
-    callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    callbacks, told = arguments.callables("callbacks", callbacks), checked_progress(progress)
     with stop_on_signals() as stop:
-        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=progress or Warnings())
+        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=told)
 
 
 @single_threaded_torch()

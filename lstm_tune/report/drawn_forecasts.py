@@ -164,8 +164,8 @@ def _ahead(model: ForecastModel, windows: Windows) -> tuple[dict[tuple[int, int]
     found = {}
     for name, rows in frame.groupby("series", sort=False):
         times = encode_times(ahead[place[str(name)]])
-        for channel, target in enumerate(data.targets):
-            values = rows[target].to_numpy() - data.origin[channel]
+        for channel, column in enumerate(model.spec.forecast_columns):
+            values = rows[column].to_numpy() - data.origin[channel]
             found[channel, place[str(name)]] = {"times": times, "values": pack(values)}
     return found, None
 

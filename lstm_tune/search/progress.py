@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from lstm_tune.errors import UsageError
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.notes import warn
+from lstm_tune.utils.text import shortened
 
 
 class Progress(Protocol):
@@ -43,6 +45,25 @@ class Progress(Protocol):
     def end(self) -> None:
         """Nothing more will come."""
         return
+
+
+def checked_progress(progress: Any) -> Progress:
+    """Return what is told of a study; None: an object that warns of what was assumed, and says nothing else.
+
+    Raises:
+        UsageError: a method is missing.
+    """
+    if progress is None:
+        return Warnings()
+    told = [name for name in vars(Progress) if not name.startswith("_")]
+    missing = [name for name in told if not callable(getattr(progress, name, None))]
+    if missing:
+        raise UsageError(
+            f"progress must be an object with the methods {', '.join(told)}, but {shortened(progress)} has no "
+            f"{missing[0]}; leave progress out, or derive its class from lstm_tune.search.progress.Silent"
+        )
+    found: Progress = progress
+    return found
 
 
 class Silent(Progress):

@@ -14,6 +14,7 @@ from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import ComparedScore, TestScore
+from lstm_tune.evaluation.wild_values import describe_wild_values
 from lstm_tune.models.baselines import naive_baselines
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -87,6 +88,7 @@ def score_model(
     warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)
     if blank:
         found = {name: _over_scored_targets(one, scale) for name, one in found.items()}
+    warn(describe_wild_values(windows.data, every_row(windows.data), scale, "value"))
     blocks = TimeBlocks.of(windows, scored.positions, every_row(windows.data), shape.period)
     scores = {}
     for name, one in found.items():

@@ -152,7 +152,8 @@ class ForecastModel:
 
         Returns:
             One row for each series and step: `time`, `series`, `step` (1 to H) and one forecast column for each
-            target, in original units.
+            target, in original units. It is named after the target; one that is called like a column before it has
+            `_forecast` appended.
 
         Raises:
             DataError: nothing can be forecast, or a column is missing.
@@ -160,7 +161,7 @@ class ForecastModel:
         read = self.read(data, time=time, id=id, decimal=decimal, thousands=thousands, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
         warn((*ahead.notes, *short_series(ahead.series, self.lookback)))
-        return forecast_ahead(self.network, ahead, self.spec.targets, self.shape.period)
+        return forecast_ahead(self.network, ahead, self.spec.forecast_columns, self.shape.period)
 
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.

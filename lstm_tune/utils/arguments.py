@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,14 @@ def path(name: str, value: Any) -> Path:
 def path_or_none(name: str, value: Any) -> Path | None:
     """Return a path, or None."""
     return None if value is None else path(name, value)
+
+
+def callables(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
+    """Return functions; a single one needs no list."""
+    every = (value,) if callable(value) else value
+    if not isinstance(every, list | tuple) or not all(map(callable, every)):
+        raise refuse(name, "a function, or a list of functions", value)
+    return tuple(every)
 
 
 def space(name: str, value: Any) -> Any:

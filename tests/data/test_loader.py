@@ -120,7 +120,7 @@ def test_unknown_example_is_refused_with_the_known_ones() -> None:
         ("data.csv", "date,y\n2024-01-01,1\n,2\n2024-01-03,3\n", "1 unreadable time stamps"),
         ("data.csv", "year,y\n1600,1\n1601,2\n", "outside 1678 to 2261"),
         ("data.csv", "year,month,y\n2001,1,1\n2001,13,2\n", "1 impossible dates (first year 2001, month 13"),
-        ("data.csv", "y\n1e300\n-1e300\n", "above what float32 holds"),
+        ("data.csv", "y\n1e300\n-1e300\n", "reaches 1e+300 in 2 rows of 2, above what float32 holds"),
         ("data.csv", "y\n1e-300\n2e-300\n", "varies less than float32 can hold"),
     ],
 )

@@ -116,6 +116,16 @@ def test_numbers_of_numpy_are_numbers_everywhere() -> None:
         (lambda: lstm_tune.diagnose(daily(wave()), target=0), "unknown column '0' as target"),
         (lambda: lstm_tune.diagnose(daily(wave()), target="y", past=1.5), "past must be a column's name"),
         (lambda: lstm_tune.Objective(daily(wave()), target="y", seed=None), "seed must be a whole number"),
+        (
+            lambda: lstm_tune.tune(daily(wave()), target="y", progress=True),
+            "progress must be an object with the methods",
+        ),
+        (
+            lambda: lstm_tune.tune(daily(wave()), target="y", progress=print),
+            "progress must be an object with the methods",
+        ),
+        (lambda: lstm_tune.tune(daily(wave()), target="y", callbacks=5), "callbacks must be a function, or a list"),
+        (lambda: lstm_tune.tune(daily(wave()), target="y", callbacks=["x"]), "callbacks must be a function, or a list"),
         (lambda: lstm_tune.Objective(daily(wave()), target="y", horizon=2.5), "horizon must be a whole number"),
         (lambda: lstm_tune.explain(".", seeds="three"), "seeds must be a whole number"),
         (lambda: lstm_tune.explain(".", timeout="soon"), "timeout must be a time such as 90s"),

@@ -23,7 +23,7 @@ from series import TINY, daily, net, panel, series_of, wave
 from lstm_tune.config import Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import DataError, LstmTuneError, RunError
+from lstm_tune.errors import DataError, LstmTuneError, LstmTuneWarning, RunError
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -335,6 +335,33 @@ def test_every_target_gets_a_column() -> None:
     assert list(model.predict(frame)) == ["time", "series", "step", "y", "z"]
     with pytest.raises(LstmTuneError, match="z"):
         model.predict(frame.drop(columns="z"))
+
+
+def test_targets_with_the_names_of_other_columns_are_told_apart() -> None:
+    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=150)})
+    targets = ["series", "step", "step_forecast", "ds"]
+    for seed, name in enumerate(targets):
+        frame[name] = wave(150, seed=seed)
+    data = series_of(frame, target=targets)
+    forecast = model_of(data, {"skip": "last"}, {}).predict(frame)
+    named = ["series_forecast", "step_forecast_forecast", "step_forecast", "ds"]
+    assert list(forecast.columns) == ["time", "series", "step", *named]
+    assert forecast["step"].tolist() == [1, 2, 3]
+    plain = model_of(data, {"skip": "last"}, {}).predict(
+        frame.rename(columns={"series": "a", "step": "b"}).assign(series=frame["series"], step=frame["step"])
+    )
+    assert plain[named].equals(forecast[named])
+
+
+def test_scored_value_that_decides_the_mse_by_itself_is_named() -> None:
+    frame = daily(wave(160))
+    model = model_of(series_of(frame))
+    frame.loc[150, "y"] = 9.969e36
+    with pytest.warns(
+        LstmTuneWarning, match=r"1 value of 'y' lies a million .* \(2024-05-30: 9.969e\+36\): it decides"
+    ):
+        scores = model.evaluate(frame)
+    assert all(np.isfinite(score.mse) for score in scores.values())
 
 
 def test_known_future_covariates_at_the_end_are_used() -> None:
