@@ -15,6 +15,7 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line
 from lstm_tune.cli.options import parse_workers
+from lstm_tune.cli.run_file import read_run_file
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import shell, split_columns
 
@@ -28,6 +29,16 @@ STARTED = clock.monotonic()  # imports count towards --timeout
 def tune(
     context: typer.Context,
     data: shared.Data,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            is_eager=True,
+            callback=read_run_file,
+            help="Options as in run.toml of a run folder; those of the command line win.",
+            show_default=False,
+        ),
+    ] = None,
     target: shared.Target = None,
     time: shared.Time = None,
     id: shared.Id = None,
@@ -141,10 +152,12 @@ def tune(
 
 
 def _given(context: typer.Context) -> set[str]:
-    """Return the names, in Python, of the options that the command line gives."""
+    """Return the names, in Python, of the options that the command line or the run file gives."""
     names = {"trials": "n_trials", "study": "study_name"}
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    given = [
+        name for name, source in sources.items() if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
+    ]
     return {names.get(name, name) for name in given}
 
 

@@ -14,7 +14,7 @@ from lstm_tune.data.split import Split
 from lstm_tune.data.split_rule import SplitRule, read_split
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils import arguments
-from lstm_tune.utils.escaping import quote_column
+from lstm_tune.utils.escaping import quote_column, toml_value
 from lstm_tune.workers.count import MOST_WORKERS
 
 if TYPE_CHECKING:
@@ -202,18 +202,47 @@ class TuneOptions:
         if data is None:
             return None
         words = ["lstm-tune", "tune", data]
-        chosen = {"workers": workers, "precision": precision, "storage": show_storage(self.storage)}
-        for field in fields(self):
-            value = chosen.get(field.name, getattr(self, field.name))
-            if field.name == "space" and self.apply is not None:
-                continue  # the run that is applied has it
-            if field.name in _NOT_REPEATED or (value == field.default and field.name not in _ALWAYS):
-                continue
-            words_of_one = _words(option_name(field.name), value)
+        for option, value in self._repeated(workers, precision).items():
+            words_of_one = _words(option, value)
             if words_of_one is None:
                 return None
             words += words_of_one
         return shlex.join(words)
+
+    def run_file(self, data: str | None, *, workers: int, precision: str) -> str | None:
+        """Return the text of a run file, with which `lstm-tune tune --config FILE` does the same elsewhere.
+
+        Args:
+            data: path, or example:NAME; None: the data live in a Python process alone.
+            workers: processes that there were.
+            precision: "fp32" or "bf16", as it was chosen.
+
+        Returns:
+            TOML; None: text cannot say it.
+        """
+        if data is None:
+            return None
+        options: dict[str, Any] = {"data": data}
+        for option, value in self._repeated(workers, precision).items():
+            words = _words(option, value)
+            if words is None:
+                return None
+            plain = isinstance(value, bool | int) or option in ("target", "id", "past", "future")
+            if option not in _OF_ONE_PLACE:
+                options[option] = value if plain else words[1]
+        return "".join(f"{name} = {toml_value(value)}\n" for name, value in options.items())
+
+    def _repeated(self, workers: int, precision: str) -> dict[str, Any]:
+        """Return the options that are not at their default, by their names on the command line."""
+        chosen = {"workers": workers, "precision": precision, "storage": show_storage(self.storage)}
+        values = {field.name: chosen.get(field.name, getattr(self, field.name)) for field in fields(self)}
+        return {
+            option_name(field.name): values[field.name]
+            for field in fields(self)
+            if field.name not in _NOT_REPEATED
+            and (values[field.name] != field.default or field.name in _ALWAYS)
+            and not (field.name == "space" and self.apply is not None)  # the run that is applied has it
+        }
 
 
 def show_storage(storage: str | BaseStorage | None) -> str | None:
@@ -226,6 +255,7 @@ def show_storage(storage: str | BaseStorage | None) -> str | None:
 
 
 _NOT_REPEATED = ("out", "resume", "take_over")
+_OF_ONE_PLACE = ("storage", "study")  # a repeated run has its own
 _OF_ONE_RUN = (
     "out",
     "resume",

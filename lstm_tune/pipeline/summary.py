@@ -102,6 +102,7 @@ def build_result(
         windows=dataset.windows.cpu(),
         split=dataset.split,
         baselines=tested.fitted,
+        run_file=options.run_file(dataset.source, workers=machine.workers, precision=opened.precision),
     )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRIALS = "trials.csv"
+RUN_FILE = "run.toml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
@@ -50,6 +51,7 @@ class Result:
         windows: of all rows.
         split: of the rows.
         baselines: forecasts that need no LSTM, fitted as the model is.
+        run_file: TOML that repeats the run with `lstm-tune tune --config`; None: text cannot say it.
     """
 
     model: ForecastModel
@@ -59,6 +61,7 @@ class Result:
     windows: Windows
     split: Split
     baselines: Mapping[str, Forecaster]
+    run_file: str | None
 
     @property
     def test(self) -> TestScore:
@@ -140,6 +143,7 @@ class Result:
             errors = write_forecast(self.model.network, self.windows, self.test_positions, folder / "forecast.csv")
             self._report(folder, errors, note)
             self._advise(folder)
+            _write_or_remove(folder / RUN_FILE, self.run_file)
             write_json(folder / RESULT, self.record)
         except OSError as error:
             raise RunError(
@@ -150,11 +154,7 @@ class Result:
     def _advise(self, folder: Path) -> None:
         """Write the space that the findings advise, or remove that of an earlier result."""
         findings = [finding.to_dict() for finding in self.summary.findings]
-        text = advice_file(findings, self.summary.settings, self.best_params)
-        if text is None:
-            (folder / ADVICE).unlink(missing_ok=True)
-        else:
-            write_text(folder / ADVICE, text)
+        _write_or_remove(folder / ADVICE, advice_file(findings, self.summary.settings, self.best_params))
 
     def _report(self, folder: Path, errors: Sequence[SeriesErrors], note: Callable[[str], None]) -> None:
         scores = self.summary.baselines
@@ -176,6 +176,14 @@ class Result:
         except Exception as error:
             reason = str(error) if isinstance(error, LstmTuneError) else f"{type(error).__name__}: {error}"
             note(f"no report was written ({reason}); all else is there")
+
+
+def _write_or_remove(file: Path, text: str | None) -> None:
+    """Write a file; None: remove that of an earlier result."""
+    if text is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_text(file, text)
 
 
 def trial_row(trial: Trial) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_function_and_record_have_the_same_options_and_defaults() -> None:
 
 
 def test_command_line_has_the_same_options() -> None:
-    command = set(inspect.signature(tune_command.tune).parameters) - {"data", "quiet", "as_json"}
+    command = set(inspect.signature(tune_command.tune).parameters) - {"context", "data", "config", "quiet", "as_json"}
     renamed = {"trials": "n_trials", "study": "study_name"}
     assert {renamed.get(name, name) for name in command} == NAMES
 
