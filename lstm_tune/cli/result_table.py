@@ -79,6 +79,7 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"]), *given], columns)
     low, high = test["ci95"]
     console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
+    _show_metrics(console, test.get("metrics") or {})
     if retrain["sd"] is not None:
         console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
     console.print(
@@ -89,6 +90,15 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
             "dim",
         )
     )
+
+
+def _show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
+    """Print the metrics without unit of the one target."""
+    titles = {"mase": "MASE", "rmsse": "RMSSE", "wape": "WAPE", "smape": "sMAPE"}
+    shown = [(t, metrics.get(name)) for name, t in titles.items()]
+    parts = [f"{t} {number(value, 4)}" for t, value in shown if isinstance(value, float)]
+    if parts:
+        console.print("  ".join(parts))
 
 
 def _alone(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +208,7 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     own = {name: value for name, value in scores["model"].items() if name != "skill"}
     print_scores(console, "forecast", [Row("this model", own), *baseline_rows(baselines, period)], columns)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
+    _show_metrics(console, own.get("metrics") or {})
     console.print(Text("model's error: its MSE against that of the forecast in the line", "dim"))
 
 

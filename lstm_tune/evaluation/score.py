@@ -5,7 +5,7 @@ Letters: n windows, H horizon, C channels (target columns).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from lstm_tune.data.series import mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Positions, Windows
+from lstm_tune.evaluation.metrics import GroupSums, NaiveErrors
 
 _ROUNDING = 1e-12  # variance over mean square, below which targets are constant but for rounding
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
@@ -68,10 +69,17 @@ class Score:
     window_error: NDArray[np.float64] = field(repr=False)  # (n,) sum of squared scaled errors of a window; or none
     window_count: NDArray[np.float64] = field(repr=False)  # (n,) observed targets behind it; or none
     windows: int
+    metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)  # {metric: (C, S)}; or none
 
 
 def score(
-    forecaster: Forecaster, windows: Windows, positions: Positions | Tensor, scale: TargetScale, *, each: bool = True
+    forecaster: Forecaster,
+    windows: Windows,
+    positions: Positions | Tensor,
+    scale: TargetScale,
+    *,
+    each: bool = True,
+    naive: NaiveErrors | None = None,
 ) -> Score:
     """Score a forecaster on the windows at `positions` (n,), in inference mode.
 
@@ -81,12 +89,14 @@ def score(
         positions: the windows, see `Windows`.
         scale: of the train rows.
         each: whether to keep the error of each window, for `significance.interval`.
+        naive: of the train rows of all series; None: no metrics are wanted.
     """
     channels, horizon = windows.channels, windows.horizon
     device = windows.device
     totals = torch.zeros(5, channels, horizon, dtype=torch.float64, device=device)  # count, e², |e|, y, y²
     sd = torch.tensor(scale.sd, dtype=torch.float64, device=device)
     mean = torch.tensor(scale.mean, dtype=torch.float64, device=device)
+    sums = GroupSums(channels * windows.data.n_series, windows.data.origin, device)
     errors = np.empty(len(positions) if each else 0)
     counts = np.empty(len(errors) if windows.holes else 0)
     at = 0
@@ -100,11 +110,14 @@ def score(
             z = (target - mean[channel, None]) * seen  # centred, so that sums of squares keep their digits
             for i, part in enumerate((seen, squared, error.abs(), z, z * z)):
                 totals[i].index_add_(0, channel, part)
+            if naive is not None:
+                group = _groups(windows, positions[at : at + len(target)])
+                sums.add(group, channel, target, forecast.double(), seen)
             if each:
                 errors[at : at + len(target)] = (squared.sum(1) / sd[channel] ** 2).cpu()
                 if windows.holes:
                     counts[at : at + len(target)] = seen.sum(1).cpu()
-                at += len(target)
+            at += len(target)
     count, squares, absolute, z_sum, z_squares = totals.cpu()
     n = count.sum(1)
     mse = squares.sum(1) / n
@@ -120,7 +133,15 @@ def score(
         window_error=errors,
         window_count=counts if windows.holes else np.broadcast_to(np.float64(horizon), len(errors)),
         windows=len(positions),
+        metrics={} if naive is None else sums.metrics(naive),
     )
+
+
+def _groups(windows: Windows, positions: Tensor) -> Tensor:
+    """Return channel · S + series of the windows at `positions` (B,)."""
+    channel, row = positions // windows.rows, positions % windows.rows
+    edges = torch.tensor(windows.data.offsets[1:], device=positions.device)
+    return channel * windows.data.n_series + torch.searchsorted(edges, row, right=True)
 
 
 def quick_mse_scaled(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from lstm_tune.evaluation.metrics import over_series
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.significance import Comparison
 
@@ -25,6 +26,7 @@ class TestScore:
     per_step_mse: list[float]  # (H,); with several targets the mean of the scaled ones
     ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
     windows: int
+    metrics: dict[str, Number]  # each the mean over the series; see `evaluation.metrics`
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class TestScore:
             per_step_mse=per_step(score, sd),
             ci95=(interval[0] * unit, interval[1] * unit),
             windows=score.windows,
+            metrics=reported_metrics(score, targets),
         )
 
 
@@ -69,6 +72,11 @@ class ComparedScore(TestScore):
         if comparison is None:
             return cls(**found, skill=None, skill_ci95=None)
         return cls(**found, skill=1 - comparison.ratio, skill_ci95=(1 - comparison.high, 1 - comparison.low))
+
+
+def reported_metrics(score: Score, targets: tuple[str, ...]) -> dict[str, Number]:
+    """Return {metric: mean over the series}, of each target."""
+    return {name: per_target(values, targets) for name, values in over_series(score.metrics).items()}
 
 
 def per_step(score: Score, sd: tuple[float, ...]) -> list[float]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from lstm_tune.config import Config
+from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.checked import Checked
 from lstm_tune.models.data_spec import DataSpec, calendar_width
@@ -37,6 +40,7 @@ class ModelConfig:
     scale: TargetScale
     trained: TrainedRows | None  # None: not known
     recipe: Recipe | None  # None: not known
+    naive: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)  # of the train rows, {series: (C,) each}
 
     def __post_init__(self) -> None:
         """Check that all parts speak of the same columns and members."""
@@ -66,6 +70,10 @@ class ModelConfig:
             "scale": dataclasses.asdict(self.scale),
             "trained": None if self.trained is None else self.trained.to_json(),
             "recipe": None if self.recipe is None else self.recipe.to_json(),
+            "naive_errors": {
+                name: [[x if math.isfinite(x) else None for x in part.tolist()] for part in both]
+                for name, both in self.naive.items()
+            },
         }
 
     @classmethod
@@ -84,7 +92,19 @@ class ModelConfig:
             scale=TargetScale(mean=scale.numbers("mean"), sd=scale.numbers("sd", positive=True)),
             trained=TrainedRows.from_json(raw.get("trained")),
             recipe=Recipe.from_json(raw.get("recipe")),
+            naive=_read_naive(given.table("naive_errors"), len(raw["data"]["targets"])),
         )
+
+
+def _read_naive(raw: Mapping[str, Any], channels: int) -> dict[str, tuple[Floats, Floats]]:
+    """Read the errors of the seasonal naive forecast over the train rows of each series."""
+    found = {}
+    for name, both in raw.items():
+        parts = [np.array(part, dtype=np.float64) for part in both]  # None is NaN
+        if [part.shape for part in parts] != [(channels,)] * 2 or any((part < 0).any() for part in parts):
+            raise ValueError(f"naive_errors: {name!r} must have twice {channels} numbers of 0 or more, or null")
+        found[name] = (parts[0], parts[1])
+    return found
 
 
 def _read_shape(raw: Mapping[str, Any]) -> Shape:

@@ -75,7 +75,7 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
         sd=task.scale.sd,
         combination=task.combination,
     )
-    baselines = {name: score(f, windows, positions, task.scale) for name, f in fitted.items()}
+    baselines = {name: score(f, windows, positions, task.scale, naive=task.naive) for name, f in fitted.items()}
     network = retrained.network()
     kept = stretches(len(positions), horizon, series.n_channels * series.n_series)
     recorder = Recorder(network, kept)
@@ -88,7 +88,9 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
     if part is not None:
         networks.append(part)
     scores = side_by_side(
-        lambda i: score(networks[i], windows, positions, task.scale, each=not i), len(networks), threads
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i, naive=None if i else task.naive),
+        len(networks),
+        threads,
     )
     total = scores[0]
     blocks = TimeBlocks.of(windows, positions, split.test, task.shape.period)

@@ -136,7 +136,9 @@ def _model(dataset: Dataset, retrained: Retrained, task: Task, precision: str) -
     rows = dataset.split.final.fit if retrained.rows == "train+val" else dataset.split.train
     trained = TrainedRows.of(series, rows, task.scale)
     recipe = recipe_of(retrained, task, precision)
-    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained, recipe)
+    return ForecastModel(
+        network, task.shape, DataSpec.of(series), task.scale, trained, recipe, task.naive.named(series.series)
+    )
 
 
 def _next(findings: Sequence[Finding], source: str | None, options: TuneOptions) -> NextStep | None:

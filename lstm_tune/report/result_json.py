@@ -15,7 +15,7 @@ from lstm_tune.diagnosis.next_step import NextStep
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, TargetScale, per_target
 from lstm_tune.evaluation.significance import Comparison
-from lstm_tune.evaluation.test_score import TestScore, per_step
+from lstm_tune.evaluation.test_score import TestScore, per_step, reported_metrics
 from lstm_tune.report.environment import Environment
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
@@ -176,6 +176,7 @@ class BaselineSummary:
     test_mse: Number
     test_mse_scaled: float
     per_step_mse: list[float]
+    test_metrics: Mapping[str, Number]  # each the mean over the series
 
     @classmethod
     def of(cls, name: str, test: Score, task: Task, targets: tuple[str, ...]) -> BaselineSummary:
@@ -187,6 +188,7 @@ class BaselineSummary:
             test_mse=per_target(test.mse, targets),
             test_mse_scaled=test.mse_scaled,
             per_step_mse=per_step(test, task.scale.sd),
+            test_metrics=reported_metrics(test, targets),
         )
 
 

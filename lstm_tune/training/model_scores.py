@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
+from lstm_tune.evaluation.metrics import Floats, NaiveErrors
 from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import ComparedScore, TestScore
@@ -68,7 +70,12 @@ class ScoredWindows:
 
 
 def score_model(
-    network: MeanForecaster, shape: Shape, scale: TargetScale, targets: tuple[str, ...], scored: ScoredWindows
+    network: MeanForecaster,
+    shape: Shape,
+    scale: TargetScale,
+    targets: tuple[str, ...],
+    scored: ScoredWindows,
+    known: Mapping[str, tuple[Floats, Floats]],
 ) -> dict[str, ComparedScore]:
     """Score a model, the naive forecasts and those that were given on the same windows, and compare it with each.
 
@@ -78,11 +85,16 @@ def score_model(
         scale: of its train rows.
         targets: names of the columns that it forecasts.
         scored: the windows.
+        known: errors of the seasonal naive forecast over the train rows, by series.
     """
     windows = scored.windows
+    naive = NaiveErrors.for_series(known, windows.data.series, windows.channels)
     given = scored.given
     others: dict[str, Forecaster] = {**scored.naive, **(given.forecasters() if given else {})}
-    found = {name: score(f, windows, scored.positions, scale) for name, f in {"model": network, **others}.items()}
+    found = {
+        name: score(f, windows, scored.positions, scale, naive=naive)
+        for name, f in {"model": network, **others}.items()
+    }
     own = found["model"]
     blank = [t for t, mse in zip(windows.data.targets, own.mse, strict=True) if np.isnan(mse)]
     warn(f"target {target!r} has no value in the scored rows, so it has no score" for target in blank)

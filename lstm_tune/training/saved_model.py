@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import RunError
+from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import ComparedScore
 from lstm_tune.models.data_spec import DataSpec
@@ -44,6 +46,7 @@ class ForecastModel:
         network: maps a batch to its forecast, (B, H).
         trained: the rows that it was trained on; None: not known.
         recipe: how its networks were trained; None: not known.
+        naive: errors of the seasonal naive forecast over the train rows of each series, for MASE and RMSSE.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class ForecastModel:
         scale: TargetScale,
         trained: TrainedRows | None = None,
         recipe: Recipe | None = None,
+        naive: Mapping[str, tuple[Floats, Floats]] = MappingProxyType({}),
     ) -> None:
         self.network = network
         self.shape = shape
         self.spec = spec
         self.scale = scale
         self.trained = trained
+        self.naive = naive
         self.recipe = recipe
 
     @property
@@ -190,7 +195,7 @@ class ForecastModel:
             scored = scored.beside(against)
         if self.trained is not None:
             warn(self.trained.note(scored.windows, scored.positions, self.scale))
-        return score_model(self.network, self.shape, self.scale, self.spec.targets, scored)
+        return score_model(self.network, self.shape, self.scale, self.spec.targets, scored, self.naive)
 
     def refit(
         self,
@@ -227,7 +232,7 @@ class ForecastModel:
         )
         warn(refitted.notes)
         trained = TrainedRows.of(series, rows, self.scale)
-        return ForecastModel(refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe)
+        return ForecastModel(refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe, self.naive)
 
     def backtest(
         self,
@@ -309,6 +314,7 @@ class ForecastModel:
             scale=self.scale,
             trained=self.trained,
             recipe=self.recipe,
+            naive=self.naive,
         )
         write_model(Path(folder), config.to_json(), self.network.state_dict())
 
@@ -320,4 +326,4 @@ class ForecastModel:
             RunError: a file is missing, damaged, of another schema, or does not belong to the other.
         """
         config, network = restore(Path(folder))
-        return cls(network, config.shape, config.spec, config.scale, config.trained, config.recipe)
+        return cls(network, config.shape, config.spec, config.scale, config.trained, config.recipe, config.naive)

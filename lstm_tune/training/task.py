@@ -18,6 +18,7 @@ from lstm_tune.data.split import Ranges, Segment, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, Floats, sampled_errors
+from lstm_tune.evaluation.metrics import NaiveErrors
 from lstm_tune.evaluation.score import Forecaster, TargetScale, score
 from lstm_tune.models.baselines import combine, fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
@@ -59,6 +60,7 @@ class Task:
     scale: TargetScale
     seasons: tuple[int, ...]  # in rows, that were found or given
     period: int | None  # the one of them whose repetition forecasts best
+    naive: NaiveErrors  # of the train rows
     limits: Limits
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: BaselineScores  # on the validation rows
@@ -168,6 +170,7 @@ def build_task(
         ),
         scale=scale,
         seasons=seasons,
+        naive=NaiveErrors.of(visible, split.train, period),
         period=period,
         limits=limits,
         folds=tuple(built),

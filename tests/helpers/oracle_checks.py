@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import oracle_baselines as simple
 import pandas as pd
 import pytest
 from oracle import BASELINES, CLOSE, Errors, Finished, per_target, same
-from oracle_data import target_of, windows_of
+from oracle_data import Array, Window, target_of, windows_of
 
 
 def check_data(run: Finished) -> None:
@@ -46,6 +47,39 @@ def check_test_scores(run: Finished) -> None:
     same(test["r2"], per_target(run, r2), "test.r2", floor=1e-3)
     same(test["mse_scaled"], found.mse_scaled, "test.mse_scaled")
     same(test["per_step_mse"], found.per_step.tolist(), "test.per_step_mse")
+    check_metrics(run, run.test, run.ahead, test["metrics"], "test.metrics")
+
+
+def check_metrics(
+    run: Finished, windows: Sequence[Window], ahead: Array, found: dict[str, Any], what: str, rel: float = CLOSE
+) -> None:
+    """The mean over the series of each metric, by its definition."""
+    lag = run.period or 1
+    expected: dict[str, list[float]] = {name: [] for name in found}
+    for channel in range(run.channels):
+        each: dict[str, list[float]] = {name: [] for name in found}
+        for s, series in enumerate(run.table.series):
+            own = [i for i, w in enumerate(windows) if (w.channel, w.series) == (channel, s)]
+            if not own:
+                continue
+            y = np.stack([target_of(run.table, windows[i], run.horizon)[0] for i in own])
+            seen = np.stack([target_of(run.table, windows[i], run.horizon)[1] for i in own]).astype(bool)
+            y, forecast = y[seen], ahead[own][seen]
+            a, b = run.parts["train"][s]
+            change = series.values[channel, a + lag : b] - series.values[channel, a : b - lag]
+            change = change[series.seen[channel, a + lag : b] & series.seen[channel, a : b - lag]]
+            mse, mae = np.mean((y - forecast) ** 2), np.mean(np.abs(y - forecast))
+            each["mse"].append(mse)
+            each["rmse"].append(math.sqrt(mse))
+            each["mae"].append(mae)
+            each["mase"].append(mae / np.mean(np.abs(change)))
+            each["rmsse"].append(math.sqrt(mse / np.mean(change**2)))
+            each["wape"].append(np.sum(np.abs(y - forecast)) / np.sum(np.abs(y)))
+            each["smape"].append(np.mean(np.abs(y - forecast) / (np.abs(y) + np.abs(forecast))))
+        for name, values in each.items():
+            expected[name].append(float(np.mean(values)))
+    for name, values in expected.items():
+        same(found[name], per_target(run, np.array(values)), f"{what}.{name}", rel)
 
 
 def check_baselines(run: Finished) -> None:
@@ -56,7 +90,8 @@ def check_baselines(run: Finished) -> None:
         entry = run.record["baselines"][name]
         ahead = run.baseline(name, val, run.parts["train"])
         validated = Errors.of(run, val, ahead)
-        tested = run.tested(run.baseline(name, run.test, run.parts["fit"]))
+        tested_ahead = run.baseline(name, run.test, run.parts["fit"])
+        tested = run.tested(tested_ahead)
         # The package solves the ridge from moments of float32 windows; the combination holds it.
         rel = 5e-3 if name in ("ridge", "combination") else CLOSE
         same(entry["val_mse"], per_target(run, validated.mse), f"{name}.val_mse", rel)
@@ -64,6 +99,7 @@ def check_baselines(run: Finished) -> None:
         same(entry["test_mse"], per_target(run, tested.mse), f"{name}.test_mse", rel)
         same(entry["test_mse_scaled"], tested.mse_scaled, f"{name}.test_mse_scaled", rel)
         same(entry["per_step_mse"], tested.per_step.tolist(), f"{name}.per_step_mse", 2 * rel)
+        check_metrics(run, run.test, tested_ahead, entry["test_metrics"], f"{name}.test_metrics", rel)
         skill = 1 - run.record["test"]["mse_scaled"] / entry["test_mse_scaled"]
         same(run.record["skill"][name], skill, f"skill.{name}", 1e-9)
 
