@@ -232,10 +232,15 @@ def show(console: Console, replayed: Sequence[Replayed], cuts: Sequence[int]) ->
 
 
 def _expectation(replayed: Sequence[Replayed], i: int, cuts: Sequence[int]) -> str:
-    """Return what more trials were expected to bring, and what they brought."""
+    """Return what more trials were expected to bring, and what they brought.
+
+    To go on was right if the error fell, to stop if it fell by less than 1%.
+    """
     pairs = [(r.expected[i], 1 - r.test[OURS][i + 1] / r.test[OURS][i]) for r in replayed]
     told = [(expected, real) for expected, real in pairs if expected is not None]
-    right = sum((expected >= 0.01) == (real > 0) for expected, real in told)
+    if not told:
+        return f"from {cuts[i]} to {cuts[i + 1]} trials: too few to expect anything"
+    right = sum(real > 0 if expected >= 0.01 else real < 0.01 for expected, real in told)
     means = [float(np.mean([pair[j] for pair in told])) for j in range(2)]
     return (
         f"from {cuts[i]} to {cuts[i + 1]} trials: expected {means[0]:.1%}, found {means[1]:.1%} on average; "

@@ -13,7 +13,7 @@ from lstm_tune.utils.text import rounded
 
 _LEAST = 8  # trials; with fewer the gain of more trials cannot be estimated
 _LEAST_COMPLETED = 4
-_KEPT_ON_NEW_ROWS = 0.3  # of a gain in the best value, on a log scale; see benchmarks/LOG.md
+_KEPT_ON_NEW_ROWS = 0.25  # of a gain in the best value, on a log scale; see benchmarks/LOG.md
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
