@@ -8,7 +8,8 @@ are run, so that a mistake survives only if every one of them passes. An edit th
 package cannot be imported, counts as not done. If code has moved, the edit is made where its text stands now.
 
 The libraries are imported once, and every mistake has a process that is forked from there. Its tests end at the first
-failure, so that a mistake whose tests are well chosen takes a few seconds. `--remember` writes the test that noticed a
+failure, so that a mistake whose tests are well chosen takes a few seconds. All other tests are run at the end, on the
+mistakes that the first ones did not notice; `--first` leaves that out, and counts them as open. `--remember` writes the test that noticed a
 mistake into the table, to be run first the next time. `--check` applies the edits and runs nothing.
 
 The last line is JSON; the exit status is 1 if a mistake survived or was not done, or if the tests fail without any
@@ -32,10 +33,9 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,8 @@ class _First:
             self.name = report.nodeid
 
 
-def run_tests(folder: Path, first: Sequence[str], answer: Any) -> None:
-    """Import the package of a copy and run its tests; send ("crash" | "failed" | "passed", detail)."""
+def run_tests(folder: Path, chosen: Sequence[str], answer: Any) -> None:
+    """Import the package of a copy and run some of its tests; send ("crash" | "failed" | "passed", detail)."""
     os.chdir(folder)
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(folder))
@@ -165,8 +165,7 @@ def run_tests(folder: Path, first: Sequence[str], answer: Any) -> None:
             return
         options = ["-x", "-q", "-m", "laws", "-p", "no:cacheprovider", "--rootdir", str(folder)]
         # 4: a test of the table is no longer there; 5: none is marked
-        chosen = [(f"tests/{name}", (0, 4, 5)) for name in first]
-        for tests, harmless in (*chosen, ("tests", (0,))):
+        for tests, harmless in [(f"tests/{name}", (0, 4, 5)) for name in chosen] or [("tests", (0,))]:
             seen = _First()
             if pytest.main([*options, tests], plugins=[seen]) not in harmless:
                 answer.send(("failed", seen.name or "the tests could not be run"))
@@ -174,8 +173,8 @@ def run_tests(folder: Path, first: Sequence[str], answer: Any) -> None:
         answer.send(("passed", ""))
 
 
-def examine(context: Any, mistake: Mistake | None) -> Found:
-    """Make a mistake (None: none) in a copy of its own, and run the tests."""
+def examine(context: Any, mistake: Mistake | None, chosen: Sequence[str] = ()) -> Found:
+    """Make a mistake (None: none) in a copy of its own, and run the chosen tests, or all of the laws."""
     nothing = Mistake(name="none", breaks="", file="", old="", new="")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as temporary:
@@ -184,7 +183,7 @@ def examine(context: Any, mistake: Mistake | None) -> Found:
         if mistake is not None and (reason := mistake.apply(folder)):
             return Found(mistake=mistake, outcome="not done", by=reason, seconds=0.0)
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=run_tests, args=(folder, (mistake or nothing).tests, sender))
+        process = context.Process(target=run_tests, args=(folder, chosen, sender))
         process.start()
         sender.close()
         try:
@@ -274,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 1), metavar="N")
     parser.add_argument("--check", action="store_true", help="apply the edits and run nothing")
+    parser.add_argument("--first", action="store_true", help="run the tests of the table alone")
     parser.add_argument("--remember", action="store_true", help="write the tests that noticed into the table")
     parser.add_argument("--sure", action="store_true", help="do not run the tests without a mistake first")
     args = parser.parse_args(arguments)
@@ -288,13 +288,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"the tests fail without a mistake: {clean.by}", file=sys.stderr)
         print(json.dumps({"tried": 0, "clean": False}))
         return 1
-    results = []
+    results: list[Found] = []
     with ThreadPoolExecutor(args.jobs) as pool:
-        for found in pool.map(partial(examine, context), mistakes):
-            results.append(found)
-            print(
-                f"{found.outcome}: {found.mistake.name} ({found.seconds:.0f} s) {found.by}", file=sys.stderr, flush=True
-            )
+
+        def run(some: Sequence[Mistake], tests: Callable[[Mistake], Sequence[str]]) -> list[Found]:
+            examined = []
+            for found in pool.map(lambda m: examine(context, m, tests(m)), some):
+                examined.append(found)
+                print(f"{found.outcome}: {found.mistake.name} ({found.seconds:.0f} s) {found.by}", file=sys.stderr)
+            return examined
+
+        results = run(mistakes, lambda m: m.tests)
+        left = [r.mistake for r in results if r.outcome == "survived" and r.mistake.tests]
+        if not args.first:
+            results = [r for r in results if r.mistake not in left] + run(left, lambda m: ())
     if args.remember:
         remember(results)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
