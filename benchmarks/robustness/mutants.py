@@ -8,9 +8,11 @@ are run, so that a mistake survives only if every one of them passes. An edit th
 package cannot be imported, counts as not done. If code has moved, the edit is made where its text stands now.
 
 The libraries are imported once, and every mistake has a process that is forked from there. Its tests end at the first
-failure, so that a mistake whose tests are well chosen takes a few seconds. All other tests are run at the end, on the
-mistakes that the first ones did not notice; `--first` leaves that out, and counts them as open. `--remember` writes the test that noticed a
-mistake into the table, to be run first the next time. `--check` applies the edits and runs nothing.
+failure, so that a mistake whose tests are well chosen takes a few seconds. All tests are run at the end, on those that
+the chosen ones did not notice; `--first` leaves that out, and these count as survivors.
+
+`--remember` writes the test that noticed a mistake into the table, to be run first the next time. `--check` applies the
+edits and runs nothing.
 
 The last line is JSON; the exit status is 1 if a mistake survived or was not done, or if the tests fail without any
 mistake.

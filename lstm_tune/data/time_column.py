@@ -317,7 +317,8 @@ def _read_parts(search: Search) -> TimeColumn:
         row = search.frame.loc[bad, list(names)].iloc[0]
         first = ", ".join(f"{part} {row[name]}" for part, name in parts.items())
         raise DataError(
-            f"columns {', '.join(names)} have {bad.sum()} impossible dates (first {first}); correct them or pass --time"
+            f"columns {', '.join(names)} have {bad.sum()} impossible dates, or dates outside 1678 to 2261 "
+            f"(first {first}); correct them or pass --time"
         )
     if len(parts) == 1:
         table = pd.DataFrame({"id": 0 if search.ids is None else search.ids, "year": stamps})
