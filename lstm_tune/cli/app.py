@@ -65,6 +65,14 @@ def diagnose(
     thousands: shared.Thousands = None,
     split: shared.SplitText = None,
     season: shared.Season = None,
+    mse: Annotated[
+        float | None, typer.Option("--mse", metavar="X", help="The MSE of a model of yours: what is it worth here?")
+    ] = None,
+    rmse: Annotated[float | None, typer.Option("--rmse", metavar="X", help="Its root, in place of it.")] = None,
+    scaled: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="minmax or standard, if it was computed on scaled values. [default: not]"),
+    ] = None,
     as_json: shared.Json = False,
 ) -> None:
     """Find what in the data makes an LSTM's MSE high, in seconds.
@@ -86,6 +94,9 @@ def diagnose(
         thousands=thousands,
         split=split,
         season=season or (),
+        mse=mse,
+        rmse=rmse,
+        scaled=scaled,
     ).to_dict()
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))

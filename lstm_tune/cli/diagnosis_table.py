@@ -39,6 +39,20 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
         lines.add_row("", Text(f"Method of the estimate: {method}.", style="dim"))
     if diagnosis["meaning"]:
         console.print(lines)
+    if diagnosis["own"]:
+        _show_own(console, diagnosis["own"])
+
+
+def _show_own(console: Console, own: Mapping[str, Any]) -> None:
+    """Print what the MSE that was given is worth, and which causes fit."""
+    console.print()
+    console.print(Text("What your MSE is worth", style="bold"))
+    lines = Table.grid(padding=(0, 1, 0, 0))
+    for sentence in own["says"]:
+        lines.add_row(Text("·", style="dim"), Text(sentence))
+    for cause in own["causes"]:
+        lines.add_row(Text("→", style="yellow"), Text(f"possible cause: {cause}"))
+    console.print(lines)
 
 
 def _show_data(console: Console, data: Mapping[str, Any]) -> None:

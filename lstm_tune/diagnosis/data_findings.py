@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
@@ -29,6 +31,7 @@ from lstm_tune.diagnosis.dataset_checks import DataSet
 from lstm_tune.diagnosis.finding import SHOWN, Finding, by_severity, milder, most_severe
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
+from lstm_tune.diagnosis.own_mse import OwnMse, judge_mse, read_own_mse
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.training.parallel import single_threaded_torch
@@ -62,6 +65,7 @@ class Diagnosis:
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as in result.json, and `train_mean`
     scale: Mapping[str, Any] = field(default_factory=dict)  # what an MSE means here: unit, noise floor, its method
     meaning: tuple[str, ...] = ()  # the same in sentences
+    own: OwnMse | None = None  # what the MSE that was given is worth; None: none was given
 
     @property
     def healthy(self) -> bool:
@@ -78,6 +82,7 @@ class Diagnosis:
             "baselines": {name: dict(b) for name, b in self.baselines.items()},
             "scale": dict(self.scale),
             "meaning": list(self.meaning),
+            "own": None if self.own is None else self.own.to_dict(),
         }
 
     def __repr__(self) -> str:
@@ -123,6 +128,9 @@ def diagnose(
     thousands: str | None = None,
     split: Sequence[Any] | str | None = None,
     season: int | Sequence[int] = (),
+    mse: float | None = None,
+    rmse: float | None = None,
+    scaled: str | None = None,
 ) -> Diagnosis:
     """Find what in the data makes an LSTM's MSE high, without training one.
 
@@ -141,6 +149,10 @@ def diagnose(
         thousands: separator of thousands in text; by default it is found.
         split: train, validation and test rows, as `lstm_tune.tune` takes them.
         season: rows in a season, or in each of several; by default they are found.
+        mse: that a model of yours has on the test rows: `own` says what it is worth.
+        rmse: its root, in place of it.
+        scaled: how the values were scaled on which it was computed, "minmax" (to 0 and 1) or "standard"; None: not at
+            all.
 
     Returns:
         Findings, and what an MSE of a given size means for these data. If the data are refused because they are
@@ -154,6 +166,7 @@ def diagnose(
     rule, seasons = read_split("split", split), arguments.wholes("season", season, 2)
     target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
     past, future = arguments.columns("past", past), arguments.columns("future", future)
+    given = read_own_mse(mse, rmse, scaled)
     loaded: list[SeriesSet] = []
 
     def load(rule: SplitRule) -> SeriesSet:
@@ -191,13 +204,32 @@ def diagnose(
     facts["series_looked_at"] = len(channels)
     baselines = score_baselines(series, parts, task)
     scale = mse_scale(channels, task, series.targets, baselines)
+    findings = gate(_findings(series, parts, task, channels), Circumstances.of(task))
+    own = None
+    if given is not None:
+        span = max(_span(channel) for channel in channels)
+        own = judge_mse(given, scaled, span=span, scale=scale, baselines=baselines, causes=_causes(findings))
     return Diagnosis(
-        findings=tuple(gate(_findings(series, parts, task, channels), Circumstances.of(task))),
+        findings=tuple(findings),
         data=facts,
         baselines=baselines,
         scale=scale,
         meaning=explain_scale(scale, baselines),
+        own=own,
     )
+
+
+def _causes(findings: Sequence[Finding]) -> list[str]:
+    """Return the causes of error that the findings are, the most severe first."""
+    from lstm_tune.diagnosis.catalogue import cause_of  # which reads the checks of this module
+
+    return [cause for f in findings if f.severity != "info" and (cause := cause_of(f.to_dict()))]
+
+
+def _span(channel: Channel) -> float:
+    """Return the largest minus the smallest train value."""
+    values = channel.seen(channel.values, "train")
+    return float(np.ptp(values)) if len(values) else 0.0
 
 
 def data_findings(series: SeriesSet, parts: Split, task: Task) -> list[Finding]:
