@@ -103,6 +103,36 @@ def check_roles(columns: Sequence[str], roles: Roles, time: str | None) -> None:
         used[name] = role
 
 
+LONG_ID, LONG_TIME, LONG_TARGET = "unique_id", "ds", "y"  # what Nixtla's libraries and Prophet call columns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongFormat:
+    """The columns of a frame that are called as in Nixtla's libraries; empty if they are not there."""
+
+    ids: tuple[str, ...] = ()
+    time: str | None = None
+    targets: tuple[str, ...] = ()
+
+
+def long_format(frame: pd.DataFrame, taken: Collection[str]) -> LongFormat:
+    """Return which columns `unique_id`, `ds` and `y` name series, time and target, if at least two of them are there.
+
+    Args:
+        frame: of the source.
+        taken: columns that have another role.
+    """
+    there = [name for name in (LONG_ID, LONG_TIME, LONG_TARGET) if name in frame.columns and name not in taken]
+    if len({LONG_ID, LONG_TIME, LONG_TARGET} & set(frame.columns)) < 2:
+        return LongFormat()
+    repeats = LONG_ID in there and bool(frame[LONG_ID].duplicated().any())  # else it numbers the rows
+    return LongFormat(
+        ids=(LONG_ID,) if repeats else (),
+        time=LONG_TIME if LONG_TIME in there else None,
+        targets=(LONG_TARGET,) if LONG_TARGET in there else (),
+    )
+
+
 def series_of_rows(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Return the number (N,) of each row's series, None if there is one alone, and the S names, sorted as text.
 

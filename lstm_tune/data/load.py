@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from lstm_tune.data.assemble import Table, assemble
 from lstm_tune.data.cleaning import Repairs
 from lstm_tune.data.columns import (
+    LONG_ID,
     Roles,
     as_names,
     check_roles,
     default_targets,
     evidence_of_others,
     is_numeric,
+    long_format,
     series_of_rows,
     tidy_frame,
 )
@@ -72,8 +74,12 @@ def load_series(
     """
     form = chosen_format(decimal, thousands)
     ids = as_names(id)
-    read = read_source(source, ids=ids, form=form)
+    read = read_source(source, ids=ids or (LONG_ID,), form=form)
     frame, index = tidy_frame(read.frame, read.path)
+    if known is None:
+        conventional = long_format(frame, taken={*as_names(target), *as_names(past), *as_names(future)})
+        ids, time = ids or conventional.ids, time or conventional.time
+        target = target or conventional.targets
     if known is not None and time is None and known.time in frame.columns:
         time = known.time
     covariates = as_names(past) + as_names(future)
