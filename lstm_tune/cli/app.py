@@ -111,6 +111,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the forecast there: .csv, .tsv, .parquet or .feather.")
     ] = None,
+    level: shared.Level = None,
     time: shared.Time = None,
     id: shared.Id = None,
     decimal: shared.Decimal = None,
@@ -122,11 +123,13 @@ def predict(
 
     check_output(out)
     model = saved_run.load(run)
-    forecast = model.predict(data, time=time, id=split_columns(id) or None, decimal=decimal, thousands=thousands)
+    levels, ids = shared.parse_levels(level), split_columns(id) or None
+    forecast = model.predict(data, level=levels, time=time, id=ids, decimal=decimal, thousands=thousands)
+    numbers = [name for name in forecast.columns if name not in ("time", "series", "step")]
     if out is None:
-        print(to_text(forecast, model.spec.forecast_columns), end="")
+        print(to_text(forecast, numbers), end="")
     else:
-        write_forecast(forecast, model.spec.forecast_columns, out)
+        write_forecast(forecast, numbers, out)
         print_line(f"{len(forecast)} rows written to {out}")
 
 

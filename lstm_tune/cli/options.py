@@ -18,6 +18,10 @@ Against = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Forecasts of other models, scored on the same windows.", show_default=False),
 ]
+Level = Annotated[
+    str | None,
+    typer.Option(metavar="PERCENT", help="Prediction intervals, such as 80,95.", show_default=False),
+]
 Target = Annotated[
     list[str] | None, typer.Option(metavar="COLS", help="Columns to forecast, comma-separated.", show_default=False)
 ]
@@ -45,6 +49,17 @@ Season = Annotated[
     typer.Option(metavar="N", help="Rows in a season; repeat it for several. [default: found]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def parse_levels(text: str | None) -> tuple[float, ...]:
+    """Return levels of intervals, such as 80,95.
+
+    Raises:
+        UsageError: they are no numbers between 0 and 100.
+    """
+    from lstm_tune.utils.arguments import levels
+
+    return levels("level", None if text is None else text.split(","))
 
 
 def parse_workers(text: str, *, repeatable: bool) -> int | str:

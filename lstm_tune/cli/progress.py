@@ -98,6 +98,10 @@ class PlainProgress:
         """Print the count."""
         self._say(f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done")
 
+    def calibrate(self, done: int, asked: int) -> None:
+        """Print the count."""
+        self._say(f"calibrating intervals: {done} of {_counted(asked, 'block')} done")
+
     def end(self) -> None:
         """Say nothing."""
 
@@ -151,6 +155,10 @@ class LiveProgress:
     def retrain(self, done: int, asked: int) -> None:
         """Show the count."""
         self._retrain = f"retraining on train and validation rows: {done} of {_counted(asked, 'model')} done"
+
+    def calibrate(self, done: int, asked: int) -> None:
+        """Show the count."""
+        self._retrain = f"calibrating intervals: {done} of {_counted(asked, 'block')} done"
 
     def end(self) -> None:
         """End the display."""

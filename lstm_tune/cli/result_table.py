@@ -80,6 +80,8 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     low, high = test["ci95"]
     console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
     _show_metrics(console, test.get("metrics") or {})
+    for line in interval_lines(record):
+        console.print(line)
     if retrain["sd"] is not None:
         console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
     console.print(
@@ -99,6 +101,20 @@ def _show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
     parts = [f"{t} {number(value, 4)}" for t, value in shown if isinstance(value, float)]
     if parts:
         console.print("  ".join(parts))
+
+
+def interval_lines(record: Mapping[str, Any]) -> list[str]:
+    """Return a line for each level of the prediction intervals: what they cover, and how wide they are."""
+    lines = []
+    for level, own in (record["test"]["intervals"] or {}).get("model", {}).items():
+        low, high = own["coverage_ci95"]
+        sure = "" if low is None else f" (95% interval: {low:.0%} to {high:.0%})"
+        others = [scores[level]["width"] for name, scores in record["test"]["intervals"].items() if name != "model"]
+        narrow = f"; the narrowest without an LSTM {number(min(others), 4)}" if others else ""
+        covers = "–" if own["coverage"] is None else f"{own['coverage']:.1%}"
+        width = f"mean width {number(own['width'], 4)}{narrow}"
+        lines.append(f"{level}% intervals cover {covers} of the test values{sure}, {width}")
+    return lines
 
 
 def _alone(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import typer
 
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line
-from lstm_tune.cli.options import parse_workers
+from lstm_tune.cli.options import parse_levels, parse_workers
 from lstm_tune.cli.run_file import read_run_file
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import shell, split_columns
@@ -59,6 +59,7 @@ def tune(
         typer.Option(metavar="RUN", help="Try another run's best configurations early.", show_default=False),
     ] = None,
     against: shared.Against = None,
+    level: shared.Level = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Trials of the whole study.")] = None,
     timeout: Annotated[
         str | None,
@@ -127,6 +128,7 @@ def tune(
         space=space,
         first=first,
         against=against,
+        level=parse_levels(level),
         n_trials=trials,
         timeout=seconds,
         workers=number,

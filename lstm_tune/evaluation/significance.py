@@ -101,6 +101,19 @@ def interval(score: Score, blocks: TimeBlocks) -> tuple[float, float]:
     return mse * math.exp(-reach), mse * math.exp(reach)
 
 
+def share_interval(inside: Floats, count: Floats, blocks: TimeBlocks) -> tuple[float, float]:
+    """Return the 95% confidence interval of a share, within 0 and 1; NaN if all windows lie in one block.
+
+    Args:
+        inside: targets of each window (n,) that count.
+        count: observed targets in each window.
+        blocks: of these windows.
+    """
+    share, deviation, shares = _deviations(blocks.sums(inside), blocks.sums(count))
+    reach = _reach(deviation, shares)
+    return max(0.0, share - reach), min(1.0, share + reach)
+
+
 def compare(own: Floats, other: Floats, count: Floats, blocks: TimeBlocks) -> Comparison:
     """Compare the MSE of two forecasts on the same windows.
 

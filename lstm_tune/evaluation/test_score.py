@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ class TestScore:
     ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
     windows: int
     metrics: dict[str, Number]  # each the mean over the series; see `evaluation.metrics`
+    intervals: Mapping[str, Mapping[str, Any]] | None = None  # {forecast: {level: its score}}; None: nobody asked
 
     @classmethod
     def of(

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import time_column
 from lstm_tune.errors import DataError
+from lstm_tune.evaluation.conformal import Intervals, bounds, series_scales
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.utils.decimals import widen
 
 
-def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str], period: int) -> pd.DataFrame:
+def forecast_ahead(
+    network: MeanForecaster,
+    ahead: Ahead,
+    targets: Sequence[str],
+    period: int,
+    *,
+    intervals: Intervals | None = None,
+    levels: Sequence[float] = (),
+) -> pd.DataFrame:
     """Forecast the rows that follow each series.
 
     Args:
@@ -25,9 +36,12 @@ def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str]
         ahead: the series, and what is known of the rows after them.
         targets: names of the columns that hold the forecasts, see `DataSpec.forecast_columns`.
         period: rows in a season; 1: there is none.
+        intervals: around the forecasts.
+        levels: of the intervals that are wanted, in percent.
 
     Returns:
-        One row for each series and step: `time`, `series`, `step` (1 to H) and a column for each target.
+        One row for each series and step: `time`, `series`, `step` (1 to H) and a column for each target, followed by
+        `TARGET-lo-80`, `TARGET-hi-80`, … for each level.
 
     Raises:
         DataError: a forecast is no finite number.
@@ -43,6 +57,10 @@ def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str]
         with torch.inference_mode():
             forecast = network(batch_ahead(ahead, c, network.context, period))
         columns[target] = widen(forecast.numpy(), series.origin[c]).reshape(-1)
+        for level in levels if intervals is not None else ():
+            assert intervals is not None
+            reach = intervals.half_width(level)[c].double() * _scales(series, period, intervals)[c, :, None]
+            columns |= bounds(columns[target], reach.numpy().reshape(-1), target, level)
     frame = pd.DataFrame(columns)
     wrong = ~np.isfinite(frame[list(targets)].to_numpy(dtype=np.float64)).all(axis=1)
     if wrong.any():  # the network has met values far outside of all that it was trained on
@@ -52,6 +70,13 @@ def forecast_ahead(network: MeanForecaster, ahead: Ahead, targets: Sequence[str]
             f"rows hold values far outside of all that it was trained on; correct them, or leave them empty"
         )
     return frame
+
+
+def _scales(series: SeriesSet, period: int, intervals: Intervals) -> Tensor:
+    """Return what the widths of the intervals are multiplied by, (C, S)."""
+    if not intervals.own_scale:
+        return torch.ones(series.n_channels, series.n_series, dtype=torch.float64)
+    return series_scales(series, tuple(itertools.pairwise(series.offsets)), period)
 
 
 def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class ModelConfig:
     trained: TrainedRows | None  # None: not known
     recipe: Recipe | None  # None: not known
     naive: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)  # of the train rows, {series: (C,) each}
+    intervals: Mapping[str, Any] | None = None  # all of `Intervals` but the widths, which are among the weights
 
     def __post_init__(self) -> None:
         """Check that all parts speak of the same columns and members."""
@@ -74,6 +75,7 @@ class ModelConfig:
                 name: [[x if math.isfinite(x) else None for x in part.tolist()] for part in both]
                 for name, both in self.naive.items()
             },
+            "intervals": None if self.intervals is None else dict(self.intervals),
         }
 
     @classmethod
@@ -92,6 +94,7 @@ class ModelConfig:
             scale=TargetScale(mean=scale.numbers("mean"), sd=scale.numbers("sd", positive=True)),
             trained=TrainedRows.from_json(raw.get("trained")),
             recipe=Recipe.from_json(raw.get("recipe")),
+            intervals=_read_intervals(raw.get("intervals")),
             naive=_read_naive(given.table("naive_errors"), len(raw["data"]["targets"])),
         )
 
@@ -105,6 +108,19 @@ def _read_naive(raw: Mapping[str, Any], channels: int) -> dict[str, tuple[Floats
             raise ValueError(f"naive_errors: {name!r} must have twice {channels} numbers of 0 or more, or null")
         found[name] = (parts[0], parts[1])
     return found
+
+
+def _read_intervals(raw: Any) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    given = Checked(raw, "intervals")
+    counts = {name: raw[name] for name in ("windows", "folds")}
+    if not all(type(count) is int and 1 <= count <= _LARGEST**2 for count in counts.values()):
+        raise ValueError("intervals: windows and folds must be whole numbers from 1 on")
+    levels, share = given.numbers("levels", positive=True), given.number("share")
+    if len(levels) > _MOST_MEMBERS or share is None:
+        raise ValueError("intervals: too many levels, or no share")
+    return {**counts, "levels": list(levels), "own_scale": given.flag("own_scale"), "share": share}
 
 
 def _read_shape(raw: Mapping[str, Any]) -> Shape:

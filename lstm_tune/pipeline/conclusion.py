@@ -10,6 +10,7 @@ from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.pipeline.findings import diagnose_study
 from lstm_tune.pipeline.holdout import TestResult, score_test_rows
+from lstm_tune.pipeline.intervals import calibrate_intervals
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.steps import SearchOutcome, retrain_best
@@ -56,9 +57,13 @@ def conclude(
             raise Stopped(None, stop.exit_status)
         if retrained.interrupted and not stop.requested:
             stop.request()  # a signal handler that is not ours raised it
+        with clock.step("intervals"):
+            calibrated = calibrate_intervals(retrained, task, opened, options, stop, progress)
         opened.coordinator.verify()  # one process alone reads the test rows
         with clock.step("test"):
-            tested = score_test_rows(retrained, dataset, task, threads=opened.resources.threads)
+            tested = score_test_rows(
+                retrained, dataset, task, calibrated, options.levels, threads=opened.resources.threads
+            )
             findings = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
         result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
         for note in tested.notes:

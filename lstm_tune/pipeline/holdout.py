@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.conformal import Intervals, IntervalScore
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.given_forecasts import GivenForecasts
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
@@ -17,7 +18,9 @@ from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare, i
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
 from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.pipeline.intervals import score_test_intervals
 from lstm_tune.pipeline.prepare import Dataset
+from lstm_tune.training.calibration import Calibration
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
@@ -37,6 +40,8 @@ class TestResult:
         forecasts: of the model, some of them where there are very many.
         decomposition: of the MSE, into bias, variance and rest; see `decompose`.
         fit: of model and baselines to rows that they were trained on.
+        intervals: of the model and of the baselines, by their names and the levels; None: nobody asked.
+        calibrated: the model's own intervals.
         given: of forecasts of other models, by their names, with the comparison of the model's errors with theirs.
         notes: sentences on test values that no score can be trusted with.
     """
@@ -52,17 +57,29 @@ class TestResult:
     forecasts: Forecasts
     decomposition: Mapping[str, Any]
     fit: InSampleScores
+    intervals: Mapping[str, Mapping[str, IntervalScore]] | None
+    calibrated: Intervals | None
     given: Mapping[str, tuple[Score, Comparison]]
     notes: tuple[str, ...]
 
 
-def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threads: int) -> TestResult:
+def score_test_rows(
+    retrained: Retrained,
+    dataset: Dataset,
+    task: Task,
+    calibrated: Calibration | None = None,
+    levels: Sequence[float] = (),
+    *,
+    threads: int,
+) -> TestResult:
     """Read the test rows, once: score the model, its parts, and the baselines on the same windows.
 
     Args:
         retrained: the final models.
         dataset: all rows.
         task: that the trials shared: scale, season, lookback.
+        calibrated: prediction intervals.
+        levels: of these, in percent.
         threads: that share the seeds.
     """
     series, windows, split, horizon = dataset.series, dataset.windows, dataset.split, task.shape.horizon
@@ -108,6 +125,8 @@ def score_test_rows(retrained: Retrained, dataset: Dataset, task: Task, *, threa
         forecasts=forecasts,
         decomposition=decompose(forecasts),
         fit=score_in_sample(network, fitted, windows, split.final.fit, task.scale),
+        intervals=score_test_intervals({"model": network, **fitted}, calibrated, levels, dataset, task, blocks),
+        calibrated=None if calibrated is None else calibrated.model,
         given=_score_given(dataset.given, total, windows, split.test, task),
         notes=describe_wild_values(series, split.test, task.scale, "test value"),
     )

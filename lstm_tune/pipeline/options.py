@@ -63,6 +63,7 @@ class TuneOptions:
     space: str | Mapping[str, Any] | Space = "default"
     first: str | Path | None = None
     against: Any = None
+    level: float | Sequence[float] = ()
     n_trials: int | None = None
     timeout: float | str | None = None
     workers: int | str = 1
@@ -104,6 +105,7 @@ class TuneOptions:
         self._set("out", arguments.path_or_none)
         self._set("first", arguments.path_or_none)
         self._set("against", _forecasts)
+        self._set("level", arguments.levels)
         self._set("storage", _storage)
         self._set("space", arguments.space)
 
@@ -119,6 +121,12 @@ class TuneOptions:
     def folder(self) -> Path | None:
         """The run folder; None: no file is written."""
         return None if self.out is None else Path(self.out)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the prediction intervals, in percent."""
+        assert isinstance(self.level, tuple)
+        return self.level
 
     @property
     def trials(self) -> int | None:
@@ -275,6 +283,8 @@ def _words(option: str, value: Any) -> list[str] | None:
     """Return an option as the command line takes it; None: it holds an object that text cannot name."""
     if option == "timeout":
         return ["--timeout", f"{math.ceil(value)}s"]
+    if option == "level":
+        return ["--level", ",".join(f"{level:g}" for level in value)]
     if option == "split":
         return ["--split", str(value)]
     if isinstance(value, bool):

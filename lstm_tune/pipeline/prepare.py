@@ -35,6 +35,7 @@ from lstm_tune.search.study import create_study, kept_precision
 from lstm_tune.search.trial_queue import STALE_TRIALS, n_counted
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
+from lstm_tune.training.calibration import check_windows
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
@@ -219,6 +220,7 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
         epoch_samples=full.epoch_samples,
         seasons=arguments.wholes("season", options.season, 2),
     )
+    check_windows(options.levels, task.windows, [fold.segment for fold in task.folds])
     space, cut = full.cut(task.limits)
     for note in (*dataset.series.notes, *dataset.split.notes, *task.notes):
         progress.assumed(note)

@@ -65,7 +65,8 @@ def _retrain_cost(options: TuneOptions, task: Task, resources: Resources) -> Ret
     """Return how the time of a trial becomes that of its retrain."""
     one_thread = max(task.folds[0].samples, sum(f.samples for f in task.folds) / resources.threads_each)
     growth = task.retrain_samples / one_thread
-    return RetrainCost(seeds=options.retrain_seeds, threads=resources.threads, growth=growth)
+    again = len(task.folds) if options.levels else 0  # trainings of every member for the intervals
+    return RetrainCost(seeds=options.retrain_seeds + again, threads=resources.threads, growth=growth)
 
 
 # ---- search

@@ -11,6 +11,7 @@ from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import NextStep, next_step
 from lstm_tune.diagnosis.verdict import verdict
+from lstm_tune.evaluation.conformal import Intervals
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.pipeline.advice import apply_command
@@ -95,7 +96,7 @@ def build_result(
         timing=record.Timing.of({**clock.seconds, "total": clock.elapsed}, outcome.trials, before=opened.trials_before),
     )
     return Result(
-        model=_model(dataset, retrained, task, opened.precision),
+        model=_model(dataset, retrained, task, opened.precision, tested.calibrated),
         study=opened.study,
         trials=outcome.trials,
         summary=summary,
@@ -118,7 +119,7 @@ def _judge(
     assert outcome.best is not None
     return {
         "best": record.BestTrial.of(outcome.best, targets),
-        "test": tested.score,
+        "test": replace(tested.score, intervals=tested.intervals),
         "network_alone": record.NetworkAlone.of(retrained, tested.trained, targets),
         "ensemble": tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         "baselines": {
@@ -130,15 +131,16 @@ def _judge(
     }
 
 
-def _model(dataset: Dataset, retrained: Retrained, task: Task, precision: str) -> ForecastModel:
+def _model(
+    dataset: Dataset, retrained: Retrained, task: Task, precision: str, intervals: Intervals | None
+) -> ForecastModel:
     """Return the mean of the final models, with what it needs to read other data."""
     series, network = dataset.series, retrained.network().cpu()
     rows = dataset.split.final.fit if retrained.rows == "train+val" else dataset.split.train
     trained = TrainedRows.of(series, rows, task.scale)
     recipe = recipe_of(retrained, task, precision)
-    return ForecastModel(
-        network, task.shape, DataSpec.of(series), task.scale, trained, recipe, task.naive.named(series.series)
-    )
+    naive = task.naive.named(series.series)
+    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained, recipe, naive, intervals)
 
 
 def _next(findings: Sequence[Finding], source: str | None, options: TuneOptions) -> NextStep | None:

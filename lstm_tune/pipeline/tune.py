@@ -43,6 +43,7 @@ def tune(
     space: str | Mapping[str, Any] | Space = "default",
     first: str | Path | None = None,
     against: Any = None,
+    level: float | Sequence[float] = (),
     n_trials: int | None = None,
     timeout: float | str | None = None,
     workers: int | str = 1,
@@ -84,6 +85,7 @@ def tune(
         first: run folder of another study, whose best configurations are tried early, as far as the space admits them.
         against: forecasts of other models, a path or a frame, which are scored on the test rows, too; see
             `ForecastModel.evaluate`.
+        level: of prediction intervals, in percent, such as [80, 95]; they are calibrated on the validation blocks.
         n_trials: trials of the whole study; those of an earlier part (`resume`) count.
         timeout: seconds for everything, the retrain included, or a time such as "10m". With neither, 50 trials within
             10 minutes, fewer if the last 12 took less than 1% off the best validation score.
@@ -133,6 +135,7 @@ def tune(
         space=space,
         first=first,
         against=against,
+        level=level,
         n_trials=n_trials,
         timeout=timeout,
         workers=workers,

@@ -209,6 +209,8 @@ def _context(
         "single": single,
         "scores": scores(result),
         "little": adds_little(ensemble),
+        "interval_names": {"model": model_label(ensemble)}
+        | {name: table_label(name, _period(result)) for name in result["baselines"]},
         "beside": weight_of_best(result["best"], ensemble),
         "targets": target_rows(result),
         "findings": severe_first(result.get("findings", [])),

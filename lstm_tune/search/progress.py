@@ -42,6 +42,10 @@ class Progress(Protocol):
         """So many models of the retrain are done."""
         return
 
+    def calibrate(self, done: int, asked: int) -> None:
+        """So many validation blocks of the prediction intervals are done."""
+        return
+
     def end(self) -> None:
         """Nothing more will come."""
         return

@@ -12,7 +12,8 @@ import pandas as pd
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import RunError
+from lstm_tune.errors import RunError, UsageError
+from lstm_tune.evaluation.conformal import Intervals, check_levels
 from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import ComparedScore
@@ -23,10 +24,11 @@ from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import write_model
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import Recipe
-from lstm_tune.models.restore import restore
+from lstm_tune.models.restore import restore, stored
 from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.backtest import Backtest, run_backtest
+from lstm_tune.training.calibration import recalibrate
 from lstm_tune.training.model_scores import ScoredWindows, score_model
 from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils import arguments
@@ -47,6 +49,7 @@ class ForecastModel:
         trained: the rows that it was trained on; None: not known.
         recipe: how its networks were trained; None: not known.
         naive: errors of the seasonal naive forecast over the train rows of each series, for MASE and RMSSE.
+        intervals: how far its forecasts may be off; None: they were not calibrated.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class ForecastModel:
         trained: TrainedRows | None = None,
         recipe: Recipe | None = None,
         naive: Mapping[str, tuple[Floats, Floats]] = MappingProxyType({}),
+        intervals: Intervals | None = None,
     ) -> None:
         self.network = network
         self.shape = shape
@@ -66,6 +70,7 @@ class ForecastModel:
         self.trained = trained
         self.naive = naive
         self.recipe = recipe
+        self.intervals = intervals
 
     @property
     def horizon(self) -> int:
@@ -137,6 +142,7 @@ class ForecastModel:
         self,
         data: Any,
         *,
+        level: float | Sequence[float] = (),
         time: str | None = None,
         id: str | Sequence[str] | None = None,
         decimal: str | None = None,
@@ -150,6 +156,7 @@ class ForecastModel:
         Args:
             data: a frame, path, array, … with the columns that the model was trained on. Rows at the end without
                 targets are those to forecast; known-future covariates must be in them.
+            level: of prediction intervals, in percent, such as [80, 95]; the model must have been tuned with `level`.
             time: see `read`.
             id: see `read`.
             decimal: see `read`.
@@ -158,15 +165,21 @@ class ForecastModel:
         Returns:
             One row for each series and step: `time`, `series`, `step` (1 to H) and one forecast column for each
             target, in original units. It is named after the target; one that is called like a column before it has
-            `_forecast` appended.
+            `_forecast` appended. With `level` the ends of the intervals follow, `y-lo-80`, `y-hi-80`, ….
 
         Raises:
             DataError: nothing can be forecast, or a column is missing.
+            UsageError: the model has no intervals, or none of this level.
         """
+        levels = arguments.levels("level", level)
+        if levels:
+            check_levels(levels, self.known_intervals().windows)
         read = self.read(data, time=time, id=id, decimal=decimal, thousands=thousands, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
         warn((*ahead.notes, *short_series(ahead.series, self.lookback)))
-        return forecast_ahead(self.network, ahead, self.spec.forecast_columns, self.shape.period)
+        return forecast_ahead(
+            self.network, ahead, self.spec.forecast_columns, self.shape.period, intervals=self.intervals, levels=levels
+        )
 
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
@@ -220,19 +233,21 @@ class ForecastModel:
             StudyError: every network diverged.
         """
         series = self.read(data, **reading)
-        rows = every_row(series)
+        windows, rows = Windows(series, self.horizon), every_row(series)
         refitted = refit_network(
             self.network,
             self.known_recipe(),
             self.shape,
-            Windows(series, self.horizon),
+            windows,
             rows,
             threads=available_cores(),
             on_model=on_model,
         )
         warn(refitted.notes)
         trained = TrainedRows.of(series, rows, self.scale)
-        return ForecastModel(refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe, self.naive)
+        intervals = None if self.intervals is None else recalibrate(refitted, self.shape, windows, self.intervals)
+        parts = refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe
+        return ForecastModel(*parts, self.naive, intervals)
 
     def backtest(
         self,
@@ -290,6 +305,16 @@ class ForecastModel:
         """
         return self.backtest(data, **options).frame
 
+    def known_intervals(self) -> Intervals:
+        """Return the intervals.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if self.intervals is None:
+            raise UsageError("the model has no prediction intervals; run tune with --level 80,95")
+        return self.intervals
+
     def known_recipe(self) -> Recipe:
         """Return how the networks were trained.
 
@@ -306,6 +331,7 @@ class ForecastModel:
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
         members = [m for m in self.network.members if isinstance(m, LSTMForecaster)]
+        record, widths = stored(self.intervals)
         config = ModelConfig(
             members=tuple(m.config for m in members),
             weights=self.network.weights,
@@ -315,8 +341,9 @@ class ForecastModel:
             trained=self.trained,
             recipe=self.recipe,
             naive=self.naive,
+            intervals=record,
         )
-        write_model(Path(folder), config.to_json(), self.network.state_dict())
+        write_model(Path(folder), config.to_json(), self.network.state_dict() | widths)
 
     @classmethod
     def load(cls, folder: str | Path) -> ForecastModel:
@@ -325,5 +352,5 @@ class ForecastModel:
         Raises:
             RunError: a file is missing, damaged, of another schema, or does not belong to the other.
         """
-        config, network = restore(Path(folder))
-        return cls(network, config.shape, config.spec, config.scale, config.trained, config.recipe, config.naive)
+        c, network, intervals = restore(Path(folder))
+        return cls(network, c.shape, c.spec, c.scale, c.trained, c.recipe, c.naive, intervals)

@@ -98,6 +98,22 @@ def seconds_or_none(name: str, value: Any) -> float | None:
     return seconds
 
 
+def levels(name: str, value: Any) -> tuple[float, ...]:
+    """Return levels of intervals in percent, ascending, each once; none of None."""
+    given = () if value is None else value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
+    rule = "numbers between 0 and 100, such as 80,95"
+    found = []
+    for one in given:
+        try:
+            number = float(one)
+        except (TypeError, ValueError):
+            raise refuse(name, rule, value) from None
+        if isinstance(one, bool) or not 0 < number < 100:
+            raise refuse(name, rule, one)
+        found.append(number)
+    return tuple(sorted(set(found)))
+
+
 def flag(name: str, value: Any) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):

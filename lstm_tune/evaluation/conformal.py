@@ -1,0 +1,257 @@
+"""Prediction intervals by split conformal prediction, and what they score.
+
+The width is the order statistic of the absolute errors that forecasts made on rows which their model was not fitted on
+(Vovk, Gammerman and Shafer 2005; Lei et al. 2018): of n errors the one of rank ⌈(n + 1) · level⌉, for each target and
+step. Among several series each error counts in units of its series' own scale, and all series are pooled.
+
+Letters: n windows, H horizon, C target columns, S series, Q levels that are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.score import Forecaster, forecast_all
+from lstm_tune.evaluation.significance import TimeBlocks, share_interval
+
+Floats = NDArray[np.float64]
+_KEPT = (*(q / 100 for q in range(1, 100)), 0.995, 0.999)
+_CHUNK = 8_192  # windows that are looked at together
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Intervals:
+    """How far forecasts were off, on rows that their model was not fitted on.
+
+    Attributes:
+        windows: n, errors behind each width: the fewest of any target and step.
+        levels: (Q,) ascending, between 0 and 1.
+        widths: (C, H, Q) half the width of an interval of each level, in working units or, with `own_scale`, in units
+            of the series' own scale.
+        own_scale: whether errors count in units of the series' own scale; see `series_scales`.
+        folds: blocks that the errors come from.
+        share: of the rows of a series that one block takes.
+    """
+
+    windows: int
+    levels: tuple[float, ...]
+    widths: Tensor
+    own_scale: bool
+    folds: int
+    share: float
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other."""
+        if self.widths.ndim != 3 or self.widths.shape[2] != len(self.levels) or not self.levels:
+            raise ValueError("intervals: there must be a width for each level")
+        if list(self.levels) != sorted(set(self.levels)) or not 0 < self.levels[0] <= self.levels[-1] < 1:
+            raise ValueError("intervals: levels must ascend, between 0 and 1")
+        if self.windows < 1 or self.folds < 1 or not 0 < self.share < 1:
+            raise ValueError("intervals: windows and folds must be 1 at least, and share between 0 and 1")
+
+    def half_width(self, level: float) -> Tensor:
+        """Return half the width (C, H) of the intervals of a level in percent.
+
+        Raises:
+            UsageError: the windows behind the errors are too few for it.
+        """
+        check_levels((level,), self.windows)
+        kept = next((i for i, q in enumerate(self.levels) if q >= level / 100 - 1e-9), len(self.levels) - 1)
+        return self.widths[:, :, kept]
+
+
+def windows_needed(level: float) -> int:
+    """Return how many errors the intervals of a level in percent take: as many as the rank ⌈(n + 1) · level⌉."""
+    return math.ceil(level / (100 - level) - 1e-9)
+
+
+def check_levels(levels: Sequence[float], windows: int, remedy: str = "tune on more rows, or ask for less") -> None:
+    """Refuse levels that so many windows cannot give.
+
+    Raises:
+        UsageError: names the level, and how many windows it needs.
+    """
+    for level in levels:
+        if windows_needed(level) > windows:
+            raise UsageError(
+                f"level {level:g} needs {windows_needed(level)} windows to be calibrated on, but there are {windows}; "
+                f"{remedy}"
+            )
+
+
+def series_scales(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
+    """Return the scale (C, S) of each target of each series: its mean change over a season, in some rows.
+
+    Of a series without two observed rows a season apart, or without any change, it is the mean of the others'.
+
+    Args:
+        data: the series.
+        rows: of each series.
+        period: rows of a season; 1: there is none.
+    """
+    scales = torch.full((data.n_channels, data.n_series), torch.nan, dtype=torch.float64)
+    for s, (start, end) in enumerate(rows):
+        lag = period if end - start > period else 1
+        values, seen = data.values[:, start:end].double(), data.observed[:, start:end]
+        change = (values[:, lag:] - values[:, :-lag]).abs()
+        both = seen[:, lag:] & seen[:, :-lag]
+        scales[:, s] = torch.where(both, change, 0.0).sum(1) / both.sum(1)
+    known = scales.isfinite() & (scales > 0)
+    mean = torch.where(known, scales, 0.0).sum(1) / known.sum(1).clamp_min(1)
+    return torch.where(known, scales, torch.where(mean > 0, mean, 1.0)[:, None])
+
+
+def scales_of(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
+    """Return what errors are divided by, (C, S): `series_scales` if there are several series, else 1."""
+    if data.n_series == 1:
+        return torch.ones(data.n_channels, 1, dtype=torch.float64)
+    return series_scales(data, rows, period)
+
+
+@dataclass(slots=True)
+class ErrorPool:
+    """Collects absolute errors, block by block, and makes intervals of them."""
+
+    own_scale: bool
+    folds: int
+    share: float
+    _errors: list[Tensor] = field(default_factory=list)  # (n, H), NaN: not observed
+    _channels: list[Tensor] = field(default_factory=list)  # (n,)
+
+    def add(self, forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor) -> None:
+        """Add the errors of a forecaster on the windows (n,) of a block, in units of `scales` (C, S)."""
+        for forecast, target, channel, scale in _batches(forecaster, windows, positions, scales):
+            self._errors.append((forecast - target).abs() / scale)
+            self._channels.append(channel)
+
+    def intervals(self) -> Intervals:
+        """Return the intervals that the errors give."""
+        errors, channel = torch.cat(self._errors), torch.cat(self._channels)
+        channels = int(channel.max()) + 1
+        groups = [errors[channel == c].sort(dim=0).values for c in range(channels)]  # NaN comes last
+        counts = torch.stack([group.isfinite().sum(0) for group in groups])  # (C, H)
+        fewest = int(counts.min())
+        levels = tuple(q for q in _KEPT if windows_needed(100 * q) <= fewest)
+        widths = torch.empty(channels, errors.shape[1], len(levels), dtype=torch.float64)
+        for i, q in enumerate(levels):
+            ranks = ((counts + 1) * q - 1e-9).ceil().long().clamp_min(1) - 1
+            for c, group in enumerate(groups):
+                widths[c, :, i] = group.gather(0, ranks[c][None])[0]
+        return Intervals(
+            windows=fewest,
+            levels=levels,
+            widths=widths.float(),
+            own_scale=self.own_scale,
+            folds=self.folds,
+            share=self.share,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntervalScore:
+    """What the intervals of one level score; width and Winkler score in the target's own units, or scaled ones.
+
+    Attributes:
+        coverage: share of the observed targets that lie within; with several targets the mean over them.
+        coverage_ci95: its interval; NaN: too few windows.
+        width: mean distance from the lower to the upper end.
+        winkler: mean width plus 2 / (1 - level) times the distance of what lies outside (Winkler 1972).
+    """
+
+    coverage: float
+    coverage_ci95: tuple[float, float]
+    width: float
+    winkler: float
+
+
+def score_intervals(
+    forecaster: Forecaster,
+    intervals: Intervals,
+    levels: Sequence[float],
+    windows: Windows,
+    positions: Positions,
+    scales: Tensor,
+    *,
+    sd: Sequence[float],
+    blocks: TimeBlocks,
+) -> dict[str, IntervalScore]:
+    """Score the intervals around forecasts, {level: score}.
+
+    Args:
+        forecaster: makes the forecasts.
+        intervals: around them.
+        levels: in percent.
+        windows: of the series.
+        positions: the windows (n,).
+        scales: (C, S), of rows before the windows.
+        sd: (C,) what width and Winkler score are divided by if there are several targets.
+        blocks: of these windows.
+    """
+    half = torch.stack([intervals.half_width(level) for level in levels]).double()  # (levels, C, H)
+    unit = torch.tensor(sd if len(sd) > 1 else [1.0], dtype=torch.float64)
+    sums: list[list[Tensor]] = []
+    counts = []
+    for forecast, target, channel, scale in _batches(forecaster, windows, positions, scales):
+        seen = target.isfinite()
+        error = torch.where(seen, (forecast - target).abs(), 0.0)
+        counts.append(seen.sum(1).double())
+        of_levels = []
+        for i, level in enumerate(levels):
+            reach = half[i][channel] * scale
+            outside = (error - reach).clamp_min(0)
+            width = 2 * reach / unit[channel, None]
+            winkler = width + 2 / (1 - level / 100) * outside / unit[channel, None]
+            parts = ((error <= reach).double(), width, winkler)
+            of_levels.append(torch.stack([torch.where(seen, part, 0.0).sum(1) for part in parts]))
+        sums.append(of_levels)
+    count = torch.cat(counts).numpy()
+    found = {}
+    for i, level in enumerate(levels):
+        three = [torch.cat([s[i][k] for s in sums]).numpy() for k in range(3)]  # inside, width, Winkler score
+        total = blocks.sums(count).sum(0)
+        means = [float((blocks.sums(x).sum(0)[total > 0] / total[total > 0]).mean()) for x in three]
+        found[level_name(level)] = IntervalScore(
+            coverage=means[0],
+            coverage_ci95=share_interval(three[0], count, blocks),
+            width=means[1],
+            winkler=means[2],
+        )
+    return found
+
+
+def level_name(level: float) -> str:
+    """Return how a level is written in the names of columns and keys: 80, 97.5."""
+    return f"{level:g}"
+
+
+def bounds(forecast: Floats, half_width: Floats, target: str, level: float) -> Mapping[str, Floats]:
+    """Return the two ends of an interval by the names of their columns, as the Nixtla libraries name them."""
+    name = level_name(level)
+    return {f"{target}-lo-{name}": forecast - half_width, f"{target}-hi-{name}": forecast + half_width}
+
+
+def _batches(
+    forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Yield forecasts and targets (n, H; NaN: not observed), channels (n,) and scales (n, 1) of some windows."""
+    offsets = torch.tensor(windows.data.offsets)
+    for start in range(0, len(positions), _CHUNK):
+        some = positions[start : start + _CHUNK]
+        forecast = forecast_all(forecaster, windows, some).double()
+        target = torch.cat([batch.target.cpu() for batch in windows.batches(some, 1, _CHUNK)]).double()
+        target = torch.where(windows.observed(some).cpu(), target, torch.nan)
+        place = some.cpu()
+        channel = torch.div(place, windows.rows, rounding_mode="floor")
+        series = torch.searchsorted(offsets, place - channel * windows.rows, right=True) - 1
+        yield forecast, target, channel, scales[channel, series][:, None]

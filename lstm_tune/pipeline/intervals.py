@@ -1,0 +1,82 @@
+"""Prediction intervals in `tune`: calibrated on the validation blocks, scored once on the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lstm_tune.data.split import Segment
+from lstm_tune.evaluation.conformal import IntervalScore, scales_of, score_intervals
+from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.evaluation.significance import TimeBlocks
+from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.prepare import Dataset, OpenStudy
+from lstm_tune.search.progress import Progress
+from lstm_tune.training.calibration import Calibration, calibrate
+from lstm_tune.training.refit import recipe_of
+from lstm_tune.training.retrain import Retrained
+from lstm_tune.training.task import Task
+from lstm_tune.utils.signals import StopRequest
+
+
+def calibrate_intervals(
+    retrained: Retrained, task: Task, opened: OpenStudy, options: TuneOptions, stop: StopRequest, progress: Progress
+) -> Calibration | None:
+    """Calibrate prediction intervals on the validation blocks; None: nobody asked, or the study was stopped.
+
+    Args:
+        retrained: the final models.
+        task: that the trials shared.
+        opened: the study: its precision and threads.
+        options: levels.
+        stop: whether the user wants to stop.
+        progress: told what happens.
+    """
+    if not options.levels:
+        return None
+    if stop.requested:
+        progress.info("no prediction intervals were calibrated: the study was stopped; --resume makes up for it")
+        return None
+
+    def fit_simple(segment: Segment) -> dict[str, Forecaster]:
+        return fit_baselines(
+            task.windows,
+            segment.fit,
+            period=task.period,
+            max_lookback=task.limits.max_lookback,
+            sd=task.scale.sd,
+            combination=task.combination,
+        )
+
+    return calibrate(
+        retrained.network(),
+        recipe_of(retrained, task, opened.precision),
+        task.shape,
+        task.windows,
+        [fold.segment for fold in task.folds],
+        fit_simple=fit_simple,
+        threads=opened.resources.threads,
+        on_fold=progress.calibrate,
+    )
+
+
+def score_test_intervals(
+    forecasters: Mapping[str, Forecaster],
+    calibrated: Calibration | None,
+    levels: Sequence[float],
+    dataset: Dataset,
+    task: Task,
+    blocks: TimeBlocks,
+) -> dict[str, dict[str, IntervalScore]] | None:
+    """Score the intervals of the model and the baselines on the test windows."""
+    if calibrated is None:
+        return None
+    windows, split = dataset.windows, dataset.split
+    every = {"model": calibrated.model, **calibrated.simple}
+    scales = scales_of(windows.data, split.final.fit, task.shape.period)
+    positions = windows.positions(split.test, 0, reach_back=True)
+    return {
+        name: score_intervals(f, every[name], levels, windows, positions, scales, sd=task.scale.sd, blocks=blocks)
+        for name, f in forecasters.items()
+        if name in every
+    }

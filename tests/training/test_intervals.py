@@ -1,0 +1,272 @@
+"""Prediction intervals: order statistics of honest errors, kept with the model, scored by a second program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from law_studies import LEARNED, unequal
+from oracle_model import read_tensors
+from series import daily, panel, series_of, wave
+from utilsforecast.losses import coverage, winkler_score
+
+import lstm_tune
+from lstm_tune.data.windows import Windows
+from lstm_tune.errors import RunError, UsageError
+from lstm_tune.evaluation.conformal import ErrorPool, Intervals, scales_of, series_scales, windows_needed
+from lstm_tune.models.baselines import Persistence
+from lstm_tune.training.refit import refit_network
+from lstm_tune.training.saved_model import ForecastModel
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
+H, LEVELS = 3, (80, 95)
+FRAME = daily(wave(220))
+OPTIONS: dict[str, Any] = {"target": "y", "horizon": H, "n_trials": 3, "space": LEARNED, "retrain_seeds": 2}
+OPTIONS |= {"sampler": "random", "pruner": "none", "split": (140, 30, 50), "folds": 2, "level": LEVELS}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return lstm_tune.tune(FRAME, out=tmp_path_factory.mktemp("study") / "run", **OPTIONS)
+
+
+def run_folder(study: Any) -> Path:
+    return Path(study.summary.study.storage).parent
+
+
+# ---- the rule
+
+
+def test_the_width_is_the_order_statistic_of_rank_n_plus_1_times_level() -> None:
+    windows = Windows(series_of(wave(200)), H)
+    positions = windows.positions(((100, 140),), 0, reach_back=True)
+    pool = ErrorPool(own_scale=False, folds=1, share=0.2)
+    pool.add(Persistence(horizon=H), windows, positions, torch.ones(1, 1, dtype=torch.float64))
+    found = pool.intervals()
+    values = windows.data.values[0].double().numpy()
+    assert found.windows == 38
+    for step in range(H):
+        errors = sorted(abs(values[r + step] - values[r - 1]) for r in range(100, 138))
+        for level in (50, 80, 90, 95):
+            rank = math.ceil(39 * level / 100)
+            assert float(found.half_width(level)[0, step]) == pytest.approx(errors[rank - 1], rel=1e-6)
+    assert windows_needed(80) == 4
+    assert windows_needed(95) == 19
+    assert windows_needed(99) == 99
+    with pytest.raises(UsageError, match="level 99 needs 99 windows to be calibrated on, but there are 38"):
+        found.half_width(99)
+    # Between two levels that are kept, the wider one counts.
+    assert torch.equal(found.half_width(80.5), found.half_width(81))
+
+
+def test_values_that_were_not_observed_count_for_no_width() -> None:
+    y = wave(200)
+    y[110:120] = np.nan
+    windows = Windows(series_of(y), H)
+    pool = ErrorPool(own_scale=False, folds=1, share=0.2)
+    positions = windows.positions(((100, 140),), 0, reach_back=True)
+    pool.add(Persistence(horizon=H), windows, positions, torch.ones(1, 1, dtype=torch.float64))
+    found = pool.intervals()
+    values = windows.data.values[0].double().numpy()
+    errors = sorted(abs(values[r] - values[r - 1]) for r in range(100, 138) if not np.isnan(y[r]))
+    assert found.windows == len(errors) == 28
+    assert float(found.half_width(80)[0, 0]) == pytest.approx(errors[math.ceil(29 * 0.8) - 1], rel=1e-6)
+
+
+def test_series_count_in_their_own_scale() -> None:
+    small, large = wave(120), 5 + 1000 * (wave(120, seed=1) - 5)
+    data = series_of(panel(small, large), id="shop", target="y")
+    scales = series_scales(data, ((0, 100), (120, 220)), 7)
+    expected = [np.abs(x[7:100] - x[:93]).mean() for x in (small, large)]
+    assert scales[0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert scales_of(series_of(small), ((0, 100),), 7).tolist() == [[1.0]]
+    flat = series_scales(series_of(panel(small, np.full(120, 3.0)), id="shop", target="y"), ((0, 100), (120, 220)), 1)
+    assert float(flat[0, 1]) == float(flat[0, 0]) > 0
+
+
+# ---- the model
+
+
+def test_errors_are_those_of_networks_that_have_not_seen_the_block(study: Any) -> None:
+    """Computed again: the networks of the first seed, refitted on the rows before each of the two blocks."""
+    model: ForecastModel = study.model
+    recipe = model.known_recipe()
+    first = [i for i, one in enumerate(recipe.networks) if one.seed == recipe.networks[0].seed]
+    alone = lstm_tune.models.forecaster.MeanForecaster(
+        [model.network.members[i] for i in first], [model.network.weights[i] for i in first]
+    )
+    recipe = dataclasses.replace(recipe, networks=tuple(recipe.networks[i] for i in first))
+    series = model.read(FRAME)
+    values, errors = series.values[0].double().numpy(), []
+    for start, end in ((140, 170), (110, 140)):
+        windows = Windows(series.head([start]), H)
+        network = refit_network(alone, recipe, model.shape, windows, ((0, start),)).network
+        every = Windows(series, H)
+        for row in range(start, end - H + 1):
+            with torch.inference_mode():
+                forecast = network(every.gather(torch.tensor([row]), network.context))[0].double().numpy()
+            errors.append(np.abs(forecast - values[row : row + H]))
+    found = model.known_intervals()
+    assert found.windows == len(errors) == 56
+    for level in LEVELS:
+        rank = math.ceil(57 * level / 100) - 1
+        expected = np.sort(np.array(errors), axis=0)[rank]
+        np.testing.assert_allclose(found.half_width(level)[0].numpy(), expected, rtol=1e-4)
+
+
+def test_predict_adds_bounds_that_contain_the_forecast_and_each_other(study: Any, tmp_path: Path) -> None:
+    found = study.model.predict(FRAME, level=[95, 80])
+    assert [*found.columns] == ["time", "series", "step", "y", "y-lo-80", "y-hi-80", "y-lo-95", "y-hi-95"]
+    assert found["y"].tolist() == study.model.predict(FRAME)["y"].tolist()
+    assert (found["y-lo-95"] <= found["y-lo-80"]).all()
+    assert (found["y-lo-80"] < found["y"]).all()
+    assert (found["y-hi-80"] - found["y"]).tolist() == pytest.approx((found["y"] - found["y-lo-80"]).tolist())
+    widths = study.model.known_intervals().half_width(80)[0].tolist()
+    assert (found["y-hi-80"] - found["y"]).tolist() == pytest.approx(widths, rel=1e-5)
+    study.model.save(tmp_path)
+    pd.testing.assert_frame_equal(ForecastModel.load(tmp_path).predict(FRAME, level=(80, 95)), found)
+    assert study.model.predict(FRAME, level=97.5).columns[-1] == "y-hi-97.5"
+
+
+def test_a_panel_is_scaled_by_the_rows_that_predict_is_given() -> None:
+    small, large = wave(200), 5 + 1000 * (wave(200, seed=1) - 5)
+    frame = panel(small, large)
+    model = lstm_tune.tune(frame, id="shop", **(OPTIONS | {"split": (120, 30, 50), "n_trials": 2})).model
+    found = model.predict(frame, level=80)
+    widths = (found["y-hi-80"] - found["y"]).to_numpy().reshape(2, H)
+    ratio = np.abs(np.diff(large, n=1)).mean() / np.abs(np.diff(small, n=1)).mean()
+    lag = model.shape.period
+    expected = [np.abs(x[lag:] - x[:-lag]).mean() for x in (small, large)]
+    assert ratio > 100
+    np.testing.assert_allclose(widths[1] / widths[0], expected[1] / expected[0], rtol=1e-3)
+
+
+def test_a_refit_calibrates_anew(study: Any) -> None:
+    again = study.model.refit(FRAME)
+    before, after = study.model.known_intervals(), again.known_intervals()
+    assert not torch.equal(before.widths, after.widths)
+    assert after.folds == before.folds
+    assert after.share == pytest.approx(before.share, rel=0.05)
+    same = study.model.refit(FRAME[:170])
+    assert torch.equal(same.known_intervals().widths, before.widths)
+
+
+def test_test_rows_calibrate_nothing(study: Any) -> None:
+    other = FRAME.assign(y=FRAME["y"].where(FRAME.index < 170, 50 + 3 * FRAME["y"]))
+    again = lstm_tune.tune(other, **OPTIONS)
+    assert torch.equal(again.model.known_intervals().widths, study.model.known_intervals().widths)
+    assert again.test.intervals["model"]["80"].coverage < study.test.intervals["model"]["80"].coverage
+
+
+# ---- the scores
+
+
+def test_scores_are_those_of_a_second_program(study: Any) -> None:
+    """From forecast.csv and the saved widths, in pandas, and by the losses of utilsforecast."""
+    folder = run_folder(study)
+    table = pd.read_csv(folder / "forecast.csv")
+    widths = read_tensors(folder / "model/weights.safetensors")["intervals"]
+    kept = json.loads((folder / "model/config.json").read_text())["intervals"]["levels"]
+    record = json.loads((folder / "result.json").read_text())["test"]["intervals"]
+    frame = table.rename(columns={"actual": "y"}).assign(unique_id="a", ds=range(len(table)))
+    for level in LEVELS:
+        half = widths[0, :, kept.index(level / 100)][table["step"].to_numpy() - 1]
+        frame[f"forecast-lo-{level}"] = table["forecast"] - half
+        frame[f"forecast-hi-{level}"] = table["forecast"] + half
+        own = record["model"][str(level)]
+        error = (table["forecast"] - table["actual"]).abs()
+        assert own["coverage"] == pytest.approx((error <= half).mean(), abs=1e-9)
+        assert own["width"] == pytest.approx(2 * half.mean(), rel=1e-5)
+        miss = np.maximum(error - half, 0)
+        assert own["winkler"] == pytest.approx((2 * half + 2 / (1 - level / 100) * miss).mean(), rel=1e-5)
+        columns = ["unique_id", "ds", "y", f"forecast-lo-{level}", f"forecast-hi-{level}", "forecast"]
+        assert own["coverage"] == pytest.approx(coverage(frame[columns], ["forecast"], level)["forecast"][0])
+        assert own["winkler"] == pytest.approx(
+            winkler_score(frame[columns], ["forecast"], level)["forecast"][0], rel=1e-5
+        )
+    assert set(record) == {"model", *study.summary.baselines}
+    low, high = record["model"]["80"]["coverage_ci95"]
+    assert 0 <= low < record["model"]["80"]["coverage"] < high <= 1
+
+
+def test_report_and_screen_show_what_the_intervals_cover(study: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from lstm_tune.cli.result_table import interval_lines
+
+    lines = interval_lines(study.to_dict())
+    assert len(lines) == 2
+    assert lines[0].startswith("80% intervals cover ")
+    assert "Winkler score" in (run_folder(study) / "report.html").read_text()
+    plain = dataclasses.replace(study.summary.test, intervals=None)
+    assert interval_lines({"test": {"intervals": plain.intervals}}) == []
+
+
+def test_several_targets_are_scored_by_the_mean_over_them() -> None:
+    options = OPTIONS | {"target": ["y", "z"], "id": "shop", "past": ["p"], "future": ["f"], "split": (90, 25, 30)}
+    result = lstm_tune.tune(unequal(160, 150), **(options | {"n_trials": 2, "retrain_seeds": 1}))
+    scores = result.test.intervals["model"]["80"]
+    assert 0.4 < scores.coverage <= 1
+    assert scores.width < scores.winkler
+
+
+# ---- what is refused
+
+
+def test_levels_that_cannot_be_given_are_refused_in_one_line(study: Any) -> None:
+    with pytest.raises(
+        UsageError, match=r"level 99 needs 99 windows .* but there are 56; give \d+ validation rows or more"
+    ):
+        lstm_tune.tune(FRAME, **(OPTIONS | {"level": 99}))
+    for wrong in (0, 100, "x", [80, -1], True):
+        with pytest.raises(UsageError, match="level must be numbers between 0 and 100, such as 80,95"):
+            study.model.predict(FRAME, level=wrong)
+    with pytest.raises(UsageError, match="level 99 needs 99 windows"):
+        study.model.predict(FRAME, level=99)
+    model = study.model
+    plain = ForecastModel(model.network, model.shape, model.spec, model.scale)
+    with pytest.raises(UsageError, match="no prediction intervals; run tune with --level 80,95"):
+        plain.predict(FRAME, level=80)
+
+
+def test_the_rows_that_are_asked_for_suffice() -> None:
+    with pytest.raises(UsageError, match=r"give 52 validation rows or more where there are 30"):
+        lstm_tune.tune(FRAME, **(OPTIONS | {"level": 99}))
+    enough = OPTIONS | {"level": 99, "split": (130, 52, 38), "n_trials": 1, "retrain_seeds": 1}
+    assert lstm_tune.tune(FRAME, **enough).model.known_intervals().windows >= 99
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("levels", [0.5]), ("windows", 0), ("share", 2.0), ("own_scale", 1), ("levels", [])]
+)
+def test_a_damaged_record_of_intervals_is_refused(study: Any, tmp_path: Path, key: str, value: Any) -> None:
+    from lstm_tune.models.model_files import write_model
+
+    study.model.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["schema"]
+    config["intervals"][key] = value
+    tensors = study.model.network.state_dict() | {"intervals": study.model.intervals.widths}
+    write_model(tmp_path, config, tensors)
+    with pytest.raises(RunError):
+        ForecastModel.load(tmp_path)
+
+
+def test_widths_without_a_level_are_no_intervals() -> None:
+    with pytest.raises(ValueError, match="a width for each level"):
+        Intervals(windows=3, levels=(0.5,), widths=torch.ones(1, 3, 2), own_scale=False, folds=1, share=0.1)
+
+
+def test_commands_take_levels(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    FRAME.to_csv("data.csv", index=False)
+    study.model.save("run")
+    status, out, _ = command_line("predict", "run", "data.csv", "--level", "80,95")
+    assert status == 0
+    assert out.splitlines()[0] == "time,step,y,y-lo-80,y-hi-80,y-lo-95,y-hi-95"
+    assert command_line("predict", "run", "data.csv", "--level", "80,much")[0] == 2
