@@ -119,18 +119,21 @@ def predict(
 ) -> None:
     """Forecast what follows the last row of DATA."""
     from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
+    from lstm_tune.cli.out_of_date import say_out_of_date
     from lstm_tune.pipeline import saved_run
 
     check_output(out)
     model = saved_run.load(run)
     levels, ids = shared.parse_levels(level), split_columns(id) or None
-    forecast = model.predict(data, level=levels, time=time, id=ids, decimal=decimal, thousands=thousands)
+    series = model.read(data, time=time, id=ids, decimal=decimal, thousands=thousands, keep_ahead=True)
+    forecast = model.predict(series, level=levels)
     numbers = [name for name in forecast.columns if name not in ("time", "series", "step")]
     if out is None:
         print(to_text(forecast, numbers), end="")
     else:
         write_forecast(forecast, numbers, out)
         print_line(f"{len(forecast)} rows written to {out}")
+    say_out_of_date(model, run, series, data)
 
 
 @app.command()
@@ -145,18 +148,21 @@ def evaluate(
     as_json: shared.Json = False,
 ) -> None:
     """Score a saved model on other rows, beside the naive forecasts."""
+    from lstm_tune.cli.out_of_date import say_out_of_date
     from lstm_tune.cli.result_table import show_scores
     from lstm_tune.pipeline import saved_run
     from lstm_tune.report.result_json import to_plain
 
     model = saved_run.load(run)
-    reading = {"time": time, "id": split_columns(id) or None, "decimal": decimal, "thousands": thousands}
-    found = model.evaluate(data, against=against, **reading)
+    ids = split_columns(id) or None
+    series = model.read(data, time=time, id=ids, decimal=decimal, thousands=thousands)
+    found = model.evaluate(series, against=against)
     scores = to_plain(found)
     if as_json:
         print(json.dumps(scores, allow_nan=False))
     else:
         show_scores(make_console(), scores, model.spec.targets, model.shape.period)
+    say_out_of_date(model, run, series, data)
 
 
 @app.command()

@@ -25,6 +25,8 @@ class Scores:
     noise: float = math.nan  # an estimate of the MSE that no forecast from the past values can be below
     independent: float = math.inf  # validation windows that do not overlap
     skill_ci95: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of 1 - mse / baseline, on test rows
+    # Of the prediction intervals of each level in percent: share of the test values within, and its 95% interval.
+    coverage: Mapping[float, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
     def noisy_test(self) -> float:

@@ -8,6 +8,7 @@ from lstm_tune.diagnosis import (
     epoch_checks,
     error_checks,
     fit_checks,
+    interval_checks,
     learning_rate_checks,
     search_checks,
     skill_checks,
@@ -29,6 +30,7 @@ STUDY_CHECKS: tuple[Check[Any], ...] = (
     *skill_checks.BASELINE_CHECKS,
     *TRAINING_CHECKS,
     *FORECAST_CHECKS,
+    *interval_checks.CHECKS,
     *search_checks.CHECKS,
 )
 
@@ -46,6 +48,7 @@ def study_findings(search: Search, tested: Forecasts) -> list[Finding]:
             *run_checks(skill_checks.BASELINE_CHECKS, holdout),
             *run_checks(TRAINING_CHECKS, Training(trials=search.trials, scores=search.scores)),
             *run_checks(FORECAST_CHECKS, holdout),
+            *run_checks(interval_checks.CHECKS, search.scores),
             *run_checks(search_checks.CHECKS, search),
         ]
     )

@@ -66,7 +66,7 @@ class TrainedRows:
             scale: of the model.
         """
         data = windows.data
-        if not self._holds(data, scale):
+        if not self.holds(data, scale):
             return ()
         last = positions[:].cpu().numpy() % windows.rows + windows.horizon - 1
         times = _numbers(data.times, last)
@@ -81,7 +81,11 @@ class TrainedRows:
             f"their errors say nothing about new rows; give it the rows after these",
         )
 
-    def _holds(self, data: SeriesSet, scale: TargetScale) -> bool:
+    def count(self, data: SeriesSet, start: int, end: int) -> int:
+        """Return how many of the rows [start, end) of a series are not newer than the last trained row."""
+        return int((_numbers(data.times, range(start, end)) <= self.until).sum())
+
+    def holds(self, data: SeriesSet, scale: TargetScale) -> bool:
         """Return whether the data hold the rows that the model was trained on."""
         found = set()
         for a, b in pairwise(data.offsets):

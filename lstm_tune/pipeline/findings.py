@@ -77,5 +77,9 @@ def _scores(task: Task, best: Trial, tested: TestResult) -> Scores:
         unexplained=math.nan if unexplained is None else unexplained,
         noise=tested.fit.noise,
         independent=task.independent_windows,
+        coverage={
+            float(level): (found.coverage, *found.coverage_ci95)
+            for level, found in (tested.intervals or {}).get("model", {}).items()
+        },
         skill_ci95={name: (1 - c.high, 1 - c.low) for name, c in tested.against.items()},
     )

@@ -1,0 +1,142 @@
+"""Whether a saved model is out of date: the newest rows beside the trained ones, the newest errors beside the test's.
+
+Both judgements are careful: a level that wanders by itself is no sign, and neither are errors that the test explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges
+from lstm_tune.data.time_labels import TimeStyle, series_name
+from lstm_tune.data.windows import Windows
+from lstm_tune.diagnosis.channel import NEWEST, Channel
+from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.shift_checks import train_test_shift
+from lstm_tune.errors import LstmTuneError
+from lstm_tune.evaluation.score import score
+from lstm_tune.evaluation.significance import TimeBlocks, interval
+from lstm_tune.report.result_json import SCHEMA
+from lstm_tune.report.run_folder import RESULT
+from lstm_tune.training.saved_model import ForecastModel
+from lstm_tune.utils.atomic_files import read_json
+
+_CHANNELS = 8  # targets of series that are looked at, evenly spaced
+_FEWEST = 8  # rows before and after, to compare
+_MOST_WINDOWS = 4_096  # the newest ones
+_LARGER = 1.5  # times the test error, from which errors are worth a word
+
+
+def out_of_date(model: ForecastModel, folder: Path, data: SeriesSet) -> tuple[str, ...]:
+    """Return why a model seems to be out of date, in sentences; none: it does not, or the data cannot tell.
+
+    The rows after those that it was trained on are compared with these, if the data hold both, by the rule of
+    `train_test_shift`; and its errors on rows after the test rows with its test error.
+
+    Args:
+        model: of the run.
+        folder: of the run.
+        data: read by the model.
+    """
+    new = _new_rows(model, data)
+    if new is None:
+        return ()
+    test = _test_error(folder)
+    between = 0 if test is None else test[2]
+    reasons = [*_shifts(model, data, new, between)][:3]
+    errors = "" if test is None else _errors(model, data, new, test)
+    return (*reasons, *([errors] if errors else []))
+
+
+def _new_rows(model: ForecastModel, data: SeriesSet) -> Ranges | None:
+    """Return the rows of each series that are newer than all trained ones; None: the data do not hold these."""
+    if model.trained is None or not model.trained.holds(data, model.scale):
+        return None
+    ranges = []
+    for start, end in zip(data.offsets, data.offsets[1:], strict=False):
+        ranges.append((start + model.trained.count(data, start, end), end))
+    return tuple(ranges)
+
+
+def _shifts(model: ForecastModel, data: SeriesSet, new: Ranges, between: int) -> Iterator[str]:
+    """Yield a sentence for each target of a series whose new rows differ from the trained ones by more than chance.
+
+    The test rows, `between` of each series, and the rows after them are compared one by one: else a shift that is newer
+    than the test rows would be diluted by these.
+    """
+    every = [(c, s) for s in range(data.n_series) for c in range(data.n_channels)]
+    chosen = [every[i] for i in np.linspace(0, len(every) - 1, min(_CHANNELS, len(every))).round().astype(int)]
+    for c, s in chosen:
+        start, (border, end) = max(data.offsets[s], new[s][0] - NEWEST), new[s]
+        if min(border - start, end - border) < _FEWEST:
+            continue
+        newest = border + between if end - border - between >= 2 * _FEWEST else border
+        channel = Channel(
+            target=data.targets[c],
+            series=data.series[s],
+            values=data.values[c, start:end].double().numpy() + data.origin[c],
+            observed=data.observed[c, start:end].numpy(),
+            train=border - start,
+            val=newest - border,
+            horizon=model.horizon,
+            period=model.shape.period if model.shape.period > 1 else None,
+            dated=data.freq is not None,
+            channels=len(chosen),
+        )
+        found = train_test_shift(channel)
+        if found is not None:
+            row = border if found.evidence.get("part") == "validation" else newest
+            since = TimeStyle.of(data.times, data.zone).labels(np.asarray(data.times[row : row + 1]))[0]
+            yield f"since {since} {_shift(series_name(data.series[s], data.targets[c], data.n_channels), found)}"
+
+
+def _shift(name: str, found: Finding) -> str:
+    """Return what has changed, as the end of a sentence."""
+    moved, ratio = found.evidence.get("mean_shift_in_sd"), found.evidence.get("variance_ratio")
+    if moved is not None and abs(moved) >= 0.5:
+        way = "higher" if moved > 0 else "lower"
+        return f"{name} lies {abs(moved):.1f} standard deviations {way} than in the rows that the model was trained on"
+    if "ks_distance" in found.evidence or ratio is None:
+        return f"the values of {name} are distributed otherwise than in the rows that the model was trained on"
+    return f"the variance of {name} is {ratio:.2g} times that of the rows that the model was trained on"
+
+
+def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: tuple[float, float, int]) -> str:
+    """Return a sentence if the newest errors are larger than the test error explains; "": they are not."""
+    mse, high, rows = test
+    recent = tuple((min(border + rows, end), end) for border, end in new)
+    windows = Windows(data, model.horizon)
+    positions = windows.positions(recent, model.lookback, reach_back=True)
+    if len(positions) < _FEWEST:
+        return ""
+    newest = positions[max(0, len(positions) - _MOST_WINDOWS) :] if data.n_series == 1 else positions[:]
+    found = score(model.network, windows, newest, model.scale)
+    low, _ = interval(found, TimeBlocks.of(windows, newest, recent, model.shape.period))
+    if not (low > high and found.mse_scaled > _LARGER * mse):
+        return ""
+    times = found.mse_scaled / mse
+    return f"its squared errors on the newest {len(newest):,} windows are {times:.1f} times those on the test rows"
+
+
+def _test_error(folder: Path) -> tuple[float, float, int] | None:
+    """Return the scaled test MSE of a run, the upper end of its interval, and the test rows of each series.
+
+    After a refit the test rows are among those trained on, so there are none.
+    """
+    try:
+        record = read_json(folder / RESULT, SCHEMA)
+        return _read_test(record)
+    except (LstmTuneError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None  # only a model was saved
+
+
+def _read_test(record: Mapping[str, Any]) -> tuple[float, float, int]:
+    test, data = record["test"], record["data"]
+    unit = test["mse_scaled"] / test["mse"] if isinstance(test["mse"], float) else 1.0  # `ci95` is that of `mse` then
+    rows = 0 if "refit" in record else int(data["split"]["test"]["rows"]) // int(data["series"])
+    return float(test["mse_scaled"]), float(test["ci95"][1]) * unit, rows

@@ -1,0 +1,111 @@
+"""Warnings that a model is out of date: shifts and larger errors are said, what is as before is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from series import daily, panel, wave
+
+import lstm_tune
+from lstm_tune.pipeline.out_of_date import out_of_date
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
+SPACE: dict[str, Any] = {"lookback": 9, "hidden_units": 4, "epochs": 3, "patience": 3, "learning_rate": 0.01}
+OPTIONS: dict[str, Any] = {"target": "y", "split": (220, 30, 50), "space": SPACE, "n_trials": 1, "retrain_seeds": 1}
+OPTIONS |= {"folds": 1}
+LONG = wave(400, noise=0.5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "run"
+    lstm_tune.tune(daily(LONG[:300]), out=folder, **OPTIONS)
+    return folder
+
+
+def reasons_of(run: Path, frame: pd.DataFrame) -> tuple[str, ...]:
+    model = lstm_tune.load(run)
+    return out_of_date(model, run, model.read(frame))
+
+
+def test_rows_as_before_raise_no_word(run: Path) -> None:
+    assert reasons_of(run, daily(LONG)) == ()
+    assert reasons_of(run, daily(LONG[:300])) == ()
+    assert reasons_of(run, daily(LONG[:250])) == ()
+
+
+def test_a_shift_of_the_level_is_said_with_its_time_and_size(run: Path) -> None:
+    shifted = LONG.copy()
+    shifted[300:] += 2 * LONG[:250].std()
+    found = reasons_of(run, daily(shifted))
+    assert found[0].startswith("since 2024-10-27 y lies ")
+    assert "standard deviations higher than in the rows that the model was trained on" in found[0]
+    assert "its squared errors on the newest 100 windows are" in found[-1]
+
+
+def test_larger_errors_alone_are_said(run: Path) -> None:
+    louder = LONG.copy()
+    louder[300:] = 5 + 3 * (LONG[300:] - 5)
+    found = reasons_of(run, daily(louder))
+    assert any("squared errors on the newest 100 windows" in reason for reason in found)
+
+
+def test_a_random_walk_that_goes_on_is_not_out_of_date(tmp_path: Path) -> None:
+    walk = np.cumsum(np.random.default_rng(3).normal(size=400))
+    options = OPTIONS | {"space": SPACE | {"window_norm": "last", "skip": "last"}}
+    lstm_tune.tune(daily(walk[:300]), out=tmp_path / "run", **options)
+    found = reasons_of(tmp_path / "run", daily(walk))
+    assert not [reason for reason in found if "squared errors" in reason]
+
+
+def test_data_without_the_trained_rows_tell_nothing(run: Path) -> None:
+    late = daily(LONG[300:] + 9, start="2024-10-27")
+    assert reasons_of(run, late) == ()
+
+
+def test_a_run_without_its_result_is_judged_by_the_rows_alone(run: Path, tmp_path: Path) -> None:
+    shifted = LONG.copy()
+    shifted[250:] += 2 * LONG[:250].std()
+    shutil.copytree(run / "model", tmp_path / "model")
+    found = reasons_of(tmp_path, daily(shifted))
+    assert len(found) == 1
+    assert "lies" in found[0]
+
+
+def test_a_series_of_a_panel_is_named(tmp_path: Path) -> None:
+    options = OPTIONS | {"id": "shop", "space": SPACE}
+    lstm_tune.tune(panel(LONG[:300], wave(300, seed=1, noise=0.5)), out=tmp_path / "run", **options)
+    other = wave(400, seed=1, noise=0.5)
+    other[300:] += 5
+    found = reasons_of(tmp_path / "run", panel(LONG, other))
+    assert [reason for reason in found if " b lies " in reason]
+    assert not [reason for reason in found if " a lies " in reason]
+
+
+def test_commands_say_so_on_stderr_with_the_command_to_refit(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shifted = LONG.copy()
+    shifted[300:] += 2 * LONG[:250].std()
+    daily(shifted).to_csv("new.csv", index=False)
+    daily(LONG).to_csv("same.csv", index=False)
+    shutil.copytree(run, "run")
+    for command in ("predict", "evaluate"):
+        status, out, err = command_line(command, "run", "new.csv")
+        assert status == 0
+        assert "may be out of date: since" in err
+        assert "lstm-tune refit run new.csv" in err
+        assert "out of date" not in out
+        assert "out of date" not in command_line(command, "run", "same.csv")[2]
+    status, out, _ = command_line("evaluate", "run", "new.csv", "--json")
+    assert status == 0
+    assert "model" in json.loads(out)
+    assert command_line("refit", "run", "new.csv")[0] == 0
+    assert "out of date" not in command_line("predict", "run-refit", "new.csv")[2]
