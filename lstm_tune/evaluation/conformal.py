@@ -27,6 +27,7 @@ from lstm_tune.evaluation.significance import TimeBlocks, share_interval
 
 Floats = NDArray[np.float64]
 _KEPT = (*(q / 100 for q in range(1, 100)), 0.995, 0.999)
+_DIGITS = 12  # of the ends of an interval: without the noise of an addition
 _CHUNK = 8_192  # windows that are looked at together
 
 
@@ -237,8 +238,9 @@ def level_name(level: float) -> str:
 
 def bounds(forecast: Floats, half_width: Floats, target: str, level: float) -> Mapping[str, Floats]:
     """Return the two ends of an interval by the names of their columns, as the Nixtla libraries name them."""
-    name = level_name(level)
-    return {f"{target}-lo-{name}": forecast - half_width, f"{target}-hi-{name}": forecast + half_width}
+    ends = {f"{target}-lo-{level_name(level)}": forecast - half_width}
+    ends[f"{target}-hi-{level_name(level)}"] = forecast + half_width
+    return {name: np.array([float(f"{x:.{_DIGITS}g}") for x in end]) for name, end in ends.items()}
 
 
 def _batches(
