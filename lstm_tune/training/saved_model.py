@@ -129,13 +129,7 @@ class ForecastModel:
             DataError: a column is missing, or the frequency is another.
         """
         return self.spec.read(
-            data,
-            time=time,
-            id=id,
-            decimal=decimal,
-            thousands=thousands,
-            split=split,
-            keep_ahead=keep_ahead,
+            data, time=time, id=id, decimal=decimal, thousands=thousands, split=split, keep_ahead=keep_ahead
         )
 
     def predict(
