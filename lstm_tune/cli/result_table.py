@@ -15,7 +15,7 @@ from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.text import counted, number
+from lstm_tune.utils.text import counted, number, percent
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -29,6 +29,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
         folder: the run folder; None: nothing was written.
     """
     _show_test(console, record)
+    _show_series(console, record.get("over_series"))
     study, best = record["study"], record["best"]
     ended = f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})"
     console.print()
@@ -94,6 +95,20 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     )
 
 
+def _show_series(console: Console, over: Mapping[str, Any] | None) -> None:
+    """Print how the skill is spread over several series."""
+    if not over or not over["scored"]:
+        return
+    share = f"{over['better']:,} of {over['scored']:,} series ({percent(over['better'] / over['scored'])})"
+    medians = f"median skill {over['median_skill']:.1%}, median MASE {number(over['median_mase'], 4)}"
+    several = len({one["target"] for one in over["worst"]}) > 1
+    console.print()
+    console.print(Text("Each series  ", "bold") + Text(f"better than the seasonal naive forecast: {share}; {medians}"))
+    names = [f"{one['series']} {one['target']}" if several else one["series"] for one in over["worst"]]
+    worst = [f"{printable(n, 24)} {-w['skill']:+.0%}" for n, w in zip(names, over["worst"], strict=True)]
+    console.print(Text("worst, model's error against it:  ", "dim") + Text(",  ".join(worst)))
+
+
 def _show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
     """Print the metrics without unit of the one target."""
     titles = {"mase": "MASE", "rmsse": "RMSSE", "wape": "WAPE", "smape": "sMAPE"}
@@ -141,11 +156,12 @@ def _against(scores: Mapping[str, Any]) -> str:
 
 def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> None:
     """Print what was written, and the commands that use it."""
+    each = "series.csv, " if record.get("over_series") else ""
     console.print()
     console.print(
         Text("Written to ")
         + Text(printable(folder), style="bold")
-        + Text(": report.html, result.json, forecast.csv, trials.csv, model/")
+        + Text(f": report.html, result.json, forecast.csv, {each}trials.csv, model/")
     )
     path = record["data"]["path"]
     console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(path)}", style="cyan"))

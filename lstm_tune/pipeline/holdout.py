@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.conformal import Intervals, IntervalScore
@@ -14,6 +16,7 @@ from lstm_tune.evaluation.given_forecasts import GivenForecasts
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
+from lstm_tune.evaluation.series_scores import SeriesScores
 from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
@@ -43,6 +46,7 @@ class TestResult:
         intervals: of the model and of the baselines, by their names and the levels; None: nobody asked.
         calibrated: the model's own intervals.
         given: of forecasts of other models, by their names, with the comparison of the model's errors with theirs.
+        series: scores of each series; None: there is one alone.
         notes: sentences on test values that no score can be trusted with.
     """
 
@@ -59,6 +63,7 @@ class TestResult:
     fit: InSampleScores
     intervals: Mapping[str, Mapping[str, IntervalScore]] | None
     calibrated: Intervals | None
+    series: SeriesScores | None
     given: Mapping[str, tuple[Score, Comparison]]
     notes: tuple[str, ...]
 
@@ -128,6 +133,7 @@ def score_test_rows(
         intervals=score_test_intervals({"model": network, **fitted}, calibrated, levels, dataset, task, blocks),
         calibrated=None if calibrated is None else calibrated.model,
         given=_score_given(dataset.given, total, windows, split.test, task),
+        series=_of_each_series(dataset, task, total, baselines),
         notes=describe_wild_values(series, split.test, task.scale, "test value"),
     )
 
@@ -142,3 +148,11 @@ def _score_given(
     errors, counts = own.window_error[given.index], own.window_count[given.index]
     scores = {name: score(f, windows, given.positions, task.scale) for name, f in given.forecasters().items()}
     return {name: (one, compare(errors, one.window_error, counts, blocks)) for name, one in scores.items()}
+
+
+def _of_each_series(dataset: Dataset, task: Task, model: Score, baselines: Mapping[str, Score]) -> SeriesScores | None:
+    """Return the scores of each series; None: there is one alone."""
+    series = dataset.series
+    if series.n_series == 1:
+        return None
+    return SeriesScores.of(series, np.repeat(task.scale.sd, series.n_series), model, baselines)

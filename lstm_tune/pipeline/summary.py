@@ -12,6 +12,7 @@ from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import NextStep, next_step
 from lstm_tune.diagnosis.verdict import verdict
 from lstm_tune.evaluation.conformal import Intervals
+from lstm_tune.evaluation.series_scores import SeriesSummary
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.pipeline.advice import apply_command
@@ -103,6 +104,7 @@ def build_result(
         windows=dataset.windows.cpu(),
         split=dataset.split,
         baselines=tested.fitted,
+        series=tested.series,
         run_file=options.run_file(dataset.source, workers=machine.workers, precision=opened.precision),
     )
 
@@ -120,6 +122,7 @@ def _judge(
     return {
         "best": record.BestTrial.of(outcome.best, targets),
         "test": replace(tested.score, intervals=tested.intervals),
+        "over_series": None if tested.series is None else SeriesSummary.of(tested.series),
         "network_alone": record.NetworkAlone.of(retrained, tested.trained, targets),
         "ensemble": tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         "baselines": {

@@ -15,6 +15,7 @@ from lstm_tune.data.split import Split
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.evaluation.series_scores import SeriesScores
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.report.advice import ADVICE, advice_file
 from lstm_tune.report.drawn_forecasts import Forecasters
@@ -25,6 +26,7 @@ from lstm_tune.report.report_json import ReportSource, collect
 from lstm_tune.report.result_figures import result_figure
 from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.report.series_csv import SERIES, write_series
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json, write_text
@@ -61,6 +63,7 @@ class Result:
     windows: Windows
     split: Split
     baselines: Mapping[str, Forecaster]
+    series: SeriesScores | None
     run_file: str | None
 
     @property
@@ -141,6 +144,7 @@ class Result:
             self.model.save(folder / "model")
             write_trials(self.trials, folder / TRIALS)
             errors = write_forecast(self.model.network, self.windows, self.test_positions, folder / "forecast.csv")
+            write_series(self.series, folder / SERIES)
             self._report(folder, errors, note)
             self._advise(folder)
             _write_or_remove(folder / RUN_FILE, self.run_file)

@@ -14,6 +14,7 @@ from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import NextStep
 from lstm_tune.evaluation.in_sample import InSampleScores
 from lstm_tune.evaluation.score import Number, Score, TargetScale, per_target
+from lstm_tune.evaluation.series_scores import SeriesSummary
 from lstm_tune.evaluation.significance import Comparison
 from lstm_tune.evaluation.test_score import TestScore, per_step, reported_metrics
 from lstm_tune.report.environment import Environment
@@ -277,6 +278,7 @@ class ResultRecord:
     study: StudySummary
     best: BestTrial
     test: TestScore
+    over_series: SeriesSummary | None  # None: there is one series
     network_alone: NetworkAlone
     retrain: RetrainSummary
     baselines: Mapping[str, BaselineSummary]
