@@ -76,6 +76,9 @@ def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat |
         DataError: a file that is missing, unreadable, empty or of an unknown kind.
     """
     if isinstance(source, pd.DataFrame):
+        if isinstance(source.columns, pd.MultiIndex):  # what the levels say together names a column
+            names = ["_".join(str(part) for part in name if str(part)) for name in source.columns]
+            source = source.set_axis(names, axis=1)
         return Source(frame=source, path="DataFrame")
     if isinstance(source, pd.Series):
         name = "y" if source.name is None else str(source.name).strip()
@@ -86,8 +89,8 @@ def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat |
         return _from_array((numbers if plain else numbers.double()).numpy(), "tensor")
     if hasattr(source, "__arrow_c_stream__"):  # polars, DuckDB, pyarrow
         return _from_arrow(source)
-    if isinstance(source, (np.ndarray, list)):
-        return _from_array(source, "array" if isinstance(source, np.ndarray) else "list")
+    if isinstance(source, (np.ndarray, list, tuple)):
+        return _from_array(source, "array" if isinstance(source, np.ndarray) else type(source).__name__)
     if not isinstance(source, (str, os.PathLike)):
         raise UsageError(
             f"data must be a file, example:NAME, a frame or an array, but is of type {type(source).__name__}"

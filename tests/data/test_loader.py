@@ -278,3 +278,14 @@ def test_any_bytes_load_or_are_refused_in_one_line(content: bytes) -> None:
         assert torch.isfinite(series.values).all()
         assert series.observed.any()
         assert len(series.times) == series.n_rows == series.values.shape[1]
+
+
+def test_columns_of_several_levels_are_named_by_all_of_them() -> None:
+    columns = pd.MultiIndex.from_tuples([("Close", "A"), ("Volume", "")])
+    frame = pd.DataFrame(np.arange(40.0).reshape(20, 2), pd.date_range("2024-01-01", periods=20), columns)
+    data = load_series(frame, target="Close_A", past="Volume")
+    assert (data.targets, data.past_names, data.freq) == (("Close_A",), ("Volume",), "D")
+
+
+def test_tuple_of_numbers_is_read_as_a_list_is() -> None:
+    assert load_series((1.0, 2.0, 4.0)).values.tolist() == load_series([1.0, 2.0, 4.0]).values.tolist()
