@@ -25,7 +25,9 @@ MISSING_WORDS = (*_ABSENT_WORDS, "missing", *_ABSENT_SIGNS, *_ABSENT_FLOATS)
 _MARKS = {",": "comma", ".": "dot"}
 _SPACES = "[ \u00a0\u2009\u202f]"
 _GROUPED_BY_OTHERS = rf"(?<=\d)(?:{_SPACES}|['’])(?=\d{{3}}(?!\d))"  # 1 234 or 1'234: nothing but thousands
-_UNITS = rf"^(?:{_SPACES}*[€$£¥]{_SPACES}*)|(?:{_SPACES}*[€$£¥%]{_SPACES}*)$"
+_UNIT_BEFORE = rf"^([+-]?)(?:{_SPACES}|[€$£¥])+"
+_UNIT_AFTER = rf"(?:{_SPACES}|[€$£¥%])+$"
+_MINUS_AROUND = r"^\(([^()+-]+)\)$|^([^()+-]+)-$"  # (12.50) or 12.50-, as accountants and SAP write -12.50
 _SIZE = 3.0  # numbers whose ratio is less are of one size
 
 
@@ -105,16 +107,21 @@ class Evidence:
 def cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return text without blanks around it, units of money, percent signs and unmistakable separators; NA if missing.
 
-    What is taken away leaves the size of the number as it is written: 12% becomes 12.
+    What is taken away leaves the size of the number as it is written: 12% becomes 12. (12) and 12- become -12.
     """
     text = column.astype("string").str.strip()
     text = text.mask(text.isin(MISSING_WORDS))
-    odd = text.str.contains(r"[^0-9.,eE+-]", regex=True, na=False)
+    odd = text.str.contains(r"[^0-9.,eE+-]|[0-9.,]-$", regex=True, na=False)
     if odd.any():
-        words = text[odd].str.replace("−", "-", regex=False).str.replace(_UNITS, "", regex=True)
+        words = _without_units(text[odd].str.replace("−", "-", regex=False))
+        words = _without_units(words.str.replace(_MINUS_AROUND, r"-\1\2", regex=True))
         text = text.copy()
         text[odd] = words.str.replace(_GROUPED_BY_OTHERS, "", regex=True)
     return text
+
+
+def _without_units(words: pd.Series[Any]) -> pd.Series[Any]:
+    return words.str.replace(_UNIT_BEFORE, r"\1", regex=True).str.replace(_UNIT_AFTER, "", regex=True)
 
 
 def weigh(text: pd.Series[Any]) -> Evidence:
