@@ -139,7 +139,7 @@ def test_several_targets_are_scored_each_in_its_own_units(tmp_path: Path) -> Non
 
 
 def test_several_series_are_tuned_together(tmp_path: Path) -> None:
-    frame = panel(wave(100), with_holes(wave(140, seed=1)))
+    frame = panel(wave(135), with_holes(wave(140, seed=1)))
     result = tune(frame, id="shop", out=tmp_path)
     assert_contract(result.to_dict())
     assert result.record["data"]["series"] == 2
