@@ -39,6 +39,7 @@ from lstm_tune.evaluation.significance import compare
 from lstm_tune.report.environment import versions
 from lstm_tune.utils.atomic_files import write_json
 from lstm_tune.utils.process import keep_freed_memory
+from lstm_tune.utils.text import number, rounded
 
 NEUTRAL = 0.03  # relative change of the test MSE that counts as no difference
 _REAL = (
@@ -160,11 +161,11 @@ def run_case(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
-def _versus(first: Any, second: Any, horizon: int) -> dict[str, float]:
+def _versus(first: Any, second: Any, horizon: int) -> dict[str, float | None]:
     """Return the test MSE of the second study over that of the first, with its 95% interval."""
     errors = [score(r.model.network, r.windows, r.test_positions, r.model.scale).window_error for r in (second, first)]
     against = compare(errors[0], errors[1], max(2 * horizon, 4))
-    return {"ratio": round(against.ratio, 4), "low": round(against.low, 4), "high": round(against.high, 4)}
+    return {name: rounded(getattr(against, name)) for name in ("ratio", "low", "high")}  # None: too few windows
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -200,7 +201,8 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
     for row in rows:
         for one in row["followed"]:
-            interval = f"{one['ratio']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+            low, high = (number(one[key], 3) for key in ("low", "high"))
+            interval = f"{one['ratio']:.3f} ({low} to {high})"
             console.print(f"{row['series']}, {one['code']}: test MSE times {interval}", markup=False)
     console.print(f"{len(rows)} series; a change below {NEUTRAL:.0%} is no difference")
     show_machine(console, machine(), versions())
