@@ -83,6 +83,8 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     _show_metrics(console, test.get("metrics") or {})
     for line in interval_lines(record):
         console.print(line)
+    if single and test["r2"] is not None and test["r2"] < 0:
+        console.print(f"R² is {test['r2']:.2f}: a constant at the mean of the test rows would have less error")
     if retrain["sd"] is not None:
         console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
     console.print(

@@ -11,7 +11,7 @@ from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.model_labels import LITTLE, network, trained_share
-from lstm_tune.utils.text import joined, number
+from lstm_tune.utils.text import joined, justified_digits, number
 
 _LIKE_NOISE = 1.25  # times the noise estimate: as little error as can be expected
 _MOST_NAMED = 3  # causes
@@ -63,7 +63,8 @@ def _comparison(record: Mapping[str, Any]) -> str:
     test, baselines = record["test"], record["baselines"]
     single = not isinstance(test["mse"], Mapping)
     own = test["mse"] if single else test["mse_scaled"]
-    what = f"The {'' if single else 'scaled '}test MSE of {number(own)}"
+    digits = justified_digits(own, test.get("ci95"))
+    what = f"The {'' if single else 'scaled '}test MSE of {number(own, digits)}"
     name = min(baselines, key=lambda n: baselines[n]["test_mse_scaled"], default=None)
     if name is None:
         return f"{what} has no baseline to compare with."
@@ -71,7 +72,7 @@ def _comparison(record: Mapping[str, Any]) -> str:
     if skill is None:
         return f"{what} is above that of {label_of(name).sentence}, which makes no error at all."
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
-    against = f"that of {label_of(name).sentence} ({number(other)}), the best forecast without an LSTM"
+    against = f"that of {label_of(name).sentence} ({number(other, digits)}), the best forecast without an LSTM"
     if abs(skill) < _EQUAL:
         return f"{what} equals {against}."
     return f"{what} is {_relative_size(skill)} {against}, {_certainty(record, name)}."

@@ -19,6 +19,17 @@ def number(value: float | None, digits: int = 5) -> str:
     return f"{float(text):,.10g}"
 
 
+def justified_digits(value: float, interval: Sequence[float | None] | None) -> int:
+    """Return how many significant digits of a value its interval justifies, 2 to 5; 5 if there is no interval."""
+    if interval is None or None in interval or not value > 0:
+        return 5
+    low, high = (float(bound) for bound in interval if bound is not None)
+    width = (high - low) / 2 / value
+    if not width > 0:
+        return 5
+    return min(5, max(2, 2 + math.floor(-math.log10(width) + 0.5)))
+
+
 def percent(share: float) -> str:
     """Return a share of 1 as a percentage: 12%, 1.2%, "under 0.1%"."""
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 0.001 else "under 0.1%"

@@ -439,6 +439,13 @@ def test_untrained_parts_and_a_missing_season_are_explained() -> None:
     assert UNTRAINED in text
 
 
+def test_a_score_below_that_of_a_constant_is_said() -> None:
+    record = copy.deepcopy(found("season"))
+    assert "a constant at the mean" not in shown(record, 120)
+    record["test"]["r2"] = -0.35
+    assert "R² is -0.35: a constant at the mean of the test rows would have less error" in shown(record, 120)
+
+
 def test_no_more_than_seven_findings_are_shown() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     record["findings"] = record["findings"][:1] * 9
