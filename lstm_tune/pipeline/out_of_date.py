@@ -15,7 +15,8 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.data.windows import Windows
-from lstm_tune.diagnosis.channel import NEWEST, Channel
+from lstm_tune.diagnosis.autocorrelated_tests import compare_means
+from lstm_tune.diagnosis.channel import NEWEST, Channel, without_outliers
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.shift_checks import train_test_shift
 from lstm_tune.errors import LstmTuneError
@@ -29,6 +30,7 @@ from lstm_tune.utils.atomic_files import read_json
 _CHANNELS = 8  # targets of series that are looked at, evenly spaced
 _FEWEST = 8  # rows before and after, to compare
 _MOST_WINDOWS = 4_096  # the newest ones
+_CLEAR, _P = 1.0, 0.02  # standard deviations between the means, and the chance of as many, divided by the channels
 _LARGER = 1.5  # times the test error, from which errors are worth a word
 
 
@@ -88,22 +90,40 @@ def _shifts(model: ForecastModel, data: SeriesSet, new: Ranges, between: int) ->
             dated=data.freq is not None,
             channels=len(chosen),
         )
+        name = series_name(data.series[s], data.targets[c], data.n_channels)
         found = train_test_shift(channel)
+        if found is None and (moved := _level_shift(channel)):
+            yield f"on the newest {end - newest:,} rows {_moved(name, moved)}"
         if found is not None:
             row = border if found.evidence.get("part") == "validation" else newest
             since = TimeStyle.of(data.times, data.zone).labels(np.asarray(data.times[row : row + 1]))[0]
-            yield f"since {since} {_shift(series_name(data.series[s], data.targets[c], data.n_channels), found)}"
+            yield f"since {since} {_shift(name, found)}"
 
 
 def _shift(name: str, found: Finding) -> str:
     """Return what has changed, as the end of a sentence."""
     moved, ratio = found.evidence.get("mean_shift_in_sd"), found.evidence.get("variance_ratio")
     if moved is not None and abs(moved) >= 0.5:
-        way = "higher" if moved > 0 else "lower"
-        return f"{name} lies {abs(moved):.1f} standard deviations {way} than in the rows that the model was trained on"
+        return _moved(name, moved)
     if "ks_distance" in found.evidence or ratio is None:
         return f"the values of {name} are distributed otherwise than in the rows that the model was trained on"
     return f"the variance of {name} is {ratio:.2g} times that of the rows that the model was trained on"
+
+
+def _moved(name: str, moved: float) -> str:
+    way = "higher" if moved > 0 else "lower"
+    return f"{name} lies {abs(moved):.1f} standard deviations {way} than in the rows that the model was trained on"
+
+
+def _level_shift(channel: Channel) -> float:
+    """Return by how many standard deviations the newest rows lie higher, if by one or more and beyond chance; else 0.
+
+    A few dozen rows that depend on each other cannot pass the test of `train_test_shift`, which looks for smaller
+    shifts in many series at once.
+    """
+    before, after = (without_outliers(channel.seen(channel.seasonless, part)) for part in ("train", "test"))
+    found = compare_means(before, after, channel.period or 0)
+    return found.effect if abs(found.effect) >= _CLEAR and found.p < _P / channel.channels else 0.0
 
 
 def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: tuple[float, float, int]) -> str:

@@ -13,7 +13,9 @@ import pytest
 from series import daily, panel, wave
 
 import lstm_tune
-from lstm_tune.pipeline.out_of_date import out_of_date
+from lstm_tune.diagnosis.channel import Channel
+from lstm_tune.diagnosis.shift_checks import train_test_shift
+from lstm_tune.pipeline.out_of_date import _level_shift, out_of_date
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 SPACE: dict[str, Any] = {"lookback": 9, "hidden_units": 4, "epochs": 3, "patience": 3, "learning_rate": 0.01}
@@ -47,6 +49,27 @@ def test_a_shift_of_the_level_is_said_with_its_time_and_size(run: Path) -> None:
     assert found[0].startswith("since 2024-10-27 y lies ")
     assert "standard deviations higher than in the rows that the model was trained on" in found[0]
     assert "its squared errors on the newest 100 windows are" in found[-1]
+
+
+def autoregression(seed: int, memory: float = 0.8, rows: int = 460) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=rows + 100)
+    for t in range(1, len(noise)):
+        noise[t] += memory * noise[t - 1]
+    return noise[100:] * np.sqrt(1 - memory**2)
+
+
+def test_a_shift_of_two_deviations_is_seen_in_a_few_rows_that_depend_on_each_other() -> None:
+    missed = 0
+    for seed in range(10):
+        values = autoregression(seed)
+        options: dict[str, Any] = {"target": "y", "series": "", "train": 320, "val": 80, "horizon": 1}
+        options["observed"] = np.ones(460, dtype=bool)
+        assert not _level_shift(Channel(values=values, **options))
+        values[400:] += 2
+        shifted = Channel(values=values, **options)
+        missed += train_test_shift(shifted) is None
+        assert train_test_shift(shifted) is not None or 1 < _level_shift(shifted) < 3
+    assert missed  # so that the second look is of use
 
 
 def test_larger_errors_alone_are_said(run: Path) -> None:
