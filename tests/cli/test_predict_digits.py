@@ -30,7 +30,7 @@ def test_forecasts_of_any_size_keep_their_digits(
     rows = printed.splitlines()[1:]
     assert len({row.rpartition(",")[2] for row in rows}) == 7
     assert not any("e" in row for row in rows)
-    forecast = pd.read_csv(io.StringIO(printed))["y"]
+    forecast = pd.read_csv(io.StringIO(printed), float_precision="round_trip")["y"]
     expected = lstm_tune.load(tmp_path / "run").predict(tmp_path / "y.csv")["y"]
     np.testing.assert_array_equal(forecast, expected)
     target = tmp_path / "out.csv"

@@ -123,6 +123,8 @@ RAISED: list[tuple[str, str, Callable[[], Any]]] = [
     ("constant_series", "warn", lambda: np.where(rng(8).random(N) < 0.7, 0, rng(9).poisson(5, N)).astype(float)),
     ("constant_series", "warn", lambda: put(ar(), slice(200, 320), 1.5)),
     ("constant_series", "warn", lambda: put(ar(), slice(200, 214), 1.5)),  # a sensor that was stuck for two weeks
+    ("later_rows_trained_on", "warn", lambda: (panel(ar(300), ar(200, seed=1)), {"split": "last:30,30"})),
+    ("later_rows_trained_on", "warn", lambda: (panel(ar(150), ar(260, seed=1)), {"split": "last:20,20"})),
     ("too_little_data", "high", lambda: ar(40)),
     ("too_little_data", "high", lambda: ar(4)),
     ("too_little_data", "warn", lambda: ar(110)),
@@ -163,6 +165,8 @@ NOT_RAISED: list[tuple[str, Callable[[], Any]]] = [
     ("constant_series", lambda: put(ar(), 250, 1000.0)),
     ("constant_series", lambda: hourly(np.maximum(season(24) + 0.1 * ar(), 0.0), np.zeros(N))),  # zero at night
     ("constant_series", lambda: put(ar(), slice(200, 205), 1.5)),
+    ("later_rows_trained_on", lambda: panel(ar(300), ar(200, seed=1))),
+    ("later_rows_trained_on", lambda: (panel(ar(300), ar(300, seed=1)), {"split": "last:30,30"})),
     ("too_little_data", lambda: ar(200)),
     ("too_little_data", lambda: panel(*(ar(60, seed=i) for i in range(5)))),
     ("seasonality", lambda: ar()),
@@ -174,7 +178,9 @@ NOT_RAISED: list[tuple[str, Callable[[], Any]]] = [
 
 
 def of(data: Any, **options: Any) -> Diagnosis:
-    """Diagnose, with a ridge baseline that costs less."""
+    """Diagnose data, or a pair of data and options, with a ridge baseline that costs less."""
+    if isinstance(data, tuple):
+        data, options = data
     if isinstance(data, pd.DataFrame):
         options = {"target": "y", **({"id": "shop"} if "shop" in data else {}), **options}
     with pytest.MonkeyPatch.context() as patch:

@@ -86,7 +86,7 @@ def test_several_series_and_numbered_rows_are_recognised() -> None:
 
 def test_score_of_evaluate_is_of_the_type_of_the_test_score(model: ForecastModel) -> None:
     found = model.evaluate(daily(wave(160)))
-    assert all(type(score) is TestScore for score in found.values())
+    assert all(isinstance(score, TestScore) for score in found.values())
     one = found["model"]
     assert one.rmse == pytest.approx(np.sqrt(one.mse))
     assert one.ci95[0] <= one.mse <= one.ci95[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from lstm_tune.report.page import plotly_source
 class Naive:
     """A model that repeats the last value, ahead too."""
 
-    def __init__(self, horizon: int, reason: str | None = None) -> None:
+    def __init__(self, horizon: int, targets: tuple[str, ...], reason: str | None = None) -> None:
         self.network = Persistence(horizon=horizon)
+        self.spec = SimpleNamespace(forecast_columns=targets)
         self.horizon = horizon
         self.reason = reason
 
@@ -47,7 +49,7 @@ def record_of(data: SeriesSet, horizon: int, folder: Path, test_rows: int, **opt
     windows = Windows(data, horizon)
     ranges = tuple((max(a, b - test_rows), b) for a, b in zip(data.offsets, data.offsets[1:], strict=False))
     positions = windows.positions(ranges, 2, reach_back=True)
-    model: Any = Naive(horizon, **options)
+    model: Any = Naive(horizon, data.targets, **options)
     errors = write_forecast(model.network, windows, positions, folder / "forecast.csv")
     simple = SeasonalNaive(horizon=horizon, context=2)
     forecasters = Forecasters(model=model, simple=simple, simple_name="seasonal_naive")

@@ -15,4 +15,5 @@ def test_every_key_of_the_result_is_described() -> None:
     table = text.split("## `result.json`")[1].split("## The report")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(named) == sorted(field.name for field in fields(ResultRecord))
+    by_refit = {"refit"}  # written by another command
+    assert sorted(set(named) - by_refit) == sorted(field.name for field in fields(ResultRecord))
