@@ -199,6 +199,7 @@ ACTIONS = {
     "Fill",
     "If",
     "Choose",
+    "Cut",
     "Check",
     "Correct",
     "Compare",
