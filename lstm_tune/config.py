@@ -165,6 +165,13 @@ class Config:
     transform: str = _parameter(
         "none", words=("none", "log"), step="log", help="function that is applied to the target before all else"
     )
+    scale: str = _parameter(
+        "series",
+        words=("series", "panel"),
+        step="window normalisation",
+        help="rows that mean and spread are taken of: those of each series, or those of all series together",
+        phrase="one scale for the {}",
+    )
     difference: str = _parameter(
         "none",
         words=("none", "first", "seasonal"),

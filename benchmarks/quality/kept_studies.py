@@ -95,7 +95,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, 
 
     def baselines(where: Windows, rows: Ranges) -> dict[str, Forecaster]:
         longest = task.limits.max_lookback
-        return fit_baselines(where, rows, period=task.period, max_lookback=longest, sd=task.scale.sd)
+        return fit_baselines(where, rows, period=task.period, max_lookback=longest, scale=task.scale)
 
     on_blocks = [baselines(task.windows, fold.segment.fit) for fold in task.folds]
     for name, forecaster in baselines(windows, split.final.fit).items():

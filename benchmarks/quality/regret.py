@@ -109,7 +109,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
     parts = weigh(candidates(read_trials(study)), independent=task.independent_windows, blocks=len(task.folds))
     average = test_mse(MeanForecaster([member(part) for part in parts], [part.weight for part in parts]))
     fitted = fit_baselines(
-        windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
+        windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, scale=task.scale
     )
     simple = min(test_mse(forecaster) for forecaster in fitted.values())
     return Row(

@@ -231,7 +231,7 @@ class Trainings:
                 raise OutOfTime
             self._keep(key, {"value": None}, began)
             return
-        everything = Windows(run.series, run.task.shape.horizon, run.task.windows.device)
+        everything = Windows(run.series, run.task.shape.horizon, run.task.windows.device, run.task.period)
         positions = everything.positions(run.parts.test, 0, reach_back=True)
         result = score(done.network(), everything, positions, run.task.scale, each=False)
         self._keep(key, {"value": result.mse_scaled, "mse": list(result.mse), "windows": result.windows}, began)

@@ -14,19 +14,20 @@ from lstm_tune.training.task import Task
 
 def score_baselines(series: SeriesSet, parts: Split, task: Task) -> dict[str, dict[str, Any]]:
     """Return the validation and test MSE of each forecast that needs no LSTM, scored as `tune` does."""
-    windows = Windows(series, task.shape.horizon)
+    windows = Windows(series, task.shape.horizon, period=task.period)
     positions = windows.positions(parts.test, 0, reach_back=True)
     horizon, scale = task.shape.horizon, task.scale
+    of_train = TargetScale.of(windows, parts.train)
     fitted: dict[str, Forecaster] = {
         **fit_baselines(
             windows,
             parts.final.fit,
             period=task.period,
             max_lookback=task.limits.max_lookback,
-            sd=scale.sd,
+            scale=scale,
             combination=task.combination,
         ),
-        "train_mean": TrainMean(horizon=horizon, mean=TargetScale.of(windows, parts.train).mean),
+        "train_mean": TrainMean(horizon=horizon, mean=tuple(of_train.groups(series.n_series)[0].tolist())),
     }
     own = score(fitted["train_mean"], task.windows, task.folds[0].report_windows, scale, each=False)
     validation = {**task.baselines, "train_mean": (own.mse, own.mse_scaled)}

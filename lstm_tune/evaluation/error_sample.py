@@ -23,9 +23,9 @@ def sampled_errors(forecaster: Forecaster, windows: Windows, positions: Tensor, 
     """
     steps = torch.linspace(0, windows.horizon - 1, min(windows.horizon, _STEPS)).round().long()
     forecast = forecast_all(forecaster, windows, positions)[:, steps]
-    target = torch.cat([batch.target.cpu() for batch in windows.batches(positions, 1, 4096)])[:, steps]
+    batches = list(windows.batches(positions, 1, 4096))
+    target = torch.cat([batch.target.cpu() for batch in batches])[:, steps]
     seen = windows.observed(positions).cpu()[:, steps]
-    channel = torch.div(positions.cpu(), windows.rows, rounding_mode="floor")
-    sd = torch.tensor(scale.sd, dtype=torch.float64)[channel, None]
+    sd = torch.tensor(scale.groups(windows.data.n_series)[1])[torch.cat([batch.group.cpu() for batch in batches]), None]
     errors = torch.where(seen, (forecast.double() - target.double()) / sd, 0.0)
     return np.asarray(errors.reshape(-1).numpy(), dtype=np.float64)

@@ -35,15 +35,17 @@ def noise_of_windows(windows: Windows, positions: Tensor, context: int, scale: T
     if not longest:
         return math.nan
     batches = list(windows.batches(positions, longest, 4096))
-    target, seen = (np.concatenate([scaled_targets(b, scale)[i] for b in batches]) for i in range(2))
-    history = np.concatenate([b.history.double().cpu().numpy() for b in batches])
+    target, seen = (
+        np.concatenate([scaled_targets(b, scale, windows.data.n_series)[i] for b in batches]) for i in range(2)
+    )
+    _, sd = scale.groups(windows.data.n_series)
+    history = np.concatenate([b.history.double().cpu().numpy() / sd[b.group.cpu().numpy(), None] for b in batches])
     channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
-    sd = np.array(scale.sd)
     noises = []
     for c in np.unique(channel):
         here = (channel == c) & seen.all(1)
         if here.sum() >= _LEAST_WINDOWS:
-            noises.append(noise_estimate(history[here] / sd[c], target[here], row[here]))
+            noises.append(noise_estimate(history[here], target[here], row[here]))
     return float(np.mean(noises)) if noises else math.nan
 
 

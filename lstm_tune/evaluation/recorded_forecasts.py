@@ -117,11 +117,14 @@ def read_forecasts(
 ) -> Forecasts:
     """Put the kept forecasts beside the actual values, in scaled units; `seasons` and the calendar's are looked for."""
     chosen = torch.cat([positions[int(a) : int(b)] for a, b in kept]).cpu()
-    parts = [scaled_targets(batch, scale) for batch in windows.batches(chosen.to(windows.device), 1, 4096)]
+    batches = list(windows.batches(chosen.to(windows.device), 1, 4096))
+    series = windows.data.n_series
+    parts = [scaled_targets(batch, scale, series) for batch in batches]
     actual, observed, last = (np.concatenate([part[i] for part in parts]) for i in range(3))
     channel, row = np.divmod(chosen.numpy(), windows.rows)
     forecast = recorder.forecasts().double().numpy()
-    mean, sd = (np.array(x)[channel, None] for x in (scale.mean, scale.sd))
+    group = torch.cat([batch.group for batch in batches]).cpu().numpy()
+    mean, sd = (x[group, None] for x in scale.groups(series))
     times = windows.data.times
     style = TimeStyle.of(times, windows.data.zone)
     calendar = [p for p in calendar_periods(windows.data.freq) if p <= len(row) // 3]
@@ -138,10 +141,10 @@ def read_forecasts(
     )
 
 
-def scaled_targets(batch: Batch, scale: TargetScale) -> tuple[Floats, Floats, Floats]:
+def scaled_targets(batch: Batch, scale: TargetScale, series: int) -> tuple[Floats, Floats, Floats]:
     """Return the scaled targets (B, H), whether they were observed (B, H), and the scaled last values (B,)."""
-    channel = batch.channel.cpu().numpy()
-    mean, sd = np.array(scale.mean)[channel, None], np.array(scale.sd)[channel, None]
+    group = batch.group.cpu().numpy()
+    mean, sd = (x[group, None] for x in scale.groups(series))
     target = (batch.target.double().cpu().numpy() - mean) / sd
     seen = np.ones_like(target) if batch.observed is None else batch.observed.double().cpu().numpy()
     return target, seen, ((batch.history[:, -1:].double().cpu().numpy() - mean) / sd)[:, 0]

@@ -7,13 +7,13 @@ The intervals are Student's, on the logarithm, by the delta method for ratios of
 method of batch means; Schmeiser 1982): each more would cost coverage. `benchmarks/quality/coverage.py` measures how
 often the intervals hold; a percentile interval of a block bootstrap held less often.
 
-Letters: n windows, B blocks of time, G groups (target columns), H horizon.
+Letters: n windows, B blocks of time, G groups (target columns times series), H horizon.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Positions, Windows
-from lstm_tune.evaluation.score import Score
+from lstm_tune.evaluation.score import Score, TargetScale
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,8 +55,10 @@ class TimeBlocks:
             period: rows of a season; a block is as long, at least.
         """
         channel, row = np.divmod(positions[:].cpu().numpy(), windows.rows)
-        at, rows = _places(windows, row, ranges)
-        return cls.cut(at, max(_HORIZONS * windows.horizon, period) * rows, channel, windows.channels)
+        series = np.searchsorted(windows.data.offsets, row, side="right") - 1
+        at, rows = _places(windows, row, series, ranges)
+        group = channel * windows.data.n_series + series
+        return cls.cut(at, max(_HORIZONS * windows.horizon, period) * rows, group, windows.groups)
 
     @classmethod
     def cut(cls, at: Ints, length: int, group: Ints | None = None, groups: int = 1) -> TimeBlocks:
@@ -68,6 +70,10 @@ class TimeBlocks:
         count = min(reach, 2 if reach < length else max(3, min(_MOST_BLOCKS, reach // length)))
         group = np.zeros(len(at), dtype=np.int64) if group is None else group
         return cls(block=at * count // reach, group=group, count=count, groups=groups)
+
+    def pooled(self) -> TimeBlocks:
+        """Return the same blocks with all windows in one group."""
+        return replace(self, group=np.zeros_like(self.group), groups=1)
 
     def sums(self, values: Floats) -> Floats:
         """Add up the values of all windows (n,) by block and group: (B, G)."""
@@ -85,7 +91,7 @@ class Comparison:
     high: float
 
 
-def interval(score: Score, blocks: TimeBlocks) -> tuple[float, float]:
+def interval(score: Score, blocks: TimeBlocks, scale: TargetScale | None = None) -> tuple[float, float]:
     """Return the 95% confidence interval of the scaled MSE; NaN if all windows lie in one block.
 
     The estimate in its middle, on a logarithmic scale, is the mean over the groups of their MSE.
@@ -93,8 +99,13 @@ def interval(score: Score, blocks: TimeBlocks) -> tuple[float, float]:
     Args:
         score: with the error of each window.
         blocks: of these windows.
+        scale: if given, the interval of one target is that of the MSE of all series together, over its variance.
     """
-    mse, deviation, shares = _deviations(blocks.sums(score.window_error), blocks.sums(score.window_count))
+    error = score.window_error
+    if scale is not None and scale.own_sd and len(scale.sd) == 1:
+        error = error * np.square(np.array(scale.own_sd)[blocks.group] / scale.sd[0])
+        blocks = blocks.pooled()
+    mse, deviation, shares = _deviations(blocks.sums(error), blocks.sums(score.window_count))
     if not mse:
         return 0.0, 0.0
     reach = _reach(deviation / mse, shares)
@@ -161,10 +172,9 @@ def _reach(deviation: Floats, shares: Floats) -> float:
     return float(stdtrit(effective - 1, (1 + _LEVEL) / 2)) * math.sqrt(variance)
 
 
-def _places(windows: Windows, row: Ints, ranges: Ranges) -> tuple[Ints, int]:
+def _places(windows: Windows, row: Ints, series: Ints, ranges: Ranges) -> tuple[Ints, int]:
     """Return the place in time (n,) of windows, and how many places lie between neighbouring rows of a series."""
     data = windows.data
-    series = np.searchsorted(data.offsets, row, side="right") - 1
     if data.n_series == 1 or (data.times.dtype.kind != "M" and data.step is None):
         return row - np.array([first for first, _ in ranges])[series], 1
     at: Ints = np.unique(np.asarray(data.times[row]), return_inverse=True)[1]

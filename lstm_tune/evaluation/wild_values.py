@@ -23,11 +23,12 @@ def describe_wild_values(data: SeriesSet, rows: Ranges, scale: TargetScale, what
         what: what their values are called, in the singular.
     """
     sentences = []
+    mean, sd = (x.reshape(data.n_channels, -1) for x in scale.groups(data.n_series))
     for c, target in enumerate(data.targets):
         found = [
             (s, a + int(i))
             for s, (a, b) in enumerate(rows)
-            for i in np.flatnonzero(_is_wild(data, c, a, b, scale))[: _NAMED + 1]
+            for i in np.flatnonzero(_is_wild(data, c, a, b, mean[c, s], sd[c, s]))[: _NAMED + 1]
         ]
         if found:
             named = [_describe(data, c, s, row) for s, row in found[:_NAMED]]
@@ -44,9 +45,9 @@ def describe_wild_values(data: SeriesSet, rows: Ranges, scale: TargetScale, what
     return tuple(sentences)
 
 
-def _is_wild(data: SeriesSet, channel: int, start: int, end: int, scale: TargetScale) -> np.ndarray:
+def _is_wild(data: SeriesSet, channel: int, start: int, end: int, mean: float, sd: float) -> np.ndarray:
     values = data.values[channel, start:end].double().numpy()
-    far = np.abs(values - scale.mean[channel]) > _WILD * scale.sd[channel]
+    far = np.abs(values - mean) > _WILD * sd
     wild: np.ndarray = (far | ~np.isfinite(values)) & data.observed[channel, start:end].numpy()
     return wild
 

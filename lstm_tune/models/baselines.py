@@ -1,7 +1,8 @@
 """The forecasts that need no LSTM, scored by the same code as the model.
 
 A baseline is one entry here (in `naive_baselines` if nothing is fitted, else in `fit_baselines`) and one label in
-`evaluation.baseline_labels`; a test compares both. Letters: B windows in a batch, X context, H horizon, C channels.
+`evaluation.baseline_labels`; a test compares both. Letters: B windows in a batch, X context, H horizon, C channels,
+G groups (channels times series).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lstm_tune.data.own_scale import SeriesStatistics
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.evaluation.score import Forecaster, TargetScale, score
-from lstm_tune.models.preprocessing import extremes, seasonal_repeat
+from lstm_tune.models.preprocessing import seasonal_repeat
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
-from lstm_tune.models.smoothing import Floats, fit_smoothing, forecast_weights, window_rows
+from lstm_tune.models.smoothing import Floats, fit_smoothing, forecast_weights, some_ranges, window_rows
 
 RIDGE_LOOKBACK = 336
 _COMPARED_WINDOWS = 2_000  # on which logarithms are compared with values
@@ -55,13 +57,13 @@ class TrainMean:
     """Every step of the horizon equals the mean of the train rows; `diagnose` alone shows it."""
 
     horizon: int
-    mean: tuple[float, ...]  # (C,)
+    mean: tuple[float, ...]  # (G,)
     context: int = 1
 
     def __call__(self, batch: Batch) -> Tensor:
         """Map a batch to (B, H)."""
         mean = torch.tensor(self.mean, dtype=batch.history.dtype, device=batch.history.device)
-        return mean[batch.channel, None].expand(-1, self.horizon)
+        return mean[batch.group, None].expand(-1, self.horizon)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,7 +71,7 @@ class Ridge:
     """A linear map of the window minus its last value, to the targets minus that value; shared by all columns."""
 
     context: int
-    scale: Tensor  # (C,) by which each column is divided, so that all weigh alike
+    scale: Tensor  # (G,) by which the values of each column and series are divided, so that all weigh alike
     weight: Tensor  # (H, X)
     bias: Tensor  # (H,)
 
@@ -77,25 +79,25 @@ class Ridge:
         """Map a batch to (B, H)."""
         last = batch.history[:, -1:]
         scale, weight, bias = (part.to(last.device) for part in (self.scale, self.weight, self.bias))
-        scale = scale[batch.channel, None]
+        scale = scale[batch.group, None]
         change = torch.nn.functional.linear((batch.history - last) / scale, weight, bias)
         return last + change * scale
 
 
-def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tuple[float, ...]) -> Ridge:
+def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, scale: TargetScale) -> Ridge:
     """Fit the ridge baseline on `rows`; its lookback and strength are chosen by cross-validation within them.
 
     Args:
         windows: of the series.
         rows: to fit on.
         max_lookback: what the data allow; at most `RIDGE_LOOKBACK` is used.
-        sd: of each column (C,), from the train rows.
+        scale: of the train rows.
     """
     context = min(RIDGE_LOOKBACK, max_lookback)
-    scale = torch.tensor(sd, dtype=torch.float32, device=windows.device)
+    sd = torch.tensor(scale.groups(windows.data.n_series)[1], dtype=torch.float32, device=windows.device)
 
     def changes(batch: Batch) -> tuple[Tensor, Tensor]:
-        last, divisor = batch.history[:, -1:], scale[batch.channel, None]
+        last, divisor = batch.history[:, -1:], sd[batch.group, None]
         return (batch.history - last) / divisor, (batch.target - last) / divisor
 
     positions = evenly(windows.positions(rows, context, reach_back=False), MAX_WINDOWS)
@@ -103,7 +105,7 @@ def fit_ridge_baseline(windows: Windows, rows: Ranges, max_lookback: int, sd: tu
     if fitted is None:  # nothing to fit on: the last value
         fitted = torch.zeros(windows.horizon, context), torch.zeros(windows.horizon)
     weight, bias = (part.to(windows.device) for part in fitted)
-    return Ridge(context=context, scale=scale, weight=weight, bias=bias)
+    return Ridge(context=context, scale=sd, weight=weight, bias=bias)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -112,13 +114,13 @@ class ExponentialSmoothing:
 
     context: int
     weight: Tensor  # (H, X), see `forecast_weights`
-    bounds: Tensor | None  # (C, 2) within which logarithms are taken and forecasts stay; None: no logarithm
+    bounds: Tensor | None  # (G, 2) within which logarithms are taken and forecasts stay; None: no logarithm
 
     def __call__(self, batch: Batch) -> Tensor:
         """Map a batch to (B, H)."""
         history = batch.history
         if self.bounds is not None:
-            low, high = self.bounds.to(history.device)[batch.channel].T[:, :, None]
+            low, high = self.bounds.to(history.device)[batch.group].T[:, :, None]
             history = history.clamp_min(low).log()
         last = history[:, -1:]
         forecast = last + torch.nn.functional.linear(history - last, self.weight.to(last.device))
@@ -128,7 +130,7 @@ class ExponentialSmoothing:
 
 
 def fit_smoothing_baseline(
-    windows: Windows, rows: Ranges, *, period: int | None, max_lookback: int, sd: tuple[float, ...]
+    windows: Windows, rows: Ranges, *, period: int | None, max_lookback: int, scale: TargetScale
 ) -> ExponentialSmoothing:
     """Fit exponential smoothing on `rows`: of the values, or of their logarithms if these err less on `rows`.
 
@@ -137,16 +139,18 @@ def fit_smoothing_baseline(
         rows: to fit on.
         period: rows in a season; None: there is none.
         max_lookback: what the data allow.
-        sd: of each column (C,), from the train rows.
+        scale: of the train rows.
     """
     data, context = windows.data, window_rows(max_lookback, period)
-    seen = [extremes(data.seen(c, rows)) for c in range(data.n_channels)]
-    positive = not any(data.origin) and all(low > 0 for low, _ in seen)
+    measured = SeriesStatistics.of(data, rows)
+    low, high = (torch.from_numpy(x.reshape(-1)) for x in (measured.low, measured.high))
+    positive = not any(data.origin) and bool((low > 0).all())
     tried = []
     for log in (False, True) if positive else (False,):
-        series = [_series(data, c, start, end, log=log) for c in range(data.n_channels) for start, end in rows]
+        chosen = some_ranges(rows)
+        series = [_series(data, c, start, end, log=log) for c in range(data.n_channels) for _, start, end in chosen]
         weight = forecast_weights(fit_smoothing(series, period), context, windows.horizon)
-        bounds = torch.tensor([(low / 10, high * max(_GROWTH, high / low)) for low, high in seen]) if log else None
+        bounds = torch.stack([low / 10, high * (high / low).clamp_min(_GROWTH)], dim=1).float() if log else None
         tried.append(
             ExponentialSmoothing(
                 context=context,
@@ -157,7 +161,6 @@ def fit_smoothing_baseline(
     positions = evenly(windows.positions(rows, context, reach_back=False), _COMPARED_WINDOWS)
     if len(tried) == 1 or not len(positions):
         return tried[0]
-    scale = TargetScale(mean=(0.0,) * len(sd), sd=sd)
     return min(tried, key=lambda f: score(f, windows, positions, scale, each=False).mse_scaled)
 
 
@@ -214,7 +217,7 @@ def fit_baselines(
     *,
     period: int | None,
     max_lookback: int,
-    sd: tuple[float, ...],
+    scale: TargetScale,
     combination: Mapping[str, float] | None = None,
 ) -> dict[str, Forecaster]:
     """Return {name: forecaster} of all baselines, fitted on `rows`.
@@ -224,13 +227,13 @@ def fit_baselines(
         rows: to fit on.
         period: rows in a season; None: there is none.
         max_lookback: what the data allow.
-        sd: of each column (C,), from the train rows.
+        scale: of the train rows.
         combination: {name: weight} of the mean of the others; None: they are not combined.
     """
     fitted: dict[str, Forecaster] = {
         **naive_baselines(windows.horizon, period),
-        "ridge": fit_ridge_baseline(windows, rows, max_lookback, sd),
-        "ets": fit_smoothing_baseline(windows, rows, period=period, max_lookback=max_lookback, sd=sd),
+        "ridge": fit_ridge_baseline(windows, rows, max_lookback, scale),
+        "ets": fit_smoothing_baseline(windows, rows, period=period, max_lookback=max_lookback, scale=scale),
     }
     if combination is not None:
         fitted["combination"] = combine(fitted, combination)

@@ -29,9 +29,9 @@ class Checked:
     def _refuse(self, key: str, rule: str) -> ValueError:
         return ValueError(f"{self._what}: {key} must {rule}")
 
-    def names(self, key: str, least: int = 0) -> tuple[str, ...]:
-        """Return a list of texts."""
-        values = self._value(key)
+    def names(self, key: str, least: int = 0, default: Any = ...) -> tuple[str, ...]:
+        """Return a list of texts; `default`: if the key is missing."""
+        values = self._value(key, default)
         if not isinstance(values, list) or len(values) < least or not all(isinstance(value, str) for value in values):
             raise self._refuse(key, f"be a list of at least {least} names of columns, which must be text")
         return tuple(values)

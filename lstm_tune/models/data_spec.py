@@ -37,6 +37,7 @@ class DataSpec:
     covariate_origin: tuple[float, ...] = ()  # the same of past and future covariates; (): all 0
     step: float | None = None  # from row to row, if numbers count the time
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
+    series: tuple[str, ...] = ()  # of several, the names of those that it was tuned on; "": one was left out
 
     @classmethod
     def of(cls, data: SeriesSet) -> DataSpec:
@@ -54,6 +55,7 @@ class DataSpec:
             covariate_origin=data.covariate_origin,
             step=data.step,
             formats=data.formats,
+            series=data.series if data.n_series > 1 else (),
         )
 
     @property
@@ -164,6 +166,7 @@ class DataSpec:
             origin=given.numbers("origin"),
             covariate_origin=given.numbers("covariate_origin", default=[]),
             step=given.number("step"),
+            series=given.names("series", default=[]),
             formats={name: NumberFormat(**form) for name, form in given.table("formats").items()},
         )
         given.check_all_read()

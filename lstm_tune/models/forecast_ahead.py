@@ -19,6 +19,9 @@ from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.utils.decimals import widen
 
+_AT_ONCE = 1024  # series: bounds memory
+_NAMED = 3  # series, in a sentence
+
 
 def forecast_ahead(
     network: MeanForecaster,
@@ -55,8 +58,9 @@ def forecast_ahead(
     network.eval()
     for c, target in enumerate(targets):
         with torch.inference_mode():
-            forecast = network(batch_ahead(ahead, c, network.context, period))
-        columns[target] = widen(forecast.numpy(), series.origin[c]).reshape(-1)
+            some = torch.split(torch.arange(series.n_series), _AT_ONCE)
+            parts = [network(batch_ahead(ahead, c, network.context, period, chosen)) for chosen in some]
+        columns[target] = widen(torch.cat(parts).numpy(), series.origin[c]).reshape(-1)
         for level in levels if intervals is not None else ():
             assert intervals is not None
             reach = intervals.half_width(level)[c].double() * _scales(series, period, intervals)[c, :, None]
@@ -80,11 +84,17 @@ def _scales(series: SeriesSet, period: int, intervals: Intervals) -> Tensor:
 
 
 def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:
-    """Return a sentence for each series with fewer rows than a model looks back on."""
-    rows = zip(series.series, np.diff(series.offsets).tolist(), strict=True)
-    return tuple(
-        (f"series {name!r} has" if name else "the data have")
-        + f" {n} rows, but the model looks back on {lookback}: they were continued into the past"
-        for name, n in rows
-        if n < lookback
+    """Return a sentence on series with fewer rows than a model looks back on."""
+    rows = np.diff(series.offsets)
+    short = [series.series[s] for s in np.flatnonzero(rows < lookback)]
+    if not short:
+        return ()
+    if len(short) == 1:
+        which = f"series {short[0]!r} has" if short[0] else "the data have"
+        many = f"{int(rows.min())} rows, but the model looks back on {lookback}"
+        return (f"{which} {many}: they were continued into the past",)
+    shown = ", ".join(map(repr, short[:_NAMED])) + (", …" if len(short) > _NAMED else "")
+    return (
+        f"{len(short):,} of {series.n_series:,} series have fewer rows than the {lookback} that the model looks back "
+        f"on ({shown}): they were continued into the past",
     )

@@ -51,6 +51,9 @@ class ModelConfig:
             raise ValueError("data: the columns do not fit the shape")
         if {len(self.scale.mean), len(self.scale.sd)} != {shape.channels}:
             raise ValueError(f"scale: mean and sd must hold {shape.channels} numbers")
+        own = shape.channels * shape.series if shape.series > 1 else 0
+        if {len(self.scale.own_mean), len(self.scale.own_sd)} != {own} or (own and len(spec.series) != shape.series):
+            raise ValueError(f"scale: there must be one for each of the {shape.series} series of the data")
         if len(self.weights) != len(self.members) or not all(0 < weight <= 1 for weight in self.weights):
             raise ValueError("weights must hold a number above 0 and at most 1 for each member")
         if self.recipe is not None and len(self.recipe.networks) != len(self.members):
@@ -68,7 +71,7 @@ class ModelConfig:
             "weights": list(self.weights),
             "shape": dataclasses.asdict(self.shape),
             "data": self.spec.to_json(),
-            "scale": dataclasses.asdict(self.scale),
+            "scale": {name: numbers for name, numbers in dataclasses.asdict(self.scale).items() if numbers},
             "trained": None if self.trained is None else self.trained.to_json(),
             "recipe": None if self.recipe is None else self.recipe.to_json(),
             "naive_errors": {
@@ -91,7 +94,12 @@ class ModelConfig:
             weights=given.numbers("weights"),
             shape=_read_shape(raw["shape"]),
             spec=DataSpec.from_json(raw["data"]),
-            scale=TargetScale(mean=scale.numbers("mean"), sd=scale.numbers("sd", positive=True)),
+            scale=TargetScale(
+                mean=scale.numbers("mean"),
+                sd=scale.numbers("sd", positive=True),
+                own_mean=scale.numbers("own_mean", default=[]),
+                own_sd=scale.numbers("own_sd", positive=True, default=[]),
+            ),
             trained=TrainedRows.from_json(raw.get("trained")),
             recipe=Recipe.from_json(raw.get("recipe")),
             intervals=_read_intervals(raw.get("intervals")),

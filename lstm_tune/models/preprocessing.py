@@ -1,11 +1,11 @@
 """What stands before and after the network: raw values ↔ level ↔ window, each step with its inverse.
 
-Letters: B windows in a batch, X context, L lookback, H horizon, C channels, P past and F future covariates, m seasonal
-period.
+Letters: B windows in a batch, X context, L lookback, H horizon, C channels, S series, G = C · S groups (or C, if all
+series share one scale), P past and F future covariates, m seasonal period.
 
     raw history (B, X)
       → log, if asked                     ┐ "level": what is scaled, what the loss is taken on
-      → scaled by the fit rows' mean, sd  ┘
+      → scaled by the fit rows' mean, sd  ┘ of the series, or of all series (scale)
       → differenced (first | seasonal)
       → minus the window's location, over its spread (window_norm)
       → clipped → the network             → times the spread
@@ -14,11 +14,7 @@ period.
 
 What is fitted (scale, clip bounds, the map of a linear or smoothing skip) is kept in buffers, so a saved or exported
 model cannot be served with the wrong scaler. Nothing depends on the unit of the data: no constant here is compared
-with a raw value.
-
-A window may hold a value that is not above 0, or far below c, the lowest value of the fit rows. The logarithm of such
-a window goes on below c as its tangent, log c + (x - c) / c, which is log c - 1 at 0; a negative value counts as 0. The
-way back does the same, and the forecast is at most the highest value of the fit rows and the window.
+with a raw value. Logarithms are explained in `logarithms`.
 """
 
 from __future__ import annotations
@@ -28,23 +24,24 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lstm_tune.config import Config
+from lstm_tune.data.own_scale import Floats, SeriesStatistics, own_scale
 from lstm_tune.data.series import SeriesSet, mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.errors import DataError
+from lstm_tune.models.logarithms import LOG_REACH, LogTerms, log_of, log_terms
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
-from lstm_tune.models.smoothing import fit_smoothing, forecast_weights
+from lstm_tune.models.smoothing import fit_smoothing, forecast_weights, some_ranges
 
 LOG_FLOOR = "log_floor"  # the buffer that models of before lack
 NO_LOG_FLOOR = 0.0  # of a model that was saved without one: two standard deviations below the mean replace it
 _CHUNK = 4096
 _FLAT = 1e-8  # standard deviation over mean, below which rows are taken as constant
-_FAR = 16.0  # of a mean logarithm: float32 holds logarithms beyond it with too few digits after the point
-_LOG_REACH = 3.0  # by how much a logarithm may exceed the highest one of the fit rows, at least
 _SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
 _CLIP_WINDOWS, _CLIP_VALUES = 10_000, 2_000_000  # that the clip bounds are measured on
 
@@ -59,6 +56,7 @@ class Shape:
     future: int = 0
     period: int = 1  # rows in a season; 1: none
     smoothing: int = 1  # rows that exponential smoothing looks at
+    series: int = 1  # S, if each of several series has a scale of its own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,45 +73,11 @@ class Located:
         return x if self.location is None else x - self.location
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _LogTerms:
-    """What the logarithm of a batch's channels takes, each (B, 1), or (1,) if there is one channel alone."""
-
-    unit: Tensor  # a power of 2 to divide by first: 1, unless float32 holds the logarithms with few digits
-    shift: Tensor  # its logarithm
-    floor: Tensor  # c, the lowest value of the fit rows
-    ceiling: Tensor  # of the logarithm of what was divided
-
-    def unseen(self, history: Tensor) -> Tensor:
-        """Return (B, 1) whether a window (B, X) holds a value that is not above 0, or far below c."""
-        lowest = history.amin(1, keepdim=True)
-        return (lowest <= 0) | (lowest < self.floor * (-self._reach()).exp())
-
-    def with_tangent(self, raw: Tensor) -> Tensor:
-        """Return the logarithm (B, n), below c its tangent; a negative value counts as 0."""
-        above = torch.maximum(raw, self.floor)
-        return (above / self.unit).log() + (raw.clamp_min(0) - above) / self.floor
-
-    def limited(self, log: Tensor, history: Tensor) -> Tensor:
-        """Invert `with_tangent`, from 0 to the highest value of the fit rows and the history."""
-        above = torch.maximum(log, (self.floor / self.unit).log())
-        raw = above.exp() * self.unit + (log - above) * self.floor
-        highest = torch.maximum(history.amax(1, keepdim=True), (self.ceiling - self._reach()).exp() * self.unit)
-        return torch.minimum(raw.clamp_min(0), highest)
-
-    def _reach(self) -> Tensor:
-        """Return by how much the ceiling exceeds the highest logarithm of the fit rows: their range, or more."""
-        return ((self.ceiling - (self.floor / self.unit).log()) / 2).clamp_min(_LOG_REACH)
-
-
-def _log(raw: Tensor, terms: _LogTerms) -> Tensor:
-    return (raw.clamp_min(torch.finfo(raw.dtype).tiny) / terms.unit).log()
-
-
 class Preprocessing(nn.Module):
     """The abstract half of a forecaster: everything but the network, fitted in closed form.
 
     Attributes:
+        own_scale: whether each series has a centre and a scale of its own.
         lag: rows between a value and the one that is subtracted from it; 0: no difference.
         context: X, rows before the first target that a forecast looks at.
     """
@@ -126,6 +90,7 @@ class Preprocessing(nn.Module):
     clip_high: Tensor
     log_ceiling: Tensor
     log_floor: Tensor
+    usual_spread: Tensor
     skip_weight: Tensor
     skip_bias: Tensor
 
@@ -140,20 +105,24 @@ class Preprocessing(nn.Module):
         # The map (H, rows) of a skip forecast that is linear in the window, and what it adds.
         mapped = (shape.horizon, skip_rows) if config.skip in ("linear", "ets") else (0, 0)
         covariates = shape.past + shape.future
+        self.own_scale = config.scale == "series" and shape.series > 1
+        groups = shape.channels * (shape.series if self.own_scale else 1)
         for name, value in {
-            "center": torch.zeros(shape.channels),
-            "scale": torch.ones(shape.channels),
+            "center": torch.zeros(groups),
+            "scale": torch.ones(groups),
             "covariate_mean": torch.zeros(covariates),
             "covariate_scale": torch.ones(covariates),
             "clip_low": torch.full((), -torch.inf),
             "clip_high": torch.full((), torch.inf),
-            "log_ceiling": torch.full((shape.channels,), torch.inf),
+            "log_ceiling": torch.full((groups,), torch.inf),
             "skip_weight": torch.zeros(mapped),
             "skip_bias": torch.zeros(shape.horizon if config.skip == "linear" else 0),
         }.items():
             self.register_buffer(name, value)
         if config.transform == "log":
-            self.register_buffer(LOG_FLOOR, torch.full((shape.channels,), NO_LOG_FLOOR))
+            self.register_buffer(LOG_FLOOR, torch.full((groups,), NO_LOG_FLOOR))
+        if self.own_scale:
+            self.register_buffer("usual_spread", torch.ones(shape.channels, 2))
 
     # ---- what is fitted, in closed form, on the rows to fit on
 
@@ -181,12 +150,15 @@ class Preprocessing(nn.Module):
 
     def _fit_scale(self, data: SeriesSet, rows: Ranges) -> None:
         log = self.config.transform == "log"
+        if self.own_scale:
+            measured = SeriesStatistics.of(data, rows)
+            for name, count, low in zip(data.targets, measured.count, measured.low, strict=True):
+                self._check_fit_rows(name, bool(count.any()), float(low.min()))
+            self.take_own_scale(SeriesStatistics.of(data, rows, log=True) if log else measured, None)
+            return
         for c, name in enumerate(data.targets):
             low, high = extremes(data.seen(c, rows))
-            if low > high:
-                raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
-            if log and low <= 0:
-                raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
+            self._check_fit_rows(name, low <= high, low)
             mean, sd = mean_and_sd(x.double().log() if log else x.double() for x in data.seen(c, rows))
             self.center[c] = mean
             self.scale[c] = max(float(sd), _FLAT) if log else max(float(sd), _FLAT * abs(float(mean))) or 1.0
@@ -194,7 +166,32 @@ class Preprocessing(nn.Module):
                 # A forecast may grow beyond what was seen, but not without limit.
                 self.log_floor[c] = low
                 low, high = math.log(low), math.log(high)
-                self.log_ceiling[c] = high + max(_LOG_REACH, high - low)
+                self.log_ceiling[c] = high + max(LOG_REACH, high - low)
+
+    def _check_fit_rows(self, name: str, seen: bool, low: float) -> None:
+        if not seen:
+            raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
+        if self.config.transform == "log" and low <= 0:
+            raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
+
+    def take_own_scale(self, measured: SeriesStatistics, usual: Tensor | None) -> None:
+        """Set centre, scale and the bounds of logarithms of each series from what was measured of it."""
+        log = self.config.transform == "log"
+        own = own_scale(measured, log=log, usual=None if usual is None else usual.double().cpu().numpy())
+
+        def buffer(x: Floats) -> Tensor:
+            return torch.from_numpy(x.reshape(-1)).to(self.center)
+
+        self.center, self.scale = buffer(own.center), buffer(own.spread)
+        if usual is None:
+            self.usual_spread.copy_(torch.from_numpy(own.usual))
+        if log:
+            seen = measured.count > 0
+            low, high = np.where(seen, measured.low, own.center), np.where(seen, measured.high, own.center)
+            self.log_floor = buffer(np.where(seen, np.exp(low), NO_LOG_FLOOR))
+            self.log_ceiling = buffer(high + np.maximum(LOG_REACH, high - low))
+        else:
+            self.log_ceiling = torch.full_like(self.center, torch.inf)
 
     def _fit_clip(self, windows: Windows, positions: Tensor) -> None:
         batches = windows.batches(positions, self.context, _CHUNK)
@@ -218,15 +215,16 @@ class Preprocessing(nn.Module):
     def _regression(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the linear skip regresses on, (B, L), and the targets, (B, H)."""
         at = self.locate(batch)
-        target = self.difference_target(self.scale_level(batch.target, batch.channel), at)
+        target = self.difference_target(self.scale_level(batch.target, self.group(batch)), at)
         return at.minus_location(at.window[:, -self.config.lookback :]), at.minus_location(target)
 
     def _fit_smoothing(self, data: SeriesSet, rows: Ranges) -> None:
-        """Fit exponential smoothing to the scaled and differenced level of every channel and series."""
+        """Fit exponential smoothing to the scaled and differenced level of every channel and series, of 200 at most."""
         series = []
-        for (start, end), c in itertools.product(rows, range(self.shape.channels)):
+        for (s, start, end), c in itertools.product(some_ranges(rows), range(self.shape.channels)):
             raw = data.values[None, c, start:end].to(self.center.device)
-            level = self.scale_level(raw, torch.tensor([c], device=raw.device))[0].double().cpu()
+            group = c * self.shape.series + s if self.own_scale else c
+            level = self.scale_level(raw, torch.tensor([group], device=raw.device))[0].double().cpu()
             level[~data.observed[c, start:end]] = torch.nan
             series.append((level[self.lag :] - level[: -self.lag] if self.lag else level).numpy())
         weights = forecast_weights(fit_smoothing(series, self.shape.period), self.shape.smoothing, self.shape.horizon)
@@ -234,52 +232,49 @@ class Preprocessing(nn.Module):
 
     # ---- raw → level → window, and back
 
-    def scale_level(self, raw: Tensor, channel: Tensor) -> Tensor:
-        """Map raw values (B, n) of the given channels (B,) to the scaled level that the loss is taken on."""
-        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
+    def group(self, batch: Batch) -> Tensor:
+        """Return the place (B,) of each window's statistics among those of all groups."""
+        return batch.group if self.own_scale else batch.channel
+
+    def scale_level(self, raw: Tensor, group: Tensor) -> Tensor:
+        """Map raw values (B, n) of the given groups (B,) to the scaled level that the loss is taken on."""
+        center, scale = self._of(group, self.center), self._of(group, self.scale)
         if self.config.transform != "log":
             return (raw - center) / scale
-        terms = self._log_terms(channel)
-        return (_log(raw, terms) - (center - terms.shift)) / scale
+        terms = self._log_terms(group)
+        return (log_of(raw, terms) - (center - terms.shift)) / scale
 
     def _history_level(self, batch: Batch) -> Tensor:
         """Return the scaled level (B, X) of a batch's history."""
+        group = self.group(batch)
         if self.config.transform == "log":
-            terms = self._log_terms(batch.channel)
+            terms = self._log_terms(group)
             unseen = terms.unseen(batch.history)
             if bool(unseen.any()):
-                center, scale = self._of(batch.channel, self.center), self._of(batch.channel, self.scale)
-                log = torch.where(unseen, terms.with_tangent(batch.history), _log(batch.history, terms))
+                center, scale = self._of(group, self.center), self._of(group, self.scale)
+                log = torch.where(unseen, terms.with_tangent(batch.history), log_of(batch.history, terms))
                 return (log - (center - terms.shift)) / scale
-        return self.scale_level(batch.history, batch.channel)
+        return self.scale_level(batch.history, group)
 
     def unscale(self, level: Tensor, batch: Batch) -> Tensor:
         """Map forecasts (B, H) of the scaled level back to raw values; a log forecast stops at the fitted ceiling."""
-        channel = batch.channel
-        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
+        group = self.group(batch)
+        center, scale = self._of(group, self.center), self._of(group, self.scale)
         if self.config.transform != "log":
             return level * scale + center
-        terms = self._log_terms(channel)
+        terms = self._log_terms(group)
         log = torch.minimum(level * scale + (center - terms.shift), terms.ceiling)
         raw = log.exp() * terms.unit
         unseen = terms.unseen(batch.history)
         return torch.where(unseen, terms.limited(log, batch.history), raw) if bool(unseen.any()) else raw
 
-    def _log_terms(self, channel: Tensor) -> _LogTerms:
-        center, scale = self._of(channel, self.center), self._of(channel, self.scale)
-        floor, ceiling = self._of(channel, self.log_floor), self._of(channel, self.log_ceiling)
-        power = torch.where(center.abs() > _FAR, center / math.log(2), 0.0).round()
-        shift = power * math.log(2)
-        return _LogTerms(
-            unit=power.exp2(),
-            shift=shift,
-            floor=torch.where(floor > 0, floor, (center - 2 * scale).exp()),
-            ceiling=ceiling - shift,
-        )
+    def _log_terms(self, group: Tensor) -> LogTerms:
+        statistics = (self.center, self.scale, self.log_floor, self.log_ceiling)
+        return log_terms(*(self._of(group, statistic) for statistic in statistics))
 
-    def _of(self, channel: Tensor, statistic: Tensor) -> Tensor:
-        """Return a statistic (C,) of the given channels (B,): (B, 1), or (1,) if there is one channel alone."""
-        return statistic[channel, None] if self.shape.channels > 1 else statistic
+    def _of(self, group: Tensor, statistic: Tensor) -> Tensor:
+        """Return a statistic (G,) of the given groups (B,): (B, 1), or (1,) if there is one group alone."""
+        return statistic[group, None] if self.own_scale or self.shape.channels > 1 else statistic
 
     def locate(self, batch: Batch) -> Located:
         """Return the scaled and differenced history of a batch, with each window's location and spread."""

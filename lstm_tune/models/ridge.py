@@ -8,7 +8,7 @@ windows in a batch, L lookback, H horizon.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -103,13 +103,15 @@ def _complete(batch: Batch) -> Batch:
     keep = batch.observed.all(dim=1)
     if bool(keep.all()):
         return batch
-    return Batch(
+    return replace(
+        batch,
         history=batch.history[keep],
         target=batch.target[keep],
         observed=None,
         past=batch.past[keep],
         future=batch.future[keep],
         channel=batch.channel[keep],
+        group=batch.group[keep],
     )
 
 

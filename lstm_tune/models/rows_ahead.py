@@ -13,7 +13,7 @@ from lstm_tune.data.calendar_features import calendar_features
 from lstm_tune.data.even_times import Times
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import TimeStyle
-from lstm_tune.data.windows import Batch
+from lstm_tune.data.windows import Batch, continued_rows
 from lstm_tune.errors import DataError
 
 
@@ -90,33 +90,28 @@ def _with_calendar(data: SeriesSet, times: Times, future: Tensor, own: int) -> T
     return torch.cat([columns, torch.from_numpy(features)], dim=2)
 
 
-def batch_ahead(ahead: Ahead, channel: int, context: int, period: int) -> Batch:
+def batch_ahead(ahead: Ahead, channel: int, context: int, period: int, chosen: Tensor | None = None) -> Batch:
     """Return the window before the rows to forecast of each series: B = S windows, X = `context` rows.
 
-    A series with fewer rows is continued into the past: by its first season again and again, or, if it has no whole
-    season, by its first row.
+    A series with fewer rows is continued into the past; see `continued_rows`.
 
     Args:
         ahead: the series.
         channel: column of the targets.
         context: rows that the model looks back on.
         period: rows in a season; 1: there is none.
+        chosen: numbers of the series (B,); None: all.
     """
     data = ahead.series
-    rows = torch.stack([_last_rows(a, b, context, period) for a, b in itertools.pairwise(data.offsets)])  # (S, X)
-    shape = (data.n_series, ahead.times.shape[1])
+    chosen = torch.arange(data.n_series) if chosen is None else chosen
+    offsets = torch.tensor(data.offsets)
+    rows = continued_rows(offsets[chosen], offsets[chosen + 1], context, period)
     return Batch(
         history=data.values[channel][rows],
-        target=torch.zeros(shape),
+        target=torch.zeros(len(chosen), ahead.times.shape[1]),
         observed=None,
         past=data.past[rows],
-        future=torch.cat([data.future[rows], ahead.future], dim=1),
-        channel=torch.full((data.n_series,), channel),
+        future=torch.cat([data.future[rows], ahead.future[chosen]], dim=1),
+        channel=torch.full((len(chosen),), channel),
+        group=channel * data.n_series + chosen,
     )
-
-
-def _last_rows(start: int, end: int, context: int, period: int) -> Tensor:
-    """Return the rows (X,) that stand for the last `context` rows of a series [start, end)."""
-    rows = torch.arange(end - context, end)
-    season = period if end - start >= period else 1
-    return torch.where(rows >= start, rows, start + (rows - start) % season)

@@ -25,6 +25,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_tune.data.split import Ranges
+
 Floats = NDArray[np.float64]
 Trend = Literal["none", "additive", "damped"]
 
@@ -33,6 +35,7 @@ _TRENDS: tuple[Trend, ...] = ("none", "additive", "damped")
 _MOST_VALUES = 4_000  # to fit on, of all series together: more change the parameters little
 _LEAST_EACH = 200  # of them from one series, before series are left out
 _LEAST_VALUES = 8  # that a series must have
+_MOST_SERIES = 200  # to choose those from
 _WIDTH = 96  # candidates of each kind in a round of the search
 _ROUNDS = 7
 _SHRINK = 0.6  # of the region that is searched, from round to round
@@ -234,6 +237,17 @@ def _forecast_weights(model: Smoothing, length: int, horizon: int) -> Floats:
     best = -np.linalg.pinv(errors[:, :free]) @ errors[:, free:]
     weights: Floats = ahead[:, free:] + ahead[:, :free] @ best
     return weights
+
+
+def some_ranges(rows: Ranges) -> list[tuple[int, int, int]]:
+    """Return (series, start, end) of the rows to fit on; of many series 200, evenly spaced among those long enough."""
+    every = [(s, a, b) for s, (a, b) in enumerate(rows)]
+    if len(every) <= _MOST_SERIES:
+        return every
+    long = [part for part in every if part[2] - part[1] >= _LEAST_VALUES]
+    return (
+        [long[i] for i in np.linspace(0, len(long) - 1, _MOST_SERIES).astype(int)] if len(long) > _MOST_SERIES else long
+    )
 
 
 def _recent(series: Sequence[Floats]) -> list[Floats]:

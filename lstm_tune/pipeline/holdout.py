@@ -87,14 +87,15 @@ def score_test_rows(
         levels: of these, in percent.
         threads: that share the seeds.
     """
-    series, windows, split, horizon = dataset.series, dataset.windows, dataset.split, task.shape.horizon
+    series, split, horizon = dataset.series, dataset.split, task.shape.horizon
+    windows = dataset.windows.with_period(task.period)
     positions = windows.positions(split.test, 0, reach_back=True)
     fitted = fit_baselines(
         windows,
         split.final.fit,
         period=task.period,
         max_lookback=task.limits.max_lookback,
-        sd=task.scale.sd,
+        scale=task.scale,
         combination=task.combination,
     )
     baselines = {name: score(f, windows, positions, task.scale, naive=task.naive) for name, f in fitted.items()}
@@ -118,7 +119,7 @@ def score_test_rows(
     blocks = TimeBlocks.of(windows, positions, split.test, task.shape.period)
     forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.seasons)
     return TestResult(
-        score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks)),
+        score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks, task.scale)),
         alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
         trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
         fitted=fitted,

@@ -44,7 +44,7 @@ def calibrate_intervals(
             segment.fit,
             period=task.period,
             max_lookback=task.limits.max_lookback,
-            sd=task.scale.sd,
+            scale=task.scale,
             combination=task.combination,
         )
 

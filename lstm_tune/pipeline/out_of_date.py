@@ -130,13 +130,14 @@ def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: tuple[floa
     """Return a sentence if the newest errors are larger than the test error explains; "": they are not."""
     mse, high, rows = test
     recent = tuple((min(border + rows, end), end) for border, end in new)
-    windows = Windows(data, model.horizon)
+    windows = Windows(data, model.horizon, period=model.shape.period)
     positions = windows.positions(recent, model.lookback, reach_back=True)
     if len(positions) < _FEWEST:
         return ""
     newest = positions[max(0, len(positions) - _MOST_WINDOWS) :] if data.n_series == 1 else positions[:]
-    found = score(model.network, windows, newest, model.scale)
-    low, _ = interval(found, TimeBlocks.of(windows, newest, recent, model.shape.period))
+    network, scale = model.for_data(data)
+    found = score(network, windows, newest, scale)
+    low, _ = interval(found, TimeBlocks.of(windows, newest, recent, model.shape.period), scale)
     if not (low > high and found.mse_scaled > _LARGER * mse):
         return ""
     times = found.mse_scaled / mse

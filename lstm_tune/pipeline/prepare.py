@@ -25,7 +25,7 @@ from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator
 from lstm_tune.search.draws import draw
-from lstm_tune.search.identity import StudyIdentity
+from lstm_tune.search.identity import OWN_ERRORS, StudyIdentity
 from lstm_tune.search.objective import resolve_space
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.pruners import make_pruner
@@ -280,7 +280,7 @@ def open_study(
             precision=precision,
         )
         identity = StudyIdentity(
-            settings=settings,
+            settings={**settings, **(OWN_ERRORS if series.n_series > 1 else {})},
             before={"data": series.fingerprint(times=False)},
             data=_in_words(series),
             command=_first_command(options, dataset, resources, precision),

@@ -143,7 +143,11 @@ def _model(
     trained = TrainedRows.of(series, rows, task.scale)
     recipe = recipe_of(retrained, task, precision)
     naive = task.naive.named(series.series)
-    return ForecastModel(network, task.shape, DataSpec.of(series), task.scale, trained, recipe, naive, intervals)
+    spec = DataSpec.of(series)
+    if spec.series:  # a series that was left out has no scale of its own: as a new one, it is scaled by its history
+        names = tuple(name if b > a else "" for name, (a, b) in zip(spec.series, rows, strict=True))
+        spec = replace(spec, series=names)
+    return ForecastModel(network, task.shape, spec, task.scale, trained, recipe, naive, intervals)
 
 
 def _next(findings: Sequence[Finding], source: str | None, options: TuneOptions) -> NextStep | None:

@@ -13,7 +13,9 @@ from lstm_tune.errors import StudyError
 
 _SETTINGS = "lstm_tune"
 _ABOUT = "lstm_tune:about"
-_BEFORE = {"precision": "fp32"}  # settings of studies that were begun before these were settings
+OWN_ERRORS = {"errors_over": "the variance of each series"}  # setting of studies of several series
+# Settings of studies that were begun before these were settings.
+_BEFORE = {"precision": "fp32", "errors_over": "the variance of all series"}
 _MOST = 3  # differences that a message names
 
 

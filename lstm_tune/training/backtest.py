@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import MeanForecaster
+from lstm_tune.models.own_series import for_series
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
@@ -63,6 +64,7 @@ def run_backtest(
     recipe: Recipe | None,
     shape: Shape,
     scale: TargetScale,
+    known: Sequence[str],
     data: SeriesSet,
     *,
     n_windows: int,
@@ -78,6 +80,7 @@ def run_backtest(
         recipe: how to train it again; not needed without refits.
         shape: horizon, covariates, season.
         scale: of the scores.
+        known: names of the series that the model was trained on, if there were several.
         data: all rows.
         n_windows: K, cutoffs of each series.
         step_size: rows from one cutoff to the next.
@@ -91,7 +94,8 @@ def run_backtest(
     """
     horizon = shape.horizon
     ends = _ends(data, horizon, n_windows, step_size)
-    current, fitted = network, dict[str, Forecaster]()
+    current, trained, fitted = network, known, dict[str, Forecaster]()
+    of_simple: tuple[str, ...] = ()
     cells: dict[str, list[Tensor]] = {}
     positions: list[int] = []
     cutoffs: list[int] = []
@@ -101,15 +105,19 @@ def run_backtest(
         chosen = [s for s in range(data.n_series) if ends[s][k] is not None]
         rows = [int(ends[s][k] or 0) for s in range(data.n_series)]
         seen = data.head([end or start + 1 for end, start in zip(rows, data.offsets, strict=False)]).only(chosen)
-        if not k or (refit and k % refit == 0):
-            windows = Windows(seen, horizon)
-            fitted = _fit_simple(windows, shape, scale)
-            if refit:
+        due = bool(refit) and k % refit == 0
+        if not k or due or seen.series != of_simple:
+            windows = Windows(seen, horizon, period=shape.period)
+            fitted = _fit_simple(windows, shape, scale.for_series(known, seen))
+            of_simple = seen.series
+            if due:
                 assert recipe is not None
-                again = refit_network(network, recipe, shape, windows, every_row(seen), threads=threads)
-                current, refits = again.network, refits + 1
+                own = replace(shape, series=seen.n_series) if shape.series > 1 else shape
+                again = refit_network(network, recipe, own, windows, every_row(seen), threads=threads)
+                current, trained, refits = again.network, seen.series, refits + 1
                 notes += again.notes
-        forecasters = {LSTM: current, **({NEVER: network} if refit else {}), **fitted}
+        never = {NEVER: for_series(network, known, seen)} if refit else {}
+        forecasters = {LSTM: for_series(current, trained, seen), **never, **fitted}
         at = [rows[s] for s in chosen]
         ahead = _ahead(data, seen, at, horizon)
         for c in range(data.n_channels):
@@ -124,7 +132,17 @@ def run_backtest(
     if short:
         notes.append(f"{short} of {data.n_series:,} series are too short for the earliest cutoff")
     made = {name: torch.cat(parts) for name, parts in cells.items()}
-    return _judge(data, made, np.array(positions), np.array(cutoffs), shape, scale, step_size, refits, tuple(notes))
+    return _judge(
+        data,
+        made,
+        np.array(positions),
+        np.array(cutoffs),
+        shape,
+        scale.for_series(known, data),
+        step_size,
+        refits,
+        tuple(notes),
+    )
 
 
 def _ends(data: SeriesSet, horizon: int, n_windows: int, step_size: int) -> list[list[int | None]]:
@@ -147,7 +165,7 @@ def _fit_simple(windows: Windows, shape: Shape, scale: TargetScale) -> dict[str,
     """Return the forecasts that need no LSTM, by the names of their columns, fitted on all rows of some windows."""
     period = shape.period if shape.period > 1 else None
     rows = every_row(windows.data)
-    fitted = fit_baselines(windows, rows, period=period, max_lookback=shape.smoothing, sd=scale.sd)
+    fitted = fit_baselines(windows, rows, period=period, max_lookback=shape.smoothing, scale=scale)
     names = [*(n for n in _COLUMNS if n in fitted), *(n for n in fitted if n not in _COLUMNS)]
     return {_COLUMNS.get(name, name): fitted[name] for name in names}
 
@@ -201,7 +219,9 @@ def _judge(
     gain = better = None
     if refits:
         # Forecasts from cutoffs a horizon apart share no target.
-        blocks = TimeBlocks.cut(cutoffs * step_size, shape.horizon, positions // data.n_rows, data.n_channels)
+        channel, row = np.divmod(positions, data.n_rows)
+        group = channel * data.n_series + np.searchsorted(np.array(data.offsets), row, side="right") - 1
+        blocks = TimeBlocks.cut(cutoffs * step_size, shape.horizon, group, windows.groups)
         gain = compare(scores[LSTM].window_error, scores[NEVER].window_error, count, blocks)
         better = sum(a < b for a, b in zip(per_cutoff[LSTM], per_cutoff[NEVER], strict=True))
     return Backtest(

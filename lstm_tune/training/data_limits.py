@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+
+import numpy as np
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges, Segment
@@ -44,13 +45,14 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
 
     The longest lookback leaves, in the shortest stretch that a fold fits on, at least half of the rows (and a season)
     as targets, and of each target's windows in each fold a quarter: every trial has windows to train on and the same
-    windows to be scored on, whatever holes there are.
+    windows to be scored on, whatever holes there are. Of several series the one of median length decides: shorter ones
+    are continued into the past, see `Windows`.
 
     Raises:
         DataError: too few rows for a single window.
     """
     data, horizon = windows.data, windows.horizon
-    shortest = min(b - a for segment in segments for a, b in segment.fit if b > a)
+    shortest = min(int(np.median([b - a for a, b in segment.fit if b > a])) for segment in segments)
     # A seasonal difference and a seasonal skip together look two seasons back, and a third is there to learn from.
     usable = period and shortest >= 3 * period + horizon and _leaves_windows(windows, segments, 2 * period)
     usable_period = period if usable else None
@@ -109,8 +111,8 @@ def _leaves_windows(windows: Windows, segments: Sequence[Segment], context: int)
 
 def _windows_by_channel(windows: Windows, rows: Ranges, context: int, *, reach_back: bool) -> list[int]:
     positions = windows.positions(rows, context, reach_back=reach_back)
-    edges = [positions.below(c * windows.rows) for c in range(windows.channels + 1)]
-    return [b - a for a, b in itertools.pairwise(edges)]
+    counted: list[int] = windows.counts(positions).sum(dim=1).tolist()
+    return counted
 
 
 def _count(data: SeriesSet, channel: int, rows: Ranges) -> int:

@@ -105,11 +105,13 @@ def score_model(
     scores = {}
     for name, one in found.items():
         beside = None if name == "model" else compare(own.window_error, one.window_error, own.window_count, blocks)
-        scores[name] = ComparedScore.beside(TestScore.of(one, targets, scale.sd, interval(one, blocks)), beside)
+        scores[name] = ComparedScore.beside(TestScore.of(one, targets, scale.sd, interval(one, blocks, scale)), beside)
     return scores
 
 
 def _over_scored_targets(found: Score, scale: TargetScale) -> Score:
     """Return a score whose mean over the targets leaves out those without a scored value."""
-    scaled = np.array(found.mse) / np.square(scale.sd)
-    return dataclasses.replace(found, mse_scaled=float(np.nanmean(scaled)))
+    sd = scale.groups(found.series_mse.shape[1])[1].reshape(found.series_mse.shape)
+    scored = ~np.isnan(found.mse)
+    columns = np.nanmean(found.series_mse[scored] / np.square(sd[scored]), axis=1)
+    return dataclasses.replace(found, mse_scaled=float(columns.mean()))

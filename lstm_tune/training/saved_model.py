@@ -22,6 +22,7 @@ from lstm_tune.models.forecast_ahead import forecast_ahead, short_series
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import write_model
+from lstm_tune.models.own_series import describe_unseen, for_series, with_series
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.restore import restore, stored
@@ -170,10 +171,15 @@ class ForecastModel:
             check_levels(levels, self.known_intervals().windows)
         read = self.read(data, time=time, id=id, decimal=decimal, thousands=thousands, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
-        warn((*ahead.notes, *short_series(ahead.series, self.lookback)))
-        return forecast_ahead(
-            self.network, ahead, self.spec.forecast_columns, self.shape.period, intervals=self.intervals, levels=levels
-        )
+        network, _ = self.for_data(ahead.series)
+        unseen = describe_unseen(self.network, self.spec.series, ahead.series)
+        warn((*ahead.notes, *short_series(ahead.series, self.lookback), *unseen))
+        columns, period = self.spec.forecast_columns, self.shape.period
+        return forecast_ahead(network, ahead, columns, period, intervals=self.intervals, levels=levels)
+
+    def for_data(self, series: SeriesSet) -> tuple[MeanForecaster, TargetScale]:
+        """Return the network, and the scale of scores, for the series of other data, each scaled by itself."""
+        return for_series(self.network, self.spec.series, series), self.scale.for_series(self.spec.series, series)
 
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
@@ -197,12 +203,13 @@ class ForecastModel:
             DataError: too few rows for a single window, or the forecasts of `against` cannot be used.
         """
         series = self.read(data, **reading)
-        scored = ScoredWindows.of(self.network, self.shape, Windows(series, self.horizon))
+        network, scale = self.for_data(series)
+        scored = ScoredWindows.of(network, self.shape, Windows(series, self.horizon, period=self.shape.period))
         if against is not None:
             scored = scored.beside(against)
         if self.trained is not None:
             warn(self.trained.note(scored.windows, scored.positions, self.scale))
-        return score_model(self.network, self.shape, self.scale, self.spec.targets, scored, self.naive)
+        return score_model(network, self.shape, scale, self.spec.targets, scored, self.naive)
 
     def refit(
         self,
@@ -227,21 +234,15 @@ class ForecastModel:
             StudyError: every network diverged.
         """
         series = self.read(data, **reading)
-        windows, rows = Windows(series, self.horizon), every_row(series)
-        refitted = refit_network(
-            self.network,
-            self.known_recipe(),
-            self.shape,
-            windows,
-            rows,
-            threads=available_cores(),
-            on_model=on_model,
-        )
+        shape, spec = with_series(self.shape, self.spec, series)
+        windows, rows = Windows(series, self.horizon, period=shape.period), every_row(series)
+        recipe, threads = self.known_recipe(), available_cores()
+        refitted = refit_network(self.network, recipe, shape, windows, rows, threads=threads, on_model=on_model)
         warn(refitted.notes)
         trained = TrainedRows.of(series, rows, self.scale)
-        intervals = None if self.intervals is None else recalibrate(refitted, self.shape, windows, self.intervals)
-        parts = refitted.network, self.shape, self.spec, self.scale, trained, refitted.recipe
-        return ForecastModel(*parts, self.naive, intervals)
+        intervals = None if self.intervals is None else recalibrate(refitted, shape, windows, self.intervals)
+        parts = shape, spec, self.scale.for_series(self.spec.series, series), trained, refitted.recipe
+        return ForecastModel(refitted.network, *parts, self.naive, intervals)
 
     def backtest(
         self,
@@ -278,6 +279,7 @@ class ForecastModel:
             self.known_recipe() if every else None,
             self.shape,
             self.scale,
+            self.spec.series,
             series,
             n_windows=n_windows,
             step_size=step,

@@ -133,10 +133,10 @@ def build_task(
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
     visible, split = _without_test_rows(data, split)
-    windows = Windows(visible, horizon, device)
-    scale = TargetScale.of(windows, split.train)
     seasons = tuple(seasons) or find_seasons(visible, split.train)
     period = best_season(visible, split.train, seasons, horizon)
+    windows = Windows(visible, horizon, device, period)
+    scale = TargetScale.of(windows, split.train)
     possible = rolling_folds(visible, split, folds, horizon)
     segments, lacking = usable_folds(windows, possible)
     notes = []
@@ -150,7 +150,7 @@ def build_task(
     baselines: BaselineScores = {}
     fitted: list[dict[str, Forecaster]] = []
     for segment in segments:
-        own = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, sd=scale.sd)
+        own = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, scale=scale)
         fold, scores = _build_fold(windows, segment, scale, own, epoch_samples)
         built.append(fold)
         fitted.append(own)
@@ -167,6 +167,7 @@ def build_task(
             future=data.future.shape[1],
             period=period or 1,
             smoothing=window_rows(limits.max_lookback, period),
+            series=data.n_series,
         ),
         scale=scale,
         seasons=seasons,

@@ -22,6 +22,15 @@ def shops(lengths: list[int]) -> SeriesSet:
     return series_of(frame.assign(**columns), target=["y", "z"], id="shop", past="p", future="f")
 
 
+def needed(context: int, rows: int, horizon: int, series: int, reach_back: bool) -> int:
+    """The rows before the first target that a window needs: of several series, a short one makes do with fewer."""
+    if series == 1:
+        return context
+    if reach_back:
+        return max(1, min(context, rows - horizon))
+    return max(1, min(context, (rows - horizon) // 2)) if context else 0
+
+
 lengths = st.lists(st.integers(8, 30), min_size=1, max_size=4)
 
 
@@ -41,16 +50,23 @@ def test_positions_agree_with_loops_and_no_window_crosses_a_border(
         for c in range(2)
         for (offset, _), (a, b) in zip(itertools.pairwise(series.offsets), ranges, strict=True)
         for row in range(a, b - horizon + 1)
-        if row - context >= (offset if reach_back else a) and bool(series.observed[c, row : row + horizon].any())
+        if row - needed(context, b - (offset if reach_back else a), horizon, len(lengths), reach_back)
+        >= (offset if reach_back else a)
+        and bool(series.observed[c, row : row + horizon].any())
     ]
     assert windows.positions(tuple(ranges), context, reach_back=reach_back).tolist() == expected
 
 
-@settings(max_examples=25, deadline=None)
-@given(lengths=lengths, context=st.integers(1, 7), horizon=st.integers(1, 4))
-def test_gathered_windows_agree_with_slices(lengths: list[int], context: int, horizon: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=lengths,
+    context=st.one_of(st.integers(1, 7), st.just(100)),
+    horizon=st.integers(1, 4),
+    period=st.sampled_from([None, 3]),
+)
+def test_gathered_windows_agree_with_slices(lengths: list[int], context: int, horizon: int, period: int | None) -> None:
     series = shops(lengths)
-    windows = Windows(series, horizon)
+    windows = Windows(series, horizon).with_period(period)
     rows = tuple(itertools.pairwise(series.offsets))
     positions = windows.positions(rows, context, reach_back=False)[:]
     if not len(positions):
@@ -58,8 +74,8 @@ def test_gathered_windows_agree_with_slices(lengths: list[int], context: int, ho
     batch = windows.gather(positions, context)
     for i, position in enumerate(positions.tolist()):
         channel, row = divmod(position, series.n_rows)
-        one = batch_at(series, row, context, horizon, channel)
-        for name in ("history", "target", "observed", "past", "future", "channel"):
+        one = batch_at(series, row, context, horizon, channel, period or 1)
+        for name in ("history", "target", "observed", "past", "future", "channel", "group"):
             assert torch.equal(getattr(batch, name)[i], getattr(one, name)[0]), name
 
 
@@ -93,7 +109,7 @@ def test_nothing_of_size_rows_times_lookback_is_made(context: int) -> None:
     series = series_of(daily(wave(3000), p=wave(3000), f=wave(3000)), target="y", past="p", future="f")
     windows = Windows(series, 2)
     held = [v for v in vars(windows).values() if isinstance(v, torch.Tensor)]
-    assert sum(t.untyped_storage().nbytes() for t in held) <= 3 * 3000 * 4
+    assert sum(t.untyped_storage().nbytes() for t in held) <= 3 * 3000 * 4 + 2 * 8  # and the borders
     positions = windows.positions(((0, 3000),), context, reach_back=False)
     kept = [v for v in vars(positions).values() if isinstance(v, torch.Tensor)]
     assert sum(t.untyped_storage().nbytes() for t in kept) <= 100
@@ -140,3 +156,26 @@ def test_a_sample_holds_windows_of_every_channel() -> None:
     positions = windows.positions([(0, 40)], 0, reach_back=True)
     assert windows.sample(positions, 1).tolist() == [0, 40, 80]
     assert (windows.sample(positions, 9) // 40).bincount().tolist() == [3, 3, 3]
+
+
+def test_a_sample_holds_as_many_windows_of_long_and_short_series() -> None:
+    data = series_of(panel(wave(40), wave(300), wave(12)), target="y", id="shop")
+    windows = Windows(data, horizon=2)
+    positions = windows.positions(tuple(itertools.pairwise(data.offsets)), 1, reach_back=False)
+    chosen = windows.sample(positions, 33)
+    assert windows.gather(chosen, 1).group.bincount().tolist() == [11, 11, 10]  # the shortest has ten alone
+    assert set(chosen.tolist()) <= set(positions.tolist())
+    assert len(windows.sample(positions, 2)) == 2
+    assert windows.counts(positions).tolist() == [[38, 298, 10]]
+
+
+def test_a_series_shorter_than_the_context_is_continued_by_its_own_past_alone() -> None:
+    short = np.array([10.0, 20, 30, 40, 50, 60, 70, 80])
+    data = series_of(panel(wave(30), short), target="y", id="shop")
+    windows, first = Windows(data, horizon=2, period=3), data.offsets[1]
+    positions = windows.positions(((0, 0), (first, first + 8)), 9, reach_back=False)
+    assert (positions[:] - first).tolist() == [3, 4, 5, 6]
+    history = windows.gather(positions[:], 9).history
+    assert history[0].tolist() == [10, 20, 30] * 3
+    assert history[2].tolist() == [30, 10, 20, 30, 10, 20, 30, 40, 50]
+    assert windows.with_period(None).gather(positions[:1], 9).history[0].tolist() == [10] * 6 + [10, 20, 30]

@@ -28,6 +28,7 @@ def score_of(errors: Any, counts: Any = None) -> Score:
         per_step_mse=nothing,
         window_error=errors,
         window_count=np.ones(len(errors)) if counts is None else np.asarray(counts, dtype=np.float64),
+        series_mse=np.zeros((1, 1)),
         windows=len(errors),
     )
 

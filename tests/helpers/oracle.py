@@ -19,7 +19,19 @@ import optuna
 import oracle_baselines as simple
 import oracle_smoothing as smoothing
 import pytest
-from oracle_data import Array, Rows, Table, Window, history_of, observed_values, split_of, target_of, windows_of
+from oracle_data import (
+    Array,
+    Rows,
+    Table,
+    Window,
+    history_of,
+    observed_values,
+    own_values,
+    rows_before,
+    split_of,
+    target_of,
+    windows_of,
+)
 from oracle_model import SavedModel, forecast, load_model
 from oracle_weights import error_products, stacked
 
@@ -74,6 +86,13 @@ class Finished:
         """Standard deviation of each target's observed train rows."""
         return np.array([observed_values(self.table, self.parts["train"], c).std() for c in range(self.channels)])
 
+    @cached_property
+    def own(self) -> Array:
+        """Mean and standard deviation of each target column's and series' observed train rows, (2, C · S)."""
+        groups = range(self.channels * len(self.table.series))
+        seen = [own_values(self.table, self.parts["train"], g) for g in groups]
+        return np.array([[x.mean() for x in seen], [x.std() for x in seen]])
+
     @property
     def channels(self) -> int:
         """Number of target columns."""
@@ -109,20 +128,22 @@ class Finished:
     def forecast_of(self, model: SavedModel, windows: Sequence[Window]) -> Array:
         """Return a model's forecasts (n, H) of some windows."""
         result = np.empty((len(windows), self.horizon))
-        for channel in range(self.channels):
-            index = [i for i, w in enumerate(windows) if w.channel == channel]
+        for group in range(self.channels * len(self.table.series)):
+            index = [i for i, w in enumerate(windows) if self.table.group(w) == group]
             if index:
                 context = max(model.context_of(m.params) for m in model.members)
                 seen = self.seen_by([windows[i] for i in index], context)
-                result[index] = forecast(model, *seen, channel)
+                result[index] = forecast(model, *seen, group)
         return result
 
     def seen_by(self, windows: Sequence[Window], context: int) -> tuple[Array, Array, Array]:
         """Return histories (n, X), past (n, X, P) and future covariates (n, X + H, F) of some windows."""
         of = self.table.series
         history = np.stack([history_of(self.table, w, context) for w in windows])
-        past = np.stack([of[w.series].past[w.row - context : w.row] for w in windows])
-        future = np.stack([of[w.series].future[w.row - context : w.row + self.horizon] for w in windows])
+        before = [rows_before(self.table, w, context) for w in windows]
+        past = np.stack([of[w.series].past[rows] for w, rows in zip(windows, before, strict=True)])
+        ahead = [rows + list(range(w.row, w.row + self.horizon)) for w, rows in zip(windows, before, strict=True)]
+        future = np.stack([of[w.series].future[rows] for w, rows in zip(windows, ahead, strict=True)])
         return history, past, future
 
     def baseline(self, name: str, windows: Sequence[Window], fit: Sequence[Rows]) -> Array:
@@ -144,7 +165,7 @@ class Finished:
         weight, bias = self._fitted[key]
         result = []
         for w in windows:
-            history, sd = history_of(self.table, w, context), self.sd[w.channel]
+            history, sd = history_of(self.table, w, context), self.own[1][self.table.group(w)]
             result.append(history[-1] + sd * (weight @ ((history - history[-1]) / sd) + bias))
         return np.stack(result)
 
@@ -173,8 +194,8 @@ class Finished:
         return {}
 
     def _bounds(self, fit: Sequence[Rows]) -> Array:
-        """Return the least and the largest observed value of each target, (C, 2)."""
-        seen = [observed_values(self.table, fit, c) for c in range(self.channels)]
+        """Return the least and the largest observed value of each target and series, (C · S, 2)."""
+        seen = [own_values(self.table, fit, g) for g in range(self.channels * len(self.table.series))]
         return np.array([(x.min(), x.max()) for x in seen])
 
     def _series_of(self, fit: Sequence[Rows], log: bool) -> list[Array]:
@@ -193,7 +214,7 @@ class Finished:
         if not log:
             last = history[:, -1:]
             return last + smoothing.forecast(models, history - last, self.horizon)
-        low, high = self._bounds(fit)[[w.channel for w in windows]].T[:, :, None]
+        low, high = self._bounds(fit)[[self.table.group(w) for w in windows]].T[:, :, None]
         ahead = np.exp(smoothing.forecast(models, np.log(np.maximum(history, low / 10)), self.horizon))
         return np.minimum(ahead, high * np.maximum(np.exp(3), high / low))
 
@@ -201,15 +222,17 @@ class Finished:
         x, y, usable = [], [], []
         for w in windows_of(self.table, fit, self.horizon, context, reach_back=False):
             history, (target, seen) = history_of(self.table, w, context), target_of(self.table, w, self.horizon)
-            x.append((history - history[-1]) / self.sd[w.channel])
-            y.append((target - history[-1]) / self.sd[w.channel])
+            sd = self.own[1][self.table.group(w)]
+            x.append((history - history[-1]) / sd)
+            y.append((target - history[-1]) / sd)
             usable.append(seen.all())
         return simple.fit_ridge(np.array(x), np.array(y), np.array(usable))
 
     @cached_property
     def shortest_fit(self) -> int:
-        """Rows of the shortest stretch that a fold of a trial fits on."""
-        return min(b - a - (self.folds - 1) * (d - c) for (a, b), (c, d) in self._train_and_val)
+        """Rows of the stretch that a fold of a trial fits on, in the shortest fold; the median of several series."""
+        each = [[b - a for a, b in self.fold_rows(fold)[0]] for fold in range(self.folds)]
+        return min(int(np.median(lengths)) for lengths in each)
 
     # ---- the validation blocks
 
@@ -231,16 +254,29 @@ class Finished:
         windows = self.fold_windows(fold)
         if len(windows) <= _SAMPLED:
             return windows
+        if len(self.table.series) > 1:
+            return self._sampled_of_series(windows)
         each = [[w for w in windows if w.channel == c] for c in range(self.channels)]
         most = _SAMPLED // self.channels
         spaced = [np.linspace(0, len(own) - 1, min(most, len(own)), dtype=np.float32).astype(int) for own in each]
         return [own[i] for own, places in zip(each, spaced, strict=True) for i in places]
 
+    def _sampled_of_series(self, windows: list[Window]) -> list[Window]:
+        """Return evenly spaced windows of each target and series, as many of each."""
+        found = []
+        for c in range(self.channels):
+            having = {w.series for w in windows if w.channel == c}
+            for s in sorted(having):
+                own = [w for w in windows if (w.channel, w.series) == (c, s)]
+                most = min(len(own), _SAMPLED // self.channels // len(having))
+                found += [own[i * (len(own) - 1) // max(1, most - 1)] for i in range(most)]
+        return found
+
     def sampled_errors(self, fold: int, ahead: Array) -> Array:
         """Return the scaled errors (n · H,) of forecasts of a fold's sampled windows; 0 where nothing was observed."""
         assert self.horizon <= 6  # else some steps alone are sampled
         found = Errors.of(self, self.sampled(fold), ahead)
-        return np.nan_to_num((ahead - found.actual) / self.sd[found.channel, None]).reshape(-1)
+        return np.nan_to_num((ahead - found.actual) / self.own[1][found.group, None]).reshape(-1)
 
     @cached_property
     def fold_units(self) -> list[float]:
@@ -278,16 +314,25 @@ class Errors:
     """Forecasts of some windows beside their targets; NaN where a target was not observed."""
 
     channel: Array  # (n,)
+    group: Array  # (n,) of target column and series
     ahead: Array  # (n, H)
     actual: Array  # (n, H), NaN where not observed
     sd: Array  # (C,)
+    own_sd: Array  # (C · S,)
 
     @classmethod
     def of(cls, run: Finished, windows: Sequence[Window], ahead: Array) -> Errors:
         """Put forecasts (n, H) and targets together."""
         pairs = [target_of(run.table, w, run.horizon) for w in windows]
         actual = np.array([np.where(seen, target, np.nan) for target, seen in pairs])
-        return cls(channel=np.array([w.channel for w in windows]), ahead=ahead, actual=actual, sd=run.sd)
+        return cls(
+            channel=np.array([w.channel for w in windows]),
+            group=np.array([run.table.group(w) for w in windows]),
+            ahead=ahead,
+            actual=actual,
+            sd=run.sd,
+            own_sd=run.own[1],
+        )
 
     def each(self, take: Any) -> Array:
         """Return take(errors, actual values) of each target column's observed targets."""
@@ -304,8 +349,15 @@ class Errors:
 
     @property
     def mse_scaled(self) -> float:
-        """Mean over the target columns of the MSE over the variance of the train rows."""
-        return float(np.mean(self.mse / self.sd**2))
+        """Mean over the target columns and series of the MSE over the variance of the train rows of each."""
+        squares = (self.ahead - self.actual) ** 2
+        each = [[np.nanmean(squares[self.group == g]) / self.own_sd[g] ** 2 for g in of] for of in self._groups()]
+        return float(np.mean([np.mean(column) for column in each]))
+
+    def _groups(self) -> list[list[int]]:
+        """Return the groups of each column that hold a scored target."""
+        there = np.isfinite(self.actual).any(axis=1)
+        return [sorted(set(self.group[there & (self.channel == c)].tolist())) for c in range(len(self.sd))]
 
     @property
     def per_step(self) -> Array:
@@ -319,7 +371,7 @@ class Errors:
     @property
     def window_sums(self) -> tuple[Array, Array]:
         """Sum of squared scaled errors of each window, and the observed targets behind it."""
-        squares = ((self.ahead - self.actual) / self.sd[self.channel, None]) ** 2
+        squares = ((self.ahead - self.actual) / self.own_sd[self.group, None]) ** 2
         return np.nansum(squares, axis=1), np.isfinite(squares).sum(axis=1)
 
 

@@ -108,17 +108,19 @@ def check_intervals(run: Finished) -> None:
     """`ci95` is an interval of the MSE in the MSE's unit; `skill_ci95` one of each skill."""
     own = run.tested(run.ahead)
     error, count = own.window_sums
+    pooled = run.channels == 1  # then `ci95` is that of the MSE, to which a series adds more the more it varies
+    raw = error * run.own[1][own.group] ** 2 if pooled else error
     test = run.record["test"]
     estimate = test["mse"] if run.channels == 1 else test["mse_scaled"]
     blocks = simple.time_blocks(run.test_times, max(4 * run.horizon, run.period or 1))
-    low, high = simple.interval([(1, error)], count, own.channel, blocks)
+    low, high = simple.interval([(1, raw)], count, 0 * own.group if pooled else own.group, blocks)
     same(test["ci95"], [estimate * low, estimate * high], "test.ci95", 1e-2)
     for name, interval in run.record["skill_ci95"].items():
         if len(blocks) < 3:
             assert interval is None
             continue
         other = run.tested(run.baseline(name, run.test, run.parts["fit"])).window_sums[0]
-        low, high = simple.interval([(1, error), (-1, other)], count, own.channel, blocks)
+        low, high = simple.interval([(1, error), (-1, other)], count, own.group, blocks)
         ratio = 1 - run.record["skill"][name]
         same([1 - x for x in reversed(interval)], [ratio * low, ratio * high], f"skill_ci95.{name}", 1e-2)
 
@@ -183,7 +185,8 @@ def check_decomposition(run: Finished) -> None:
             here = (tested.channel == c)[:, None] & np.isfinite(tested.actual)
             if step is not None:
                 here[:, [h for h in range(run.horizon) if h != step]] = False
-            each.append(simple.theil(tested.ahead[here] / run.sd[c], tested.actual[here] / run.sd[c]))
+            mean, sd = (np.broadcast_to(x[tested.group, None], here.shape)[here] for x in run.own)
+            each.append(simple.theil((tested.ahead[here] - mean) / sd, (tested.actual[here] - mean) / sd))
         return {name: float(np.mean([part[name] for part in each])) for name in names}
 
     assert (found["windows"], found["of"]) == (len(run.test), len(run.test))

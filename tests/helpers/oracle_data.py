@@ -36,6 +36,11 @@ class Table:
     series: tuple[OneSeries, ...]
     targets: tuple[str, ...]
     missing: dict[str, int]  # per target: values missing in the frame
+    period: int = 7  # rows in the season by which short series are continued into the past
+
+    def group(self, window: Window) -> int:
+        """Return the number of a window's target column and series: that of the column, if there is one series."""
+        return window.channel * len(self.series) + window.series
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,20 +135,32 @@ def split_of(series: OneSeries, table: Table, split: Sequence[float] | str) -> t
 def windows_of(table: Table, rows: Sequence[Rows], horizon: int, context: int, *, reach_back: bool) -> Iterator[Window]:
     """Yield the windows whose targets lie in `rows` (one range a series) and hold one observed value at least.
 
-    `reach_back`: whether what is looked at may lie before the range, as it may for scored rows.
+    `reach_back`: whether what is looked at may lie before the range, as it may for scored rows. Of several series, a
+    short one makes do with fewer rows: with half of those to fit on, or with what leaves room for one window to score.
     """
     for channel in range(len(table.targets)):
         for s, (series, (first, end)) in enumerate(zip(table.series, rows, strict=True)):
+            needed = context
+            if len(table.series) > 1 and (context or reach_back):
+                most = end - horizon if reach_back else (end - first - horizon) // 2
+                needed = max(1, min(context, most))
             for row in range(first, end - horizon + 1):
-                if row - context < (0 if reach_back else first):
+                if row - needed < (0 if reach_back else first):
                     continue
                 if series.seen[channel, row : row + horizon].any():
                     yield Window(channel=channel, series=s, row=row)
 
 
+def rows_before(table: Table, window: Window, context: int) -> list[int]:
+    """Return the `context` rows before a window's first target; before its series, the oldest season comes again."""
+    row = window.row
+    season = table.period if row >= table.period else 1
+    return [r if r >= 0 else r % season for r in range(row - context, row)]
+
+
 def history_of(table: Table, window: Window, context: int) -> Array:
     """Return the `context` values before a window's first target."""
-    return table.series[window.series].values[window.channel, window.row - context : window.row]
+    return table.series[window.series].values[window.channel, rows_before(table, window, context)]
 
 
 def target_of(table: Table, window: Window, horizon: int) -> tuple[Array, Array]:
@@ -154,5 +171,11 @@ def target_of(table: Table, window: Window, horizon: int) -> tuple[Array, Array]
 
 def observed_values(table: Table, rows: Sequence[Rows], channel: int) -> Array:
     """Return the observed values of a target column in some rows of all series."""
-    pairs = zip(table.series, rows, strict=True)
-    return np.concatenate([s.values[channel, a:b][s.seen[channel, a:b]] for s, (a, b) in pairs])
+    return np.concatenate([own_values(table, rows, channel * len(table.series) + s) for s in range(len(table.series))])
+
+
+def own_values(table: Table, rows: Sequence[Rows], group: int) -> Array:
+    """Return the observed values of one target column and series, see `Table.group`, in its rows."""
+    channel, number = divmod(group, len(table.series))
+    series, (a, b) = table.series[number], rows[number]
+    return series.values[channel, a:b][series.seen[channel, a:b]]

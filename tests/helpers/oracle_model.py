@@ -39,10 +39,12 @@ class SavedModel:
     channels: int
     n_past: int
     period: int
+    series: int  # S
     smoothing: int  # rows that exponential smoothing looks back on
     origin: Array  # (C,) subtracted from the targets before anything else
     sd: Array  # (C,) of the train rows, in the targets' own units
     mean: Array  # (C,) of the train rows, minus the origin
+    own_sd: Array  # (C · S,) of the train rows of each series; empty if there is one
 
     def context_of(self, params: dict[str, Any]) -> int:
         """Return the rows that a member looks back on."""
@@ -70,10 +72,12 @@ def load_model(folder: Path) -> SavedModel:
         channels=shape["channels"],
         n_past=shape["past"],
         period=shape["period"],
+        series=shape["series"],
         smoothing=shape["smoothing"],
         origin=np.array(config["data"]["origin"]),
         sd=np.array(scale["sd"]),
         mean=np.array(scale["mean"]),
+        own_sd=np.array(scale.get("own_sd", [])),
     )
 
 
@@ -104,17 +108,17 @@ def lag_of(params: dict[str, Any], period: int) -> int:
     return {"none": 0, "first": 1, "seasonal": period}[params["difference"]]
 
 
-def to_level(raw: Array, member: Member, channel: int) -> Array:
-    """Map raw values to the scaled level that the network works on."""
+def to_level(raw: Array, member: Member, group: int) -> Array:
+    """Map raw values of a group, see `Table.group`, to the scaled level that the network works on."""
     level = np.log(np.maximum(raw, _TINY)) if member.params["transform"] == "log" else raw
-    return (level - member.state["center"][channel]) / member.state["scale"][channel]
+    return (level - member.state["center"][group]) / member.state["scale"][group]
 
 
-def view_of(history: Array, member: Member, channel: int, model: SavedModel) -> View:
+def view_of(history: Array, member: Member, group: int, model: SavedModel) -> View:
     """Prepare raw histories (B, at least X) of one target column as the network sees them."""
     params = member.params
     lag, lookback = lag_of(params, model.period), params["lookback"]
-    level = to_level(history[:, -model.context_of(params) :], member, channel)
+    level = to_level(history[:, -model.context_of(params) :], member, group)
     window = level[:, lag:] - level[:, : level.shape[1] - lag] if lag else level
     location, spread = np.zeros((len(level), 1)), np.ones((len(level), 1))
     if params["window_norm"] == "last":
@@ -130,7 +134,7 @@ def inputs_of(view: View, member: Member) -> Array:
     return (view.window[:, -member.params["lookback"] :] - view.location) / view.spread
 
 
-def forecast(model: SavedModel, history: Array, past: Array, future: Array, channel: int) -> Array:
+def forecast(model: SavedModel, history: Array, past: Array, future: Array, group: int) -> Array:
     """Return the ensemble's forecast (B, H) in the targets' own units.
 
     Args:
@@ -138,26 +142,25 @@ def forecast(model: SavedModel, history: Array, past: Array, future: Array, chan
         history: (B, X) in the target's own units, X at least what the longest member needs.
         past: (B, X, P).
         future: (B, X + H, F).
-        channel: target column.
+        group: of target column and series, see `Table.group`.
     """
     total = np.zeros((len(history), model.horizon))
+    channel = group // model.series
     working = history - model.origin[channel]
     for member in model.members:
-        total += member.weight * member_forecast(model, member, working, past, future, channel)
+        total += member.weight * member_forecast(model, member, working, past, future, group)
     return total / sum(member.weight for member in model.members) + model.origin[channel]
 
 
-def member_forecast(
-    model: SavedModel, member: Member, working: Array, past: Array, future: Array, channel: int
-) -> Array:
+def member_forecast(model: SavedModel, member: Member, working: Array, past: Array, future: Array, group: int) -> Array:
     """Return one member's forecast (B, H) in working units: the target's own minus the origin."""
-    view = view_of(working, member, channel, model)
-    ahead = _network(model, member, inputs_of(view, member), past, future, channel) * view.spread
+    view = view_of(working, member, group, model)
+    ahead = _network(model, member, inputs_of(view, member), past, future, group // model.series) * view.spread
     ahead = ahead + _skip(model, member, view) + view.location
     ahead = _undo_difference(ahead, view.level, lag_of(member.params, model.period))
-    ahead = ahead * member.state["scale"][channel] + member.state["center"][channel]
+    ahead = ahead * member.state["scale"][group] + member.state["center"][group]
     if member.params["transform"] == "log":
-        return np.exp(np.minimum(ahead, member.state["log_ceiling"][channel]))
+        return np.exp(np.minimum(ahead, member.state["log_ceiling"][group]))
     return ahead
 
 

@@ -10,7 +10,7 @@ import oracle_baselines as simple
 import oracle_smoothing as smoothing
 import pytest
 from oracle import Finished, same
-from oracle_data import Array, Rows, Window, history_of, observed_values, target_of, windows_of
+from oracle_data import Array, Rows, Window, history_of, observed_values, own_values, target_of, windows_of
 from oracle_model import Member, inputs_of, lag_of, to_level, view_of
 
 
@@ -21,18 +21,20 @@ def check_statistics(run: Finished) -> None:
         train = observed_values(run.table, run.parts["train"], c) - model.origin[c]
         same(model.mean[c], train.mean(), "scale.mean", 1e-5, 1e-6 * run.sd[c])
         same(model.sd[c], train.std(), "scale.sd", 1e-4)
+    if len(run.table.series) > 1:
+        same(model.own_sd.tolist(), run.own[1].tolist(), "scale.own_sd", 1e-4)
     for i, member in enumerate(model.members):
         state, what = member.state, f"members[{i}]."
-        for c in range(run.channels):
-            seen = observed_values(run.table, fit, c) - model.origin[c]
+        for g in range(run.channels * len(run.table.series)):
+            seen = own_values(run.table, fit, g) - model.origin[g // len(run.table.series)]
             level = np.log(seen) if member.params["transform"] == "log" else seen
-            same(state["center"][c], level.mean(), what + "center", 1e-5, 1e-6 * level.std())
-            same(state["scale"][c], level.std(), what + "scale", 1e-4)
+            same(state["center"][g], level.mean(), what + "center", 1e-5, 1e-6 * level.std())
+            same(state["scale"][g], level.std(), what + "scale", 1e-4)
             if member.params["transform"] == "log":
                 top = level.max() + max(3.0, level.max() - level.min())
-                same(state["log_ceiling"][c], top, what + "log_ceiling", 1e-5)
+                same(state["log_ceiling"][g], top, what + "log_ceiling", 1e-5)
             else:
-                assert np.isinf(state["log_ceiling"][c])
+                assert np.isinf(state["log_ceiling"][g])
         rows = [
             np.concatenate([s.past[a:b], s.future[a:b]], 1) for s, (a, b) in zip(run.table.series, fit, strict=True)
         ]
@@ -79,10 +81,10 @@ def fit_skip(run: Finished, member: Member, fit: Sequence[Rows]) -> tuple[Array,
     lag = lag_of(member.params, run.model.period)
     if member.params["skip"] == "ets":
         levels = []
-        for series, (a, b) in zip(run.table.series, fit, strict=True):
+        for s, (series, (a, b)) in enumerate(zip(run.table.series, fit, strict=True)):
             for c in range(run.channels):
                 values = np.where(series.seen[c, a:b], series.values[c, a:b] - run.model.origin[c], np.nan)
-                level = to_level(values[None], member, c)[0]
+                level = to_level(values[None], member, c * len(run.table.series) + s)[0]
                 levels.append(level[lag:] - level[: len(level) - lag] if lag else level)
         models = smoothing.fit(levels, run.period)
         rows = run.model.smoothing
@@ -92,7 +94,7 @@ def fit_skip(run: Finished, member: Member, fit: Sequence[Rows]) -> tuple[Array,
     for w in windows_of(run.table, fit, run.horizon, context, reach_back=False):
         view = _view(run, member, w)
         target, seen = target_of(run.table, w, run.horizon)
-        ahead = to_level(target[None] - run.model.origin[w.channel], member, w.channel)
+        ahead = to_level(target[None] - run.model.origin[w.channel], member, run.table.group(w))
         if lag:
             both = np.concatenate([view.level[:, -lag:], ahead], axis=1)
             ahead = both[:, lag:] - both[:, :-lag]
@@ -104,15 +106,16 @@ def fit_skip(run: Finished, member: Member, fit: Sequence[Rows]) -> tuple[Array,
 
 def untrained(run: Finished, params: dict[str, Any], fit: Sequence[Rows]) -> Member:
     """Return the member that a network of these parameters starts from, fitted on the rows `fit`."""
-    state: dict[str, Array] = {"center": np.zeros(run.channels), "scale": np.ones(run.channels)}
-    state["log_ceiling"] = np.full(run.channels, np.inf)
+    groups = run.channels * len(run.table.series)
+    state: dict[str, Array] = {"center": np.zeros(groups), "scale": np.ones(groups)}
+    state["log_ceiling"] = np.full(groups, np.inf)
     log = params["transform"] == "log"
-    for c in range(run.channels):
-        seen = observed_values(run.table, fit, c) - run.model.origin[c]
+    for g in range(groups):
+        seen = own_values(run.table, fit, g) - run.model.origin[g // len(run.table.series)]
         level = np.log(seen) if log else seen
-        state["center"][c], state["scale"][c] = level.mean(), level.std()
+        state["center"][g], state["scale"][g] = level.mean(), level.std()
         if log:
-            state["log_ceiling"][c] = level.max() + max(3.0, level.max() - level.min())
+            state["log_ceiling"][g] = level.max() + max(3.0, level.max() - level.min())
     member = Member(params=params, state=state, weight=1.0)
     if params["skip"] in ("linear", "ets"):
         state["skip_weight"], state["skip_bias"] = fit_skip(run, member, fit)
@@ -122,7 +125,7 @@ def untrained(run: Finished, params: dict[str, Any], fit: Sequence[Rows]) -> Mem
 def _view(run: Finished, member: Member, window: Window) -> Any:
     context = run.model.context_of(member.params)
     history = history_of(run.table, window, context) - run.model.origin[window.channel]
-    return view_of(history[None], member, window.channel, run.model)
+    return view_of(history[None], member, run.table.group(window), run.model)
 
 
 def _lower_median(x: Array) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -87,36 +88,52 @@ def net(config: Config, shape: Shape, seed: int = 0, *, zero: bool = False) -> L
     return model.eval()
 
 
-def batch_at(data: SeriesSet, row: int, context: int, horizon: int, channel: int = 0) -> Batch:
-    """One window by plain slicing; its first target is in the absolute row `row`."""
+def batch_at(data: SeriesSet, row: int, context: int, horizon: int, channel: int = 0, period: int = 1) -> Batch:
+    """One window, row by row; its first target is in the absolute row `row`.
+
+    Before its series it is continued by the oldest season, or by the oldest row if there is no whole season.
+    """
+    series = bisect.bisect(data.offsets, row) - 1
+    begin = data.offsets[series]
+    season = period if row - begin >= period else 1
+    rows = list(range(begin, row))
+    while len(rows) < context:
+        rows.insert(0, rows[season - 1])
+    rows = rows[len(rows) - context :]
+    ahead = list(range(row, row + horizon))
     return Batch(
-        history=data.values[channel, row - context : row][None].clone(),
-        target=data.values[channel, row : row + horizon][None].clone(),
-        observed=data.observed[channel, row : row + horizon][None].clone(),
-        past=data.past[row - context : row][None].clone(),
-        future=data.future[row - context : row + horizon][None].clone(),
+        history=data.values[channel, rows][None].clone(),
+        target=data.values[channel, ahead][None].clone(),
+        observed=data.observed[channel, ahead][None].clone(),
+        past=data.past[rows][None].clone(),
+        future=data.future[rows + ahead][None].clone(),
         channel=torch.tensor([channel]),
+        group=torch.tensor([channel * data.n_series + series]),
     )
 
 
-def naive_mse_scaled(forecaster: Forecaster, data: SeriesSet, rows: Ranges, train: Ranges, horizon: int) -> float:
-    """The score by its definition: one window and one step at a time, in float64."""
-    ratios = []
+def naive_mse_scaled(
+    forecaster: Forecaster, data: SeriesSet, rows: Ranges, train: Ranges, horizon: int, period: int = 1
+) -> float:
+    """The score by its definition: one window and one step at a time, in float64; each series counts alike."""
+    columns = []
     for c in range(data.n_channels):
         values, observed = data.values[c].double(), data.observed[c]
-        fitted = [float(values[r]) for a, b in train for r in range(a, b) if observed[r]]
-        mean = math.fsum(fitted) / len(fitted)
-        variance = math.fsum((v - mean) ** 2 for v in fitted) / len(fitted)
-        squares = []
-        for a, b in rows:
+        ratios = []
+        for (a, b), (start, end) in zip(rows, train, strict=True):
+            fitted = [float(values[r]) for r in range(start, end) if observed[r]]
+            mean = math.fsum(fitted) / len(fitted)
+            variance = math.fsum((v - mean) ** 2 for v in fitted) / len(fitted)
+            squares = []
             for row in range(a, b - horizon + 1):
                 with torch.inference_mode():
-                    forecast = forecaster(batch_at(data, row, forecaster.context, horizon, c))[0]
+                    forecast = forecaster(batch_at(data, row, forecaster.context, horizon, c, period))[0]
                 squares += [
                     (float(forecast[h]) - float(values[row + h])) ** 2 for h in range(horizon) if observed[row + h]
                 ]
-        ratios.append(math.fsum(squares) / len(squares) / variance)
-    return math.fsum(ratios) / len(ratios)
+            ratios.append(math.fsum(squares) / len(squares) / variance)
+        columns.append(math.fsum(ratios) / len(ratios))
+    return math.fsum(columns) / len(columns)
 
 
 def with_holes(y: np.ndarray, every: int = 6) -> np.ndarray:

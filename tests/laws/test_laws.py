@@ -144,7 +144,7 @@ def fitted(y: np.ndarray, config: Config, rows: tuple[tuple[int, int], ...], at:
     model = net(config, Shape(horizon=2, past=1, future=1, period=7))
     model.fit_statistics(windows, rows)
     scale = TargetScale.of(windows, rows)
-    baselines = fit_baselines(windows, rows, period=7, max_lookback=12, sd=scale.sd)
+    baselines = fit_baselines(windows, rows, period=7, max_lookback=12, scale=scale)
     ridge: Any = baselines["ridge"]
     ahead = [b(next(windows.batches(torch.tensor([at]), b.context, 1))) for b in baselines.values()]
     return [*model.buffers(), torch.tensor(scale.mean + scale.sd), ridge.weight, ridge.bias, *ahead]
@@ -221,7 +221,7 @@ def test_law_3_value_of_several_folds_is_the_mean_in_units_of_the_best_baseline(
             fold.segment.fit,
             period=problem.period,
             max_lookback=problem.limits.max_lookback,
-            sd=problem.scale.sd,
+            scale=problem.scale,
         )
         units.append(min(naive_mse_scaled(b, data, fold.segment.score, train, 2) for b in baselines.values()))
         ratios.append(naive_mse_scaled(model, data, fold.segment.score, train, 2) / units[-1])
@@ -311,7 +311,9 @@ def test_law_5_scores_and_training_do_not_depend_on_filled_targets() -> None:
             found += [total.mse, total.mae, total.r2, total.mse_scaled, total.per_step_mse]
             found += [quick_mse_scaled(model, windows, positions, scale), trainer.run_epoch()]
             found += [p.flatten().tolist() for p in (*model.parameters(), *model.buffers())]
-        for baseline in fit_baselines(windows, rows, period=7, max_lookback=8, sd=(0.7,)).values():
+        for baseline in fit_baselines(
+            windows, rows, period=7, max_lookback=8, scale=TargetScale(mean=(0.0,), sd=(0.7,))
+        ).values():
             found.append(score(baseline, windows, positions, scale).mse)
         seen.append(found)
     assert len(seen[0]) == len(seen[1])

@@ -62,7 +62,7 @@ def mean(windows: Windows) -> Forecaster:
 def baselines(windows: Windows) -> dict[str, Forecaster]:
     scale = TargetScale.of(windows, FIT)
     weights = {"persistence": 0.25, "ridge": 0.5, "ets": 0.25}
-    fitted = fit_baselines(windows, FIT, period=7, max_lookback=12, sd=scale.sd, combination=weights)
+    fitted = fit_baselines(windows, FIT, period=7, max_lookback=12, scale=scale, combination=weights)
     return {**fitted, "train_mean": TrainMean(horizon=HORIZON, mean=scale.mean)}
 
 
@@ -218,6 +218,6 @@ def test_ridge_ignores_filled_targets_and_forecasts_persistence_without_any_whol
     y = wave(140)
     y[::2] = np.nan
     windows = Windows(series_of(y), HORIZON)
-    forecaster = fit_ridge_baseline(windows, FIT, 12, (1.0,))
+    forecaster = fit_ridge_baseline(windows, FIT, 12, TargetScale(mean=(0.0,), sd=(1.0,)))
     expected = forecast_all(Persistence(horizon=HORIZON), windows, AT)
     assert torch.equal(forecast_all(forecaster, windows, AT), expected)

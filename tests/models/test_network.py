@@ -86,7 +86,7 @@ def test_scaling_and_differencing_invert(values: list[float], transform: str, di
     data = series_of([0.25, *values])
     batch = batch_at(data, 20, model.context, HORIZON)
     at = model.locate(batch)
-    level = model.scale_level(batch.target, batch.channel)
+    level = model.scale_level(batch.target, batch.group)
     back = model.unscale(model.undifference(model.difference_target(level, at), at), batch)
     torch.testing.assert_close(back, batch.target, rtol=1e-3, atol=2e-3)
 
@@ -189,7 +189,7 @@ def test_every_combination_trains_and_forecasts_finite_numbers(transform: str) -
         batch = windows.gather(torch.tensor([50, 60]), model.context)
         level = model.level(batch)
         assert level.shape == (2, HORIZON)
-        (level - model.scale_level(batch.target, batch.channel)).square().mean().backward()  # type: ignore[no-untyped-call]
+        (level - model.scale_level(batch.target, batch.group)).square().mean().backward()  # type: ignore[no-untyped-call]
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
         torch.testing.assert_close(model.unscale(level, batch), model(batch))
 

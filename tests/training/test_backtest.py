@@ -108,11 +108,12 @@ def test_scores_are_those_of_the_frame(rich_model: ForecastModel) -> None:
     frame.loc[frame.index[-2], "y"] = np.nan
     found = rich_model.backtest(frame, n_windows=3, refit=3)
     assert found.refits == 1
-    scale = dict(zip(rich_model.spec.targets, rich_model.scale.sd, strict=True))
+    names = [f"{series} {target}" for target in rich_model.spec.targets for series in rich_model.spec.series]
+    scale = dict(zip(names, rich_model.scale.own_sd, strict=True))
     target = found.frame["unique_id"].str[2:]
     for name, score in found.scores.items():
-        errors = (found.frame[name] - found.frame["y"]) / target.map(scale)
-        by_target = (errors**2).groupby(target).mean()
+        errors = (found.frame[name] - found.frame["y"]) / found.frame["unique_id"].map(scale)
+        by_target = (errors**2).groupby([found.frame["unique_id"], target]).mean()
         assert score.mse_scaled == pytest.approx(by_target.mean(), rel=1e-4)
         per_cutoff = (errors**2).groupby(found.frame.groupby("unique_id")["cutoff"].rank("dense")).mean()
         assert found.per_cutoff[name] == pytest.approx(per_cutoff.tolist(), rel=1e-4)

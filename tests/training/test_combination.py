@@ -28,7 +28,7 @@ def test_the_combination_is_the_weighted_mean_of_its_members() -> None:
     task = task_of(wave(300), horizon=3, folds=2)
     fold = task.folds[0]
     fitted = fit_baselines(
-        task.windows, fold.segment.fit, period=task.period, max_lookback=task.limits.max_lookback, sd=task.scale.sd
+        task.windows, fold.segment.fit, period=task.period, max_lookback=task.limits.max_lookback, scale=task.scale
     )
     assert set(task.combination) == set(fitted)
     parts = [w * forecast_all(fitted[name], task.windows, fold.report_windows) for name, w in task.combination.items()]

@@ -174,7 +174,7 @@ def test_training_loss_is_that_of_the_scaled_level(loss: str, expected: Any) -> 
     trainer = trainer_of(loss=loss, learning_rate=1e-12, samples=103, batch_size=103)
     batch = trainer.windows.gather(trainer.positions[:], trainer.model.context)
     with torch.no_grad():
-        error = trainer.model.level(batch) - trainer.model.scale_level(batch.target, batch.channel)
+        error = trainer.model.level(batch) - trainer.model.scale_level(batch.target, batch.group)
     assert len(trainer.positions) == 103
     assert trainer.run_epoch() == pytest.approx(float(expected(error.numpy()).mean()), rel=1e-5)
 
@@ -354,7 +354,7 @@ def test_step_equals_that_of_torch_on_separate_parameters(optimizer: str) -> Non
     for _ in range(3):
         batch = twin.windows.gather(twin._next(64), model.context)
         theirs.zero_grad()
-        error = model.train().level(batch) - model.scale_level(batch.target, batch.channel)
+        error = model.train().level(batch) - model.scale_level(batch.target, batch.group)
         error.square().mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         theirs.step()
