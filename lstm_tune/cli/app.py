@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import sys
 import time as clock
 from pathlib import Path
@@ -273,7 +275,17 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with print_warnings(quiet="--quiet" in sys.argv):
-            app()
+            try:
+                app()
+            finally:
+                print(end="", flush=True)  # while an error can still be told
+    except OSError as error:
+        with contextlib.suppress(OSError):  # Python flushes once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # a reader such as `head` may leave whenever it likes
+            what = repr(str(error.filename)) if error.filename else "the output"
+            print_line(f"lstm-tune: {what}: {error.strerror or error}; what was finished is kept")
+        sys.exit(1)
     except LstmTuneError as error:
         line = " ".join(str(error).split())
         print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")

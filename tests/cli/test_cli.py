@@ -352,6 +352,21 @@ def test_error_is_one_line_from_a_real_process(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("command", ["spaces list", "--version"])
+def test_full_disk_behind_stdout_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lstm-tune", *command.split()])
+    monkeypatch.setattr(sys, "stdout", open("/dev/full", "w"))  # noqa: SIM115
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    sys.stdout.close()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said == "lstm-tune: the output: No space left on device; what was finished is kept\n"
+
+
 def test_lack_of_memory_is_one_line(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def hungry(*args: Any, **options: Any) -> Any:
         raise MemoryError
