@@ -6,9 +6,9 @@ that are open in most weeks are places of the grid. Written behind the step as "
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,43 +46,52 @@ def find_slots(times: Times, offsets: Sequence[int], size: int) -> tuple[int, ..
         return None
     per_day = _DAY // size
     place = (ticks - phase) // size  # slots since the first Monday
-    days = np.unique(np.concatenate([_tagged(place[a:b] // per_day, s) for s, (a, b) in _series(offsets)]), axis=0)
-    spans = [(int(place[a]), int(place[b - 1])) for _, (a, b) in _series(offsets)]
-    slots = _recurring(place[on_phase] % (7 * per_day), days[:, 1], spans, per_day)
+    day = place // per_day
+    borders = np.asarray(offsets)
+    is_new = np.concatenate([[True], day[1:] != day[:-1]])
+    is_new[borders[:-1]] = True
+    spans = _Spans.of(place[borders[:-1]], place[borders[1:] - 1])
+    slots = _recurring(place[on_phase] % (7 * per_day), day[is_new], spans, per_day)
     if slots.mean() > 1 - _LEAST_CLOSED:
         return None
     inside = slots[place % (7 * per_day)] & on_phase
-    expected = sum(_count_open(slots, first, last) for first, last in spans)
+    expected = sum(n * _count_open(slots, first, last) for first, last, n in spans.each)
     if inside.mean() < _ON_SLOTS or inside.sum() < _FILLED * expected:
         return None
     return tuple((np.flatnonzero(slots) * size + phase).tolist())
 
 
-def _series(offsets: Sequence[int]) -> list[tuple[int, tuple[int, int]]]:
-    return list(enumerate(itertools.pairwise(offsets)))
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """The places that series cover: (first, last, number of series that cover just these)."""
+
+    each: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, first: Ints, last: Ints) -> _Spans:
+        distinct, counts = np.unique(np.stack([first, last], axis=1), axis=0, return_counts=True)
+        return cls(tuple((int(a), int(b), int(n)) for (a, b), n in zip(distinct, counts, strict=True)))
+
+    def exposure(self, unit: int, period: int) -> Ints:
+        """Return how often each place of a period (period,) lies in the spans, counted in units of so many places."""
+        none = np.zeros(period, dtype=np.int64)
+        return sum((n * _exposure(a // unit, b // unit, period) for a, b, n in self.each), none)
 
 
-def _tagged(days: Ints, series: int) -> Ints:
-    distinct = np.unique(days)
-    return np.stack([np.full_like(distinct, series), distinct], axis=1)
-
-
-def _recurring(slots: Ints, days: Ints, spans: Sequence[tuple[int, int]], per_day: int) -> Bools:
+def _recurring(slots: Ints, days: Ints, spans: _Spans, per_day: int) -> Bools:
     """Return which slots (7 · per_day,) of a week are open.
 
     Args:
         slots: (n,) slot of the week of each row.
         days: days, since the first Monday, on which a series has rows.
-        spans: first and last place of each series.
+        spans: places of the series.
         per_day: slots of a day.
     """
     rows = np.bincount(slots, minlength=7 * per_day).reshape(7, per_day)
     hours = np.ones(per_day, dtype=np.bool_)
     if per_day > 1:
-        passed = sum((_exposure(first, last, per_day) for first, last in spans), np.zeros(per_day, dtype=np.int64))
-        hours = (passed < _DAYS_NEEDED) | (rows.sum(0) >= _OPEN * len(days))
-    whole = [(first // per_day, last // per_day) for first, last in spans]
-    exposed = sum((_exposure(first, last, 7) for first, last in whole), np.zeros(7, dtype=np.int64))
+        hours = (spans.exposure(1, per_day) < _DAYS_NEEDED) | (rows.sum(0) >= _OPEN * len(days))
+    exposed = spans.exposure(per_day, 7)
     seen = np.bincount(days % 7, minlength=7)
     weekdays = (exposed < _WEEKS_NEEDED) | (seen >= _OPEN * exposed)
     if exposed.max() < _WEEKS_NEEDED and exposed.min() > 0 and (seen[:5] > 0).all() and not seen[5:].any():

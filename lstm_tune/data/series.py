@@ -19,6 +19,7 @@ from lstm_tune.data.split_rule import Cut
 from lstm_tune.data.time_grid import following
 from lstm_tune.errors import UsageError
 
+_FEW = 16  # ranges that are sliced one by one
 STRETCH = 2**20  # values that are looked at together: bounds memory
 
 
@@ -140,6 +141,11 @@ class SeriesSet:
         There is one tensor at least, empty where nothing was observed.
         """
         for stretch in _stretches(ranges):
+            if len(stretch) > _FEW:
+                rows = _rows_in(stretch)
+                values, there = self.values[channel, rows], self.observed[channel, rows]
+                yield values if bool(there.all()) else values[there]
+                continue
             kept = [self.values[channel, :0]]
             for a, b in stretch:
                 values, there = self.values[channel, a:b], self.observed[channel, a:b]
@@ -194,6 +200,14 @@ def _shift(old: Sequence[float], new: Sequence[float], count: int) -> torch.Tens
     """Return by how much values grow (count,) if `new` is subtracted in place of `old`; either may be (): all 0."""
     before, after = (torch.tensor(origin or (0.0,) * count, dtype=torch.float64) for origin in (old, new))
     return before - after
+
+
+def _rows_in(stretch: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Return the rows (n,) of many ranges, in order."""
+    start, end = np.asarray(stretch, dtype=np.int64).T
+    lengths = end - start
+    before = np.cumsum(lengths) - lengths
+    return torch.from_numpy(np.repeat(start - before, lengths) + np.arange(int(lengths.sum())))
 
 
 def _stretches(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:

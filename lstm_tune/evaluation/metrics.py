@@ -54,9 +54,9 @@ class NaiveErrors:
                 if b - a <= lag:
                     continue
                 change = np.abs(values[a + lag : b].astype(np.float64) - values[a : b - lag])
-                both = seen[a + lag : b] & seen[a : b - lag]
-                if both.any():
-                    found[:, c, s] = change.mean(where=both), np.square(change).mean(where=both)
+                change = change[seen[a + lag : b] & seen[a : b - lag]]
+                if len(change):
+                    found[:, c, s] = change.sum() / len(change), change @ change / len(change)
         return cls(absolute=found[0], squared=found[1])
 
     def named(self, series: Sequence[str]) -> Mapping[str, tuple[Floats, Floats]]:

@@ -291,3 +291,12 @@ def test_values_of_test_rows_change_no_row_of_a_study_cut_at_dates() -> None:
     assert parts == again
     for a, b in (*parts.train, *parts.val):
         assert torch.equal(one.values[:, a:b], other.values[:, a:b])
+
+
+def test_observed_values_of_many_ranges_are_those_of_each() -> None:
+    frame = shops(*((0, 30) for _ in range(8)))
+    frame.loc[(np.arange(len(frame)) % 7 == 3), "y"] = np.nan
+    data = load_series(frame, target="y", id="shop")
+    ranges = [(a, min(a + length, data.n_rows)) for length, a in enumerate(range(0, 230, 9))]
+    one_by_one = torch.cat([part for bounds in ranges for part in data.seen(0, [bounds])])
+    assert torch.equal(torch.cat(list(data.seen(0, ranges))), one_by_one)
