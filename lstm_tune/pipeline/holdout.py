@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation.conformal import Intervals, IntervalScore
@@ -156,4 +154,4 @@ def _of_each_series(dataset: Dataset, task: Task, model: Score, baselines: Mappi
     series = dataset.series
     if series.n_series == 1:
         return None
-    return SeriesScores.of(series, np.repeat(task.scale.sd, series.n_series), model, baselines)
+    return SeriesScores.of(series, task.scale.groups(series.n_series)[1], model, baselines)
