@@ -91,11 +91,19 @@ def fit(
 
 
 @dataclass(frozen=True, slots=True)
+class FakeFold:
+    """What the objective asks a fold for."""
+
+    report_windows: None = None
+    epoch_windows: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FakeTask:
     """A task without data: of as many folds, whose sampled errors are random."""
 
     limits: Any
-    folds: tuple[None, ...] = (None,) * FOLDS
+    folds: tuple[FakeFold, ...] = (FakeFold(),) * FOLDS
     windows: None = None
     scale: None = None
 

@@ -35,6 +35,7 @@ class Stopwatch:
 
     def __init__(self, storage: BaseStorage) -> None:
         self.seconds = 0.0
+        self.cpu = 0.0  # seconds of the processor
         self.calls = 0
         self._depth = 0
         for name in [
@@ -46,13 +47,14 @@ class Stopwatch:
         def timed(*args: Any, **options: Any) -> Any:
             if self._depth or threading.current_thread() is not threading.main_thread():
                 return call(*args, **options)
-            self._depth, began = 1, time.perf_counter()
+            self._depth, began, cpu = 1, time.perf_counter(), time.thread_time()
             try:
                 return call(*args, **options)
             finally:
                 self._depth = 0
                 self.calls += 1
                 self.seconds += time.perf_counter() - began
+                self.cpu += time.thread_time() - cpu
 
         return timed
 
@@ -76,7 +78,7 @@ def work(url: str, trials: int, seconds: float, ask_every: float, seed: int, int
             on_lost=lambda number: None,
         )
         total = time.perf_counter() - began
-    into.put((total, watch.seconds, watch.calls))
+    into.put((total, watch.seconds, watch.calls, watch.cpu))
 
 
 def share(url: str, *, workers: int, trials: int, seconds: float, ask_every: float) -> dict[str, float]:
@@ -100,11 +102,17 @@ def share(url: str, *, workers: int, trials: int, seconds: float, ask_every: flo
     found = [results.get() for _ in processes]
     for process in processes:
         process.join()
+    failed = [
+        t for t in optuna.load_study(study_name="share", storage=open_storage(url)).trials if t.state.name == "FAIL"
+    ]
+    if failed:
+        raise RuntimeError(failed[0].user_attrs.get("traceback"))
     return {
-        "share": round(statistics.mean(used / total for total, used, _ in found), 4),
-        "ms_per_trial": round(statistics.mean(1000 * used / trials for _, used, _ in found), 1),
-        "calls_per_trial": round(statistics.mean(calls / trials for _, _, calls in found), 1),
-        "seconds_per_trial": round(statistics.mean(total / trials for total, _, _ in found), 3),
+        "share": round(statistics.mean(used / total for total, used, _, _ in found), 4),
+        "ms_per_trial": round(statistics.mean(1000 * used / trials for _, used, _, _ in found), 1),
+        "processor_ms_per_trial": round(statistics.mean(1000 * cpu / trials for *_, cpu in found), 1),
+        "calls_per_trial": round(statistics.mean(calls / trials for _, _, calls, _ in found), 1),
+        "seconds_per_trial": round(statistics.mean(total / trials for total, _, _, _ in found), 3),
     }
 
 
@@ -140,7 +148,3 @@ def main(storage: str, *, workers: int, trials: int, seconds: float) -> None:
         f"{storage}: {workers} workers, trials of {seconds} s: {100 * row['share']:.2f}% of the time is the storage's"
     )
     print(json.dumps({"storage": storage if "://" not in storage else "database", "workers": workers, **row}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], workers=int(sys.argv[2]), trials=int(sys.argv[3]), seconds=float(sys.argv[4]))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.pipeline.saved_run import explain, load
     from lstm_tune.pipeline.tune import tune
+    from lstm_tune.pipeline.worker import worker
     from lstm_tune.report.result import Result
     from lstm_tune.search.objective import Objective
     from lstm_tune.search.space import Space
@@ -40,6 +41,7 @@ _HOMES = {
     "finish": "pipeline.finish",
     "load": "pipeline.saved_run",
     "tune": "pipeline.tune",
+    "worker": "pipeline.worker",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "finish",
     "load",
     "tune",
+    "worker",
 ]
 
 

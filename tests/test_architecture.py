@@ -49,6 +49,7 @@ TORCH_FREE = {
     "cli.diagnosis_table",
     "cli.options",
     "cli.tune_command",
+    "cli.worker_command",
     "cli.result_table",
 }
 
@@ -200,6 +201,7 @@ def test_public_names_are_pinned() -> None:
         "finish",
         "load",
         "tune",
+        "worker",
     ]
     assert len(lstm_tune.__all__) <= 20
     assert dir(lstm_tune) == sorted(lstm_tune.__all__)

@@ -2,7 +2,7 @@
 
 It runs the same trials in three ways, several times by turns: one worker with one thread; one worker whose threads
 share the folds of a trial; one worker for each core. The trials differ only in the learning rate, so each is the same
-work. The last line is JSON.
+work. With `--storage` it measures which share of the workers' time the calls of a storage take. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the modules that
 import optuna
 from common import machine, show_machine, wide_console
 from rich.table import Table
+from storage_share import main as measure_storage
 
 import lstm_tune
 from lstm_tune.errors import DataError
@@ -73,7 +74,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4, metavar="N")
     parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument(
+        "--storage",
+        metavar="journal|postgres|URL",
+        help="measure a storage's share of the time instead: 8 workers, trials that sleep for 3 s (journal: 2, 1 s)",
+    )
     args = parser.parse_args()
+    if args.storage is not None:
+        journal = args.storage == "journal"
+        workers, seconds = (2, 1.0) if journal else (8, 3.0)
+        measure_storage(args.storage, workers=workers, trials=args.trials, seconds=seconds)
+        return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     keep_freed_memory()  # as each worker does
     cores = available_cores()

@@ -18,6 +18,7 @@ from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings
 from lstm_tune.cli.reuse_commands import backtest, refit
 from lstm_tune.cli.tune_command import STARTED, tune
+from lstm_tune.cli.worker_command import worker
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import split_columns
@@ -35,6 +36,7 @@ app = typer.Typer(
 spaces_app = typer.Typer(help="The search-space presets: list them, show one, check a file.", no_args_is_help=True)
 app.add_typer(spaces_app, name="spaces")
 app.command()(tune)
+app.command()(worker)
 app.command()(refit)
 app.command()(backtest)
 

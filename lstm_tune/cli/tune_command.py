@@ -69,7 +69,7 @@ def tune(
         ),
     ] = None,
     workers: Annotated[
-        str, typer.Option(metavar="N|auto", help="Worker processes; auto: one per core, but 1 with --seed.")
+        str, typer.Option(metavar="N|auto", help="Worker processes; auto: one per core, 1 with --seed; 0: see worker.")
     ] = "auto",
     seed: Annotated[
         int | None,
@@ -82,7 +82,12 @@ def tune(
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL|FILE", help="Database or .journal file; default: one in the folder."),
+        typer.Option(
+            metavar="URL|FILE",
+            envvar="OPTUNA_STORAGE",
+            show_envvar=False,
+            help="Database or .journal file; default: OPTUNA_STORAGE, or a file in the run folder.",
+        ),
     ] = None,
     retrain_seeds: Annotated[
         int, typer.Option(metavar="N", help="Times each winner is retrained; 1: the best alone.")

@@ -60,6 +60,7 @@ def conclude(
         with clock.step("intervals"):
             calibrated = calibrate_intervals(retrained, task, opened, options, stop, progress)
         opened.coordinator.verify()  # one process alone reads the test rows
+        opened.coordinator.record_test_reading()
         with clock.step("test"):
             tested = score_test_rows(
                 retrained, dataset, task, calibrated, options.levels, threads=opened.resources.threads

@@ -160,6 +160,12 @@ class TuneOptions:
             if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
         }
 
+    def for_workers(self) -> dict[str, Any] | None:
+        """Return the options that a worker on another machine needs; None: an object cannot be sent there."""
+        if not isinstance(self.sampler, str) or not isinstance(self.pruner, str):
+            return None
+        return {name: value for name, value in self.to_dict().items() if name not in _OF_COORDINATOR}
+
     def settings(
         self,
         *,
@@ -275,6 +281,7 @@ _OF_ONE_RUN = (
     "space",
     "device",
 )  # the space is in the settings
+_OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "retrain_seeds")
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
 _OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 
@@ -322,6 +329,6 @@ def _storage(name: str, value: Any) -> Any:
 def _workers(name: str, value: Any) -> int | str:
     if value == "auto":
         return "auto"
-    if hasattr(value, "__index__") and not isinstance(value, bool) and 1 <= operator.index(value) <= MOST_WORKERS:
+    if hasattr(value, "__index__") and not isinstance(value, bool) and 0 <= operator.index(value) <= MOST_WORKERS:
         return operator.index(value)
-    raise arguments.refuse(name, f"auto or from 1 to {MOST_WORKERS}", value)
+    raise arguments.refuse(name, f"auto or from 0 to {MOST_WORKERS}", value)

@@ -23,9 +23,9 @@ from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import InMemory, TuneOptions, show_storage
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import JOURNAL, claim_folder, remove_on_failure, run_name
-from lstm_tune.search.coordinator import Coordinator
+from lstm_tune.search.coordinator import Coordinator, release_on_failure
 from lstm_tune.search.draws import draw
-from lstm_tune.search.identity import OWN_ERRORS, StudyIdentity
+from lstm_tune.search.identity import OWN_ERRORS, StudyIdentity, keep_worker_options
 from lstm_tune.search.objective import resolve_space
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.pruners import make_pruner
@@ -68,7 +68,7 @@ class Resources:
     @property
     def threads_each(self) -> int:
         """Threads of one worker."""
-        return max(1, self.threads // self.workers)
+        return max(1, self.threads // max(1, self.workers))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -125,13 +125,26 @@ def pick_resources(options: TuneOptions, progress: Progress) -> Resources:
     cores = available_cores()
     trials = options.trials
     workers = pick_workers(options.workers, cores=cores, device=device, n_trials=trials)
-    if workers > 1:
+    if workers == 0:
+        _check_reachable(options)
+    elif workers > 1:
         workers = _shareable(workers, options, cores, progress)
     return Resources(
         device=device,
         threads=cores if device == "cpu" else 1,
         workers=workers if trials is None else min(workers, trials),
     )
+
+
+def _check_reachable(options: TuneOptions) -> None:
+    """Refuse a study without workers of its own that no other process could find or understand."""
+    if options.storage is None and options.folder is None:
+        raise UsageError("workers is 0, and the study is in memory, where no worker finds it; pass a storage, or out")
+    if options.for_workers() is None:
+        raise UsageError(
+            "workers is 0, and other processes know samplers and pruners by their names alone; pass a name"
+        )
+    check_shareable(options.storage, options.sampler, options.pruner)
 
 
 def _shareable(workers: int, options: TuneOptions, cores: int, progress: Progress) -> int:
@@ -298,6 +311,8 @@ def open_study(
             info=progress.info,
             stop=lambda: stop.requested,
         )
+        with release_on_failure(coordinator):
+            keep_worker_options(coordinator.study, options.for_workers())
     return OpenStudy(
         coordinator=coordinator,
         storage=storage,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -18,22 +20,23 @@ from lstm_tune.search.budget import Clock, RetrainCost
 from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
-from lstm_tune.search.study import OptunaCallback
+from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
 from lstm_tune.search.trials import Trial, completed, read_trials
-from lstm_tune.storage.database_kind import is_database
+from lstm_tune.storage.database_kind import is_database, seconds_between_questions
 from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.ensemble import Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
+from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted, listed
+from lstm_tune.workers.coordinated import CoordinatedTickets
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
-
-_ASK_EVERY = 1.0  # seconds between two questions to the pruner, if several workers share a database
+from lstm_tune.workers.sources import Budget
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -151,7 +154,7 @@ def search(
     if remaining != 0 and not rule.no_longer_helps(study):
         every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]
         try:
-            _run_trials(opened, objective, resources.workers, remaining, every, progress)
+            _run_trials(opened, objective, options, remaining, every, progress)
         except KeyboardInterrupt:
             if not stop.requested:
                 stop.request()  # a callback raised it, or a signal handler that is not ours
@@ -182,13 +185,13 @@ def _is_deleted(study: optuna.Study) -> bool:
 def _run_trials(
     opened: OpenStudy,
     objective: TaskObjective,
-    workers: int,
+    options: TuneOptions,
     n_trials: int | None,
     callbacks: Sequence[OptunaCallback],
     progress: Progress,
 ) -> None:
     """Do `n_trials` trials (None: until the study is stopped), in this process or in several workers."""
-    study = opened.study
+    study, workers = opened.study, opened.resources.workers
     if workers == 1:
         lost = "another process has ended it, so that its result was dropped"
         run_trials(
@@ -210,20 +213,36 @@ def _run_trials(
         seed=objective.seed,
         precision=objective.precision,
         threads=objective.threads,
-        ask_every=_ASK_EVERY if is_database(storage_of(study)) else 0.0,
+        ask_every=seconds_between_questions(storage_of(study)),
         verbosity=optuna.logging.get_verbosity(),
         run=this_run(),
     )
-    optimize(
-        study,
-        job,
-        workers,
-        n_trials=n_trials,
+    shared = SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner)
+    watch: dict[str, Any] = {"progress": progress, "stop": objective.stop}
+    if workers and not is_database(storage_of(study)):
+        left = math.inf if n_trials is None else n_trials
+        source = Budget(study=shared, run=job.run, left=left, deadline=objective.deadline, callbacks=callbacks)
+        optimize(shared, job, min(workers, workers if n_trials is None else n_trials), source=source, **watch)
+        return
+    tickets = CoordinatedTickets(
+        study=shared,
+        run=job.run,
+        n_trials=options.trials,
+        local=workers,
+        few=options.patience is not None,
         deadline=objective.deadline,
-        stop=objective.stop,
         callbacks=callbacks,
         progress=progress,
     )
+    if workers == 0:
+        storage = "" if opened.shown_storage is None else f" --storage {shell(opened.shown_storage)}"
+        progress.info(f"waits for workers: lstm-tune worker {shell(study.study_name)} DATA{storage}")
+    try:
+        optimize(shared, job, workers, source=tickets, **watch)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error counts
+            tickets.close()
+        raise
 
 
 def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:

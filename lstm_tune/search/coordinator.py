@@ -21,11 +21,12 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.claims import claim, holder
 from lstm_tune.storage.optuna_private import id_of_study, storage_of
-from lstm_tune.utils.process import is_alive, is_local, this_run
+from lstm_tune.utils.process import is_alive, is_local, process_in_words, this_run
 
 _CLAIM = "lstm_tune:coordinator"
 _RELEASED = "lstm_tune:released"
 _BEAT = "lstm_tune:beat"
+_TEST_ROWS = "lstm_tune:test_rows"
 _SECONDS = 20.0  # between two beats
 _WATCH = 60.0  # seconds without a beat after which a process of another machine counts as dead
 _LOOK = 0.5  # seconds between looks at the beat, and at whether the user wants to stop
@@ -77,9 +78,18 @@ class Coordinator:
         if (latest := _latest(attributes)) > self._number:
             owner = _run_of(holder(attributes, _key(latest)) or "")
             raise StudyError(
-                f"{_process(owner)} has taken over study {self.study.study_name!r}, because this process seemed to be "
-                f"gone; the trials are kept, and the result is made there"
+                f"{process_in_words(owner)} has taken over study {self.study.study_name!r}, because this process "
+                f"seemed to be gone; the trials are kept, and the result is made there"
             )
+
+    def record_test_reading(self) -> None:
+        """Record in the study that this process reads the test rows now, so that anybody can count how often that was.
+
+        If the storage no longer answers, nothing is recorded.
+        """
+        key = f"{_TEST_ROWS}:{uuid.uuid4().hex[:12]}"
+        with contextlib.suppress(Exception):
+            self._storage.set_study_system_attr(self._study_id, key, [_run_of(self._token), time.time()])
 
     def release(self) -> None:
         """Let other processes coordinate the study."""
@@ -157,13 +167,14 @@ def _refuse_if_at_work(
     if is_local(run):
         return None
     if take_over:
-        info(f"study {study.study_name!r} is taken over from {_process(run)}")
+        info(f"study {study.study_name!r} is taken over from {process_in_words(run)}")
         return run
     storage, study_id = storage_of(study), id_of_study(study)
     beat = _beat_of(storage, study_id, owner)
     if beat is None:  # of an old version, which sends no beats
         return None
-    info(f"study {study.study_name!r} was not released by {_process(run)}; watching for {_WATCH:.0f} s if it lives")
+    before = f"study {study.study_name!r} was not released by {process_in_words(run)}"
+    info(f"{before}; watching for {_WATCH:.0f} s if it lives")
     end = time.monotonic() + _WATCH
     while time.monotonic() < end:
         if stop():
@@ -174,17 +185,47 @@ def _refuse_if_at_work(
     return run
 
 
+def test_readings(study: optuna.Study) -> list[str]:
+    """Return the processes that have read the test rows of a study, one entry for each time."""
+    attributes = storage_of(study).get_study_system_attrs(id_of_study(study))
+    return [str(value[0]) for name, value in attributes.items() if name.startswith(f"{_TEST_ROWS}:")]
+
+
+class CoordinatorWatch:
+    """Tells whether a study still has a coordinator, from the side of a worker; ask it every few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, float] = None, time.monotonic()
+
+    def is_gone(self, attributes: Mapping[str, Any]) -> bool:
+        """Return whether the coordinator has released the study, has died on this machine, or sends no beats.
+
+        Args:
+            attributes: system attributes of the study, as they are now.
+        """
+        latest = _latest(attributes)
+        owner = holder(attributes, _key(latest))
+        if owner is None or _released(attributes, latest):
+            return True
+        if is_local(_run_of(owner)):
+            return owner not in _ours and not is_alive(_run_of(owner))
+        beat = latest, str(attributes.get(_BEAT))
+        if beat != self._seen[0]:
+            self._seen = beat, time.monotonic()
+        return time.monotonic() - self._seen[1] > _WATCH
+
+
+def is_coordinated_here(study: optuna.Study) -> bool:
+    """Return whether the latest coordinator of a study is, or was, a process of this machine."""
+    attributes = storage_of(study).get_study_system_attrs(id_of_study(study))
+    return is_local(_run_of(holder(attributes, _key(_latest(attributes))) or ""))
+
+
 def _at_work(study: optuna.Study, run: str) -> StudyError:
     gone = "" if is_local(run) else "; if that machine is gone, pass --take-over"
     return StudyError(
-        f"study {study.study_name!r} is at work in {_process(run)}; wait until it has ended, or stop it{gone}"
+        f"study {study.study_name!r} is at work in {process_in_words(run)}; wait until it has ended, or stop it{gone}"
     )
-
-
-def _process(run: str) -> str:
-    """Return "process 12", or "process 12 on HOST" of another machine."""
-    host, _, rest = run.partition("/")
-    return f"process {rest.partition('/')[0]}" + ("" if is_local(run) else f" on {host}")
 
 
 def _key(number: int) -> str:

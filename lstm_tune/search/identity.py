@@ -16,6 +16,7 @@ _ABOUT = "lstm_tune:about"
 OWN_ERRORS = {"errors_over": "the variance of each series"}  # setting of studies of several series
 # Settings of studies that were begun before these were settings.
 _BEFORE = {"precision": "fp32", "errors_over": "the variance of all series"}
+_OPTIONS = "lstm_tune:options"
 _MOST = 3  # differences that a message names
 
 
@@ -99,6 +100,32 @@ def kept_settings(study: optuna.Study) -> dict[str, Any] | None:
             f"restore it from a copy, or use another --study or --out"
         )
     return _BEFORE | kept
+
+
+def keep_worker_options(study: optuna.Study, options: Mapping[str, Any] | None) -> None:
+    """Keep the options that workers on other machines need; None: they cannot take part."""
+    if study.user_attrs.get(_OPTIONS) != options:
+        study.set_user_attr(_OPTIONS, options)
+
+
+def worker_options(study: optuna.Study) -> dict[str, Any]:
+    """Return the options that `keep_worker_options` kept.
+
+    Raises:
+        StudyError: there are none.
+    """
+    options = study.user_attrs.get(_OPTIONS)
+    if not isinstance(options, dict):
+        raise StudyError(
+            f"study {study.study_name!r} has a sampler or a pruner of its own, or was begun by an older version: "
+            f"workers cannot take part; begin or resume it with named ones"
+        )
+    return options
+
+
+def data_in_words(study: optuna.Study) -> str:
+    """Return the size of the data of a study, and the time that they span."""
+    return str(_about(study).get("data") or "other rows")
 
 
 def first_command(study: optuna.Study) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 import uuid
 import weakref
@@ -42,6 +43,7 @@ from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 T = TypeVar("T")
 
 BEAT = 15  # seconds between heartbeats
+CHECK = 5.0  # seconds between looks for trials without heartbeats: Optuna looks before each trial
 STALE = 120  # seconds without one after which a trial is given to another
 
 
@@ -75,6 +77,7 @@ class Database(BaseStorage, BaseHeartbeat):
         weakref.finalize(self, rdb.engine.dispose)  # closes the connections
         sql.event.listen(rdb.engine, "handle_error", recognise)
         self._reader = TrialReader(rdb.engine)
+        self._checked = -math.inf
         self._read: dict[tuple[str, int], Any] = {}  # what never changes of a study
 
     @property
@@ -175,6 +178,9 @@ class Database(BaseStorage, BaseHeartbeat):
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         if time.monotonic() - self.outages.up_since < STALE:
             return []  # the other processes could not send heartbeats, either
+        if time.monotonic() - self._checked < CHECK:
+            return []
+        self._checked = time.monotonic()
         stale = []
         for trial_id in self._retry(lambda: self._rdb._get_stale_trial_ids(study_id)):
             with contextlib.suppress(UpdateFinishedTrialError):

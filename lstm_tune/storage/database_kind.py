@@ -8,10 +8,17 @@ from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.optuna_private import without_cache
 
+_ASK_EVERY = 1.0
+
 
 def is_database(storage: BaseStorage) -> bool:
     """Return whether a storage is a database: a call on it takes as long as a short epoch."""
     return isinstance(without_cache(inside(storage)), (Database, RDBStorage))
+
+
+def seconds_between_questions(storage: BaseStorage) -> float:
+    """Return how often one of several workers asks the pruner: after every epoch, or once a second on a database."""
+    return _ASK_EVERY if is_database(storage) else 0.0
 
 
 def silent_trials(storage: BaseStorage, study_id: int) -> set[int]:

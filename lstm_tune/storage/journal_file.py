@@ -89,12 +89,12 @@ class JournalFile(BaseJournalBackend):
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """Append all that this thread appends inside the `with` at its end, by one call; one batch at a time."""
-        self._holder, self._held = threading.get_ident(), []
+        logs: list[dict[str, Any]] = []
         try:
+            self._holder, self._held = threading.get_ident(), logs
             yield
-            logs = self._held
         finally:
-            self._held = None
+            self._held = None  # Ctrl-C: nothing of the batch is written
         if logs:
             self.append_logs(logs)
 

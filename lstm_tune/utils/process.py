@@ -52,6 +52,12 @@ def is_local(run: str | None) -> bool:
     return run is not None and run.partition("/")[0] == platform.node()
 
 
+def process_in_words(run: str | None) -> str:
+    """Return "process 12", or "process 12 on HOST" of another machine, of a name that `this_run` gave."""
+    host, _, rest = (run or "?/?").partition("/")
+    return f"process {rest.partition('/')[0]}" + ("" if is_local(run) else f" on {host}")
+
+
 def _start_of(pid: int) -> str:
     """Return when a living process began, as the system counts it; "": it is none, or the system does not say."""
     try:

@@ -23,11 +23,11 @@ def pick_workers(workers: int | str, *, cores: int, device: str, n_trials: int |
         n_trials: of the study; None: as many as time allows.
 
     Raises:
-        UsageError: neither "auto" nor a number from 1 to `MOST_WORKERS`.
+        UsageError: neither "auto" nor a number up to `MOST_WORKERS`; 0: other processes do the trials.
     """
     if workers == "auto":
         most = cores if n_trials is None else min(cores, n_trials // _TRIALS_EACH)
         return 1 if device == "cuda" else max(1, min(most, MOST_WORKERS))
-    if not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
-        raise UsageError(f"workers must be auto or from 1 to {MOST_WORKERS}, but is {workers}")
+    if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
+        raise UsageError(f"workers must be auto or from 0 to {MOST_WORKERS}, but is {workers}")
     return workers

@@ -6,22 +6,20 @@ workers (`worker`, a process each); `messages` defines what they send to each ot
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-import optuna
 from optuna.storages import BaseStorage
 
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.search.progress import Progress
-from lstm_tune.search.study import OptunaCallback, SharedStudy
+from lstm_tune.search.study import SharedStudy
 from lstm_tune.storage.open import why_not_shareable
-from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.training.task import Task
 from lstm_tune.workers import processes
 from lstm_tune.workers.messages import Job
+from lstm_tune.workers.sources import TrialSource
 from lstm_tune.workers.supervisor import Supervisor
 
 
@@ -65,44 +63,34 @@ def share(task: Task) -> None:
 
 
 def optimize(
-    study: optuna.Study,
+    study: SharedStudy,
     job: Job,
     workers: int,
     *,
-    n_trials: int | None,
-    deadline: Callable[[], float],
-    callbacks: Sequence[OptunaCallback],
+    source: TrialSource,
     progress: Progress,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do what `study.optimize(objective, n_trials, callbacks=callbacks)` does, in several processes.
+    """Do the trials of a source in several processes.
 
     Args:
         study: that the job names.
         job: what each worker needs.
-        workers: at most; each ends as soon as no trial is left for it.
-        n_trials: that must end; trials that were lost and queued again do not count.
-        deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
-        callbacks: called in this process, after each trial; `study.stop` works.
+        workers: at most; each ends as soon as no trial is left for it. 0: others do the trials.
+        source: of the trials.
         progress: told what happens.
         stop: whether the user wants to stop.
 
     Raises:
         StudyError: the workers cannot start or cannot go on.
-        KeyboardInterrupt: the user wants to stop; the workers are stopped, and their trials failed as interrupted.
+        KeyboardInterrupt: the user wants to stop; the workers are stopped, and their trials left as the source says.
     """
-    share(job.task)
-    supervisor = Supervisor(
-        study=SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner),
-        job=job,
-        trials_left=math.inf if n_trials is None else n_trials,
-        deadline=deadline,
-        callbacks=callbacks,
-        progress=progress,
-        stop=stop,
-    )
+    if workers:
+        share(job.task)
+    supervisor = Supervisor(study=study, job=job, source=source, progress=progress, stop=stop)
     try:
-        for number in range(1, 1 + min(workers, workers if n_trials is None else n_trials)):
+        source.look()
+        for number in range(1, 1 + workers):
             supervisor.start(number)
         while supervisor.at_work:
             supervisor.listen()

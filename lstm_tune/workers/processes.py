@@ -20,6 +20,7 @@ from typing import Any, cast
 
 _PRELOADED = ["lstm_tune.workers.preload"]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+_STARTS = 3  # attempts to start a child
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -42,10 +43,16 @@ def prepare() -> None:
 
 def start(work: Callable[..., None], *args: Any) -> BaseProcess:
     """Run work(*args) in a child, with SIGINT blocked. It ends with this process."""
-    prepare()
-    process = context().Process(target=work, args=args, daemon=True)  # type: ignore[attr-defined]
-    with _undisturbed():
-        process.start()
+    for attempt in range(_STARTS):
+        prepare()
+        process = context().Process(target=work, args=args, daemon=True)  # type: ignore[attr-defined]
+        try:
+            with _undisturbed():
+                process.start()
+            break
+        except (EOFError, OSError):  # the server was killed meanwhile; `prepare` starts another one
+            if attempt + 1 == _STARTS:
+                raise
     return cast(BaseProcess, process)
 
 

@@ -1,7 +1,7 @@
 """The supervisor: assigns trials to workers one by one, and replaces workers that die or freeze.
 
-The supervisor alone begins trials. So it knows at every moment which worker has which trial, and a worker that has lost
-its supervisor can begin none.
+The supervisor alone begins its workers' trials; a source says which. So it knows at every moment which worker has which
+trial, and a worker that has lost its supervisor can begin none.
 
 A worker that ends for whatever reason is replaced, and its trial is queued again. A worker that gives no sign of life
 for `SILENCE` seconds, or ten times the longest silence so far, is killed.
@@ -10,22 +10,22 @@ for `SILENCE` seconds, or ten times the longest silence so far, is killed.
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from lstm_tune.errors import StudyError
 from lstm_tune.search.progress import Progress
-from lstm_tune.search.study import OptunaCallback, SharedStudy
-from lstm_tune.search.trial_queue import begin_trial, fail_and_requeue, fail_interrupted
+from lstm_tune.search.study import SharedStudy
+from lstm_tune.search.trial_queue import fail_and_requeue
 from lstm_tune.storage.optuna_private import id_of_trial
 from lstm_tune.workers import processes
 from lstm_tune.workers.messages import Epoch, Job, Ready, RunTrial, TrialFinished, TrialLost, WorkerFailed
+from lstm_tune.workers.sources import TrialSource
 from lstm_tune.workers.worker import GRACE, work
 
 SILENCE = 60.0  # seconds without a message after which a worker counts as frozen, or …
@@ -48,14 +48,12 @@ class _Worker:
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Supervisor:
-    """Knows which worker has which trial, and how many trials are left.
+    """Knows which worker has which trial.
 
     Attributes:
         study: whose trials are assigned.
         job: what each worker needs.
-        trials_left: trials that may still be assigned.
-        deadline: called before a trial; returns the time (`time.monotonic`) at which it must stop with what it has.
-        callbacks: called after each trial.
+        source: of the trials.
         progress: told what happens.
         stop: whether the user wants to stop; asked after each wait for the workers.
         workers: the workers by their links.
@@ -66,9 +64,7 @@ class Supervisor:
 
     study: SharedStudy
     job: Job
-    trials_left: float
-    deadline: Callable[[], float]
-    callbacks: Sequence[OptunaCallback]
+    source: TrialSource
     progress: Progress
     stop: Callable[[], bool] = lambda: False
     workers: dict[Connection, _Worker] = field(default_factory=dict)
@@ -80,7 +76,7 @@ class Supervisor:
     def at_work(self) -> bool:
         """Whether a trial runs or is to be assigned."""
         return any(worker.trial is not None for worker in self.workers.values()) or (
-            bool(self.workers) and self.trials_left > 0 and not self.study.stopped
+            (bool(self.workers) or self.source.has_others) and not self.source.exhausted
         )
 
     def start(self, number: int) -> None:
@@ -101,11 +97,15 @@ class Supervisor:
         for worker in list(self.workers.values()):
             if worker.link in heard:
                 self._answer(worker)
-            else:
+            elif not worker.ready or worker.trial is not None:
                 worker.silent += passed
                 if worker.silent > self._patience(worker):
                     worker.frozen = True
                     worker.process.kill()  # its link ends, and the next `wait` shows it
+        self.source.look()
+        for worker in list(self.workers.values()):
+            if worker.ready and worker.trial is None:
+                self._assign(worker)
 
     def _patience(self, worker: _Worker) -> float:
         return max(SILENCE, _PATIENCE * self.longest_silence) if worker.ready else _START * SILENCE
@@ -129,31 +129,32 @@ class Supervisor:
                 self.study.stopped |= stopped
                 assert worker.trial is not None
                 ended, worker.trial = worker.trial, None
-                self._ended(ended)
+                self.source.ended(ended)
                 self._assign(worker)
             case TrialLost():
                 self.progress.info(
                     f"trial {worker.trial}: another process has ended it, so that its result was dropped"
                 )
-                self.trials_left += 1
+                self.source.queued_again()
                 worker.trial = None
                 self._assign(worker)
             case WorkerFailed(cause):
                 raise StudyError(f"worker {worker.number} failed: {cause}")
 
     def _assign(self, worker: _Worker) -> None:
-        """Assign the next trial, or stop the worker."""
-        if self.trials_left <= 0 or self.study.stopped:
+        """Assign the next trial, if there is one at the moment; if no further one will come, stop the worker."""
+        if self.source.exhausted:
             with contextlib.suppress(OSError):
                 worker.link.send(None)
             self._stop_worker(worker)
             return
-        self.trials_left -= 1
-        trial = begin_trial(self.study, self.job.run)
+        trial = self.source.take()
+        if trial is None:
+            return
         worker.trial = trial.number
         self.progress.trial_started(trial.number, worker.number)
         with contextlib.suppress(OSError):  # it has just died: the next `wait` shows it
-            worker.link.send(RunTrial(id_of_trial(trial), max(0.0, self.deadline() - time.monotonic())))
+            worker.link.send(RunTrial(id_of_trial(trial), self.source.seconds()))
 
     def _stop_worker(self, worker: _Worker) -> None:
         del self.workers[worker.link]
@@ -162,11 +163,6 @@ class Supervisor:
             worker.process.kill()
             worker.process.join(GRACE)
         worker.link.close()
-
-    def _ended(self, trial: int) -> None:
-        frozen = self.study.get_trials(deepcopy=False)[trial]
-        for callback in self.callbacks:
-            callback(self.study, copy.deepcopy(frozen))
 
     def _died(self, worker: _Worker) -> None:
         """Replace a worker, fail its trial, and queue the trial again."""
@@ -179,7 +175,7 @@ class Supervisor:
             )
         if worker.trial is not None:
             self._lost(worker, worker.trial)
-        if self.trials_left > 0 and not self.study.stopped:
+        if not self.source.exhausted:
             self.start(worker.number)
 
     def _lost(self, worker: _Worker, number: int) -> None:
@@ -190,9 +186,9 @@ class Supervisor:
         if fate != "ended":  # otherwise it died after the trial had ended, before it could report that
             self.progress.info(f"trial {number}: {cause}; {'it is tried again' if fate == 'queued' else 'given up'}")
         if fate == "queued":
-            self.trials_left += 1
+            self.source.queued_again()
         else:
-            self._ended(number)
+            self.source.ended(number)
 
     def end(self) -> None:
         """Stop the remaining workers after an error or Ctrl-C, and fail their trials: none is left as running."""
@@ -207,7 +203,7 @@ class Supervisor:
             self._stop_worker(worker)
         for worker in workers:
             if worker.trial is not None:
-                fail_interrupted(self.study, worker.trial)
+                self.source.leave(worker.trial)
 
 
 def _cause(worker: _Worker) -> str:
