@@ -26,6 +26,7 @@ from studies import Watching, descendants, is_alive, start_command, states, stor
 from lstm_tune.search.progress import Silent
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.workers import supervisor
+from lstm_tune.workers.sources import Budget
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
@@ -85,10 +86,10 @@ def test_frozen_worker_is_killed_and_its_trial_done_again(tmp_path: Path, monkey
 
 def supervisor_at(monkeypatch: pytest.MonkeyPatch, longest_silence: float, clock: Callable[[], float]) -> Any:
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=clock))
-    given: dict[str, Any] = {"study": None, "job": None, "deadline": lambda: 0.0}
-    return supervisor.Supervisor(
-        **given, trials_left=0, callbacks=(), progress=Silent(), longest_silence=longest_silence, last_check=0.0
-    )
+    nothing: Any = None
+    source = Budget(study=nothing, run="", left=0, deadline=lambda: 0.0, callbacks=())
+    given: dict[str, Any] = {"study": None, "job": None, "source": source}
+    return supervisor.Supervisor(**given, progress=Silent(), longest_silence=longest_silence, last_check=0.0)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_suspended_supervisor_takes_nobody_for_frozen(monkeypatch: pytest.Monkey
     times = iter([7200.0, 7200.0, 7201.0, 7201.0])
     boss = supervisor_at(monkeypatch, 0, lambda: next(times))
     monkeypatch.setattr(supervisor, "wait", lambda links, timeout: [])
-    worker = supervisor._Worker(number=1, process=None, link="link", ready=True)  # type: ignore[arg-type]
+    worker = supervisor._Worker(number=1, process=None, link="link", ready=True, trial=7)  # type: ignore[arg-type]
     boss.workers["link"] = worker
     boss.listen()
     boss.listen()

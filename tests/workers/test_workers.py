@@ -244,10 +244,10 @@ class Unsendable(optuna.samplers.RandomSampler):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"workers": 0}, "workers must be auto or from 1 to 64, but is 0"),
-        ({"workers": -2}, "workers must be auto or from 1 to 64, but is -2"),
-        ({"workers": 65}, "workers must be auto or from 1 to 64, but is 65"),
-        ({"workers": "many"}, "workers must be auto or from 1 to 64, but is 'many'"),
+        ({"workers": -1}, "workers must be auto or from 0 to 64, but is -1"),
+        ({"workers": -2}, "workers must be auto or from 0 to 64, but is -2"),
+        ({"workers": 65}, "workers must be auto or from 0 to 64, but is 65"),
+        ({"workers": "many"}, "workers must be auto or from 0 to 64, but is 'many'"),
         ({"storage": "sqlite:///a.db"}, "SQLite .* PostgreSQL URL"),
         ({"storage": optuna.storages.InMemoryStorage()}, "in memory .* journal file"),
         ({"sampler": Unsendable()}, "the sampler cannot be sent to other processes .* use one worker"),
