@@ -63,7 +63,7 @@ class Siege:
     trials: int
     workers: int
     storage: str | None = None  # None: the journal in the run folder
-    seconds_between: float = 1.0  # mean time from one fault to the next
+    seconds_between: float = 1.0  # mean time from one fault to the next, on an idle machine
     supervisor_share: float = 0.05  # share of the faults
     others: Mapping[str, Fault] = field(default_factory=dict)  # further faults by name
     others_share: float = 0.0  # and their share
@@ -180,6 +180,18 @@ def strike(
         tally.faults[f"worker {kind.name}"] += 1
 
 
+def slowdown() -> float:
+    """Return how many seconds pass while this process has a core for one.
+
+    On a busy machine faults come as much later. Else workers would die before they can end a trial, and a study whose
+    trials all fail stops by itself.
+    """
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.2:
+        pass
+    return max(1.0, (time.monotonic() - began) / (time.process_time() - used))
+
+
 def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     """Run the study with faults until its end; resume it whenever its supervisor was killed."""
     rng, tally = random.Random(seed), Tally()
@@ -190,9 +202,10 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     while True:
         with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in frozen workers
             process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
+        pause = siege.seconds_between * slowdown()
         while process.poll() is None:
             try:
-                process.wait(rng.expovariate(1 / siege.seconds_between))
+                process.wait(rng.expovariate(1 / pause))
             except subprocess.TimeoutExpired:
                 # A fault that is due while the study starts waits for the workers, so that short studies have faults.
                 if workers := awaited_workers(process, until):

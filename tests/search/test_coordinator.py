@@ -241,6 +241,7 @@ def test_of_many_that_claim_at_the_same_moment_one_gets_the_study(opens: Callabl
         won[0].release()
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_of_two_processes_that_resume_at_the_same_moment_one_is_refused(tmp_path: Path) -> None:
     study_of(storage=open_storage(tmp_path / "study.journal"))
