@@ -103,7 +103,8 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
     notes = [cut.note] if cut.note else []
     if left_out:
         shown = ", ".join(map(repr, left_out[:5])) + (", …" if len(left_out) > 5 else "")
-        notes.append(f"{len(left_out)} of {data.n_series} series are too short beside the others and left out: {shown}")
+        count = f"{len(left_out)} of {data.n_series} series"
+        notes.append(f"{count} are left out, since a part of their rows is too short: {shown}")
     _check_observed(data, train, val, test)
     overlap = find_overlap(data, train, val, test)
     if overlap is not None:

@@ -92,7 +92,7 @@ def test_each_series_is_split_on_its_own_and_short_ones_are_left_out() -> None:
     assert split.train == ((0, 50), (100, 100), (110, 140))
     assert split.val == ((50, 70), (100, 100), (140, 152))
     assert split.test == ((70, 100), (100, 100), (152, 170))
-    assert split.notes == ("1 of 3 series are too short beside the others and left out: 'b'",)
+    assert split.notes == ("1 of 3 series are left out, since a part of their rows is too short: 'b'",)
 
 
 def test_counts_must_fit_into_every_series() -> None:
