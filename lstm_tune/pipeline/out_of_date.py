@@ -75,9 +75,10 @@ def _shifts(model: ForecastModel, data: SeriesSet, new: Ranges, between: int) ->
     chosen = [every[i] for i in np.linspace(0, len(every) - 1, min(_CHANNELS, len(every))).round().astype(int)]
     for c, s in chosen:
         start, (border, end) = max(data.offsets[s], new[s][0] - NEWEST), new[s]
-        if min(border - start, end - border) < _FEWEST:
-            continue
         newest = border + between if end - border - between >= 2 * _FEWEST else border
+        observed = data.observed[c]
+        if min(int(observed[start:border].sum()), int(observed[newest:end].sum())) < _FEWEST:
+            continue
         channel = Channel(
             target=data.targets[c],
             series=data.series[s],

@@ -92,6 +92,10 @@ def test_data_without_the_trained_rows_tell_nothing(run: Path) -> None:
     assert reasons_of(run, late) == ()
 
 
+def test_new_rows_without_values_tell_nothing(run: Path) -> None:
+    assert reasons_of(run, daily(np.where(np.arange(400) < 252, LONG, np.nan))) == ()
+
+
 def test_a_run_without_its_result_is_judged_by_the_rows_alone(run: Path, tmp_path: Path) -> None:
     shifted = LONG.copy()
     shifted[250:] += 2 * LONG[:250].std()
