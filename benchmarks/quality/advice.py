@@ -35,7 +35,7 @@ from rich.table import Table
 import lstm_tune
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import score
-from lstm_tune.evaluation.significance import compare
+from lstm_tune.evaluation.significance import TimeBlocks, compare
 from lstm_tune.report.environment import versions
 from lstm_tune.utils.atomic_files import write_json
 from lstm_tune.utils.process import keep_freed_memory
@@ -150,7 +150,7 @@ def run_case(case: Case, seed: int) -> dict[str, Any]:
             more = max(case.trials, len(finding["actions"]) + 3)
             second = lstm_tune.tune(str(path), apply=f"{out}:{finding['code']}", n_trials=more, out=again)
             shutil.rmtree(again)
-            versus = _versus(first, second, case.horizon)
+            versus = _versus(first, second)
             is_next = step is not None and step["code"] == finding["code"]
             followed.append({"code": finding["code"], "advice": finding["advice"], "next": is_next, **versus})
     return {
@@ -161,10 +161,11 @@ def run_case(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
-def _versus(first: Any, second: Any, horizon: int) -> dict[str, float | None]:
+def _versus(first: Any, second: Any) -> dict[str, float | None]:
     """Return the test MSE of the second study over that of the first, with its 95% interval."""
-    errors = [score(r.model.network, r.windows, r.test_positions, r.model.scale).window_error for r in (second, first)]
-    against = compare(errors[0], errors[1], max(2 * horizon, 4))
+    own, other = (score(r.model.network, r.windows, r.test_positions, r.model.scale) for r in (second, first))
+    blocks = TimeBlocks.of(first.windows, first.test_positions, first.split.test, first.model.shape.period)
+    against = compare(own.window_error, other.window_error, own.window_count, blocks)
     return {name: rounded(getattr(against, name)) for name in ("ratio", "low", "high")}  # None: too few windows
 
 
