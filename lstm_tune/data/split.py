@@ -8,7 +8,6 @@ A `Segment` is one honest experiment: rows to fit on and, right after them, rows
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -69,8 +68,7 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
         horizon: rows that each forecast covers; every part must hold at least one window of targets.
 
     Returns:
-        The split. Among several series, one with less than a quarter of the median train rows, or too short for a
-        window in each part, is left out (and said so in `notes`).
+        The split. Among several series, one without a window in each part is left out (and said so in `notes`).
 
     Raises:
         UsageError: the rule is none, or does not suit the data, or the horizon is below 1.
@@ -95,11 +93,9 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
             f"use more rows, a shorter --horizon or another --split",
             code="too_little_data",
         )
-    median = statistics.median(size[0] for size, ok in zip(sizes, fits, strict=True) if ok)
-    keep = [ok and size[0] >= median / 4 for size, ok in zip(sizes, fits, strict=True)]
-    cuts = [rows if kept else (rows[0],) * 4 for rows, kept in zip(borders, keep, strict=True)]
+    cuts = [rows if kept else (rows[0],) * 4 for rows, kept in zip(borders, fits, strict=True)]
     train, val, test = (tuple((rows[i], rows[i + 1]) for rows in cuts) for i in range(3))
-    left_out = [name for name, kept in zip(data.series, keep, strict=True) if not kept]
+    left_out = [name for name, kept in zip(data.series, fits, strict=True) if not kept]
     notes = [cut.note] if cut.note else []
     if left_out:
         shown = ", ".join(map(repr, left_out[:5])) + (", …" if len(left_out) > 5 else "")

@@ -86,13 +86,13 @@ def test_train_rows_that_are_all_equal_are_refused() -> None:
         make_split(series_of(y), (0.7, 0.1, 0.2), 1)
 
 
-def test_each_series_is_split_on_its_own_and_short_ones_are_left_out() -> None:
-    data = series_of(panel(wave(100), wave(10), wave(60)).drop(columns="date"), target="y", id="shop")
+def test_each_series_is_split_on_its_own_and_those_without_a_window_are_left_out() -> None:
+    data = series_of(panel(wave(100), wave(10), wave(4)).drop(columns="date"), target="y", id="shop")
     split = make_split(data, (0.5, 0.2, 0.3), 1)
-    assert split.train == ((0, 50), (100, 100), (110, 140))
-    assert split.val == ((50, 70), (100, 100), (140, 152))
-    assert split.test == ((70, 100), (100, 100), (152, 170))
-    assert split.notes == ("1 of 3 series are left out, since a part of their rows is too short: 'b'",)
+    assert split.train == ((0, 50), (100, 105), (110, 110))
+    assert split.val == ((50, 70), (105, 107), (110, 110))
+    assert split.test == ((70, 100), (107, 110), (110, 110))
+    assert split.notes == ("1 of 3 series are left out, since a part of their rows is too short: 'c'",)
 
 
 def test_counts_must_fit_into_every_series() -> None:
