@@ -43,8 +43,13 @@ def trained(task: Task, params: dict[str, Any]) -> tuple[float, torch.Tensor]:
 
 
 @cache
+def task_in_unit_1() -> Task:
+    return task_of(scaled_by(1.0))
+
+
+@cache
 def in_unit_1(name: str) -> tuple[float, torch.Tensor]:
-    return trained(task_of(scaled_by(1.0)), CONFIGS[name])
+    return trained(task_in_unit_1(), CONFIGS[name])
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -56,9 +61,9 @@ def test_validation_value_is_the_same_over_60_decades(name: str, decade: float) 
     assert value == pytest.approx(in_unit_1(name)[0], rel=1e-3)
     torch.testing.assert_close(weights, in_unit_1(name)[1], rtol=0, atol=1e-3)
     assert {n: b[1] for n, b in task.baselines.items()} == pytest.approx(
-        {n: b[1] for n, b in task_of(scaled_by(1.0)).baselines.items()}, rel=1e-4
+        {n: b[1] for n, b in task_in_unit_1().baselines.items()}, rel=1e-4
     )
-    assert task.limits == task_of(scaled_by(1.0)).limits
+    assert task.limits == task_in_unit_1().limits
 
 
 @pytest.mark.parametrize("power", [-96, -1, 3, 96])
