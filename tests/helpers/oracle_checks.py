@@ -47,10 +47,10 @@ def check_test_scores(run: Finished) -> None:
     same(test["r2"], per_target(run, r2), "test.r2", floor=1e-3)
     same(test["mse_scaled"], found.mse_scaled, "test.mse_scaled")
     same(test["per_step_mse"], found.per_step.tolist(), "test.per_step_mse")
-    check_metrics(run, run.test, run.ahead, test["metrics"], "test.metrics")
+    compare_metrics(run, run.test, run.ahead, test["metrics"], "test.metrics")
 
 
-def check_metrics(
+def compare_metrics(
     run: Finished, windows: Sequence[Window], ahead: Array, found: dict[str, Any], what: str, rel: float = CLOSE
 ) -> None:
     """The mean over the series of each metric, by its definition."""
@@ -99,7 +99,7 @@ def check_baselines(run: Finished) -> None:
         same(entry["test_mse"], per_target(run, tested.mse), f"{name}.test_mse", rel)
         same(entry["test_mse_scaled"], tested.mse_scaled, f"{name}.test_mse_scaled", rel)
         same(entry["per_step_mse"], tested.per_step.tolist(), f"{name}.per_step_mse", 2 * rel)
-        check_metrics(run, run.test, tested_ahead, entry["test_metrics"], f"{name}.test_metrics", rel)
+        compare_metrics(run, run.test, tested_ahead, entry["test_metrics"], f"{name}.test_metrics", rel)
         skill = 1 - run.record["test"]["mse_scaled"] / entry["test_mse_scaled"]
         same(run.record["skill"][name], skill, f"skill.{name}", 1e-9)
 
