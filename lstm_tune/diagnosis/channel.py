@@ -20,6 +20,7 @@ Bools = NDArray[np.bool_]
 NEWEST = 20_000  # rows that expensive tests look at
 MOST_CHANNELS = 20  # that are looked at one by one, evenly spaced
 _DAYS_A_YEAR = 365.25
+_WILD = 1000  # interquartile ranges from the median beyond which a value is no measurement
 _IQR_REACH = 6  # interquartile ranges outside the quartiles beyond which a value is cut off
 
 
@@ -52,9 +53,10 @@ class Channel:
 
     @cached_property
     def seasonless(self) -> Floats:
-        """The values (n,) without their season, and without that of a year."""
-        x = stationarity.without_season(self.values, self.period)
-        return stationarity.without_year(x, self.year) if self.year else x
+        """The values (n,) without their season, and without that of a year; a wild value has no say in these."""
+        tame = _without_wild(self.values)
+        x = stationarity.without_season(tame, self.period)
+        return (stationarity.without_year(x, self.year) if self.year else x) + (self.values - tame)
 
     @cached_property
     def level(self) -> stationarity.Level | None:
@@ -134,3 +136,12 @@ def without_outliers(x: Floats) -> Floats:
     low, high = np.quantile(x, [0.25, 0.75])
     reach = _IQR_REACH * (high - low)
     return np.clip(x, low - reach, high + reach) if reach > 0 else x
+
+
+def _without_wild(x: Floats) -> Floats:
+    """Return x (n,) with the median in place of values such as 1e20 among others near 5."""
+    if len(x) < 8:
+        return x
+    low, median, high = np.quantile(x, [0.25, 0.5, 0.75])
+    wild = np.abs(x - median) > _WILD * (high - low)
+    return np.where(wild, median, x) if high > low else x

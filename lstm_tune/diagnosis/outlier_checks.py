@@ -146,7 +146,8 @@ def _spikes(channel: Channel) -> Finding | None:
     y = seasonless[-_NEWEST:]
     rest, spread = _off_their_neighbours(y)
     # If most values equal their neighbours, the finding is `constant_series`.
-    if len(y) < 3 * _NEIGHBOURS or spread <= 1e-6 * float(np.std(y)):
+    usual = float(np.ptp(np.quantile(y, (0.02, 0.98)))) if len(y) else 0.0  # a wild value has a say in none of these
+    if len(y) < 3 * _NEIGHBOURS or spread <= 1e-6 * usual:
         return None
     far = (np.abs(rest) > _SPIKE * spread) & _beside_a_jump(y, spread)
     count, share = int(far.sum()), float(far.mean())
