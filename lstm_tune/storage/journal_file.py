@@ -22,11 +22,12 @@ from optuna.trial import TrialState
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.journal_lock import locked
+from lstm_tune.storage.optuna_private import JournalOperation
 from lstm_tune.storage.read_only import refuse
 
 _BLOCK = 1 << 16
 _BEGINNING = b'{"op_code":'  # of every record that Optuna or we write
-_OPERATIONS = range(11)
+_OPERATIONS = frozenset(int(operation) for operation in JournalOperation)
 
 
 class JournalFile(BaseJournalBackend):
@@ -162,6 +163,11 @@ class _Reader:
                         record = _parse(line)
                     if record is None:
                         raise _damaged(self._path, number)
+                    if record["op_code"] not in _OPERATIONS:
+                        raise StudyError(
+                            f"the study file {str(self._path)!r} was written by a newer Optuna (line {number + 1} has "
+                            f"operation {record['op_code']}); install that one"
+                        )
                     number += 1
                     if number == len(self._starts):
                         self._starts.append(self._starts[-1] + len(line))
@@ -187,9 +193,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    if isinstance(record, dict) and record.get("op_code") in _OPERATIONS and "worker_id" in record:
-        return record
-    return None
+    if not isinstance(record, dict) or "worker_id" not in record:
+        return None
+    operation = record.get("op_code")
+    return record if isinstance(operation, int) and not isinstance(operation, bool) and operation >= 0 else None
 
 
 def _append(file: int, data: bytes) -> None:

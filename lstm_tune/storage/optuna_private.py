@@ -12,12 +12,14 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
 from optuna.storages.journal import BaseJournalBackend
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 __all__ = [
     "BaseHeartbeat",
     "FrozenStudy",
+    "JournalOperation",
     "StudyWithBegin",
     "backend_of",
     "id_of_study",

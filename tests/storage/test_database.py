@@ -20,7 +20,7 @@ from studies import Watching
 
 from lstm_tune.errors import StudyError
 from lstm_tune.search.trial_queue import STALE_TRIALS, fail_and_requeue
-from lstm_tune.storage import database, database_opening, outages
+from lstm_tune.storage import database, database_opening, outages, schema
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_errors import Outage
@@ -393,3 +393,11 @@ def test_database_that_is_read_only_is_refused_before_the_study_begins(
     url = f"{server.url}?options=-c%20default_transaction_read_only%3Don"
     with pytest.raises(StudyError, match=r"cannot open the storage .* is read-only .*; name the primary server$"):
         tune(storage=url, study_name="refused", workers=workers)
+
+
+def test_schema_that_the_tests_have_not_seen_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "TESTED", (11,))
+    with pytest.raises(
+        StudyError, match="the database has version 12 of Optuna's schema, but lstm-tune knows 11 alone"
+    ):
+        open_storage(f"sqlite:///{tmp_path / 'study.db'}")

@@ -237,7 +237,7 @@ def test_garbage_in_the_middle_is_one_line_that_names_the_line(tmp_path: Path) -
     path = tmp_path / "study.journal"
     study_in(path)
     good = path.read_bytes().splitlines(keepends=True)
-    for bad in (b"nonsense\n", b"[1]\n", b'{"a":1}\n', b'{"op_code":99,"worker_id":"w"}\n', b"\xff\xfe\n", b"\n"):
+    for bad in (b"nonsense\n", b"[1]\n", b'{"a":1}\n', b'{"op_code":-1,"worker_id":"w"}\n', b"\xff\xfe\n", b"\n"):
         path.write_bytes(b"".join([*good[:3], bad, *good[3:]]))
         with pytest.raises(StudyError, match=r"line 4 is no record; restore it .* \(head -n 3\)$") as raised:
             open_journal(path)
@@ -403,3 +403,14 @@ def test_storage_can_be_sent_to_a_worker_and_reads_on_there(tmp_path: Path) -> N
     sent = ForkingPickler.loads(ForkingPickler.dumps(storage))
     study.optimize(lambda trial: 1.0, n_trials=1)
     assert len(optuna.load_study(study_name="s", storage=sent).trials) == 1
+
+
+def test_operation_of_a_newer_optuna_is_not_called_damage(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    optuna.create_study(storage=open_journal(path), study_name="s")
+    with open(path, "a", encoding="utf-8") as file:
+        file.write('{"op_code":99,"worker_id":"w"}\n')
+    before = path.read_bytes()
+    with pytest.raises(StudyError, match=r"was written by a newer Optuna .line 2 has operation 99.; install that one"):
+        open_journal(path)
+    assert path.read_bytes() == before
