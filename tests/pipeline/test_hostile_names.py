@@ -162,7 +162,7 @@ def test_study_of_many_series_with_such_names(run: Any, tmp_path: Path) -> None:
     assert {row["series"] for row in csv.DictReader(io.StringIO(out, newline=""))} == series
     assert made(tmp_path / "a") - {"b/run/advice.toml"} == {  # which is there if a finding advises a space
         *("b/data.csv", "b/space.toml"),
-        *(f"b/run/{n}" for n in ("result.json", "report.json", "report.html", "run.toml")),
+        *(f"b/run/{n}" for n in ("result.json", "report.json", "report.html", "run.toml", "series.csv")),
         *(f"b/run/{n}" for n in ("trials.csv", "forecast.csv", "study.journal")),
         *(f"b/run/model/{n}" for n in ("config.json", "weights.safetensors", "manifest.json")),
     }
