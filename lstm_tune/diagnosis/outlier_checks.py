@@ -15,6 +15,7 @@ from lstm_tune.utils.text import joined, number, percent, rounded
 
 _NEWEST = 200_000  # rows that are looked at
 _SPIKE = 6.0  # robust standard deviations from its neighbours that make a value an outlier
+_NO_TAIL = 20.0  # interquartile ranges of the logarithms: no tail of a distribution reaches that far
 _NEIGHBOURS = 7  # rows of the running median
 _CARRIED = Thresholds(warn=0.2, high=0.5)  # share of the squared jumps that outliers make
 _OF_VARIANCE = Thresholds(warn=0.02, high=0.2)  # … and of the variance, over all rows
@@ -39,9 +40,14 @@ def outliers(channel: Channel) -> Finding | None:
     if codes:
         return _error_code_finding(channel, codes)
     found = _spikes(channel)
-    if found and float(channel.values.min()) > 0 and not _spikes(replace(channel, values=np.log(channel.values))):
-        return None
-    return found
+    return None if found and float(channel.values.min()) > 0 and _tamed_by_logs(channel) else found
+
+
+def _tamed_by_logs(channel: Channel) -> bool:
+    logs = np.log(channel.values)
+    low, median, high = np.quantile(logs, [0.25, 0.5, 0.75])
+    wild = high > low and float(np.abs(logs - median).max()) > _NO_TAIL * (high - low)
+    return not wild and not _spikes(replace(channel, values=logs))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -102,6 +102,7 @@ RAISED: list[tuple[str, str, Callable[[], Any]]] = [
     ("outliers", "high", lambda: put(ar(), 250, 1000.0)),
     ("outliers", "high", lambda: put(season(24, height=10.0) + 0.5 * ar(), [70, 333, 540], -60.0)),
     ("outliers", "high", lambda: put(season(7, height=10.0) + ar(), [570, 571], 1e20)),
+    ("outliers", "high", lambda: put(100 + season(7, height=10.0) + ar(), [570, 571], 1e20)),
     ("outliers", "high", lambda: put(20 + ar(), slice(230, 260), -200.0)),
     ("outliers", "high", lambda: np.where(rng(3).random(N) < 0.18, -200.0, 20 + ar())),
     # -200 beside gas readings of 2 to 1,479 in 18% of the rows: nearer to them than they are to each other
