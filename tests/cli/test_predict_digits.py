@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from series import TINY, daily, wave
 
@@ -30,7 +28,7 @@ def test_forecasts_of_any_size_keep_their_digits(
     rows = printed.splitlines()[1:]
     assert len({row.rpartition(",")[2] for row in rows}) == 7
     assert not any("e" in row for row in rows)
-    forecast = pd.read_csv(io.StringIO(printed), float_precision="round_trip")["y"]
+    forecast = [float(row.rpartition(",")[2]) for row in rows]
     expected = lstm_tune.load(tmp_path / "run").predict(tmp_path / "y.csv")["y"]
     np.testing.assert_array_equal(forecast, expected)
     target = tmp_path / "out.csv"

@@ -274,10 +274,10 @@ def test_law_4_holds_for_several_series_and_large_numbers(level: float) -> None:
 
 
 def test_law_4_no_trial_can_reach_a_test_row() -> None:
-    problem = task_of(panel(wave(100), wave(150)), target="y", id="shop")
-    assert problem.windows.data.offsets == (0, 80, 200)
-    assert problem.windows.data.values.untyped_storage().nbytes() == 200 * 4
-    assert len(problem.windows.data.times) == 200
+    problem = task_of(panel(wave(100), wave(150)), split="last:10,20", target="y", id="shop")
+    assert problem.windows.data.offsets == (0, 80, 210)
+    assert problem.windows.data.values.untyped_storage().nbytes() == 210 * 4
+    assert len(problem.windows.data.times) == 210
 
 
 def test_law_4_test_rows_are_scored_after_the_last_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_run_folder_holds_every_file_and_nothing_else(tmp_path: Path) -> None:
     tune(out=tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} - {"study.journal.lock"} == WHOLE
+    assert {p.name for p in tmp_path.iterdir()} - {"study.journal.lock", "advice.toml"} == WHOLE
     assert {p.name for p in (tmp_path / "model").iterdir()} == MODEL
 
 
