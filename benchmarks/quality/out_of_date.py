@@ -1,4 +1,4 @@
-"""How often a model is said to be out of date: stationary continuations of a series, and shifted ones.
+"""How often a model is called out of date: stationary continuations of a series, and shifted ones.
 
     python benchmarks/quality/out_of_date.py --series 200
 

@@ -15,7 +15,7 @@ from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.text import counted, number, percent
+from lstm_tune.utils.text import counted, error_against, number, percent
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -153,7 +153,7 @@ def _rmse(scores: Mapping[str, Any]) -> str:
 def _against(scores: Mapping[str, Any]) -> str:
     if "skill" not in scores:
         return ""
-    return "–" if scores["skill"] is None else f"{-scores['skill']:+.1%}"
+    return error_against(scores["skill"])
 
 
 def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> None:

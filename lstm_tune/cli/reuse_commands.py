@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -34,21 +36,17 @@ def refit(
 
     keep_freed_memory()
     console = make_console(stderr=True)
-    try:
-        with telling(console, quiet=False) as tell:
-            folder, done = saved_run.refit(
-                run,
-                data,
-                out,
-                on_model=lambda done, asked: tell(f"refit: {done} of {asked} networks"),
-                time=time,
-                id=split_columns(id) or None,
-                decimal=decimal,
-                thousands=thousands,
-            )
-    except KeyboardInterrupt:
-        print_line("stopped; nothing was written")
-        raise typer.Exit(130) from None
+    with _nothing_if_stopped(), telling(console, quiet=False) as tell:
+        folder, done = saved_run.refit(
+            run,
+            data,
+            out,
+            on_model=lambda done, asked: tell(f"refit: {done} of {asked} networks"),
+            time=time,
+            id=split_columns(id) or None,
+            decimal=decimal,
+            thousands=thousands,
+        )
     rows, many = done.rows, f"{done.networks} networks were trained again"
     print(f"{many} on {rows.rows:,} rows ({rows.start} to {rows.end}), {done.seconds:.0f} s")
     print(f"Written to {folder}; its test score is still that of {run}: no row is left to test it on.")
@@ -90,22 +88,18 @@ def backtest(
     check_output(out)
     keep_freed_memory()
     model = saved_run.load(run)
-    try:
-        with telling(make_console(stderr=True), quiet=as_json) as tell:
-            found = model.backtest(
-                data,
-                n_windows=windows,
-                step_size=step,
-                refit=every,
-                on_window=lambda done, asked: tell(f"backtest: {done} of {asked} windows"),
-                time=time,
-                id=split_columns(id) or None,
-                decimal=decimal,
-                thousands=thousands,
-            )
-    except KeyboardInterrupt:
-        print_line("stopped; nothing was written")
-        raise typer.Exit(130) from None
+    with _nothing_if_stopped(), telling(make_console(stderr=True), quiet=as_json) as tell:
+        found = model.backtest(
+            data,
+            n_windows=windows,
+            step_size=step,
+            refit=every,
+            on_window=lambda done, asked: tell(f"backtest: {done} of {asked} windows"),
+            time=time,
+            id=split_columns(id) or None,
+            decimal=decimal,
+            thousands=thousands,
+        )
     if out is not None:
         write_forecast(found.frame, [*found.scores, "y"], out)
         print_line(f"{len(found.frame)} rows written to {out}")
@@ -114,6 +108,16 @@ def backtest(
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
     else:
         show_backtest(make_console(), record)
+
+
+@contextlib.contextmanager
+def _nothing_if_stopped() -> Iterator[None]:
+    """End the command with 130 if the user stops what is done here, and say that no file was written."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_line("stopped; nothing was written")
+        raise typer.Exit(130) from None
 
 
 def _refit_every(text: str) -> int:

@@ -19,7 +19,7 @@ from lstm_tune.report.result_json import ResultRecord, to_plain
 from lstm_tune.report.study_text import UNTRAINED, members
 from lstm_tune.search.trials import Trial, completed
 from lstm_tune.utils.escaping import markdown, printable
-from lstm_tune.utils.text import counted, number
+from lstm_tune.utils.text import counted, error_against, number
 
 _FINDINGS = 5
 _CURVES = 5  # trials
@@ -69,9 +69,8 @@ def _score_lines(summary: ResultRecord) -> list[str]:
     against = f"{test.mse_scaled / alone - 1:+.1%}" if alone else "–"
     lines.append(f"| {alone_label(ensemble)} | {number(alone)} | {against} |")
     for name, scored in summary.baselines.items():
-        skill = summary.skill[name]
-        against = "–" if skill is None else f"{-skill:+.1%}"
-        lines.append(f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled)} | {against} |")
+        row = f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled)} "
+        lines.append(f"{row}| {error_against(summary.skill[name])} |")
     return lines
 
 

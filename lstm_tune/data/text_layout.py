@@ -168,7 +168,7 @@ def _first_row(table: _Table) -> int:
         pairs = [(kind, want) for kind, want in zip(kinds_here, usual, strict=False) if want]
         numbers = [kind for kind, want in pairs if want == "n"]
         fits = all(kind in (want, "m") or (kind in "nt" and want in "nt") for kind, want in pairs)
-        fits |= "n" in numbers and all(kind in "nm" for kind in numbers)  # its time cannot be read, and this is said
+        fits |= "n" in numbers and all(kind in "nm" for kind in numbers)  # of an unreadable time, which an error names
         if fits and any(kind == want for kind, want in pairs) and not _names_columns(cells, kinds_here):
             return i
     return filled[0] + 1  # no column of numbers or stamps: the first line names the columns

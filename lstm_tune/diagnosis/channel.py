@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from lstm_tune.training.task import Task
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+T = TypeVar("T")
 
 NEWEST = 20_000  # rows that expensive tests look at
 MOST_CHANNELS = 20  # that are looked at one by one, evenly spaced
@@ -39,6 +42,46 @@ class Channel:
     dated: bool = False  # whether there are regular time stamps
     year: float | None = None  # rows a year, if the time stamps span enough years
     channels: int = 1  # that are looked at: the more, the more often one of them is unusual by chance
+
+    @classmethod
+    def cut(
+        cls,
+        data: SeriesSet,
+        target: int,
+        series: int,
+        borders: tuple[int, int, int, int],
+        *,
+        horizon: int,
+        period: int | None,
+        year: float | None = None,
+        channels: int,
+    ) -> Self:
+        """Return a target of a series between absolute rows: where its parts begin, and where the last one ends.
+
+        Args:
+            data: the series.
+            target: its number.
+            series: its number.
+            borders: first train row, first validation row, first test row, and the row after the last one.
+            horizon: rows that a forecast covers.
+            period: rows in a season; None: there is none.
+            year: rows a year, if the time stamps span enough years.
+            channels: that are looked at.
+        """
+        start, val, test, end = borders
+        return cls(
+            target=data.targets[target],
+            series=data.series[series],
+            values=data.values[target, start:end].double().numpy() + data.origin[target],
+            observed=data.observed[target, start:end].numpy(),
+            train=val - start,
+            val=test - val,
+            horizon=horizon,
+            period=period,
+            dated=data.freq is not None,
+            year=year,
+            channels=channels,
+        )
 
     @property
     def development(self) -> slice:
@@ -92,28 +135,29 @@ class Channel:
         return x[rows][self.observed[rows]]
 
 
+def evenly_chosen(items: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` of the items, evenly spaced."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+
+
 def channels_of(series: SeriesSet, parts: Split, task: Task) -> list[Channel]:
     """Return at most `MOST_CHANNELS` target columns of series, evenly spaced, each with its rows."""
     every = [(c, s) for s, (a, b) in enumerate(parts.train) if b > a for c in range(series.n_channels)]
-    count = min(MOST_CHANNELS, len(every))
-    chosen = [every[i] for i in np.linspace(0, len(every) - 1, count).round().astype(int)]
+    chosen = evenly_chosen(every, MOST_CHANNELS)
     year = _rows_a_year(series)
     channels = []
     for c, s in chosen:
         (a, b), (_, d), (_, e) = parts.train[s], parts.val[s], parts.test[s]
         channels.append(
-            Channel(
-                target=series.targets[c],
-                series=series.series[s],
-                values=series.values[c, a:e].double().numpy() + series.origin[c],
-                observed=series.observed[c, a:e].numpy(),
-                train=b - a,
-                val=d - b,
+            Channel.cut(
+                series,
+                c,
+                s,
+                (a, b, d, e),
                 horizon=task.shape.horizon,
                 period=task.period,
-                dated=series.freq is not None,
                 year=year if year and e - a >= stationarity.YEARS * year else None,
-                channels=count,
+                channels=len(chosen),
             )
         )
     return channels

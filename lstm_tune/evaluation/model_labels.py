@@ -13,7 +13,7 @@ from typing import Any
 from lstm_tune.config import CELL_LABELS, Config
 
 LITTLE = 0.5  # of the saved model: if trained networks weigh less, its name says how much
-_NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, this is said beside its parameters
+_NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, a line beside its parameters says so
 
 Ensemble = Sequence[Mapping[str, Any]]  # as in `result.json`: trial, weight, epochs and params of each member
 

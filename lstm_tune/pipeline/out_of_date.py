@@ -16,7 +16,7 @@ from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.data.windows import Windows
 from lstm_tune.diagnosis.autocorrelated_tests import compare_means
-from lstm_tune.diagnosis.channel import NEWEST, Channel, without_outliers
+from lstm_tune.diagnosis.channel import NEWEST, Channel, evenly_chosen, without_outliers
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.shift_checks import train_test_shift
 from lstm_tune.errors import LstmTuneError
@@ -72,23 +72,20 @@ def _shifts(model: ForecastModel, data: SeriesSet, new: Ranges, between: int) ->
     than the test rows would be diluted by these.
     """
     every = [(c, s) for s in range(data.n_series) for c in range(data.n_channels)]
-    chosen = [every[i] for i in np.linspace(0, len(every) - 1, min(_CHANNELS, len(every))).round().astype(int)]
+    chosen = evenly_chosen(every, _CHANNELS)
     for c, s in chosen:
         start, (border, end) = max(data.offsets[s], new[s][0] - NEWEST), new[s]
         newest = border + between if end - border - between >= 2 * _FEWEST else border
         observed = data.observed[c]
         if min(int(observed[start:border].sum()), int(observed[newest:end].sum())) < _FEWEST:
             continue
-        channel = Channel(
-            target=data.targets[c],
-            series=data.series[s],
-            values=data.values[c, start:end].double().numpy() + data.origin[c],
-            observed=data.observed[c, start:end].numpy(),
-            train=border - start,
-            val=newest - border,
+        channel = Channel.cut(
+            data,
+            c,
+            s,
+            (start, border, newest, end),
             horizon=model.horizon,
             period=model.shape.period if model.shape.period > 1 else None,
-            dated=data.freq is not None,
             channels=len(chosen),
         )
         name = series_name(data.series[s], data.targets[c], data.n_channels)

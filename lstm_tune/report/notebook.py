@@ -9,7 +9,7 @@ from lstm_tune.diagnosis.finding import SHOWN, severe_first
 from lstm_tune.report.page import scores, title
 from lstm_tune.report.study_text import trial_states
 from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
-from lstm_tune.utils.text import counted, number
+from lstm_tune.utils.text import counted, error_against, number
 
 _DIGITS = 4
 
@@ -45,14 +45,14 @@ def result_html(record: Mapping[str, Any]) -> str:
         record: as `result.json` holds it.
     """
     rows = [
-        [row["name"], *(number(row[key], _DIGITS) for key in ("mse", "scaled", "validation")), _against(row["skill"])]
+        [
+            row["name"],
+            *(number(row[key], _DIGITS) for key in ("mse", "scaled", "validation")),
+            "" if row["key"] == "forecast" else error_against(row["skill"]),
+        ]
         for row in scores(record)
     ]
     header = ["forecast", "test MSE", "scaled", "validation, scaled", "model's error vs. it"]
     shown = severe_first(record["findings"])[:SHOWN]
     findings = [(f"{f['severity']} · {f['code']}", f"{f['says']} {f['advice']}") for f in shown]
     return card(title(record["data"]), paragraph(record["verdict"]), table(header, rows), listing(findings))
-
-
-def _against(skill: float | None) -> str:
-    return "" if skill is None else f"{0.0 - skill:+.1%}"

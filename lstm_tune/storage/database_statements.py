@@ -41,16 +41,12 @@ def take_waiting_trial(engine: sql.Engine, trial_id: int, token: str) -> bool:
         KeyError: there is no such trial.
         UpdateFinishedTrialError: it has ended.
     """
-    here, mark = TRIALS.c.trial_id == trial_id, json.dumps(token)
+    mark = json.dumps(token)
     with engine.begin() as connection:
-        row = connection.execute(
-            sql.select(TRIALS.c.state, TRIALS.c.number).where(here).with_for_update()
-        ).one_or_none()
-        if row is None:
-            raise KeyError(f"there is no trial with the id {trial_id}")
-        if row.state is not TrialState.WAITING:
-            if row.state.is_finished():
-                raise UpdateFinishedTrialError(f"trial {row.number} has ended and cannot be taken")
+        state, number = _lock(connection, trial_id)
+        if state is not TrialState.WAITING:
+            if state.is_finished():
+                raise UpdateFinishedTrialError(f"trial {number} has ended and cannot be taken")
             marked = (TRIAL_SYSTEM.c.trial_id == trial_id) & (TRIAL_SYSTEM.c.key == TOKEN)
             return connection.execute(sql.select(TRIAL_SYSTEM.c.value_json).where(marked)).scalar() == mark
         _begin(connection, trial_id, token, {})
@@ -111,6 +107,20 @@ def _begin(connection: sql.Connection, trial_id: int, token: str, attributes: Ma
     _set_attributes(connection, TRIAL_USER, trial_id, attributes)
 
 
+def _lock(connection: sql.Connection, trial_id: int) -> tuple[TrialState, int]:
+    """Return the state and the number of a trial, which no other transaction can change before this one ends.
+
+    Raises:
+        KeyError: there is no such trial.
+    """
+    row = connection.execute(
+        sql.select(TRIALS.c.state, TRIALS.c.number).where(TRIALS.c.trial_id == trial_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise KeyError(f"there is no trial with the id {trial_id}")
+    return row.state, row.number
+
+
 def write_trial(engine: sql.Engine, trial_id: int, writes: TrialWrites, end: TrialEnd | None) -> None:
     """Store what a running trial has written, and its end, in one transaction; a second time changes nothing.
 
@@ -120,13 +130,9 @@ def write_trial(engine: sql.Engine, trial_id: int, writes: TrialWrites, end: Tri
     """
     here = TRIALS.c.trial_id == trial_id
     with engine.begin() as connection:
-        row = connection.execute(
-            sql.select(TRIALS.c.state, TRIALS.c.number).where(here).with_for_update()
-        ).one_or_none()
-        if row is None:
-            raise KeyError(f"there is no trial with the id {trial_id}")
-        if row.state.is_finished():
-            raise UpdateFinishedTrialError(f"trial {row.number} has already ended and cannot be changed")
+        state, number = _lock(connection, trial_id)
+        if state.is_finished():
+            raise UpdateFinishedTrialError(f"trial {number} has already ended and cannot be changed")
         params = [
             {"param_name": name, "param_value": value, "distribution_json": distribution_to_json(kind)}
             for name, (value, kind) in writes.params.items()

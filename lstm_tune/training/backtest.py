@@ -119,14 +119,10 @@ def run_backtest(
         never = {NEVER: for_series(network, known, seen)} if refit else {}
         forecasters = {LSTM: for_series(current, trained, seen), **never, **fitted}
         at = [rows[s] for s in chosen]
-        ahead = _ahead(data, seen, at, horizon)
-        for c in range(data.n_channels):
-            positions += [c * data.n_rows + row for row in at]
-            cutoffs += [k] * len(at)
-            for name, forecaster in forecasters.items():
-                with torch.inference_mode():
-                    batch = batch_ahead(ahead, c, forecaster.context, shape.period)
-                    cells.setdefault(name, []).append(forecaster(batch))
+        positions += [c * data.n_rows + row for c in range(data.n_channels) for row in at]
+        cutoffs += [k] * len(at) * data.n_channels
+        for name, forecast in _forecast(forecasters, _ahead(data, seen, at, horizon), shape.period).items():
+            cells.setdefault(name, []).append(forecast)
         on_window(k + 1, n_windows)
     short = sum(end[0] is None for end in ends)
     if short:
@@ -179,6 +175,16 @@ def _ahead(data: SeriesSet, seen: SeriesSet, rows: Sequence[int], horizon: int) 
         future=torch.stack([data.future[a] for a in after]),
         notes=(),
     )
+
+
+@torch.inference_mode()
+def _forecast(forecasters: Mapping[str, Forecaster], ahead: Ahead, period: int) -> dict[str, Tensor]:
+    """Return what each forecasts after the cutoffs, (n, H): all series of the first target, then of the next."""
+    channels = range(ahead.series.n_channels)
+    return {
+        name: torch.cat([forecaster(batch_ahead(ahead, c, forecaster.context, period)) for c in channels])
+        for name, forecaster in forecasters.items()
+    }
 
 
 def _judge(

@@ -35,6 +35,11 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
+def error_against(skill: float | None) -> str:
+    """Return by how much an error is above that of another forecast: a skill of .12 is -12.0%; of None a dash."""
+    return "–" if skill is None else f"{-skill:+.1%}"
+
+
 def rounded(value: float, digits: int = 4) -> float | None:
     """Return a number rounded to significant digits, for a record; None if JSON has no word for the number."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None

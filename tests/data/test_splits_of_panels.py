@@ -1,4 +1,4 @@
-"""Several series: cut at the same times, at their ends, at dates; what lies later in time is said; folds of each."""
+"""Several series: cut at the same times, at their ends, at dates; notes on rows that lie later; folds of each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def borders(data: SeriesSet, split: Split) -> set[tuple[str, str]]:
     return {(times[val[0]], times[test[0]]) for val, test in zip(split.val, split.test, strict=True)}
 
 
-# ---- how a split is said
+# ---- how a split is written
 
 
 def test_all_ways_to_say_a_split_are_read_and_written() -> None:
