@@ -13,7 +13,8 @@ from lstm_tune.pipeline.holdout import TestResult, score_test_rows
 from lstm_tune.pipeline.intervals import calibrate_intervals
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
-from lstm_tune.pipeline.steps import SearchOutcome, retrain_best
+from lstm_tune.pipeline.retrain_step import retrain_best
+from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.pipeline.summary import build_result
 from lstm_tune.report.result import TRIALS, Result, write_trials
 from lstm_tune.search.budget import Clock

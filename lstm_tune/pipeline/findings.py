@@ -14,7 +14,7 @@ from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset
-from lstm_tune.pipeline.steps import SearchOutcome
+from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.search.space import Fixed, Space
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Retrained

@@ -13,7 +13,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
-from lstm_tune.pipeline.steps import SearchOutcome
+from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report.result import Result
 from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import claim_folder, remove_on_failure

@@ -19,7 +19,7 @@ from lstm_tune.pipeline.advice import apply_command
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
-from lstm_tune.pipeline.steps import SearchOutcome
+from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.result import Result

@@ -14,7 +14,7 @@ from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
-from lstm_tune.pipeline.steps import search
+from lstm_tune.pipeline.search_step import search
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
 from lstm_tune.search.progress import Progress, checked_progress

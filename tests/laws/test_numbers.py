@@ -9,7 +9,7 @@ import pytest
 from law_studies import CHECKS, KINDS, run_kind
 from oracle import Finished
 
-from lstm_tune.pipeline import steps
+from lstm_tune.pipeline import search_step
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -25,8 +25,8 @@ def test_two_workers_find_what_one_finds(
     study_of: Callable[[str], Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[int] = []
-    pool = steps.optimize
-    monkeypatch.setattr(steps, "optimize", lambda *args, **how: used.append(args[2]) or pool(*args, **how))
+    pool = search_step.optimize
+    monkeypatch.setattr(search_step, "optimize", lambda *args, **how: used.append(args[2]) or pool(*args, **how))
     one, two = study_of("panel"), run_kind(KINDS["panel"], tmp_path, workers=2)
     assert used == [2]
     for file in ("model/weights.safetensors", "model/config.json", "forecast.csv"):

@@ -270,7 +270,7 @@ def test_ctrl_c_that_is_held_down_ends_the_command_in_order(tmp_path: Path, work
         assert {p.name for p in (tmp_path / "run").iterdir()} == FILES
 
 
-@pytest.mark.parametrize("module", ["typer", "optuna", "torch._C", "lstm_tune.pipeline.steps"])
+@pytest.mark.parametrize("module", ["typer", "optuna", "torch._C", "lstm_tune.pipeline.search_step"])
 def test_ctrl_c_while_the_package_is_imported_leaves_no_traceback(tmp_path: Path, module: str) -> None:
     code = """
 import os, signal, sys

@@ -1,4 +1,4 @@
-"""The steps of `tune` between the data and the test: the search, the choice of what to keep, the retrain."""
+"""The search step of `tune`: runs what is left of the study's budget, in this process or in several workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lstm_tune.errors import StudyError
-from lstm_tune.pipeline.members import choose, choose_members
+from lstm_tune.pipeline.members import choose
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy, Resources
 from lstm_tune.search.budget import Clock, RetrainCost
@@ -26,13 +26,10 @@ from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own
 from lstm_tune.search.trials import Trial, completed, read_trials
 from lstm_tune.storage.database_kind import is_database, seconds_between_questions
 from lstm_tune.storage.optuna_private import storage_of
-from lstm_tune.training.ensemble import Part
-from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
 from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.process import this_run
 from lstm_tune.utils.signals import StopRequest
-from lstm_tune.utils.text import counted, listed
 from lstm_tune.workers.coordinated import CoordinatedTickets
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
@@ -70,9 +67,6 @@ def _retrain_cost(options: TuneOptions, task: Task, resources: Resources) -> Ret
     growth = task.retrain_samples / one_thread
     again = len(task.folds) if options.levels else 0  # trainings of every member for the intervals
     return RetrainCost(seeds=options.retrain_seeds + again, threads=resources.threads, growth=growth)
-
-
-# ---- search
 
 
 @dataclass(slots=True)
@@ -256,98 +250,3 @@ def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:
         return ranked[0] if ranked else None
     reason = next((t.pruned_because for t in reversed(trials) if t.pruned_because), "none was begun")
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
-
-
-# ---- retrain
-
-
-def retrain_best(
-    outcome: SearchOutcome,
-    task: Task,
-    opened: OpenStudy,
-    options: TuneOptions,
-    deadline: float,
-    stop: StopRequest,
-    progress: Progress,
-) -> Retrained | None:
-    """Train the chosen trials on train and validation rows; if time allows none, keep the best trial's own weights.
-
-    Args:
-        outcome: of the search.
-        task: that the trials shared; it holds train and validation rows, and no test row.
-        opened: the study: its precision and threads.
-        options: seed and number of seeds.
-        deadline: on the clock of `time.monotonic`.
-        stop: whether the user wants to stop. A first request in the search lets the best be retrained; a further one,
-            or a first one meanwhile, skips what is left of the retrain.
-        progress: told what happens.
-
-    Returns:
-        None: there is no best trial, or the retrain was skipped and the best trial's weights were in another process.
-
-    Raises:
-        StudyError: every model diverged or ran out of memory.
-    """
-    best, own = outcome.best, outcome.own
-    if best is None:
-        return None
-    retrained = Retrained(seeds=(), models=(), interrupted=stop.urgent)
-    if not stop.urgent:
-        chosen = choose_members(outcome.trials, task, options.retrain_seeds, opened.space.n_known)
-        members = [_member(trial, part) for trial, part in chosen]
-        can_retrain = all(task.can_retrain(member.config) for member in members)
-        _tell_left_out(outcome.trials, task, can_retrain, progress)
-        retrained = retrain(
-            task,
-            members,
-            range(options.seed, options.seed + options.retrain_seeds),
-            rows="train+val" if can_retrain else "train",
-            precision=opened.precision,
-            deadline=deadline,
-            at_least_one=own is None,
-            threads=opened.resources.threads,
-            stop=lambda: stop.urgent if outcome.interrupted else stop.requested,
-            on_model=progress.retrain,
-        )
-    if retrained.seeds:
-        return retrained
-    if own is not None:
-        reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
-        progress.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
-        return _own_weights(best, own, options.seed, interrupted=retrained.interrupted)
-    if retrained.interrupted:
-        return None
-    raise StudyError(
-        f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
-        f"pass another --seed or --space"
-    )
-
-
-def _tell_left_out(trials: Sequence[Trial], task: Task, can_retrain: bool, progress: Progress) -> None:
-    """Say which trials cannot be retrained because a validation value has no logarithm, and what is done instead."""
-    left_out = [trial.number for trial in completed(trials) if not task.can_retrain(trial.completed().config)]
-    if left_out:
-        instead = "left out of the model" if can_retrain else "retrained on the train rows alone"
-        progress.info(
-            f"{counted(len(left_out), 'trial')} with transform = log ({listed(left_out, 5)}): {instead}, "
-            f"since a validation value is not above 0"
-        )
-
-
-def _own_weights(best: Trial, own: Trained, seed: int, *, interrupted: bool) -> Retrained:
-    """Return the best trial's own model, as it was trained on the train rows."""
-    whole = Part(number=best.number, epochs=best.completed().best_epoch, weight=1.0)
-    models = (((_member(best, whole), own.models[0]),),)
-    return Retrained(seeds=(seed,), models=models, rows="train", interrupted=interrupted)
-
-
-def _member(trial: Trial, part: Part) -> Member:
-    outcome = trial.completed()
-    return Member(
-        trial=trial.number,
-        config=outcome.config,
-        epochs=part.epochs,
-        factors=outcome.factors,
-        weight=part.weight,
-        half_batches=trial.half_batches,
-    )
