@@ -31,7 +31,7 @@ WINGS = [
     "pipeline",
     "cli",
 ]
-ROOT = {"__init__", "__main__", "config", "errors"}
+ROOT = {"__init__", "__main__", "config", "errors", "sklearn"}
 # Optuna is imported in these wings alone; the rest works on plain values.
 OPTUNA = {"storage", "search", "workers", "report", "dashboard", "pipeline", "cli"}
 # `--help` and the commands that need no training must start fast, so these modules import no torch.
