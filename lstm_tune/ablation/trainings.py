@@ -14,7 +14,7 @@ import torch
 from lstm_tune.ablation.finished_run import FinishedRun, digest
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
-from lstm_tune.evaluation.score import per_target, quick_mse_scaled, score
+from lstm_tune.evaluation.score import per_target, score
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.training.fitting import TrainResult, fit
 from lstm_tune.training.parallel import side_by_side
@@ -127,18 +127,13 @@ class Trainings:
         models = [t.result for t in trainers]
         result = fit(
             trainers,
-            lambda fold: self._judge(fold, models[fold]),
+            lambda fold: task.validate(fold, models[fold]),
             epochs=0 if untrained else config.epochs,
             patience=config.patience,
             deadline=self._deadline,
             threads=threads,
         )
         return None if result.stopped == "time" else (result, models)
-
-    def _judge(self, fold: int, model: LSTMForecaster | MeanForecaster) -> float:
-        task = self._run.task
-        mse = quick_mse_scaled(model, task.windows, task.folds[fold].epoch_windows, task.scale)
-        return task.normalised_mse(fold, mse)
 
     def _keep(self, key: str, entry: dict[str, Any], began: float) -> None:
         with self._lock:
@@ -191,8 +186,8 @@ class Trainings:
         if not kept:
             return None
         weights = [weight for _, weight in kept]
-        folds = range(len(self._run.task.folds))
-        return statistics.fmean(self._judge(f, MeanForecaster([m[f] for m, _ in kept], weights)) for f in folds)
+        validate, folds = self._run.task.validate, range(len(self._run.task.folds))
+        return statistics.fmean(validate(f, MeanForecaster([m[f] for m, _ in kept], weights)) for f in folds)
 
     def tested(self, config: Config) -> dict[str, Any] | None:
         """Score a configuration on the test rows, retrained as the winners were: each seed alone, then their mean.

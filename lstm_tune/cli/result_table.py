@@ -12,6 +12,7 @@ from rich.text import Text
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SHOWN
 from lstm_tune.evaluation.baseline_labels import given_label
+from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import UNTRAINED, members, trial_states
 from lstm_tune.utils.escaping import printable, shell
@@ -71,6 +72,14 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         Column("validation,\nscaled", _validated),
         Column("model's\nerror", _against),
     ]
+    judged = record["metric"]
+    if judged["name"] != "mse":
+        own |= {"test_score": judged["test_score"], "val_score": record["best"]["val_score"]}
+        title = ("scaled\n" if judged["name"] in IN_UNITS else "test\n") + TITLES[judged["name"]]
+        columns[1:2] = [
+            Column(title, lambda scores: number(scores.get("test_score"), 4)),
+            Column("validation", lambda scores: number(scores.get("val_score"), 4)),
+        ]
     if single:
         rmse = Column("RMSE", _rmse, optional=True)
         columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
@@ -113,8 +122,7 @@ def _show_series(console: Console, over: Mapping[str, Any] | None) -> None:
 
 def _show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
     """Print the metrics without unit of the one target."""
-    titles = {"mase": "MASE", "rmsse": "RMSSE", "wape": "WAPE", "smape": "sMAPE"}
-    shown = [(t, metrics.get(name)) for name, t in titles.items()]
+    shown = [(title, metrics.get(name)) for name, title in TITLES.items() if name not in IN_UNITS]
     parts = [f"{t} {number(value, 4)}" for t, value in shown if isinstance(value, float)]
     if parts:
         console.print("  ".join(parts))

@@ -53,6 +53,9 @@ def tune(
     split: shared.SplitText = None,
     season: shared.Season = None,
     folds: Annotated[int, typer.Option(metavar="K", help="Rolling-origin validation blocks.")] = 3,
+    metric: Annotated[
+        str, typer.Option(help="mse, rmse, mae, mase, rmsse, wape or smape: what trials are judged by.")
+    ] = "mse",
     space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
     first: Annotated[
         Path | None,
@@ -130,6 +133,7 @@ def tune(
         split=split,
         season=season or (),
         folds=folds,
+        metric=metric,
         space=space,
         first=first,
         against=against,

@@ -10,6 +10,7 @@ from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import LITTLE, network, trained_share
 from lstm_tune.utils.text import joined, justified_digits, number
 
@@ -65,17 +66,31 @@ def _comparison(record: Mapping[str, Any]) -> str:
     own = test["mse"] if single else test["mse_scaled"]
     digits = justified_digits(own, test.get("ci95"))
     what = f"The {'' if single else 'scaled '}test MSE of {number(own, digits)}"
-    name = min(baselines, key=lambda n: baselines[n]["test_mse_scaled"], default=None)
+    judged = record.get("metric") or {"name": "mse"}
+    name = min(baselines, key=lambda n: baselines[n].get("test_score", baselines[n]["test_mse_scaled"]), default=None)
     if name is None:
         return f"{what} has no baseline to compare with."
     skill = record["skill"].get(name)
     if skill is None:
         return f"{what} is above that of {label_of(name).sentence}, which makes no error at all."
+    if judged["name"] != "mse":
+        return _by_metric(record, name, skill)
     other = baselines[name]["test_mse" if single else "test_mse_scaled"]
     against = f"that of {label_of(name).sentence} ({number(other, digits)}), the best forecast without an LSTM"
     if abs(skill) < _EQUAL:
         return f"{what} equals {against}."
     return f"{what} is {_relative_size(skill)} {against}, {_certainty(record, name)}."
+
+
+def _by_metric(record: Mapping[str, Any], name: str, skill: float) -> str:
+    """Compare the model with the baseline that is best by the metric of the study; how certain, the MSE says."""
+    metric, own = TITLES[record["metric"]["name"]], record["metric"]["test_score"]
+    other = record["baselines"][name]["test_score"]
+    scaled = "scaled " if record["metric"]["name"] in IN_UNITS else ""
+    against = f"that of {label_of(name).sentence} ({number(other, 4)}), the best forecast without an LSTM"
+    size = _relative_size(1 - own / other) if other > 0 else "above"
+    mse = f"the test MSE is {_relative_size(skill)}, {_certainty(record, name)}"
+    return f"The {scaled}test {metric} of {number(own, 4)} is {size} {against}; {mse}."
 
 
 def _relative_size(skill: float) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +25,26 @@ from torch import Tensor
 
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
+from lstm_tune.utils.arguments import refuse
 
 Floats = NDArray[np.float64]
 
 METRICS = ("mse", "rmse", "mae", "mase", "rmsse", "wape", "smape")
-IN_UNITS = ("mse", "rmse", "mae")  # of the target; the others are pure numbers
+IN_UNITS = {"mse": 2, "rmse": 1, "mae": 1}  # {metric: power of the target's unit}; the others are pure numbers
+TITLES = {
+    "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "mase": "MASE", "rmsse": "RMSSE", "wape": "WAPE", "smape": "sMAPE"
+}  # fmt: skip
+
+
+def checked_metric(name: str, value: Any) -> str:
+    """Return the name of a metric.
+
+    Raises:
+        UsageError: there is no such metric.
+    """
+    if not isinstance(value, str) or value not in METRICS:
+        raise refuse(name, f"one of {', '.join(METRICS)}", value)
+    return value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -112,6 +128,23 @@ class GroupSums:
             }
         undefined = {"mase": naive.absolute == 0, "rmsse": naive.squared == 0, "wape": size == 0}
         return {name: np.where(undefined.get(name, False), np.nan, value) for name, value in found.items()}
+
+
+def judged(metrics: Mapping[str, Floats], metric: str, sd: Floats) -> float:
+    """Return what a study of a metric minimizes: the mean over columns of its mean over series, as a pure number.
+
+    Args:
+        metrics: {metric: (C, S)}.
+        metric: one of `METRICS`.
+        sd: (C, S) the spread of each series, by which errors in the unit of the target are divided.
+
+    Returns:
+        NaN: the metric has no value for any series of a column.
+    """
+    values = metrics[metric] / sd ** IN_UNITS.get(metric, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of empty means
+        return float(np.nanmean(values, axis=1).mean())
 
 
 def over_series(metrics: Mapping[str, Floats]) -> dict[str, tuple[float, ...]]:

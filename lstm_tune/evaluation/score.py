@@ -19,7 +19,7 @@ from lstm_tune.data.own_scale import SeriesStatistics, own_scale
 from lstm_tune.data.series import SeriesSet, mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Positions, Windows
-from lstm_tune.evaluation.metrics import GroupSums, NaiveErrors
+from lstm_tune.evaluation.metrics import GroupSums, NaiveErrors, judged
 
 _ROUNDING = 1e-12  # variance over mean square, below which targets are constant but for rounding
 _ELEMENTS = 4_000_000  # history and forecast elements of one evaluation batch: bounds memory, keeps kernels busy
@@ -207,6 +207,34 @@ def quick_mse_scaled(
             sums[1].index_add_(0, batch.group, count)
     squares, counts = sums.cpu()
     return _each_alike((squares / counts / (sd / power) ** 2).reshape(windows.channels, -1))
+
+
+def value_of(found: Score, scale: TargetScale, metric: str) -> float:
+    """Return what a study of `metric` minimizes: of "mse" the scaled MSE, of others see `metrics.judged`."""
+    if metric == "mse":
+        return found.mse_scaled
+    return judged(found.metrics, metric, scale.groups(found.series_mse.shape[1])[1].reshape(found.series_mse.shape))
+
+
+def quick_value(
+    forecaster: Forecaster,
+    windows: Windows,
+    positions: Positions | Tensor,
+    scale: TargetScale,
+    naive: NaiveErrors,
+    metric: str,
+) -> float:
+    """Return `value_of(score(…))` and nothing else: what a trial is judged by after each epoch."""
+    if metric == "mse":
+        return quick_mse_scaled(forecaster, windows, positions, scale)
+    sums = GroupSums(windows.groups, windows.data.origin, windows.device)
+    with torch.inference_mode():
+        for batch, forecast in _forecasts(forecaster, windows, positions):
+            target = batch.target.double()
+            seen = torch.ones_like(target) if batch.observed is None else batch.observed.double()
+            sums.add(batch.group, batch.channel, target, forecast.double(), seen)
+    sd = scale.groups(windows.data.n_series)[1].reshape(windows.channels, -1)
+    return judged(sums.metrics(naive), metric, sd)
 
 
 def forecast_all(forecaster: Forecaster, windows: Windows, positions: Positions | Tensor) -> Tensor:

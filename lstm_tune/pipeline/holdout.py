@@ -33,6 +33,7 @@ class TestResult:
 
     Attributes:
         score: of the model, in the target's own units.
+        judged: what the metric of the study says of the model.
         alone: of each of its seeds.
         trained: of the mean of its trained members alone; None: it has none.
         fitted: the baselines.
@@ -51,6 +52,7 @@ class TestResult:
     __test__ = False  # no test of pytest's, whatever its name
 
     score: TestScore
+    judged: float
     alone: tuple[Score, ...]
     trained: Score | None
     fitted: Mapping[str, Forecaster]
@@ -109,7 +111,7 @@ def score_test_rows(
     if part is not None:
         networks.append(part)
     scores = side_by_side(
-        lambda i: score(networks[i], windows, positions, task.scale, each=not i, naive=None if i else task.naive),
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i, naive=task.naive),
         len(networks),
         threads,
     )
@@ -118,6 +120,7 @@ def score_test_rows(
     forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.seasons)
     return TestResult(
         score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks, task.scale)),
+        judged=task.value_of(total),
         alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
         trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
         fitted=fitted,

@@ -81,7 +81,7 @@ def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, know
 
 
 def _parts_by_value(trials: Sequence[Trial], task: Task, *, alone: bool) -> list[Part]:
-    given = candidates(trials)
+    given = candidates(trials, degree=1 if task.metric == "mse" else 2)  # the rules are those of squared errors
     members = 1 if alone else MEMBERS
     parts = weigh(given, independent=task.independent_windows, blocks=len(task.folds), members=members)
     return parts if alone else add_smoothing(parts, given)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_tune.data.split import Split
 from lstm_tune.data.split_rule import SplitRule, read_split
+from lstm_tune.evaluation.metrics import checked_metric
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import quote_column, toml_value
@@ -60,6 +61,7 @@ class TuneOptions:
     split: SplitRule | Sequence[Any] | str | None = None
     season: int | Sequence[int] = ()
     folds: int = 3
+    metric: str = "mse"
     space: str | Mapping[str, Any] | Space = "default"
     first: str | Path | None = None
     against: Any = None
@@ -92,6 +94,7 @@ class TuneOptions:
             self._set(name, arguments.text)
         for name in ("horizon", "folds", "retrain_seeds"):
             self._set(name, arguments.whole, 1)
+        self._set("metric", checked_metric)
         self._set("n_trials", arguments.whole_or_none, 1)
         self._set("season", arguments.wholes, 2)
         self._set("seed", arguments.whole, 0, LARGEST_SEED)
@@ -197,6 +200,7 @@ class TuneOptions:
             # Before, fractions cut each series by its own rows.
             **({"common_times": True} if split.common and rule.kind == "shares" else {}),
             "folds": self.folds,
+            "metric": self.metric,
             "space": space.to_dict(),
             "seed": self.seed,
             "precision": precision,

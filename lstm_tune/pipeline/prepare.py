@@ -141,9 +141,7 @@ def _check_reachable(options: TuneOptions) -> None:
     if options.storage is None and options.folder is None:
         raise UsageError("workers is 0, and the study is in memory, where no worker finds it; pass a storage, or out")
     if options.for_workers() is None:
-        raise UsageError(
-            "workers is 0, and other processes know samplers and pruners by their names alone; pass a name"
-        )
+        raise UsageError("workers is 0, and other processes know samplers and pruners by name alone; pass a name")
     check_shareable(options.storage, options.sampler, options.pruner)
 
 
@@ -232,6 +230,7 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
         device=device,
         epoch_samples=full.epoch_samples,
         seasons=arguments.wholes("season", options.season, 2),
+        metric=options.metric,
     )
     check_windows(options.levels, task.windows, [fold.segment for fold in task.folds])
     space, cut = full.cut(task.limits)

@@ -122,8 +122,9 @@ def _judge(
     return {
         "best": record.BestTrial.of(outcome.best, targets),
         "test": replace(tested.score, intervals=tested.intervals),
+        "metric": record.JudgedBy(name=task.metric, test_score=tested.judged),
         "over_series": None if tested.series is None else SeriesSummary.of(tested.series),
-        "network_alone": record.NetworkAlone.of(retrained, tested.trained, targets),
+        "network_alone": record.NetworkAlone.of(retrained, tested.trained, task, targets),
         "ensemble": tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
         "baselines": {
             name: record.BaselineSummary.of(name, score, task, targets) for name, score in tested.baselines.items()

@@ -40,6 +40,7 @@ def tune(
     split: Sequence[Any] | str | None = None,
     season: int | Sequence[int] = (),
     folds: int = 3,
+    metric: str = "mse",
     space: str | Mapping[str, Any] | Space = "default",
     first: str | Path | None = None,
     against: Any = None,
@@ -81,6 +82,8 @@ def tune(
             horizon if the rows are few.
         season: rows in a season, or in each of several, such as (48, 336); by default they are found.
         folds: validation blocks that each trial is judged on; the further ones lie within the train rows.
+        metric: that judges trials, weighs them and ranks the baselines: "mse", "rmse", "mae", "mase", "rmsse", "wape"
+            or "smape", each series and column counting alike. What networks are trained on is `loss` of the space.
         space: a preset ("classic", "quick", "default", "thorough"), a TOML file, a mapping as in TOML, or a `Space`.
         first: run folder of another study, whose best configurations are tried early, as far as the space admits them.
         against: forecasts of other models, a path or a frame, which are scored on the test rows, too; see
@@ -132,6 +135,7 @@ def tune(
         split=split,
         season=season,
         folds=folds,
+        metric=metric,
         space=space,
         first=first,
         against=against,

@@ -21,7 +21,7 @@ def result_text(record: Mapping[str, Any]) -> str:
         record: as `result.json` holds it.
     """
     own, *others = scores(record)
-    best = min(others, key=lambda row: row["scaled"] if row["key"] in record["baselines"] else float("inf"))
+    best = min(others, key=lambda row: row["score"] if row["key"] in record["baselines"] else float("inf"))
     low, high = record["test"]["ci95"]
     single = own["mse"] is not None
     mse = f"{number(own['mse'] if single else own['scaled'], _DIGITS)}{'' if single else ' scaled'}"

@@ -13,6 +13,7 @@ from lstm_tune.config import PARAMETERS
 from lstm_tune.diagnosis.finding import severe_first
 from lstm_tune.errors import RunError
 from lstm_tune.evaluation.baseline_labels import given_label, table_label
+from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
@@ -124,6 +125,7 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": model_label(result.get("ensemble", [])),
             "mse": test["mse"] if single else None,
             "scaled": test["mse_scaled"],
+            "score": result.get("metric", {}).get("test_score"),
             "validation": result["best"]["val_mse_scaled"],
             "skill": None,
         }
@@ -136,6 +138,7 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "name": alone_label(result["ensemble"]),
                 "mse": alone["test_mse"] if single else None,
                 "scaled": other,
+                "score": alone.get("test_score"),
                 "validation": None,
                 "skill": 1 - test["mse_scaled"] / other if other else None,
             }
@@ -148,6 +151,7 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "name": table_label(name, period),
                 "mse": scored["test_mse"] if single else None,
                 "scaled": scored["test_mse_scaled"],
+                "score": scored.get("test_score", scored["test_mse_scaled"]),
                 "validation": scored["val_mse_scaled"],
                 "skill": result["skill"][name],
             }
@@ -207,6 +211,7 @@ def _context(
         "result": result,
         "unit": unit,
         "single": single,
+        "metric": _metric(result),
         "scores": scores(result),
         "little": adds_little(ensemble),
         "interval_names": {"model": model_label(ensemble)}
@@ -238,6 +243,12 @@ def _context(
         "shades": SHADES,
         "plotly": plotly_source(),
     }
+
+
+def _metric(result: Mapping[str, Any]) -> str:
+    """Return the title of the metric that judged the trials; "": the scaled MSE did."""
+    name = result.get("metric", {}).get("name", "mse")
+    return "" if name == "mse" else ("scaled " if name in IN_UNITS else "") + TITLES[name]
 
 
 def _error_figures(

@@ -162,7 +162,7 @@ class Result:
 
     def _report(self, folder: Path, errors: Sequence[SeriesErrors], note: Callable[[str], None]) -> None:
         scores = self.summary.baselines
-        simple = min(scores, key=lambda name: scores[name].test_mse_scaled)
+        simple = min(scores, key=lambda name: scores[name].test_score)
         forecasters = Forecasters(model=self.model, simple=self.baselines[simple], simple_name=simple)
         source = ReportSource(
             study=self.study,

@@ -73,6 +73,7 @@ class BestTrial:
     params: Mapping[str, Any]
     val_mse: Number
     val_mse_scaled: float
+    val_score: float  # what the metric of the study says
     value: float | None
     fold_mse_scaled: tuple[float, ...]
     epochs: int
@@ -87,6 +88,7 @@ class BestTrial:
             params=done.config.params(),
             val_mse=per_target(done.val_mse, targets),
             val_mse_scaled=done.val_mse_scaled,
+            val_score=done.val_score,
             value=trial.value,
             fold_mse_scaled=done.fold_mse_scaled,
             epochs=done.best_epoch,
@@ -157,25 +159,37 @@ class NetworkAlone:
     weight: float  # in the saved model, 0 to 1
     test_mse: Number | None  # None: no member was trained
     test_mse_scaled: float | None
+    test_score: float | None  # what the metric of the study says
 
     @classmethod
-    def of(cls, retrained: Retrained, score: Score | None, targets: tuple[str, ...]) -> NetworkAlone:
+    def of(cls, retrained: Retrained, score: Score | None, task: Task, targets: tuple[str, ...]) -> NetworkAlone:
         """Put together the weight of the trained members and the score of their mean."""
         return cls(
             weight=round(retrained.trained_weight, 4),
             test_mse=None if score is None else per_target(score.mse, targets),
             test_mse_scaled=None if score is None else score.mse_scaled,
+            test_score=None if score is None else task.value_of(score),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedBy:
+    """The metric of the study, and what it says of the saved model on the test rows, see `metrics.judged`."""
+
+    name: str
+    test_score: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineSummary:
-    """A baseline's MSE on validation and test rows, the latter for each step, too."""
+    """A baseline's errors on validation and test rows; the scores are what the metric of the study says."""
 
     val_mse: Number
     val_mse_scaled: float
     test_mse: Number
     test_mse_scaled: float
+    val_score: float
+    test_score: float
     per_step_mse: list[float]
     test_metrics: Mapping[str, Number]  # each the mean over the series
 
@@ -188,6 +202,8 @@ class BaselineSummary:
             val_mse_scaled=mse_scaled,
             test_mse=per_target(test.mse, targets),
             test_mse_scaled=test.mse_scaled,
+            val_score=task.baseline_values[name],
+            test_score=task.value_of(test),
             per_step_mse=per_step(test, task.scale.sd),
             test_metrics=reported_metrics(test, targets),
         )
@@ -278,6 +294,7 @@ class ResultRecord:
     study: StudySummary
     best: BestTrial
     test: TestScore
+    metric: JudgedBy
     over_series: SeriesSummary | None  # None: there is one series
     network_alone: NetworkAlone
     retrain: RetrainSummary

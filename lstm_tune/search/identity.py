@@ -15,7 +15,7 @@ _SETTINGS = "lstm_tune"
 _ABOUT = "lstm_tune:about"
 OWN_ERRORS = {"errors_over": "the variance of each series"}  # setting of studies of several series
 # Settings of studies that were begun before these were settings.
-_BEFORE = {"precision": "fp32", "errors_over": "the variance of all series"}
+_BEFORE = {"precision": "fp32", "metric": "mse", "errors_over": "the variance of all series"}
 _OPTIONS = "lstm_tune:options"
 _MOST = 3  # differences that a message names
 
@@ -25,7 +25,7 @@ class StudyIdentity:
     """The settings of a study, and what helps a person to find them again.
 
     Attributes:
-        settings: data (a fingerprint), target, horizon, split, folds, space, seed, precision; they must be the same.
+        settings: data (a fingerprint), target, horizon, split, folds, metric, space, …; they must be the same.
         before: values of settings as old versions kept them; they are accepted, too.
         data: the data in words.
         command: that began the study; None: a command line cannot say it.

@@ -12,6 +12,7 @@ from lstm_tune.data.adapted_split import load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import SplitRule, read_split
+from lstm_tune.evaluation.metrics import checked_metric
 from lstm_tune.search.space import Space, load_space, space_from_mapping
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.training.fitting import EpochStats
@@ -21,10 +22,11 @@ from lstm_tune.utils.notes import warn
 
 
 class Objective:
-    """A callable for `study.optimize`: trains the configuration that the trial suggests, returns its validation MSE.
+    """A callable for `study.optimize`: trains the configuration that the trial suggests, returns its validation error.
 
-    The value is the MSE of the forecast in original units over the variance of the train rows; with several targets
-    the mean over them, with several folds the mean over them in units of a baseline (`Task.normalised_mse`). It is the
+    The value is the MSE of the forecast in original units over the variance of the train rows, or another metric; with
+    several targets the mean over them, with several folds the mean over them in units of a baseline
+    (`Task.normalised`). It is the
     best value that was reported; reports are made after every epoch, and the pruner is asked each time.
 
     `lstm_tune.finish(study, objective)` makes a model of what the study found.
@@ -43,6 +45,7 @@ class Objective:
         thousands: the mark between groups of three digits.
         split: train, validation and test rows, as `lstm_tune.tune` takes them. Trials never read test rows.
         folds: validation blocks.
+        metric: that trials are judged by, as `lstm_tune.tune` takes it.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
         device: "cpu" or "cuda".
         precision: "fp32" or "bf16": what trials train in.
@@ -79,6 +82,7 @@ class Objective:
         split: Sequence[Any] | str | None = None,
         season: int | Sequence[int] = (),
         folds: int = 3,
+        metric: str = "mse",
         seed: int = 0,
         device: str = "cpu",
         precision: str = "fp32",
@@ -99,7 +103,9 @@ class Objective:
         }
         reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
         seasons = arguments.wholes("season", season, 2)
-        self.arguments = reading | {"horizon": horizon, "split": rule, "season": seasons, "folds": folds}
+        metric = checked_metric("metric", metric)
+        self.arguments = reading | {"horizon": horizon, "split": rule, "season": seasons}
+        self.arguments |= {"folds": folds, "metric": metric}
 
         def load(rule: SplitRule) -> SeriesSet:
             return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=rule)
@@ -115,6 +121,7 @@ class Objective:
             device=device,
             epoch_samples=full.epoch_samples,
             seasons=seasons,
+            metric=metric,
         )
         warn((*self.series.notes, *self.split.notes, *task.notes))
         self.trials = TaskObjective(

@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.config import Config
 from lstm_tune.errors import UsageError
-from lstm_tune.evaluation.score import quick_mse_scaled, score
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space
 from lstm_tune.search.trial_attributes import (
@@ -193,9 +192,7 @@ class TaskObjective:
         self._trainers = trainers
 
         def validate(i: int) -> float:
-            fold = task.folds[first_fold + i]
-            mse = quick_mse_scaled(trainers[i].result, task.windows, fold.epoch_windows, task.scale)
-            return task.normalised_mse(first_fold + i, mse)
+            return task.validate(first_fold + i, trainers[i].result)
 
         def on_epoch(stats: EpochStats) -> None:
             self.on_epoch(trial.number, stats)
@@ -218,14 +215,12 @@ class TaskObjective:
 
     def _record(self, trial: optuna.Trial, trained: Trained, result: TrainResult) -> None:
         task = self.task
-        scores = [
-            score(model, task.windows, fold.report_windows, task.scale, each=False)
-            for model, fold in zip(trained.models, task.folds, strict=True)
-        ]
+        scores = [task.score(fold, model) for fold, model in enumerate(trained.models)]
         write_outcome(
             trial,
             result,
             val_mse=scores[0].mse,
+            val_score=task.value_of(scores[0]),
             fold_mse_scaled=[s.mse_scaled for s in scores],
             fold_errors=task.sampled_errors(trained.models),
         )

@@ -33,6 +33,7 @@ class Attr:
     MICRO_BATCH = "micro_batch"
     HISTORY = "history"
     VAL_MSE = "val_mse"
+    VAL_SCORE = "val_score"
     VAL_MSE_SCALED = "val_mse_scaled"
     FOLD_MSE_SCALED = "fold_mse_scaled"
     FOLD_ERRORS = "fold_errors"
@@ -96,6 +97,7 @@ def write_outcome(
     result: TrainResult,
     *,
     val_mse: Sequence[float],
+    val_score: float,
     fold_mse_scaled: Sequence[float],
     fold_errors: Sequence[Floats],
 ) -> None:
@@ -105,10 +107,12 @@ def write_outcome(
         trial: that is about to complete.
         result: of its training.
         val_mse: of each target on the validation rows, in original units squared.
+        val_score: what the metric of the study says of the validation rows.
         fold_mse_scaled: of each fold, the validation rows first.
         fold_errors: of each fold, a sample of scaled errors, see `sampled_errors`.
     """
     trial.set_user_attr(Attr.VAL_MSE, list(val_mse))
+    trial.set_user_attr(Attr.VAL_SCORE, val_score)
     trial.set_user_attr(Attr.VAL_MSE_SCALED, fold_mse_scaled[0])
     trial.set_user_attr(Attr.FOLD_MSE_SCALED, list(fold_mse_scaled))
     trial.set_user_attr(Attr.FOLD_ERRORS, [_packed(errors) for errors in fold_errors])

@@ -75,6 +75,7 @@ class Outcome:
     factors: tuple[float, ...]  # of the plateau schedule, epoch by epoch
     start: float  # value before any training; inf: studies of old versions did not record it
     val_mse: tuple[float, ...]  # of each target, in its own units squared, on the validation rows
+    val_score: float  # what the metric of the study says of the validation rows
     val_mse_scaled: float
     fold_mse_scaled: tuple[float, ...]  # of each fold, the validation rows first
     fold_errors: tuple[Floats, ...]  # of each fold, a sample of scaled errors; none: studies of old versions
@@ -242,16 +243,21 @@ def distinct(trials: Iterable[Trial]) -> list[Trial]:
     return [t for i, t in enumerate(ranked) if not i or t.value != ranked[i - 1].value]
 
 
-def candidates(trials: Iterable[Trial]) -> list[Candidate]:
-    """Return what an ensemble is chosen from: the completed trials, the best first."""
+def candidates(trials: Iterable[Trial], degree: int = 1) -> list[Candidate]:
+    """Return what an ensemble is chosen from: the completed trials, the best first.
+
+    Args:
+        trials: of the study.
+        degree: power that makes a value one of squared errors: 1 of the metric "mse", 2 of all others.
+    """
     done = [(t.number, t.completed()) for t in completed(trials)]
     return [
         Candidate(
             number=number,
-            value=o.value,
+            value=o.value**degree,
             epochs=o.best_epoch,
             config=o.config,
-            start=o.start if o.config.starts_from_simple_forecast else math.inf,
+            start=o.start**degree if o.config.starts_from_simple_forecast else math.inf,
         )
         for number, o in done
     ]
@@ -272,6 +278,7 @@ def _outcome(read: Reader, value: float | None, config: Config | None) -> Outcom
         factors=read(Attr.FACTORS, as_numbers, ()),
         start=read(Attr.START, as_number, math.inf),
         val_mse=read(Attr.VAL_MSE, one_or_more, ()),
+        val_score=read(Attr.VAL_SCORE, as_number, read(Attr.VAL_MSE_SCALED, as_number, math.nan)),
         val_mse_scaled=read(Attr.VAL_MSE_SCALED, as_number, math.nan),
         fold_mse_scaled=read(Attr.FOLD_MSE_SCALED, one_or_more, ()),
         fold_errors=read(Attr.FOLD_ERRORS, as_errors, ()),

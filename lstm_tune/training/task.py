@@ -5,6 +5,7 @@ A `Task` holds no test row: its series end where the validation rows do, so no t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.error_sample import SAMPLED_WINDOWS, Floats, sampled_errors
 from lstm_tune.evaluation.metrics import NaiveErrors
-from lstm_tune.evaluation.score import Forecaster, TargetScale, score
+from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, quick_value, score, value_of
 from lstm_tune.models.baselines import combine, fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -45,7 +46,8 @@ class Fold:
     epoch_windows: Tensor  # fewer of them: what every trial is validated on after each epoch
     sampled_windows: Tensor  # fewer again: those whose errors are kept with every trial
     samples: int  # training windows in an epoch
-    reference_mse: float  # scaled MSE that counts as 1 when folds are averaged: the best baseline's
+    reference_mse: float  # scaled MSE that counts as 1 when squared errors of folds are averaged: the best baseline's
+    reference: float  # the same of the study's metric
 
 
 BaselineScores = dict[str, tuple[tuple[float, ...], float]]  # {name: (MSE per column (C,), scaled MSE)}
@@ -64,6 +66,8 @@ class Task:
     limits: Limits
     folds: tuple[Fold, ...]  # the validation rows first, then earlier blocks
     baselines: BaselineScores  # on the validation rows
+    metric: str  # that trials are judged by
+    baseline_values: Mapping[str, float]  # {name: its value on the validation rows}
     combination: Mapping[str, float]  # weights of the baselines in their mean
     positive: bool  # every train and validation value of the targets is above 0
     notes: tuple[str, ...]
@@ -97,13 +101,29 @@ class Task:
             for forecaster, fold in zip(forecasters, self.folds, strict=True)
         ]
 
-    def normalised_mse(self, fold: int, mse_scaled: float) -> float:
-        """Return a fold's part of the objective: its scaled MSE, in units in which all folds weigh alike.
+    def score(self, fold: int, forecaster: Forecaster) -> Score:
+        """Score a forecaster on all windows that results of a fold are reported on."""
+        naive = None if self.metric == "mse" else self.naive
+        return score(forecaster, self.windows, self.folds[fold].report_windows, self.scale, each=False, naive=naive)
 
-        With one fold that is the scaled MSE itself. With several it is divided by the best baseline's MSE on the fold
-        and multiplied by that on the validation rows, two constants that no trial changes.
+    def value_of(self, found: Score) -> float:
+        """Return what the study's metric makes of a score."""
+        return value_of(found, self.scale, self.metric)
+
+    def normalised(self, fold: int, value: float) -> float:
+        """Return a fold's part of the objective: its value, in units in which all folds weigh alike.
+
+        With one fold that is the value itself (of the metric "mse": the scaled MSE). With several it is divided by the
+        best baseline's value on the fold and multiplied by that on the validation rows, two constants that no trial
+        changes.
         """
-        return mse_scaled / self.folds[fold].reference_mse * self.folds[0].reference_mse
+        return value / self.folds[fold].reference * self.folds[0].reference
+
+    def validate(self, fold: int, forecaster: Forecaster) -> float:
+        """Return a fold's part of the objective, from the windows of every epoch."""
+        chosen = self.folds[fold].epoch_windows
+        value = quick_value(forecaster, self.windows, chosen, self.scale, self.naive, self.metric)
+        return self.normalised(fold, value)
 
 
 def build_task(
@@ -115,6 +135,7 @@ def build_task(
     device: str = "cpu",
     epoch_samples: int | None = None,
     seasons: Sequence[int] = (),
+    metric: str = "mse",
 ) -> Task:
     """Prepare what all trials share, from train and validation rows alone.
 
@@ -126,9 +147,11 @@ def build_task(
         device: that holds the series.
         epoch_samples: training windows in an epoch, at most; see `samples_per_epoch`.
         seasons: in rows; (): those that are found in the train rows.
+        metric: that trials are judged by, see `evaluation.metrics`.
 
     Raises:
         DataError: too few rows for a single window.
+        UsageError: the metric has no value on a block.
     """
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
@@ -146,18 +169,20 @@ def build_task(
             reason = f"too few values of {lacking!r} were observed in the rows of the other validation blocks"
         notes.append(f"folds: {folds} cut to {len(segments)}: {reason}")
     limits = data_limits(windows, segments, period)
+    naive = NaiveErrors.of(visible, split.train, period)
     built: list[Fold] = []
-    baselines: BaselineScores = {}
+    scored: list[dict[str, Score]] = []
     fitted: list[dict[str, Forecaster]] = []
     for segment in segments:
         own = fit_baselines(windows, segment.fit, period=period, max_lookback=limits.max_lookback, scale=scale)
-        fold, scores = _build_fold(windows, segment, scale, own, epoch_samples)
+        fold, scores = _build_fold(windows, segment, scale, own, epoch_samples, naive, metric)
         built.append(fold)
         fitted.append(own)
-        baselines = baselines or scores
+        scored.append(scores)
     weights = _combination(windows, scale, built, fitted)
-    combined = score(combine(fitted[0], weights), windows, built[0].report_windows, scale, each=False)
-    baselines["combination"] = combined.mse, combined.mse_scaled
+    combined = combine(fitted[0], weights)
+    baselines = scored[0]
+    baselines["combination"] = score(combined, windows, built[0].report_windows, scale, each=False, naive=naive)
     return Task(
         windows=windows,
         shape=Shape(
@@ -171,11 +196,13 @@ def build_task(
         ),
         scale=scale,
         seasons=seasons,
-        naive=NaiveErrors.of(visible, split.train, period),
+        naive=naive,
         period=period,
         limits=limits,
         folds=tuple(built),
-        baselines=baselines,
+        baselines={name: (s.mse, s.mse_scaled) for name, s in baselines.items()},
+        metric=metric,
+        baseline_values={name: value_of(s, scale, metric) for name, s in baselines.items()},
         combination=weights,
         positive=limits.positive and is_positive(visible, split.final.fit),
         notes=tuple(notes),
@@ -202,13 +229,21 @@ def _build_fold(
     scale: TargetScale,
     fitted: Mapping[str, Forecaster],
     epoch_samples: int | None,
-) -> tuple[Fold, BaselineScores]:
+    naive: NaiveErrors,
+    metric: str,
+) -> tuple[Fold, dict[str, Score]]:
     """Return a fold, and the baselines' scores on it."""
     positions = windows.positions(segment.score, 0, reach_back=True)
     trainable = windows.positions(segment.fit, 0, reach_back=False)
     samples = samples_per_epoch(len(trainable), epoch_samples)
     report_windows = windows.sample(positions, samples)
-    scores = {name: score(f, windows, report_windows, scale, each=False) for name, f in fitted.items()}
+    scores = {name: score(f, windows, report_windows, scale, each=False, naive=naive) for name, f in fitted.items()}
+    least = min(value_of(s, scale, metric) for s in scores.values())
+    if metric != "mse" and not math.isfinite(least):
+        raise UsageError(
+            f"metric {metric!r} has no value on a validation block: what it divides by is 0 or unknown for every "
+            f"series; choose another metric, such as mae"
+        )
     fold = Fold(
         segment=segment,
         report_windows=report_windows,
@@ -216,8 +251,9 @@ def _build_fold(
         sampled_windows=windows.sample(positions, SAMPLED_WINDOWS),
         samples=samples,
         reference_mse=max(min(s.mse_scaled for s in scores.values()), _LEAST_REFERENCE),
+        reference=max(least, _LEAST_REFERENCE),
     )
-    return fold, {name: (s.mse, s.mse_scaled) for name, s in scores.items()}
+    return fold, scores
 
 
 def _combination(

@@ -184,7 +184,7 @@ def test_the_last_step_is_the_weighted_mean_of_members_trained_as_trials(explain
     values = []
     for i, fold in enumerate(task.folds):
         mean = MeanForecaster([of_trial[i] for of_trial in models], weights)
-        values.append(task.normalised_mse(i, quick_mse_scaled(mean, task.windows, fold.epoch_windows, task.scale)))
+        values.append(task.normalised(i, quick_mse_scaled(mean, task.windows, fold.epoch_windows, task.scale)))
     assert step["values"][0] == pytest.approx(np.mean(values), rel=1e-12)
 
 

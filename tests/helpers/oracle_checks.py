@@ -46,6 +46,8 @@ def check_test_scores(run: Finished) -> None:
     r2 = found.each(lambda e, y: 1 - np.mean(e**2) / y.var())
     same(test["r2"], per_target(run, r2), "test.r2", floor=1e-3)
     same(test["mse_scaled"], found.mse_scaled, "test.mse_scaled")
+    assert run.record["metric"] == {"name": "mse", "test_score": test["mse_scaled"]}
+    assert run.record["best"]["val_score"] == run.record["best"]["val_mse_scaled"]
     same(test["per_step_mse"], found.per_step.tolist(), "test.per_step_mse")
     compare_metrics(run, run.test, run.ahead, test["metrics"], "test.metrics")
 
@@ -98,6 +100,7 @@ def check_baselines(run: Finished) -> None:
         same(entry["val_mse_scaled"], validated.mse_scaled, f"{name}.val_mse_scaled", rel)
         same(entry["test_mse"], per_target(run, tested.mse), f"{name}.test_mse", rel)
         same(entry["test_mse_scaled"], tested.mse_scaled, f"{name}.test_mse_scaled", rel)
+        assert (entry["val_score"], entry["test_score"]) == (entry["val_mse_scaled"], entry["test_mse_scaled"])
         same(entry["per_step_mse"], tested.per_step.tolist(), f"{name}.per_step_mse", 2 * rel)
         compare_metrics(run, run.test, tested_ahead, entry["test_metrics"], f"{name}.test_metrics", rel)
         skill = 1 - run.record["test"]["mse_scaled"] / entry["test_mse_scaled"]
@@ -159,6 +162,7 @@ def check_network_alone(run: Finished) -> None:
     tested = run.tested(run.forecast_of(part, run.test))
     same(found["test_mse"], per_target(run, tested.mse), "network_alone.test_mse")
     same(found["test_mse_scaled"], tested.mse_scaled, "network_alone.test_mse_scaled")
+    assert found["test_score"] == found["test_mse_scaled"]
 
 
 def check_timing(run: Finished) -> None:

@@ -90,6 +90,7 @@ def outcome(**given: Any) -> Outcome:
         "factors": (1.0,) * 4,
         "start": math.inf,
         "val_mse": (0.5,),
+        "val_score": 0.5,
         "val_mse_scaled": 0.5,
         "fold_mse_scaled": (0.5,),
         "fold_errors": (),

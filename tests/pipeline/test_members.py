@@ -55,7 +55,7 @@ def test_untrained_errors_are_those_of_the_forecast_that_a_trial_began_from(
     outcome = trials[2].completed()
     models = untrained_models(task, outcome.config)
     values = [
-        task.normalised_mse(i, score(m, task.windows, fold.epoch_windows, task.scale, each=False).mse_scaled)
+        task.normalised(i, score(m, task.windows, fold.epoch_windows, task.scale, each=False).mse_scaled)
         for i, (m, fold) in enumerate(zip(models, task.folds, strict=True))
     ]
     assert np.mean(values) == pytest.approx(outcome.start, rel=1e-4)

@@ -34,7 +34,7 @@ def checked(task: Task, **params: Any) -> None:
         for i, fold in enumerate(task.folds):
             trainer = make_trainer(task, i, config, seed=0)
             mse = quick_mse_scaled(trainer.result, task.windows, fold.epoch_windows, task.scale)
-            assert math.isfinite(task.normalised_mse(i, mse))
+            assert math.isfinite(task.normalised(i, mse))
             assert math.isfinite(fold.reference_mse)
 
 

@@ -128,7 +128,7 @@ def test_worker_refuses_other_data_and_journals_of_other_machines(tmp_path: Path
 def test_study_without_workers_must_be_where_workers_find_it() -> None:
     with pytest.raises(UsageError, match="workers is 0, and the study is in memory"):
         lstm_tune.tune(daily(wave(200)), target="y", workers=0, n_trials=2)
-    with pytest.raises(UsageError, match="processes know samplers and pruners by their names alone"):
+    with pytest.raises(UsageError, match="processes know samplers and pruners by name alone"):
         lstm_tune.tune(
             daily(wave(200)), target="y", workers=0, storage="s.journal", sampler=optuna.samplers.RandomSampler()
         )
