@@ -29,6 +29,7 @@ _PEAKS = 8  # highest local peaks of each autocorrelation that become candidates
 _HIGH = 0.7  # of the highest peak: a first high one
 _MAX_CANDIDATES = 60
 _LEAST = 0.12  # autocorrelation of a season, at least
+_MANY, _SHARE = 8, 0.15  # series of a panel, and the share of them that shows a season of the calendar
 _SWING = 0.2  # by which it is above the least of the shorter lags
 _AS_HIGH = 0.85  # of the highest: as good a season, if it is shorter
 _ADDS = 0.05  # autocorrelation by which a longer season is above those beside, …
@@ -80,7 +81,7 @@ def find_seasons(data: SeriesSet, rows: Ranges) -> tuple[int, ...]:
     of the season. The season is the shortest of those about as high as the highest. A multiple of it, or a longer
     period of the calendar, is a further season if the series repeats clearly better after it than one season earlier or
     later. If the swing grows with the level, logarithms are looked at. Several channels and series vote with their
-    median.
+    median; among eight or more, a season of the calendar that 15% of them show clearly is one, too.
 
     Args:
         data: the series.
@@ -93,7 +94,11 @@ def find_seasons(data: SeriesSet, rows: Ranges) -> tuple[int, ...]:
     calendar = calendar_periods(data.freq)
     tried = {m: _Repetition.of(pieces, m) for m in _candidates(pieces, longest, calendar)}
     seen = {m: found for m, found in tried.items() if found is not None}
-    repeating = {m: one for m, one in seen.items() if one.is_clear(longest, by_calendar=m in calendar)}
+    repeating = {
+        m: one
+        for m, one in seen.items()
+        if one.is_clear(longest, by_calendar=m in calendar) or (m in calendar and _shown_by_many(pieces, m, longest))
+    }
     if not repeating:
         return ()
     first = _nearby_best(pieces, _shortest(repeating), calendar)
@@ -165,6 +170,13 @@ class _Repetition:
         reach = 2.6 if by_calendar else 1 + (2 * np.log(longest)) ** 0.5
         clear = self.again > max(_LEAST, reach * self.chance) and self.again - self.least > _SWING
         return bool(clear and self.again >= self.beside - self.chance / 2)
+
+
+def _shown_by_many(pieces: Sequence[Floats], m: int, longest: int) -> bool:
+    """Return whether enough of many series show a period of the calendar clearly, one by one; by chance 1% do."""
+    every = [one for piece in pieces if (one := _Repetition.of([piece], m)) is not None]
+    clear = sum(one.is_clear(longest, by_calendar=True) for one in every)
+    return len(every) >= _MANY and clear >= _SHARE * len(every)
 
 
 def _adds(pieces: Sequence[Floats], m: int, season: int, calendar: Sequence[int]) -> bool:

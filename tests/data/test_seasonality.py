@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,3 +223,19 @@ def test_short_series_of_a_panel_hide_no_season_of_the_long_ones() -> None:
     frame = panel(wave(400, period=30), wave(400, period=30, seed=1), wave(40, period=30, seed=2))
     rows = ((0, 400), (400, 800), (800, 840))
     assert find_period(series_of(frame, target="y", id="shop"), rows) == 30
+
+
+def quarters(seasonal: int, walks: int) -> tuple[int, ...]:
+    """The seasons of a panel of 60 quarters a series, some of them with a season."""
+    rng, t = np.random.default_rng(0), np.arange(60)
+    parts = [rng.normal(size=60).cumsum() + 4 * (i < seasonal) * (t % 4 == i % 4) for i in range(seasonal + walks)]
+    dates = pd.date_range("2001-01-01", periods=60, freq="QS")
+    frame = pd.concat([pd.DataFrame({"date": dates, "y": y, "shop": f"{i:02}"}) for i, y in enumerate(parts)])
+    ends = np.arange(0, 60 * (len(parts) + 1), 60)
+    return find_seasons(series_of(frame, target="y", id="shop"), tuple(itertools.pairwise(ends.tolist())))
+
+
+def test_season_of_the_calendar_that_a_quarter_of_many_series_show_is_found() -> None:
+    assert quarters(seasonal=10, walks=30) == (4,)
+    assert quarters(seasonal=0, walks=40) == ()
+    assert quarters(seasonal=2, walks=4) == ()  # too few to tell
