@@ -203,6 +203,7 @@ def report(run: shared.Run) -> None:
 @app.command()
 def explain(
     run: shared.Run,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Show what each input is worth, in place of it.")] = False,
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
     ] = None,
@@ -214,6 +215,7 @@ def explain(
 ) -> None:
     """Show which change took how much off the plain LSTM's MSE."""
     seconds = parse_duration(timeout)
+    from lstm_tune.cli.input_table import show_inputs
     from lstm_tune.cli.waterfall_table import show_waterfall, telling
     from lstm_tune.pipeline import saved_run
     from lstm_tune.utils.escaping import shell
@@ -224,12 +226,17 @@ def explain(
     try:
         with telling(console, quiet=as_json) as tell:
             left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - STARTED))
-            record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, say=tell)
+            if inputs:
+                record = saved_run.inputs(run, data=data, timeout=left, say=tell)
+            else:
+                record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, say=tell)
     except KeyboardInterrupt:
         print_line(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    elif inputs:
+        show_inputs(console, record)
     else:
         show_waterfall(console, record)
 

@@ -9,11 +9,12 @@ from typing import Any
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.data_findings import DATA_CHECKS
 from lstm_tune.diagnosis.finding import Finding
+from lstm_tune.diagnosis.input_checks import CHECKS as INPUT_CHECKS
 from lstm_tune.diagnosis.study_findings import STUDY_CHECKS
 
 DATA_CODES = tuple(dict.fromkeys(check.code for check in DATA_CHECKS))
-CODES = (*DATA_CODES, *dict.fromkeys(check.code for check in STUDY_CHECKS))
-_CHECKS: Mapping[str, Check[Any]] = {check.code: check for check in (*DATA_CHECKS, *STUDY_CHECKS)}
+CODES = (*DATA_CODES, *dict.fromkeys(check.code for check in (*STUDY_CHECKS, *INPUT_CHECKS)))
+_CHECKS: Mapping[str, Check[Any]] = {check.code: check for check in (*DATA_CHECKS, *STUDY_CHECKS, *INPUT_CHECKS)}
 
 
 def cause_of(finding: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ Letters: n windows, B blocks of time, G groups (target columns times series), H 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,6 +71,18 @@ class TimeBlocks:
         count = min(reach, 2 if reach < length else max(3, min(_MOST_BLOCKS, reach // length)))
         group = np.zeros(len(at), dtype=np.int64) if group is None else group
         return cls(block=at * count // reach, group=group, count=count, groups=groups)
+
+    @classmethod
+    def join(cls, parts: Sequence[TimeBlocks]) -> TimeBlocks:
+        """Return the blocks of the windows of several parts, each part's own, one after the other."""
+        before = np.cumsum([0, *(part.count for part in parts)])
+        blocks = [part.block + first for part, first in zip(parts, before, strict=False)]
+        return cls(
+            block=np.concatenate(blocks),
+            group=np.concatenate([part.group for part in parts]),
+            count=int(before[-1]),
+            groups=parts[0].groups,
+        )
 
     def pooled(self) -> TimeBlocks:
         """Return the same blocks with all windows in one group."""
@@ -142,6 +155,26 @@ def compare(own: Floats, other: Floats, count: Floats, blocks: TimeBlocks) -> Co
         return Comparison(ratio=ratio, low=math.nan, high=math.nan)
     reach = _reach(deviation / mse - other_deviation / against, shares)
     return Comparison(ratio=ratio, low=ratio * math.exp(-reach), high=ratio * math.exp(reach))
+
+
+def relative_change(new: Floats, old: Floats, count: Floats, blocks: TimeBlocks) -> tuple[float, float, int]:
+    """Return by what share an MSE grows, the standard error of that, and the blocks with windows behind it.
+
+    Args:
+        new: sum of squared errors of each window (n,).
+        old: what it was.
+        count: observed targets in each window.
+        blocks: of these windows.
+    """
+    counts = blocks.sums(count)
+    mse, deviation, _ = _deviations(blocks.sums(new), counts)
+    before, old_deviation, _ = _deviations(blocks.sums(old), counts)
+    n = int((counts.sum(1) > 0).sum())
+    if not before > 0:
+        return math.nan, math.nan, n
+    of_ratio = (deviation - old_deviation * mse / before) / before
+    variance = float(np.square(of_ratio).sum()) * n / max(n - 1, 1)
+    return mse / before - 1, math.sqrt(variance), n
 
 
 def _deviations(error: Floats, count: Floats) -> tuple[float, Floats, Floats]:

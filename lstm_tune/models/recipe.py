@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_tune.errors import RunError
 from lstm_tune.models.checked import Checked
 
 _MOST = 10**9  # epochs, samples or windows that a file may name
@@ -68,6 +69,20 @@ class Recipe:
             windows=_count(given.raw, "windows", 1),
             precision=precision,
         )
+
+
+def known_recipe(recipe: Recipe | None) -> Recipe:
+    """Return the recipe of a model.
+
+    Raises:
+        RunError: the model has none.
+    """
+    if recipe is None:
+        raise RunError(
+            "the model was saved by a version that did not keep how it was trained, so it cannot be trained again; "
+            "run tune again"
+        )
+    return recipe
 
 
 def _network(raw: Any) -> NetworkRecipe:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lstm_tune.ablation.explain import explain_run
 from lstm_tune.errors import LstmTuneError, RunError
+from lstm_tune.pipeline.inputs import explain_inputs
 from lstm_tune.pipeline.refit_run import Refit, refit_run
 from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
@@ -41,11 +42,23 @@ def explain(
     folder = _folder(run)
     seeds, timeout = arguments.whole("seeds", seeds, 1), arguments.seconds_or_none("timeout", timeout)
     waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
-    try:
-        write_report(folder)
-    except (LstmTuneError, OSError) as error:
-        say(f"the report was not written again: {error}")
+    _write_report(folder, say)
     return waterfall
+
+
+@single_threaded_torch()
+def inputs(
+    run: str | Path,
+    *,
+    data: Any = None,
+    timeout: float | str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure what each input of a run's model is worth, on validation rows; see `explain_inputs`."""
+    folder = _folder(run)
+    found = explain_inputs(folder, data=data, timeout=arguments.seconds_or_none("timeout", timeout), say=say)
+    _write_report(folder, say)
+    return found
 
 
 def refit(
@@ -59,6 +72,13 @@ def refit(
     """Train the model of a run again on all rows of newer data, in a run folder of its own; see `refit_run`."""
     folder = _folder(run)
     return refit_run(folder, load(folder), data, arguments.path_or_none("out", out), on_model=on_model, **reading)
+
+
+def _write_report(folder: Path, say: Callable[[str], None]) -> None:
+    try:
+        write_report(folder)
+    except (LstmTuneError, OSError) as error:
+        say(f"the report was not written again: {error}")
 
 
 def _folder(run: str | Path) -> Path:

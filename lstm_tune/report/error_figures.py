@@ -1,4 +1,4 @@
-"""Where the error lies: by step, by series, and by change of the configuration (the waterfall of `explain`)."""
+"""Where the error lies: by step, by series, by change of the configuration (the waterfall of `explain`), by input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lstm_tune.utils.text import number
 
 _DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")  # of the baselines; @baseline0 to 4 are their colours
 
+_ENDS = ("p99_low", "p99_high")
 _FLAT = 2.5  # times the larger of the LSTM and the best baseline: what is higher is hidden until it is asked for
 
 
@@ -97,6 +98,28 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
     spread = rounded_list([step.get("sd") or 0.0 for step, _ in known])
     whiskers["error_x"] = {"type": "data", "array": spread, "color": "@ink", "thickness": 1.2}
     return ranking([changes, whiskers, seeds], "validation MSE, scaled", len(rows), row_height=44)
+
+
+def inputs(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw by how many percent the MSE grows without each input, with 99% intervals.
+
+    Args:
+        rows: `inputs` of `inputs.json`.
+    """
+    names = unique([label(str(row["input"]), 28) for row in rows])
+    shares = [100 * row["importance"] for row in rows]
+    colours = ["@forecast" if row["kind"] != "lookback" else "@muted" for row in rows]
+    trace = bars(names, rounded_list(shares, 4), colours, hover="%{y}: %{x:+.3g}%")
+    ends = [[100 * (row[key] if row[key] is not None else row["importance"]) for row in rows] for key in _ENDS]
+    trace["error_x"] = {
+        "type": "data",
+        "symmetric": False,
+        "arrayminus": rounded_list([max(0.0, x - low) for x, low in zip(shares, ends[0], strict=True)], 4),
+        "array": rounded_list([max(0.0, high - x) for x, high in zip(shares, ends[1], strict=True)], 4),
+        "color": "@ink",
+        "thickness": 1.2,
+    }
+    return ranking([trace], "how much higher the MSE is without it (%)", len(rows))
 
 
 def _step_text(value: float | None, delta: float | None, noise: bool) -> str:

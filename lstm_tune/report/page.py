@@ -29,6 +29,7 @@ PAGE = "report.html"
 DETAILS = "report.json"
 _RESULT = "result.json"
 _EXPLAINED = "explain.json"
+INPUTS = "inputs.json"
 _REPAIRS = {  # of `data.repaired`, in words
     "missing_values": "missing values in the source, covariates included",
     "infinite_values": "infinite values, read as missing",
@@ -81,9 +82,11 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     environment.filters |= {"number": number, "told": told}
     template = environment.get_template("report.html.j2")
     details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
-    explained = read_json(folder / _EXPLAINED, 1) if (folder / _EXPLAINED).exists() else None
+    explained, inputs = (
+        read_json(folder / name, 1) if (folder / name).exists() else None for name in (_EXPLAINED, INPUTS)
+    )
     try:
-        return template.render(_context(folder, result, details, explained))
+        return template.render(_context(folder, result, details, explained, inputs))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, jinja2.UndefinedError) as error:
         raise RunError(
             f"the records in {folder} do not fit together ({type(error).__name__}: {error}); run tune again"
@@ -196,6 +199,7 @@ def _context(
     result: Mapping[str, Any],
     details: Mapping[str, Any],
     explained: Mapping[str, Any] | None,
+    inputs: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what the template is filled with."""
     data = result["data"]
@@ -203,6 +207,8 @@ def _context(
     unit = f"{cut(data['target'][0], 24)}²" if single else "scaled"
     trials = [DrawnTrial(**trial) for trial in details.get("trials", [])]
     drawn = _error_figures(result, details, explained, unit) | _search_figures(result, details, trials)
+    if inputs is not None:
+        drawn["inputs"] = error_figures.inputs(inputs["inputs"])
     forecasts, period = details.get("forecasts"), _period(result)
     ensemble = result.get("ensemble", [])
     return {
@@ -218,8 +224,9 @@ def _context(
         | {name: table_label(name, _period(result)) for name in result["baselines"]},
         "beside": weight_of_best(result["best"], ensemble),
         "targets": target_rows(result),
-        "findings": severe_first(result.get("findings", [])),
+        "findings": severe_first([*result.get("findings", []), *(inputs["findings"] if inputs else [])]),
         "explained": explained,
+        "inputs": inputs,
         "details": details,
         "forecasts": forecasts,
         "period": details.get("period"),

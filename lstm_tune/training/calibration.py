@@ -59,18 +59,12 @@ def calibrate(
         DataError: too few rows before a block.
         StudyError: every network diverged.
     """
-    first = recipe.networks[0].seed
-    chosen = [i for i, one in enumerate(recipe.networks) if one.seed == first]
-    networks = [model for model in network.members if isinstance(model, LSTMForecaster)]
-    alone = MeanForecaster([networks[i] for i in chosen], [network.weights[i] for i in chosen])
-    recipe = replace(recipe, networks=tuple(recipe.networks[i] for i in chosen))
     several = windows.data.n_series > 1
     pools: dict[str, ErrorPool] = {}
     share = _share(segments[0])
     on_fold(0, len(segments))
     for done, segment in enumerate(segments, 1):
-        refitted = refit_network(alone, recipe, shape, windows, segment.fit, threads=threads).network
-        refitted.to(windows.device)
+        refitted = refit_before(segment, network, recipe, shape, windows, threads)
         positions = windows.positions(segment.score, 0, reach_back=True)
         scales = scales_of(windows.data, segment.fit, shape.period)
         for name, forecaster in {LSTM: refitted, **fit_simple(segment)}.items():
@@ -79,6 +73,24 @@ def calibrate(
         on_fold(done, len(segments))
     found = {name: pool.intervals() for name, pool in pools.items()}
     return Calibration(model=found.pop(LSTM), simple=found)
+
+
+def refit_before(
+    segment: Segment, network: MeanForecaster, recipe: Recipe, shape: Shape, windows: Windows, threads: int
+) -> MeanForecaster:
+    """Return a model's networks, of its first seed, trained on the rows before a block alone.
+
+    Raises:
+        DataError: too few rows.
+        StudyError: every network diverged.
+    """
+    first = recipe.networks[0].seed
+    chosen = [i for i, one in enumerate(recipe.networks) if one.seed == first]
+    networks = [model for model in network.members if isinstance(model, LSTMForecaster)]
+    alone = MeanForecaster([networks[i] for i in chosen], [network.weights[i] for i in chosen])
+    recipe = replace(recipe, networks=tuple(recipe.networks[i] for i in chosen))
+    refitted = refit_network(alone, recipe, shape, windows, segment.fit, threads=threads).network
+    return refitted.to(windows.device)
 
 
 def _share(segment: Segment) -> float:

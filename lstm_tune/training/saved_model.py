@@ -12,31 +12,32 @@ import pandas as pd
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import RunError, UsageError
+from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.conformal import Intervals, check_levels
+from lstm_tune.evaluation.input_importance import Input, ScoredRows, importance_frame, input_importance, inputs_of
 from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import ComparedScore
-from lstm_tune.models.data_spec import DataSpec
+from lstm_tune.models.data_spec import DataSpec, calendar_width
 from lstm_tune.models.forecast_ahead import forecast_ahead, short_series
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import write_model
 from lstm_tune.models.own_series import describe_unseen, for_series, with_series
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.models.recipe import Recipe
+from lstm_tune.models.recipe import Recipe, known_recipe
 from lstm_tune.models.restore import restore, stored
 from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.backtest import Backtest, run_backtest
 from lstm_tune.training.calibration import recalibrate
+from lstm_tune.training.model_card import model_facts
 from lstm_tune.training.model_scores import ScoredWindows, score_model
 from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils import arguments
 from lstm_tune.utils.notebook import card, lines, table
 from lstm_tune.utils.notes import warn
 from lstm_tune.utils.process import available_cores
-from lstm_tune.utils.text import counted
 
 
 class ForecastModel:
@@ -91,15 +92,7 @@ class ForecastModel:
         return card("ForecastModel", table(["", ""], [*self._facts().items()], side="left"))
 
     def _facts(self) -> dict[str, str]:
-        spec = self.spec
-        covariates = [*spec.past, *spec.future, *(["the calendar"] if spec.calendar else [])]
-        return {
-            "forecasts": ", ".join(spec.targets),
-            "ahead": counted(self.horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),
-            "needs": f"{counted(self.lookback, 'row')}{' with ' if covariates else ''}{', '.join(covariates)}",
-            "members": counted(len(self.network.members), "network"),
-            "see": ".predict(frame), .evaluate(frame), .save(folder)",
-        }
+        return model_facts(self.spec, self.horizon, self.lookback, len(self.network.members))
 
     def read(
         self,
@@ -112,22 +105,10 @@ class ForecastModel:
         split: SplitRule | None = None,
         keep_ahead: bool = False,
     ) -> SeriesSet:
-        """Load data as `load_series` does, with the columns and units of this model.
+        """Load data as those were loaded that the model was tuned on; see `DataSpec.read` for arguments and errors.
 
-        The data are read as those were that the model was tuned on: on the same grid, and with the same decimal mark
-        if a file leaves that open. They may be few, and constant.
-
-        Args:
-            data: a frame, path, array, …, or series that are loaded already.
-            time: column of the time, if it is not the one that the model was tuned with.
-            id: column, or columns, that name the series, if they are not those that the model was tuned with.
-            decimal: decimal mark of numbers in text.
-            thousands: separator of thousands in text.
-            split: of the rows, if they are those of the study; None: no row decides more than another.
-            keep_ahead: whether rows at the end without targets are kept.
-
-        Raises:
-            DataError: a column is missing, or the frequency is another.
+        They are on the same grid, and with the same decimal mark if a file leaves that open. They may be few, and
+        constant.
         """
         return self.spec.read(
             data, time=time, id=id, decimal=decimal, thousands=thousands, split=split, keep_ahead=keep_ahead
@@ -145,8 +126,7 @@ class ForecastModel:
     ) -> pd.DataFrame:
         """Forecast the rows that follow the last observed row of each series.
 
-        A series that is too short is continued into the past. What was assumed, and which series cannot be forecast,
-        becomes an `LstmTuneWarning`.
+        A series that is too short is continued into the past. What was assumed becomes an `LstmTuneWarning`.
 
         Args:
             data: a frame, path, array, … with the columns that the model was trained on. Rows at the end without
@@ -211,6 +191,38 @@ class ForecastModel:
             warn(self.trained.note(scored.windows, scored.positions, self.scale))
         return score_model(network, self.shape, scale, self.spec.targets, scored, self.naive)
 
+    @property
+    def inputs(self) -> list[Input]:
+        """What it sees: each covariate, the calendar as a whole, and the parts of the lookback."""
+        spec = self.spec
+        calendar = calendar_width(spec.freq) if spec.calendar else 0
+        return inputs_of(spec.past, spec.future, calendar, self.lookback, self.shape.period)
+
+    def feature_importance(self, data: Any, **reading: Any) -> pd.DataFrame:
+        """Measure what each input is worth: how much the MSE grows if it is replaced by that of other times.
+
+        If windows lie in rows that the model was trained on, an `LstmTuneWarning` says so.
+
+        Args:
+            data: a frame, path, array, …, or series that are loaded already.
+            reading: `time`, `id`, `decimal`, `thousands`, see `read`.
+
+        Returns:
+            One row for each covariate, for the calendar and for each part of the lookback, with the columns of
+            AutoGluon's table; see `Importance`. An importance of 0.25 is an MSE that is 25% higher.
+
+        Raises:
+            DataError: too few rows for a single window.
+        """
+        series = self.read(data, **reading)
+        network, scale = self.for_data(series)
+        windows, rows = Windows(series, self.horizon, period=self.shape.period), every_row(series)
+        scored = ScoredWindows.of(network, self.shape, windows)
+        if self.trained is not None:
+            warn(self.trained.note(windows, scored.positions, self.scale))
+        part = ScoredRows(forecaster=network, windows=windows, rows=rows, scale=scale)
+        return importance_frame(input_importance(self.inputs, [part], self.shape.period))
+
     def refit(
         self,
         data: Any,
@@ -256,12 +268,13 @@ class ForecastModel:
     ) -> Backtest:
         """Forecast from the last cutoffs of each series, each time from the rows up to the cutoff alone.
 
+        The simple forecasts are fitted again when the model is; see `run_backtest` for what is not said here.
+
         Args:
             data: a frame, path, array, …, with the columns that the model was tuned on.
             n_windows: cutoffs of each series.
             step_size: rows from one cutoff to the next; None: the horizon.
-            refit: cutoffs from one refit to the next, as many as `refit` trains; True: 1; False or 0: the model stays
-                as it is. The simple forecasts are fitted again when the model is.
+            refit: cutoffs from one refit to the next; True: 1; False or 0: the model stays as it is.
             on_window: called with (cutoffs done, cutoffs asked).
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
@@ -274,18 +287,10 @@ class ForecastModel:
         n_windows = arguments.whole("n_windows", n_windows, 1)
         every = int(refit) if isinstance(refit, bool) else arguments.whole("refit", refit, 0)
         series = self.read(data, **reading)
+        recipe, cores = self.known_recipe() if every else None, available_cores()
+        parts = self.network, recipe, self.shape, self.scale, self.spec.series, series
         found = run_backtest(
-            self.network,
-            self.known_recipe() if every else None,
-            self.shape,
-            self.scale,
-            self.spec.series,
-            series,
-            n_windows=n_windows,
-            step_size=step,
-            refit=every,
-            threads=available_cores(),
-            on_window=on_window,
+            *parts, n_windows=n_windows, step_size=step, refit=every, threads=cores, on_window=on_window
         )
         warn(found.notes)
         if self.trained is not None:
@@ -317,12 +322,7 @@ class ForecastModel:
         Raises:
             RunError: it is not known.
         """
-        if self.recipe is None:
-            raise RunError(
-                "the model was saved by a version that did not keep how it was trained, so it cannot be trained "
-                "again; run tune again"
-            )
-        return self.recipe
+        return known_recipe(self.recipe)
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""

@@ -1,0 +1,25 @@
+"""What a saved model says of itself, in a terminal or a notebook."""
+
+from __future__ import annotations
+
+from lstm_tune.models.data_spec import DataSpec
+from lstm_tune.utils.text import counted
+
+
+def model_facts(spec: DataSpec, horizon: int, lookback: int, members: int) -> dict[str, str]:
+    """Return what a model forecasts, how far ahead, and what it must be given.
+
+    Args:
+        spec: the columns that it was made for.
+        horizon: rows that one forecast covers.
+        lookback: rows that it must see.
+        members: its networks.
+    """
+    covariates = [*spec.past, *spec.future, *(["the calendar"] if spec.calendar else [])]
+    return {
+        "forecasts": ", ".join(spec.targets),
+        "ahead": counted(horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),
+        "needs": f"{counted(lookback, 'row')}{' with ' if covariates else ''}{', '.join(covariates)}",
+        "members": counted(members, "network"),
+        "see": ".predict(frame), .evaluate(frame), .save(folder)",
+    }
