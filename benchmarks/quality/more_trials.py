@@ -52,12 +52,19 @@ Rule = Callable[[Kept, int], Weights]
 def by_value(kept: Kept, trials: int) -> Weights:
     """Weights from the validation values alone."""
     few = [c for c in kept.candidates if c.number < trials]
-    parts = weigh(few, independent=kept.independent, blocks=len(kept.reference))
+    parts = weigh(few, known=kept.known, independent=kept.independent, blocks=len(kept.reference))
     weights: Weights = {}
     for part in parts:
         name = f"{'t' if part.epochs or f'u{part.number}' not in kept.test else 'u'}{part.number}"
         weights[name] = weights.get(name, 0.0) + part.weight
     return weights
+
+
+def trained_alone(kept: Kept, trials: int) -> Weights:
+    """The same without untrained forecasts; with them, if there is nothing else."""
+    weights = by_value(kept, trials)
+    trained = {name: weight for name, weight in weights.items() if name.startswith("t")} or weights
+    return {name: weight / sum(trained.values()) for name, weight in trained.items()}
 
 
 def best_trial(kept: Kept, trials: int) -> Weights:
@@ -66,48 +73,37 @@ def best_trial(kept: Kept, trials: int) -> Weights:
     return {f"t{best.number}": 1.0}
 
 
-def with_smoothing(kept: Kept, trials: int, share: float = 0.35) -> Weights:
-    """Weights from the values, and a share for exponential smoothing, smaller if its error is larger."""
-    weights = by_value(kept, trials)
-    names = [*weights, "ets"]
-    errors = np.diag(kept.products(names))
-    share *= min(1.0, float(errors[:-1].min() / errors[-1])) ** 2
-    return {name: (1 - share) * weight for name, weight in weights.items()} | {"ets": share}
-
-
-def stacked(
-    kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3, window_rows: int = 24
-) -> Weights:
+def stacked(kept: Kept, trials: int, prior: Rule = by_value, penalty: float = 0.3, window_rows: int = 24) -> Weights:
     """Least squares on the blocks, drawn towards the weights of another rule; a window counts as `window_rows`."""
     given = prior(kept, trials)
     names = list(given)
-    penalty *= max(1.0, window_rows / kept.horizon)
-    return _solve(kept, names, list(given.values()), kept.products(names), penalty)
+    return _solve(kept, names, list(given.values()), kept.products(names), penalty, window_rows)
 
 
-def _solve(kept: Kept, names: Sequence[str], prior: Sequence[float], products: np.ndarray, penalty: float) -> Weights:
-    windows = kept.independent * len(kept.reference) * 0.3 / penalty
+def _solve(
+    kept: Kept,
+    names: Sequence[str],
+    prior: Sequence[float],
+    products: np.ndarray,
+    penalty: float = 0.3,
+    window_rows: int = 1,
+) -> Weights:
+    windows = kept.independent * len(kept.reference) * math.sqrt(0.3 / penalty)
+    windows /= max(1.0, window_rows / kept.horizon)
     found = stacked_weights(products, np.array(prior), windows)
     return dict(zip(names, found.tolist(), strict=True))
 
 
-def one_block_out(kept: Kept, trials: int, prior: Rule = with_smoothing, penalty: float = 0.3) -> Weights:
+def one_block_out(kept: Kept, trials: int) -> Weights:
     """The mean of the weights that least squares finds on all blocks but one, each left out in turn."""
-    given = prior(kept, trials)
-    penalty *= max(1.0, 24 / kept.horizon)
+    given = by_value(kept, trials)
     names, every = list(given), range(len(kept.reference))
     mean: Weights = dict.fromkeys(names, 0.0)
     for out in every:
         products = kept.products(names, [b for b in every if b != out])
-        for name, weight in _solve(kept, names, list(given.values()), products, penalty).items():
+        for name, weight in _solve(kept, names, list(given.values()), products, window_rows=24).items():
             mean[name] += weight / len(every)
     return mean
-
-
-def averaged(kept: Kept, trials: int, rule: Rule = stacked, known: float = 0.5) -> Weights:
-    """The mean of a rule's weights for the known configurations alone and for all trials."""
-    few, every = rule(kept, min(kept.known, trials)), rule(kept, trials)
-    return {name: known * few.get(name, 0.0) + (1 - known) * every.get(name, 0.0) for name in {**few, **every}}
 
 
 def simple(kept: Kept, _: int) -> Weights:
@@ -115,25 +111,18 @@ def simple(kept: Kept, _: int) -> Weights:
     names = ["persistence", "seasonal_naive", "ridge", "ets"]
     products = kept.products(names)
     prior = 1 / np.diag(products) ** 2
-    return _solve(kept, names, (prior / prior.sum()).tolist(), products, 0.3)
+    return _solve(kept, names, (prior / prior.sum()).tolist(), products)
 
 
-def with_simple(kept: Kept, trials: int, share: float, rule: Rule = averaged) -> Weights:
-    """A rule's mean, and the combination of the simple forecasts beside it."""
-    own, other = rule(kept, trials), simple(kept, trials)
+def with_simple(kept: Kept, trials: int, share: float) -> Weights:
+    """Our mean, and the combination of the simple forecasts beside it."""
+    own, other = stacked(kept, trials), simple(kept, trials)
     return {n: (1 - share) * own.get(n, 0.0) + share * other.get(n, 0.0) for n in {**own, **other}}
 
 
-def _shared(share: float) -> Rule:
-    return lambda kept, trials: with_smoothing(kept, trials, share)
-
-
-def _penalised(penalty: float) -> Rule:
-    return lambda kept, trials: stacked(kept, trials, penalty=penalty)
-
-
-def _windows_of(rows: int) -> Rule:
-    return lambda kept, trials: stacked(kept, trials, window_rows=rows)
+def known_alone(kept: Kept, trials: int) -> Weights:
+    """Our mean of the known configurations."""
+    return stacked(kept, min(kept.known, trials))
 
 
 OURS = "what tune does"  # pipeline.members
@@ -141,19 +130,13 @@ RULES: dict[str, Rule] = {
     "combination, no network": simple,
     "best trial alone": best_trial,
     "by value": by_value,
-    "with smoothing .35": with_smoothing,
-    OURS: averaged,
-    "… smoothing .2": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.2))),
-    "… smoothing .5": lambda k, n: averaged(k, n, lambda a, b: stacked(a, b, _shared(0.5))),
-    "… c = .1": lambda k, n: averaged(k, n, _penalised(0.1)),
-    "… c = 1": lambda k, n: averaged(k, n, _penalised(1.0)),
-    "… c = 3": lambda k, n: averaged(k, n, _penalised(3.0)),
-    "… windows of a horizon": lambda k, n: averaged(k, n, _windows_of(1)),
-    "… windows of 8 rows": lambda k, n: averaged(k, n, _windows_of(8)),
-    "… windows of 16 rows": lambda k, n: averaged(k, n, _windows_of(16)),
-    "… one block out": lambda k, n: averaged(k, n, one_block_out),
-    "… a quarter known": lambda k, n: averaged(k, n, known=0.25),
-    "… three quarters known": lambda k, n: averaged(k, n, known=0.75),
+    OURS: stacked,
+    "… known configurations alone": known_alone,
+    "… nothing untrained": lambda k, n: stacked(k, n, trained_alone),
+    "… c = .03": lambda k, n: stacked(k, n, penalty=0.03),
+    "… c = 3": lambda k, n: stacked(k, n, penalty=3.0),
+    "… windows of a horizon": lambda k, n: stacked(k, n, window_rows=1),
+    "… one block out": one_block_out,
     "… and combination .15": lambda k, n: with_simple(k, n, 0.15),
     "… and combination .3": lambda k, n: with_simple(k, n, 0.3),
 }

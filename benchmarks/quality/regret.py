@@ -106,7 +106,12 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int) 
             return trained[part.number]
         return make_trainer(task, 0, ended[part.number].config, seed).result
 
-    parts = weigh(candidates(read_trials(study)), independent=task.independent_windows, blocks=len(task.folds))
+    parts = weigh(
+        candidates(read_trials(study)),
+        known=objective.space.n_known,
+        independent=task.independent_windows,
+        blocks=len(task.folds),
+    )
     average = test_mse(MeanForecaster([member(part) for part in parts], [part.weight for part in parts]))
     fitted = fit_baselines(
         windows, split.train, period=task.period, max_lookback=task.limits.max_lookback, scale=task.scale

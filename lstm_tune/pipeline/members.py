@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_tune.evaluation.error_sample import Floats
 from lstm_tune.search.trials import Trial, candidates, completed
-from lstm_tune.training.ensemble import MEMBERS, Part, add_smoothing, mean_parts, weigh
+from lstm_tune.training.ensemble import Part, weigh
 from lstm_tune.training.stacking import error_products, stacked_weights
 from lstm_tune.training.task import Task, untrained_models
 
@@ -25,29 +25,8 @@ def retrainable(trials: Sequence[Trial], task: Task) -> list[Trial]:
     return [trial for trial in every if task.can_retrain(trial.completed().config)] or every
 
 
-def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int) -> list[tuple[Trial, Part]]:
+def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) -> list[tuple[Trial, Part]]:
     """Choose the completed trials whose mean forecast is the model, or the best one alone, by their values.
-
-    Args:
-        trials: one reading of the study's.
-        task: that they share.
-        retrain_seeds: 1: the best trial alone.
-
-    Returns:
-        Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
-    """
-    found = {trial.number: trial for trial in retrainable(trials, task)}
-    if not found:
-        return []
-    parts = _parts_by_value(list(found.values()), task, alone=retrain_seeds == 1)
-    return [(found[part.number], part) for part in parts]
-
-
-def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) -> list[tuple[Trial, Part]]:
-    """Choose as `choose` does, then let the errors on the validation blocks decide about the weights.
-
-    What a search adds suits the blocks that it was judged on. So half of the weights are those of the known
-    configurations alone, which nobody has chosen by these blocks.
 
     Args:
         trials: one reading of the study's.
@@ -58,33 +37,26 @@ def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, know
     Returns:
         Each chosen trial with its part of the mean, the heaviest first; none if no trial was completed.
     """
-    if retrain_seeds == 1:
-        return choose(trials, task, retrain_seeds)
-    found = {trial.number: trial for trial in retrainable(trials, task)}
-    if not found:
+    every = retrainable(trials, task)
+    if not every:
         return []
-    errors: dict[tuple[int, int], Errors | None] = {}
-
-    def stacked(some: Sequence[Trial]) -> list[Part]:
-        parts = _parts_by_value(some, task, alone=False)
-        for part in parts:
-            key = part.number, part.epochs
-            if key not in errors:
-                errors[key] = _errors(found[part.number], part, task)
-        return _stacked(parts, [errors[p.number, p.epochs] for p in parts], task)
-
-    parts = stacked(list(found.values()))
-    first = [trial for number, trial in found.items() if number < known]
-    if first and len(first) < len(found):
-        parts = mean_parts(stacked(first), parts)
+    if retrain_seeds == 1:
+        best = every[0]
+        return [(best, Part(number=best.number, epochs=best.completed().best_epoch, weight=1.0))]
+    found = {trial.number: trial for trial in every}
+    given = candidates(every, degree=1 if task.metric == "mse" else 2)  # the rules are those of squared errors
+    parts = weigh(given, known=known, independent=task.independent_windows, blocks=len(task.folds))
     return [(found[part.number], part) for part in parts]
 
 
-def _parts_by_value(trials: Sequence[Trial], task: Task, *, alone: bool) -> list[Part]:
-    given = candidates(trials, degree=1 if task.metric == "mse" else 2)  # the rules are those of squared errors
-    members = 1 if alone else MEMBERS
-    parts = weigh(given, independent=task.independent_windows, blocks=len(task.folds), members=members)
-    return parts if alone else add_smoothing(parts, given)
+def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) -> list[tuple[Trial, Part]]:
+    """Choose as `choose` does, then let the errors on the validation blocks move the weights; see `stacking`."""
+    chosen = choose(trials, task, retrain_seeds, known)
+    if retrain_seeds == 1 or len(chosen) < 2:
+        return chosen
+    found = {trial.number: trial for trial, _ in chosen}
+    parts = _stacked([part for _, part in chosen], [_errors(trial, part, task) for trial, part in chosen], task)
+    return [(found[part.number], part) for part in parts]
 
 
 def _errors(trial: Trial, part: Part, task: Task) -> Errors | None:

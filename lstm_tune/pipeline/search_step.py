@@ -126,7 +126,7 @@ def search(
     cost = _retrain_cost(options, task, resources)
 
     def retrain_seconds() -> float | None:
-        chosen = choose(read_trials(study), task, options.retrain_seeds)
+        chosen = choose(read_trials(study), task, options.retrain_seeds, opened.space.n_known)
         outcomes = [(trial.completed(), part) for trial, part in chosen]
         return cost.seconds([outcome for outcome, part in outcomes if part.epochs == outcome.best_epoch])
 

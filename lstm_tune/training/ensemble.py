@@ -1,8 +1,9 @@
 """Which trials to average, and with what weights: from their validation values, never from test rows.
 
 The mean of several good forecasts that err differently is better than each, with weights that fall with the error of
-each (Bates and Granger 1969). Forecasts err differently above all where the series was prepared differently. So the
-best trial of each kind of preparation comes first, and each member weighs as the inverse square of its value.
+each (Bates and Granger 1969). What varies most are the known configurations of the search space: nobody has chosen
+them by these validation rows. So all of them are members, and the linear forecasts and exponential smoothing that they
+begin from are members once more, untrained. What the search found adds a few, of different kinds of preparation.
 
 Where the validation rows hold few windows that do not overlap, their values say little, and what is known beforehand
 counts for more: a network that corrects a linear forecast of differences or of normalised windows cannot go far wrong
@@ -17,17 +18,18 @@ and what was learned is noise (a random walk, white noise). There the untrained 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from lstm_tune.config import Config
 
-MEMBERS = 10  # trials at most: each is retrained once for every seed
-_PER_KIND = 2  # trials of one kind: a sampler comes back to what did best, with the same errors each time
+_MEMBERS = 10  # trials at least, if so many are good enough
+_SEARCHED = 3  # of them at least, beside the known configurations
+_PER_KIND = 2  # searched trials of one kind: a sampler comes back to what did best, with the same errors each time
 _WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
-_PRIOR = 8  # independent validation windows that weigh as much as what is known beforehand
-_SMOOTHING_SHARE = 0.35  # of the mean, if exponential smoothing errs no more than the best trial
+_PRIOR = 2  # independent validation windows that weigh as much as what is known beforehand
 _TELLING = 150  # independent windows of all blocks at which a missing gain is half believed
+_FITTED_SKIPS = ("linear", "ets")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,12 @@ class Candidate:
     @property
     def naive(self) -> bool:
         """Whether it is a forecast without anything fitted: a repeated value or season that no epoch made better."""
-        return self.epochs == 0 and self.config.skip not in ("linear", "ets")
+        return self.epochs == 0 and not self.corrects_fitted
+
+    @property
+    def corrects_fitted(self) -> bool:
+        """Whether it begins from a forecast that was fitted: a linear one, or exponential smoothing."""
+        return self.config.skip in _FITTED_SKIPS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,73 +73,53 @@ class Part:
     weight: float
 
 
-def weigh(
-    candidates: Sequence[Candidate], *, independent: float, blocks: int = 1, members: int = MEMBERS
-) -> list[Part]:
+def weigh(candidates: Sequence[Candidate], *, known: int, independent: float, blocks: int = 1) -> list[Part]:
     """Return the parts of the mean forecast, the heaviest first, their weights adding up to 1.
 
     Args:
-        candidates: completed trials, at least one. Of those with the same value to the last digit the first one counts:
-            they made the same forecast, an untrained skip most often. A naive one counts only as the best of all.
+        candidates: completed trials, at least one. A naive one counts only as the best of all.
+        known: configurations that were tried first, that is the trials below this number.
         independent: validation windows that do not overlap: rows over horizon.
         blocks: validation blocks of that size, of which the values are means.
-        members: trials at most, beside an untrained forecast; 1: the trial with the best value, alone.
     """
-    ranked = sorted({c.value: c for c in sorted(candidates, key=lambda c: -c.number)}.values(), key=lambda c: c.value)
-    best = ranked[0]
-    near = [best, *(c for c in ranked[1:] if c.value <= _WORST * best.value and not c.naive)]
-    place = {c.number: sum(other.kind == c.kind for other in near[:i]) for i, c in enumerate(near)}
-    in_turn = sorted(near, key=lambda c: (place[c.number] > 0, c.value))
-    chosen = [c for c in in_turn if place[c.number] < _PER_KIND][:members]
+    best = min(candidates, key=lambda c: (c.value, c.number))
+    near = [c for c in candidates if c is best or (c.value <= _WORST * best.value and not c.naive)]
+    tried = [c for c in near if c.number < known]
+    found = _searched(near, known)[: max(_SEARCHED, _MEMBERS - known)]
     trust = 1 + _PRIOR / independent
-    weights: dict[tuple[int, int], float] = {}
-    for c in chosen:
-        prior = 1 / trust if c.sees_level else trust if c.config.skip in ("linear", "ets") else 1.0
-        weights[c.number, c.epochs] = prior * ((best.value / c.value) ** 2 if c.value else 1.0)
-    total = math.fsum(weights.values())
+
+    def weight(c: Candidate, value: float) -> float:
+        prior = 1 / trust if c.sees_level else trust if c.corrects_fitted else 1.0
+        return prior * ((best.value / value) ** 2 if value else 1.0)
+
+    members = [*tried, *found]
+    parts = [(c, c.epochs, weight(c, c.value)) for c in members]
+    begun = [c for c in tried if c.corrects_fitted] or [c for c in found if c.corrects_fitted]
+    parts += [(c, 0, weight(c, c.start)) for c in begun if 0 < c.start <= _WORST * best.value]
+    total = math.fsum(w for _, _, w in parts)
     anchor = min(candidates, key=lambda c: (c.start, c.number))
-    share = _untrained_share(best.value, anchor.start, independent * blocks) if members > 1 else 0.0
-    parts = {key: (1 - share) * weight / total for key, weight in weights.items()}
-    if share:
-        # Another trial that training made no better may be a member with the same forecast already.
-        twins = [c.number for c in chosen if c.epochs == 0 and c.value == anchor.start]
-        key = (*twins, anchor.number)[0], 0
-        parts[key] = parts.get(key, 0.0) + share
-    return _parts(parts)
-
-
-def add_smoothing(parts: Sequence[Part], candidates: Sequence[Candidate]) -> list[Part]:
-    """Give exponential smoothing, untrained, a share of the mean: on short series little is better.
-
-    The share falls with the square of its validation error over the least one. It is the forecast that one of the
-    candidates began from; without one the parts stay as they are.
-    """
-    begun = [c for c in candidates if c.config.skip == "ets" and 0 < c.start < math.inf]
-    if not begun:
-        return list(parts)
-    smoothing = min(begun, key=lambda c: (c.start, c.number))
-    least = min(c.value for c in candidates)
-    share = _SMOOTHING_SHARE * min(1.0, least / smoothing.start) ** 2
-    weights = {(p.number, p.epochs): (1 - share) * p.weight for p in parts}
-    key = smoothing.number, 0
-    weights[key] = weights.get(key, 0.0) + share
-    return _parts(weights)
-
-
-def mean_parts(some: Sequence[Part], others: Sequence[Part]) -> list[Part]:
-    """Return the parts of the mean of two mean forecasts."""
+    share = _untrained_share(best.value, anchor.start, independent * blocks)
+    parts = [*((c, epochs, (1 - share) * w / total) for c, epochs, w in parts), (anchor, 0, share)]
     weights: dict[tuple[int, int], float] = {}
-    for p in (*some, *others):
-        weights[p.number, p.epochs] = weights.get((p.number, p.epochs), 0.0) + p.weight / 2
-    return _parts(weights)
-
-
-def _parts(weights: Mapping[tuple[int, int], float]) -> list[Part]:
-    """Return parts, the heaviest first, from weights by (trial, epochs)."""
+    for c, epochs, w in parts:
+        if w:  # several trials may begin from the same forecast: it is one part
+            same = c if epochs else next((m for m in members if m.start == c.start < math.inf), c)
+            weights[same.number, epochs] = weights.get((same.number, epochs), 0.0) + w
     return [
-        Part(number=number, epochs=epochs, weight=weight)
-        for (number, epochs), weight in sorted(weights.items(), key=lambda item: -item[1])
+        Part(number=number, epochs=epochs, weight=w)
+        for (number, epochs), w in sorted(weights.items(), key=lambda item: -item[1])
     ]
+
+
+def _searched(candidates: Sequence[Candidate], known: int) -> list[Candidate]:
+    """Return what the search found, without repeated forecasts: the best of each kind, then the second best of each.
+
+    Trials with the same value to the last digit made the same forecast, an untrained one most often.
+    """
+    first = {c.value: c for c in sorted(candidates, key=lambda c: -c.number)}
+    ranked = [c for _, c in sorted(first.items()) if c.number >= known]
+    place = {c.number: sum(other.kind == c.kind for other in ranked[:i]) for i, c in enumerate(ranked)}
+    return [c for turn in range(_PER_KIND) for c in ranked if place[c.number] == turn]
 
 
 def _untrained_share(best: float, start: float, windows: float) -> float:

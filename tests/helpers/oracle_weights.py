@@ -37,11 +37,11 @@ def error_products(blocks: Sequence[Array], units: Sequence[float]) -> Array:
 
 
 def stacked(products: Array, prior: Array, independent: float) -> Array:
-    """Return the weights w >= 0 with sum 1 that minimise w'Pw + 12 / n · least diagonal · |w - prior|²."""
+    """Return the weights w >= 0 with sum 1 that minimise w'Pw + 480 / n² · least diagonal · |w - prior|²."""
     least = products.diagonal().min()
     if not least > 0:
         return prior
-    pull = 0.3 * 40 / independent
+    pull = 480 / independent**2
     form = products / least + pull * np.eye(len(prior))
     step, weights = 1 / np.linalg.eigvalsh(form)[-1], prior
     momentum, before = weights, weights
@@ -60,40 +60,47 @@ def _onto_simplex(x: Array) -> Array:
     return np.maximum(x - excess[np.flatnonzero(largest > excess)[-1]], 0)
 
 
-def by_value(tried: Sequence[Tried], independent: float, blocks: int, *, alone: bool) -> dict[Key, float]:
+def by_value(tried: Sequence[Tried], known: int, independent: float, blocks: int) -> dict[Key, float]:
     """Return the weights that values, and what is known beforehand, give."""
-    first = {t.value: t for t in reversed(tried)}
-    ranked = sorted(first.values(), key=lambda t: t.value)
-    best = ranked[0]
-    if alone:
-        return {(best.number, best.epochs): 1.0}
+    best = min(tried, key=lambda t: (t.value, t.number))
+    trust = 1 + 2 / independent
     near = [
-        t for t in ranked
+        t for t in tried
         if t is best or (t.value <= 2 * best.value and (t.epochs or t.params["skip"] in _FITTED))
     ]  # fmt: skip
-    rank = [sum(other.kind == t.kind for other in near[:i]) for i, t in enumerate(near)]
-    firsts, seconds = ([t for t, r in zip(near, rank, strict=True) if r == place] for place in (0, 1))
-    trust = 1 + 8 / independent
-    weights: dict[Key, float] = {}
-    for t in (firsts + seconds)[:10]:
+    first = sorted((t for t in near if t.number < known), key=lambda t: (t.value, t.number))
+    searched: list[Tried] = []
+    for t in sorted((t for t in near if t.number >= known), key=lambda t: (t.value, t.number)):
+        if all(t.value != other.value for other in (*first, *searched)):
+            searched.append(t)
+    rank = [sum(other.kind == t.kind for other in searched[:i]) for i, t in enumerate(searched)]
+    in_turn = [t for place in (0, 1) for t, r in zip(searched, rank, strict=True) if r == place]
+    members = [*first, *in_turn[: max(3, 10 - known)]]
+
+    def weight(t: Tried, value: float) -> float:
         level = t.params["window_norm"] == "none" and t.params["difference"] == "none"
         prior = 1 / trust if level else trust if t.params["skip"] in _FITTED else 1.0
-        weights[t.number, t.epochs] = prior * (best.value / t.value) ** 2
+        return prior * (best.value / value) ** 2
+
+    def untrained(t: Tried) -> Key:
+        return next((m.number for m in members if m.start == t.start < math.inf), t.number), 0
+
+    weights: dict[Key, float] = {}
+    for t in members:
+        _add(weights, (t.number, t.epochs) if t.epochs else untrained(t), weight(t, t.value))
+    fitted = [[t for t in some if t.params["skip"] in _FITTED] for some in (first, members)]
+    for t in fitted[0] or fitted[1]:
+        if 0 < t.start <= 2 * best.value:
+            _add(weights, untrained(t), weight(t, t.start))
+    total = sum(weights.values())
     anchor = min(tried, key=lambda t: (t.start, t.number))
     share = 0.0
     if 0 < anchor.start < math.inf:
         n, gain = independent * blocks, max(0.0, 1 - best.value / anchor.start)
         share = n**2 / (n**2 + 150**2) / (1 + n * gain**2)
-    weights = {key: (1 - share) * w / sum(weights.values()) for key, w in weights.items()}
+    weights = {key: (1 - share) * w / total for key, w in weights.items()}
     if share:
-        same = [number for number, epochs in weights if not epochs and _of(tried, number).value == anchor.start]
-        _add(weights, ((same or [anchor.number])[0], 0), share)
-    smoothed = [t for t in tried if t.params["skip"] == "ets" and 0 < t.start < math.inf]
-    if smoothed:
-        begun = min(smoothed, key=lambda t: (t.start, t.number))
-        share = 0.35 * min(1.0, best.value / begun.start) ** 2
-        weights = {key: (1 - share) * w for key, w in weights.items()}
-        _add(weights, (begun.number, 0), share)
+        _add(weights, untrained(anchor), share)
     return weights
 
 
@@ -105,7 +112,7 @@ def by_errors(
     independent: float,
     horizon: int,
 ) -> dict[Key, float]:
-    """Return the weights of the saved model: half of them are those of the known configurations alone.
+    """Return the weights of the saved model.
 
     Args:
         tried: the completed trials that can be retrained, by number.
@@ -117,21 +124,12 @@ def by_errors(
     """
     windows = independent * horizon / max(horizon, 24) * len(units)
 
-    def of(some: Sequence[Tried]) -> dict[Key, float]:
-        prior = by_value(some, independent, len(units), alone=False)
-        found = [errors(_of(some, number), epochs) for number, epochs in prior]
-        blocks = [np.array([e[block] for e in found]) for block in range(len(units))]
-        weights = stacked(error_products(blocks, units), np.array(list(prior.values())), windows)
-        weights[weights < 0.002] = 0
-        return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}
-
-    weights, first = of(tried), [t for t in tried if t.number < known]
-    if 0 < len(first) < len(tried):
-        own, weights = weights, {}
-        for half in (of(first), own):
-            for key, w in half.items():
-                _add(weights, key, w / 2)
-    return weights
+    prior = by_value(tried, known, independent, len(units))
+    found = [errors(_of(tried, number), epochs) for number, epochs in prior]
+    blocks = [np.array([e[block] for e in found]) for block in range(len(units))]
+    weights = stacked(error_products(blocks, units), np.array(list(prior.values())), windows)
+    weights[weights < 0.002] = 0
+    return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}
 
 
 def _of(tried: Sequence[Tried], number: int) -> Tried:

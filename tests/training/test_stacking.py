@@ -21,7 +21,7 @@ def test_weights_minimize_the_penalised_squared_error(k: int, independent: float
     found = stacked_weights(products, prior, independent)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
-    penalty = 0.3 * 40 / independent * products.diagonal().min()
+    penalty = 0.3 * (40 / independent) ** 2 * products.diagonal().min()
 
     def loss(w: np.ndarray) -> float:
         return float(w @ products @ w + penalty * ((w - prior) ** 2).sum())
