@@ -175,13 +175,13 @@ def run_tests(folder: Path, chosen: Sequence[str], answer: Any) -> None:
         answer.send(("passed", ""))
 
 
-def examine(context: Any, mistake: Mistake | None, chosen: Sequence[str] = ()) -> Found:
-    """Make a mistake (None: none) in a copy of its own, and run the chosen tests, or all of the laws."""
+def examine(context: Any, tree: Path, mistake: Mistake | None, chosen: Sequence[str] = ()) -> Found:
+    """Make a mistake (None: none) in a copy of the tree of its own, and run the chosen tests, or all of the laws."""
     nothing = Mistake(name="none", breaks="", file="", old="", new="")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as temporary:
         folder = Path(temporary).resolve()
-        copy_tree(folder)
+        copy_tree(tree, folder)
         if mistake is not None and (reason := mistake.apply(folder)):
             return Found(mistake=mistake, outcome="not done", by=reason, seconds=0.0)
         receiver, sender = context.Pipe(duplex=False)
@@ -202,10 +202,10 @@ def examine(context: Any, mistake: Mistake | None, chosen: Sequence[str] = ()) -
     return Found(mistake=mistake or nothing, outcome=outcome, by=detail, seconds=seconds)
 
 
-def copy_tree(folder: Path) -> None:
+def copy_tree(tree: Path, folder: Path) -> None:
     """Copy what the tests need, without compiled files."""
     for name in COPIED:
-        source = ROOT / name
+        source = tree / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -276,6 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 1), metavar="N")
     parser.add_argument("--check", action="store_true", help="apply the edits and run nothing")
     parser.add_argument("--first", action="store_true", help="run the tests of the table alone")
+    parser.add_argument(
+        "--tests", nargs="+", metavar="T", help="run these first, in place of those of the table: laws/test_laws.py"
+    )
     parser.add_argument("--remember", action="store_true", help="write the tests that noticed into the table")
     parser.add_argument("--sure", action="store_true", help="do not run the tests without a mistake first")
     args = parser.parse_args(arguments)
@@ -286,24 +289,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if report["not done"] else 0
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    if not args.sure and (clean := examine(context, None)).outcome != "survived":
+    with tempfile.TemporaryDirectory(prefix="lstm-tune-mutants-") as temporary:
+        copy_tree(ROOT, Path(temporary))  # what is edited from now on changes nothing
+        return run(context, Path(temporary), mistakes, args)
+
+
+def run(context: Any, tree: Path, mistakes: Sequence[Mistake], args: argparse.Namespace) -> int:
+    """Make the mistakes in copies of a tree, show what became of them, and return the exit status."""
+    if not args.sure and (clean := examine(context, tree, None)).outcome != "survived":
         print(f"the tests fail without a mistake: {clean.by}", file=sys.stderr)
         print(json.dumps({"tried": 0, "clean": False}))
         return 1
     results: list[Found] = []
     with ThreadPoolExecutor(args.jobs) as pool:
 
-        def run(some: Sequence[Mistake], tests: Callable[[Mistake], Sequence[str]]) -> list[Found]:
+        def examine_all(some: Sequence[Mistake], tests: Callable[[Mistake], Sequence[str]]) -> list[Found]:
             examined = []
-            for found in pool.map(lambda m: examine(context, m, tests(m)), some):
+            for found in pool.map(lambda m: examine(context, tree, m, tests(m)), some):
                 examined.append(found)
                 print(f"{found.outcome}: {found.mistake.name} ({found.seconds:.0f} s) {found.by}", file=sys.stderr)
             return examined
 
-        results = run(mistakes, lambda m: m.tests)
-        left = [r.mistake for r in results if r.outcome == "survived" and r.mistake.tests]
+        chosen = tuple(args.tests) if args.tests else None
+        results = examine_all(mistakes, lambda m: m.tests if chosen is None else chosen)
+        left = [r.mistake for r in results if r.outcome == "survived" and (chosen or r.mistake.tests)]
         if not args.first:
-            results = [r for r in results if r.mistake not in left] + run(left, lambda m: ())
+            results = [r for r in results if r.mistake not in left] + examine_all(left, lambda m: ())
     if args.remember:
         remember(results)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout

@@ -93,6 +93,9 @@ class SeriesSet:
             future=torch.cat([self.future[a:b] for a, b in ranges]),
             offsets=(0, *np.cumsum([b - a for a, b in ranges]).tolist()),
             times=_times_head(self.times, ranges),
+            missing={},  # as repairs and notes, these count later rows, too
+            repaired={},
+            notes=(),
             future_seen=None,
             cut=None,
             placed=None,

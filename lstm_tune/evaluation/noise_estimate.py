@@ -38,8 +38,9 @@ def noise_of_windows(windows: Windows, positions: Tensor, context: int, scale: T
     target, seen = (
         np.concatenate([scaled_targets(b, scale, windows.data.n_series)[i] for b in batches]) for i in range(2)
     )
-    _, sd = scale.groups(windows.data.n_series)
-    history = np.concatenate([b.history.double().cpu().numpy() / sd[b.group.cpu().numpy(), None] for b in batches])
+    group = np.concatenate([b.group.cpu().numpy() for b in batches])
+    mean, sd = (x[group, None] for x in scale.groups(windows.data.n_series))
+    history = (np.concatenate([b.history.double().cpu().numpy() for b in batches]) - mean) / sd
     channel, row = np.divmod(positions.cpu().numpy(), windows.rows)
     noises = []
     for c in np.unique(channel):

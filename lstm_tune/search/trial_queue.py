@@ -45,8 +45,7 @@ def counted_trials(trials: Sequence[Trial]) -> list[Trial]:
     Args:
         trials: all of a study, in the order of their numbers.
     """
-    repeated = {t.repeats for t in trials}
-    return [t for t in trials if t.finished and t.number not in repeated and not needs_retry(trials, t)]
+    return [t for t in trials if t.finished and not needs_retry(trials, t)]
 
 
 def n_counted(study: optuna.Study) -> int:

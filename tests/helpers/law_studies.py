@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import oracle_checks
+import oracle_outputs
 import oracle_statistics
 import oracle_trials
 import pandas as pd
@@ -89,11 +90,15 @@ KINDS: dict[str, Kind] = {
     "one series, split by rows": Kind(frame=daily(wave(163)), split=ROWS),
     "one series, split by shares, folds": Kind(frame=daily(wave(203)), folds=3, seeds=3),
     "one seed": Kind(frame=daily(wave(150)), seeds=1, trials=3),
-    "holes": Kind(frame=holed(daily(wave(165))), split=ROWS, folds=2, space=LEARNED),
+    "holes": Kind(
+        frame=holed(daily(wave(165))), split=ROWS, folds=2, space=LEARNED, options={"seed": 3, "level": (80,)}
+    ),
     "covariates": Kind(
         frame=rich(), columns={"target": "y", "past": ["p"], "future": ["f"], "calendar": True}, space=LEARNED
     ),
-    "two targets": Kind(frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37), space=LEARNED),
+    "two targets": Kind(
+        frame=rich(), columns={"target": ["y", "z"]}, split=(101, 19, 37), space=LEARNED, options={"seed": 11}
+    ),
     "panel": Kind(frame=unequal(160, 120, 140), columns={"target": "y", "id": "shop"}, folds=2, space=LEARNED),
     "panel, rows at the end": Kind(
         frame=unequal(150, 110, same_end=False),
@@ -101,6 +106,7 @@ KINDS: dict[str, Kind] = {
         split="last:14,20",
         folds=2,
         space=LEARNED,
+        options={"seed": 7, "level": (80,)},
     ),
     "panel, dates": Kind(
         frame=unequal(150, 120), columns={"target": "y", "id": "shop"}, split="2024-04-10,2024-05-01", space=LEARNED
@@ -109,6 +115,7 @@ KINDS: dict[str, Kind] = {
         frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
         columns={"target": ["z", "y"], "id": "shop", "past": ["p"], "future": ["f"], "calendar": True},
         folds=2,
+        options={"level": (80,)},
     ),
     "logarithms and differences": Kind(
         frame=daily(np.exp(0.4 * wave(160))),
@@ -141,7 +148,7 @@ KINDS: dict[str, Kind] = {
 
 CHECKS: dict[str, Callable[[Finished], None]] = {
     name.removeprefix("check_"): check
-    for module in (oracle_checks, oracle_trials, oracle_statistics)
+    for module in (oracle_checks, oracle_outputs, oracle_trials, oracle_statistics)
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
@@ -170,4 +177,6 @@ def run_kind(kind: Kind, folder: Path, **changes: Any) -> Finished:
         split=kind.split,
         folds=kind.folds,
         frame_rows=len(frame),
+        seed=kind.options.get("seed", 0),
+        levels=kind.options.get("level", ()),
     )

@@ -52,6 +52,8 @@ class Finished:
     folds: int = 1
     period: int | None = 7  # the season that is in the data
     frame_rows: int = 0  # rows of the frame; 0: as many as the table has
+    seed: int = 0  # that was asked for
+    levels: Sequence[int] = ()  # of prediction intervals
 
     @cached_property
     def record(self) -> dict[str, Any]:

@@ -117,6 +117,22 @@ def interval(parts: list[tuple[float, Array]], count: Array, group: Array, block
     return float(np.exp(-reach)), float(np.exp(reach))
 
 
+def share_interval(inside: Array, count: Array, group: Array, blocks: list[Array]) -> tuple[float, float]:
+    """Return the 95% interval of a share: of targets (n,) within, out of `count` (n,), averaged over groups."""
+    groups = [g for g in np.unique(group) if count[group == g].sum()]
+    share = {g: inside[group == g].sum() / count[group == g].sum() for g in groups}
+    moves, weights = [], []
+    for block in blocks:
+        of = {g: block[group[block] == g] for g in groups}
+        total = {g: count[group == g].sum() for g in groups}
+        moves.append(np.mean([(inside[of[g]].sum() - share[g] * count[of[g]].sum()) / total[g] for g in groups]))
+        weights.append(np.mean([count[of[g]].sum() / total[g] for g in groups]))
+    effective = 1 / np.sum(np.square(weights))
+    reach = stats.t.ppf(0.975, effective - 1) * np.sqrt(np.sum(np.square(moves)) * effective / (effective - 1))
+    middle = float(np.mean([*share.values()]))
+    return max(0.0, middle - float(reach)), min(1.0, middle + float(reach))
+
+
 def theil(forecast: Array, actual: Array) -> dict[str, float]:
     """Split the MSE of observed values (k,) into bias², variance and the rest (Theil 1966)."""
     mse, bias = float(np.mean((forecast - actual) ** 2)), float(np.mean(forecast - actual))

@@ -133,7 +133,8 @@ def check_retrain(run: Finished) -> None:
     retrain, k = run.record["retrain"], len(run.record["ensemble"])
     members, seeds = run.model.members, retrain["seeds"]
     assert len(members) == k * len(seeds)
-    assert [entry["seed"] for entry in seeds] == list(range(run.record["env"]["seed"], len(seeds)))
+    assert [entry["seed"] for entry in seeds] == list(range(run.seed, run.seed + len(seeds)))
+    assert run.record["env"]["seed"] == run.record["settings"]["seed"] == run.seed
     assert retrain["rows"] == "train+val"
     scaled = []
     for i, entry in enumerate(seeds):

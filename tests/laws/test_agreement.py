@@ -152,6 +152,28 @@ def test_order_of_the_targets_changes_no_simple_forecast(study_of: Studies, tmp_
             same(after["baselines"][name][key], value, f"{name}.{key}", 1e-4)
 
 
+def test_names_of_the_series_change_nothing_but_their_order(study_of: Studies, tmp_path: Path) -> None:
+    """Other names are another order, in which training draws other batches; what needs no training stays the same."""
+    name = "panel, rows at the end"
+    kind, before = KINDS[name], study_of(name)
+    names = sorted(kind.frame["shop"].unique())
+    other = dict(zip(names, names[::-1], strict=True))
+    space = dict(kind.space) | {"epochs": 1}
+    after = run_kind(kind, tmp_path, frame=kind.frame.assign(shop=kind.frame["shop"].map(other)), space=space)
+    assert after.record["data"]["period"] == before.record["data"]["period"]
+    for simple, entry in before.record["baselines"].items():
+        found = after.record["baselines"][simple]
+        for key in ("val_mse_scaled", "test_mse_scaled", "per_step_mse"):
+            same(found[key], entry[key], f"{simple}.{key}", 1e-3)
+        for metric, value in entry["test_metrics"].items():
+            same(found["test_metrics"][metric], value, f"{simple}.{metric}", 1e-3)
+    one, two = (pd.read_csv(run.folder / "series.csv").set_index("series") for run in (before, after))
+    two.index = two.index.map(other)
+    assert two["rows"].to_dict() == one["rows"].to_dict()
+    width = [run.record["test"]["intervals"]["ridge"]["80"]["width"] for run in (before, after)]
+    same(width[1], width[0], "width", 1e-3)
+
+
 def test_order_of_the_members_changes_no_forecast(study_of: Studies) -> None:
     run = study_of("other networks")
     members = run.model.members

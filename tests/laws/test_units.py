@@ -37,7 +37,13 @@ def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
     assert values[1] == pytest.approx(values[0], rel=1e-5)
     one, other = (read_tensors(run.folder / "model" / "weights.safetensors") for run in (before, after))
     for tensor in one:
-        factor = by if tensor.endswith((".center", ".scale")) else 1.0
+        factor: Any = by if tensor.endswith((".center", ".scale")) else 1.0
+        if tensor.endswith(".usual_spread"):
+            factor = np.array([1.0, by])  # in units of the size of a series, and of the targets
+        if tensor == "intervals":  # of a single series in the targets' unit; networks are trained again for them
+            factor = by if len(before.table.series) == 1 else 1.0
+            assert other[tensor] == pytest.approx(one[tensor] * factor, rel=1e-3)
+            continue
         assert np.array_equal(other[tensor], one[tensor] * factor), tensor
     csvs = [pd.read_csv(run.folder / "forecast.csv") for run in (before, after)]
     for column in ("actual", "forecast"):
@@ -56,6 +62,29 @@ def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
         )
 
 
+def test_one_series_times_c_changes_the_units_of_that_series_alone(
+    study_of: Callable[[str], Finished], tmp_path: Path
+) -> None:
+    name, by = "panel, rows at the end", 2.0**20
+    kind, before = KINDS[name], study_of(name)
+    times = np.where(kind.frame["shop"] == "a", by, 1.0)
+    after = run_kind(dataclasses.replace(kind, frame=kind.frame.assign(y=kind.frame["y"] * times)), tmp_path)
+    assert [t.value for t in after.study.trials] == pytest.approx([t.value for t in before.study.trials], rel=1e-5)
+    one, other = (pd.read_csv(run.folder / "forecast.csv") for run in (before, after))
+    factor = np.where(one["series"] == "a", by, 1.0)
+    for column in ("actual", "forecast"):
+        assert other[column].to_numpy() == pytest.approx(one[column].to_numpy() * factor, rel=1e-4), column
+    left, right = (pd.read_csv(run.folder / "series.csv") for run in (before, after))
+    squares = np.where(left["series"] == "a", by**2, 1.0)
+    assert right["test_mse"].to_numpy() == pytest.approx(left["test_mse"].to_numpy() * squares, rel=1e-4)
+    for column in ("test_mse_scaled", "mase", "skill_ridge", "skill_ets"):
+        assert right[column].to_numpy() == pytest.approx(left[column].to_numpy(), rel=1e-4, abs=1e-4), column
+    for path in (("test", "mse_scaled"), ("retrain", "mean"), ("in_sample", "mse_scaled")):
+        same(after.record[path[0]][path[1]], before.record[path[0]][path[1]], ".".join(path), 1e-4)
+    for name, entry in before.record["test"]["intervals"].items():
+        same(after.record["test"]["intervals"][name]["80"]["coverage"], entry["80"]["coverage"], name, 0.0, 0.02)
+
+
 def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
     """Return every number of a record by its path of keys."""
     if isinstance(value, dict):
@@ -71,6 +100,8 @@ def power_of(path: tuple[str, ...], *, several: bool) -> int:
         return 0
     if {"mse", "val_mse", "test_mse", "per_step_mse", "ci95"} & set(path):
         return 2
+    if {"width", "winkler"} & set(path):
+        return 0 if several else 1
     return 1 if {"rmse", "mae"} & set(path) else 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from law_studies import KINDS, Kind, run_kind
 from oracle import Finished
+
+from lstm_tune.data.windows import Windows
+from lstm_tune.pipeline import conclusion
+from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.prepare import load_dataset, make_task
+from lstm_tune.search.progress import Silent
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -135,3 +144,94 @@ def test_the_record_of_a_study_can_be_read_by_any_program(study_of: Callable[[st
 
     for name in sorted(KINDS):
         json.loads((study_of(name).folder / "result.json").read_text(), parse_constant=refuse)
+
+
+# ---- by construction
+
+
+def task_bytes(kind: Kind, frame: pd.DataFrame) -> bytes:
+    """Return the task that trials and workers are given, as it is sent to another process."""
+    columns: dict[str, Any] = {"target": "y", "calendar": False} | dict(kind.columns)
+    options = TuneOptions(
+        **columns,
+        split=kind.split,
+        horizon=kind.horizon,
+        folds=kind.folds,
+        space=dict(kind.space),
+    )
+    dataset = load_dataset(frame, options, "cpu")
+    task, _ = make_task(dataset, options, "cpu", Silent())
+    content = io.BytesIO()
+    _Plain(content).dump(task)
+    return content.getvalue()
+
+
+class _Plain(pickle.Pickler):
+    """Writes a tensor as its numbers alone, without the address of its memory."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (bytes, (value.numpy().tobytes(),)) if isinstance(value, torch.Tensor) else NotImplemented
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_what_trials_are_given_is_the_same_to_the_byte_whatever_the_test_rows_hold(
+    study_of: Callable[[str], Finished], name: str
+) -> None:
+    kind = KINDS[name]
+    later = later_rows(kind, study_of(name))
+    one, other = (
+        task_bytes(kind, noise_and_holes(kind.frame, later).assign(**changed))
+        for changed in ({}, {"y": kind.frame["y"].where(~later, 1e6 * np.arange(len(later)) % 977)})
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["one series, split by rows", "one series, split by shares, folds", "panel, rows at the end", "panel, dates"],
+)
+def test_no_step_before_the_test_touches_a_window_that_holds_test_rows(
+    study_of: Callable[[str], Finished], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows of all rows raise an error until the retrain and the intervals are done, whoever asks them."""
+    tested: list[bool] = []
+    whole: list[int] = []
+    original, gather, positions = conclusion.score_test_rows, Windows.gather, Windows.positions
+
+    def test(*args: Any, **options: Any) -> Any:
+        tested.append(True)
+        return original(*args, **options)
+
+    def refuse(self: Windows) -> None:
+        if whole and self.rows >= whole[0] and not tested:
+            raise AssertionError("the windows of all rows were asked before the test")
+
+    def guarded_gather(self: Windows, *args: Any) -> Any:
+        refuse(self)
+        return gather(self, *args)
+
+    def guarded_positions(self: Windows, *args: Any, **options: Any) -> Any:
+        refuse(self)
+        return positions(self, *args, **options)
+
+    monkeypatch.setattr(conclusion, "score_test_rows", test)
+    monkeypatch.setattr(Windows, "gather", guarded_gather)
+    monkeypatch.setattr(Windows, "positions", guarded_positions)
+    before = study_of(name)
+    whole.append(sum(len(series) for series in before.table.series))
+    after = run_kind(KINDS[name], tmp_path)
+    assert tested == [True]
+    assert after.record["test"] == before.record["test"]
+
+
+def test_test_rows_of_one_series_change_no_score_of_another(
+    study_of: Callable[[str], Finished], tmp_path: Path
+) -> None:
+    kind, before = KINDS["panel, rows at the end"], study_of("panel, rows at the end")
+    changed = later_rows(kind, before) & (kind.frame["shop"] == "a").to_numpy()
+    after = run_kind(kind, tmp_path, frame=kind.frame.assign(y=np.where(changed, 1e4, kind.frame["y"])))
+    for file, column in (("series.csv", "series"), ("forecast.csv", "series")):
+        one, other = (pd.read_csv(run.folder / file, dtype=str) for run in (before, after))
+        same = (one[one[column] != "a"], other[other[column] != "a"])
+        pd.testing.assert_frame_equal(*same)
+        assert not one.equals(other)
