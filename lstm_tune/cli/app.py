@@ -16,8 +16,11 @@ import typer
 import lstm_tune
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings
+from lstm_tune.cli.help import PanelCommand
 from lstm_tune.cli.reuse_commands import backtest, refit
+from lstm_tune.cli.share_commands import export
 from lstm_tune.cli.tune_command import STARTED, tune
+from lstm_tune.cli.usage_errors import show_usage_error
 from lstm_tune.cli.worker_command import worker
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.utils.duration import parse_duration
@@ -29,16 +32,16 @@ app = typer.Typer(
     name="lstm-tune",
     help="The best LSTM for your time series in the time you have, an honest test MSE, and why it was high.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 spaces_app = typer.Typer(help="The search-space presets: list them, show one, check a file.", no_args_is_help=True)
 app.add_typer(spaces_app, name="spaces")
-app.command()(tune)
-app.command()(worker)
-app.command()(refit)
-app.command()(backtest)
+app.command(cls=PanelCommand)(tune)
+app.command(cls=PanelCommand)(worker)
+app.command(cls=PanelCommand)(refit)
+app.command(cls=PanelCommand)(backtest)
+app.command(cls=PanelCommand)(export)
 
 
 def _show_version(asked: bool) -> None:
@@ -56,7 +59,7 @@ def root(
     """The best LSTM for your time series in the time you have, an honest test MSE, and why it was high."""
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def diagnose(
     data: shared.Data,
     target: shared.Target = None,
@@ -108,7 +111,7 @@ def diagnose(
         show_diagnosis(make_console(), found)
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def predict(
     run: shared.Run,
     data: shared.Data,
@@ -140,7 +143,7 @@ def predict(
     say_out_of_date(model, run, series, data)
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def evaluate(
     run: shared.Run,
     data: shared.Data,
@@ -169,7 +172,7 @@ def evaluate(
     say_out_of_date(model, run, series, data)
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def dashboard(
     study: Annotated[
         str, typer.Argument(metavar="RUN|STORAGE_URL", help="The run folder, or an Optuna storage.", show_default=False)
@@ -192,7 +195,20 @@ def dashboard(
     serve(study, port=port, writable=writable, token=token, print_line=print_line)
 
 
-@app.command()
+@app.command(cls=PanelCommand)
+def examples() -> None:
+    """List the real series that ship with it."""
+    from rich.table import Table
+
+    from lstm_tune.data.examples import examples as known
+
+    table = Table.grid(padding=(0, 2))
+    for name, example in known().items():
+        table.add_row(f"example:{name}", example.says)
+    make_console().print(table)
+
+
+@app.command(cls=PanelCommand)
 def report(run: shared.Run) -> None:
     """Write report.html again, from the files of the run folder."""
     from lstm_tune.report.page import write_report
@@ -200,7 +216,7 @@ def report(run: shared.Run) -> None:
     print(write_report(run))
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def explain(
     run: shared.Run,
     inputs: Annotated[bool, typer.Option("--inputs", help="Show what each input is worth, in place of it.")] = False,
@@ -255,7 +271,11 @@ def spaces_list() -> None:
 
 
 @spaces_app.command("show")
-def spaces_show(name: Annotated[str, typer.Argument(metavar="NAME", help="A preset.")]) -> None:
+def spaces_show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A preset.", autocompletion=shared.complete_preset, show_default=False)
+    ],
+) -> None:
     """Print a preset's file: a start for one's own."""
     from lstm_tune.search.space import load_space, presets
 
@@ -277,6 +297,21 @@ def spaces_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A TO
     )
 
 
+@spaces_app.command("schema")
+def spaces_schema(
+    context: typer.Context,
+    run: Annotated[bool, typer.Option("--run", help="Of run files, such as run.toml of a run folder.")] = False,
+) -> None:
+    """Print the JSON Schema of search-space files, for editors."""
+    from lstm_tune.cli.run_file import run_file_schema
+    from lstm_tune.search.space_schema import space_schema
+
+    schema = space_schema()
+    if run:
+        schema = run_file_schema(context.parent.parent.command.commands["tune"], tune)  # type: ignore[union-attr]
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
+
+
 def main() -> None:
     """Run the command line; every error of ours is one line and an exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -285,7 +320,7 @@ def main() -> None:
     try:
         with print_warnings(quiet="--quiet" in sys.argv):
             try:
-                app()
+                status = app(standalone_mode=False, prog_name="lstm-tune")
             finally:
                 print(end="", flush=True)  # while an error can still be told
     except OSError as error:
@@ -299,7 +334,13 @@ def main() -> None:
         line = " ".join(str(error).split())
         print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what the parser of the command line raises has it
+            raise
+        show_usage_error(error)
+        sys.exit(2)
     except MemoryError:
         remedy = "give it fewer rows or columns (a packed file may hold many), or more memory"
         print_line(f"lstm-tune: memory ran out; {remedy}")
         sys.exit(1)
+    sys.exit(status or 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +50,23 @@ Season = Annotated[
     typer.Option(metavar="N", help="Rows in a season; repeat it for several. [default: found]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def completed(*words: str) -> Callable[[str], list[str]]:
+    """Return what a shell completes an option by."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def word(*words: str) -> Any:
+    """Return an option that takes one of some words."""
+    return typer.Option(help=f"{', '.join(words[:-1])} or {words[-1]}.", autocompletion=completed(*words))
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Return the presets that begin so."""
+    from lstm_tune.search.space import presets
+
+    return completed(*presets())(incomplete)
 
 
 def parse_levels(text: str | None) -> tuple[float, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import typer
 
 from lstm_tune.errors import UsageError
+from lstm_tune.search.space_schema import DRAFT
 from lstm_tune.utils.escaping import quote_column
 from lstm_tune.utils.text import did_you_mean, listed, shortened
 
@@ -29,7 +31,7 @@ def read_run_file(context: typer.Context, path: Path | None) -> Path | None:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}; run.toml of a run folder is one") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from None
-    known = {name: p for p in context.command.params if p.name not in _NOT_IN_FILES for name in _names(p)}
+    known = _options(context.command)
     found: dict[str, Any] = {}
     for name, value in content.items():
         if name not in known:
@@ -40,6 +42,34 @@ def read_run_file(context: typer.Context, path: Path | None) -> Path | None:
         found[option.name] = _plain(path, name, value, many=getattr(option, "multiple", False))
     context.default_map = {**(context.default_map or {}), **found}
     return path
+
+
+def run_file_schema(command: Any, function: Callable[..., None]) -> dict[str, Any]:
+    """Return the JSON Schema of the run files of a command, which is made from a function."""
+    types = get_type_hints(function)
+    return {
+        "$schema": DRAFT,
+        "title": "lstm_tune run file",
+        "type": "object",
+        "properties": {name: _schema(option, types[option.name]) for name, option in _options(command).items()},
+        "additionalProperties": False,
+    }
+
+
+def _schema(option: Any, kind: Any) -> dict[str, Any]:
+    """Return the schema of an option, whose type is such as int, `str | None` or `list[str] | None`."""
+    kinds = {part for one in (kind, *get_args(kind)) for part in (one, *get_args(one))}
+    words: Any = "integer" if int in kinds else "number" if float in kinds else ["string", "number"]
+    schema: dict[str, Any] = {"type": "boolean" if bool in kinds else words}
+    if getattr(option, "multiple", False):
+        schema = {"anyOf": [schema, {"type": "array", "items": schema}]}
+    help_text = getattr(option, "help", None)
+    return {"description": help_text} | schema if help_text else schema
+
+
+def _options(command: Any) -> dict[str, Any]:
+    """Return the parameters that a file may hold, by their names there."""
+    return {name: p for p in command.params if p.name not in _NOT_IN_FILES for name in _names(p)}
 
 
 def _names(parameter: Any) -> list[str]:

@@ -56,7 +56,14 @@ def tune(
     metric: Annotated[
         str, typer.Option(help="mse, rmse, mae, mase, rmsse, wape or smape: what trials are judged by.")
     ] = "mse",
-    space: Annotated[str, typer.Option(metavar="NAME|FILE", help="Search space: a preset or a TOML file.")] = "default",
+    space: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Search space: a preset or a TOML file.",
+            autocompletion=shared.complete_preset,
+        ),
+    ] = "default",
     first: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Try another run's best configurations early.", show_default=False),
@@ -78,10 +85,10 @@ def tune(
         int | None,
         typer.Option(metavar="S", help="The same seed gives the same result, with one worker. [default: 0]"),
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    sampler: Annotated[str, typer.Option(help="tpe, random, gp, cmaes or grid.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="median, none, halving, hyperband or wilcoxon.")] = "median",
+    precision: Annotated[str, shared.word("auto", "fp32", "bf16")] = "auto",
+    device: Annotated[str, shared.word("auto", "cpu", "cuda")] = "auto",
+    sampler: Annotated[str, shared.word("tpe", "random", "gp", "cmaes", "grid")] = "tpe",
+    pruner: Annotated[str, shared.word("median", "none", "halving", "hyperband", "wilcoxon")] = "median",
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.")] = None,
     storage: Annotated[
         str | None,

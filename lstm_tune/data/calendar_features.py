@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,19 +35,30 @@ def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArr
     return features, tuple(f"calendar_{name}_{wave}" for name in cycles for wave in ("sin", "cos"))
 
 
+def cycle_names(step: Step) -> tuple[str, ...]:
+    """Return the cycles that a frequency tells apart, in the order of their features."""
+    if step.unit == "month":
+        return ("month",) if step.size == 1 else ()
+    length = step.size if step.unit == "fixed" else step.size * DAY
+    longest = {"hour": DAY - 1, "weekday": DAY, "yearday": MONTH_LENGTH}
+    return tuple(name for name, most in longest.items() if length <= most)
+
+
 def _cycles(times: Times, step: Step) -> dict[str, NDArray[np.float64]]:
     """Return the position (N,) in each cycle, as a fraction of a turn."""
-    if step.unit == "month":
-        months = times.astype("datetime64[M]").astype(np.int64)
-        return {"month": months % 12 / 12} if step.size == 1 else {}
-    length = step.size if step.unit == "fixed" else step.size * DAY
-    days = times.astype("datetime64[D]")
-    cycles = {}
-    if length < DAY:
-        cycles["hour"] = times.view(np.int64) % DAY / DAY
-    if length <= DAY:
-        cycles["weekday"] = (days.astype(np.int64) + 3) % 7 / 7  # Monday is 0; 1970-01-01 was a Thursday
-    if length <= MONTH_LENGTH:
-        new_year = times.astype("datetime64[Y]").astype("datetime64[D]")
-        cycles["yearday"] = (days - new_year).astype(np.int64) / YEAR_DAYS
-    return cycles
+    return {name: _TURNS[name](times) for name in cycle_names(step)}
+
+
+def _yearday(times: Times) -> NDArray[np.float64]:
+    new_year = times.astype("datetime64[Y]").astype("datetime64[D]")
+    turn: NDArray[np.float64] = (times.astype("datetime64[D]") - new_year).astype(np.int64) / YEAR_DAYS
+    return turn
+
+
+_TURNS: dict[str, Callable[[Times], NDArray[np.float64]]] = {
+    "month": lambda times: times.astype("datetime64[M]").astype(np.int64) % 12 / 12,
+    "hour": lambda times: times.view(np.int64) % DAY / DAY,
+    # Monday is 0; 1970-01-01 was a Thursday.
+    "weekday": lambda times: (times.astype("datetime64[D]").astype(np.int64) + 3) % 7 / 7,
+    "yearday": _yearday,
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstm_tune.errors import DataError, UsageError
+from lstm_tune.utils.text import did_you_mean
 
 
 def _as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,5 +92,5 @@ def find_example(name: str) -> Example:
         UsageError: there is none of that name.
     """
     if name not in _EXAMPLES:
-        raise UsageError(f"unknown example {name!r}; known: {', '.join(_EXAMPLES)}")
+        raise UsageError(f"unknown example {name!r}{did_you_mean(name, _EXAMPLES)}; known: {', '.join(_EXAMPLES)}")
     return _EXAMPLES[name]

@@ -113,7 +113,7 @@ class LSTMForecaster(Preprocessing):
         missing = self.steps * self.patch - lookback
         if missing:  # the oldest patch is filled up with the oldest row
             inputs = torch.cat([inputs[:, :1].expand(-1, missing, -1), inputs], dim=1)
-        inputs = inputs.reshape(len(inputs), self.steps, -1)
+        inputs = inputs.reshape(inputs.shape[0], self.steps, -1)
         if self.channel_embedding is not None:
             embedded = self.channel_embedding(batch.channel)[:, None].expand(-1, self.steps, -1)
             inputs = torch.cat([inputs, embedded], dim=2)

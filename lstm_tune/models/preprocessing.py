@@ -250,7 +250,7 @@ class Preprocessing(nn.Module):
         if self.config.transform == "log":
             terms = self._log_terms(group)
             unseen = terms.unseen(batch.history)
-            if bool(unseen.any()):
+            if _any(unseen):
                 center, scale = self._of(group, self.center), self._of(group, self.scale)
                 log = torch.where(unseen, terms.with_tangent(batch.history), log_of(batch.history, terms))
                 return (log - (center - terms.shift)) / scale
@@ -266,7 +266,7 @@ class Preprocessing(nn.Module):
         log = torch.minimum(level * scale + (center - terms.shift), terms.ceiling)
         raw = log.exp() * terms.unit
         unseen = terms.unseen(batch.history)
-        return torch.where(unseen, terms.limited(log, batch.history), raw) if bool(unseen.any()) else raw
+        return torch.where(unseen, terms.limited(log, batch.history), raw) if _any(unseen) else raw
 
     def _log_terms(self, group: Tensor) -> LogTerms:
         statistics = (self.center, self.scale, self.log_floor, self.log_ceiling)
@@ -309,7 +309,7 @@ class Preprocessing(nn.Module):
         seasons = -(-horizon // lag)
         padded = nn.functional.pad(forecast, (0, seasons * lag - horizon))
         summed = padded.view(-1, seasons, lag).cumsum(1) + at.level[:, None, -lag:]
-        return summed.reshape(len(forecast), -1)[:, :horizon]
+        return summed.reshape(forecast.shape[0], -1)[:, :horizon]
 
     def skip_forecast(self, at: Located) -> Tensor | None:
         """Return the forecast that the network corrects, minus the window's location, (B, H) or (B, 1); None: 0."""
@@ -325,6 +325,11 @@ class Preprocessing(nn.Module):
         if self.config.skip == "seasonal":
             return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
         return None
+
+
+def _any(which: Tensor) -> bool:
+    """Return whether any is true; in an exported graph, which is to serve all values, always."""
+    return torch.compiler.is_compiling() or bool(which.any())
 
 
 def extremes(parts: Iterable[Tensor]) -> tuple[float, float]:

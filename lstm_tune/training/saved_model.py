@@ -23,8 +23,10 @@ from lstm_tune.models.forecast_ahead import forecast_ahead, short_series
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
 from lstm_tune.models.model_files import write_model
+from lstm_tune.models.onnx_file import write_onnx
 from lstm_tune.models.own_series import describe_unseen, for_series, with_series
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.raw_module import RawForecaster
 from lstm_tune.models.recipe import Recipe, known_recipe
 from lstm_tune.models.restore import restore, stored
 from lstm_tune.models.rows_ahead import rows_ahead
@@ -94,6 +96,20 @@ class ForecastModel:
     def _facts(self) -> dict[str, str]:
         return model_facts(self.spec, self.horizon, self.lookback, len(self.network.members))
 
+    @property
+    def module(self) -> RawForecaster:
+        """The model as a plain `nn.Module`, raw values in and raw values out; see its `forward`."""
+        return RawForecaster(self.network, self.shape, self.spec).eval()
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write `module` as an ONNX file, which runs without torch; any number of windows at once.
+
+        Raises:
+            UsageError: the packages for it are not installed, or the file's folder is missing.
+            RunError: the file could not be written.
+        """
+        write_onnx(self.module, self.spec, arguments.path("path", path))
+
     def read(
         self,
         data: Any,
@@ -114,16 +130,7 @@ class ForecastModel:
             data, time=time, id=id, decimal=decimal, thousands=thousands, split=split, keep_ahead=keep_ahead
         )
 
-    def predict(
-        self,
-        data: Any,
-        *,
-        level: float | Sequence[float] = (),
-        time: str | None = None,
-        id: str | Sequence[str] | None = None,
-        decimal: str | None = None,
-        thousands: str | None = None,
-    ) -> pd.DataFrame:
+    def predict(self, data: Any, *, level: float | Sequence[float] = (), **reading: Any) -> pd.DataFrame:
         """Forecast the rows that follow the last observed row of each series.
 
         A series that is too short is continued into the past. What was assumed becomes an `LstmTuneWarning`.
@@ -132,10 +139,7 @@ class ForecastModel:
             data: a frame, path, array, … with the columns that the model was trained on. Rows at the end without
                 targets are those to forecast; known-future covariates must be in them.
             level: of prediction intervals, in percent, such as [80, 95]; the model must have been tuned with `level`.
-            time: see `read`.
-            id: see `read`.
-            decimal: see `read`.
-            thousands: see `read`.
+            reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
             One row for each series and step: `time`, `series`, `step` (1 to H) and one forecast column for each
@@ -149,7 +153,7 @@ class ForecastModel:
         levels = arguments.levels("level", level)
         if levels:
             check_levels(levels, self.known_intervals().windows)
-        read = self.read(data, time=time, id=id, decimal=decimal, thousands=thousands, keep_ahead=True)
+        read = self.read(data, **reading, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
         network, _ = self.for_data(ahead.series)
         unseen = describe_unseen(self.network, self.spec.series, ahead.series)
@@ -307,21 +311,13 @@ class ForecastModel:
         return self.backtest(data, **options).frame
 
     def known_intervals(self) -> Intervals:
-        """Return the intervals.
-
-        Raises:
-            UsageError: there are none.
-        """
+        """Return the intervals, or raise a `UsageError` if there are none."""
         if self.intervals is None:
             raise UsageError("the model has no prediction intervals; run tune with --level 80,95")
         return self.intervals
 
     def known_recipe(self) -> Recipe:
-        """Return how the networks were trained.
-
-        Raises:
-            RunError: it is not known.
-        """
+        """Return how the networks were trained, or raise a `RunError` if it is not known."""
         return known_recipe(self.recipe)
 
     def save(self, folder: str | Path) -> None:

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from series import daily, wave
 
@@ -106,3 +107,21 @@ def test_objects_and_passwords_are_in_no_run_file() -> None:
     text = TuneOptions(storage="postgresql://me:secret@host/db").run_file("d.csv", workers=1, precision="fp32")
     assert text is not None
     assert "postgresql" not in text
+
+
+def test_schema_takes_what_runs_write_and_refuses_what_the_command_refuses(run: Any) -> None:
+    status, out, err = run("spaces", "schema", "--run")
+    assert (status, err) == (0, "")
+    schema = json.loads(out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    takes = jsonschema.Draft202012Validator(schema).is_valid
+    assert run("tune", "--config", "job.toml", "--level", "80", "--calendar", "--out", "one", "--quiet")[0] == 0
+    for file in ("job.toml", "one/run.toml"):
+        assert takes(tomllib.loads(Path(file).read_text()))
+    for text in ("horison = 2", "horizon = [1, 2]", "calendar = 'yes'", "config = 'a.toml'"):
+        assert not takes(tomllib.loads(text))
+
+
+def test_schema_of_spaces_is_printed(run: Any) -> None:
+    status, out, _ = run("spaces", "schema")
+    assert (status, json.loads(out)["title"]) == (0, "lstm_tune search space")
