@@ -3,9 +3,9 @@
     python benchmarks/quality/advice.py --keep DIR [--only nottem,drift] [--trials 6] [--seed 0]
 
 Real series of `pool.py`, and doctored ones with one known fault in the data or in the configuration. Every finding of
-severity warn or high that holds actions is followed by `tune(..., apply="RUN:CODE")`, with the options of the study. A
-change below 3% counts as no difference. `DIR` keeps one file for each series; a series whose file is there is not run
-again.
+severity warn or high that holds actions is followed by `tune(..., apply="RUN:CODE")`, with the options of the study.
+The study itself has tried its first actions, and advises none that did not help. A change below 3% counts as no
+difference. `DIR` keeps one file for each series; a series whose file is there is not run again.
 """
 
 from __future__ import annotations
@@ -148,15 +148,20 @@ def run_case(case: Case, seed: int) -> dict[str, Any]:
                 continue
             again = Path(folder) / "again"
             more = max(case.trials, len(finding["actions"]) + 3)
-            second = lstm_tune.tune(str(path), apply=f"{out}:{finding['code']}", n_trials=more, out=again)
+            second = lstm_tune.tune(
+                str(path), apply=f"{out}:{finding['code']}", n_trials=more, try_advice=0.0, out=again
+            )
             shutil.rmtree(again)
             versus = _versus(first, second)
             is_next = step is not None and step["code"] == finding["code"]
             followed.append({"code": finding["code"], "advice": finding["advice"], "next": is_next, **versus})
+    attempts = [a for f in record["findings"] for a in (*f["actions"], *f["rejected"]) if a["tried"] is not None]
     return {
         "series": case.name,
         "test_mse_scaled": record["test"]["mse_scaled"],
         "seconds": round(time.monotonic() - began, 1),
+        "tried": len({json.dumps(a["space"]) for a in attempts}),
+        "rejected": sorted({json.dumps(a["space"]) for f in record["findings"] for a in f["rejected"]}),
         "followed": followed,
     }
 

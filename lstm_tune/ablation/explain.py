@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune.ablation.finished_run import FinishedRun, read_run
-from lstm_tune.ablation.path import Waterfall, most_trainings, walk
-from lstm_tune.ablation.steps import UNIT, rule
+from lstm_tune.ablation.path import Waterfall, most_trainings, try_advised, walk
+from lstm_tune.ablation.steps import UNIT, Step, rule
 from lstm_tune.ablation.trainings import OutOfTime, Say, Trainings
 from lstm_tune.errors import LstmTuneError, RunError, StudyError, UsageError
 from lstm_tune.utils.atomic_files import read_json, write_json
@@ -32,6 +32,7 @@ def explain_run(
     data: Any = None,
     seeds: int = LEAST_SEEDS,
     timeout: float | None = None,
+    advice: bool = False,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Train the steps from the plain LSTM to the tuned one, and write `explain.json` into the run folder.
@@ -41,6 +42,7 @@ def explain_run(
         data: the data of the run, if they are no longer at the path that it was given.
         seeds: trainings of each step, from the run's seed on.
         timeout: seconds; None: no limit. What is done by then is kept, and the next call continues from there.
+        advice: whether the changes that the findings advise are tried, too.
         say: told what is being trained.
 
     Returns:
@@ -63,12 +65,16 @@ def explain_run(
         explanation.trainings,
         explanation.write,
         deadline=math.inf if timeout is None else began + timeout,
-        most=most_trainings(run),
+        most=most_trainings(run, advice=advice),
         say=say,
     )
     try:
         walk(run, trainings, explanation.waterfall)
         explanation.test = {"start": trainings.tested(run.start), "end": {**run.test, "says": _SAVED}}
+        if advice:
+            explanation.advised = []
+            for step in try_advised(run, trainings):
+                explanation.advised.append(step)
         explanation.finished = True
     except OutOfTime:
         if not explanation.waterfall.steps:
@@ -95,6 +101,7 @@ class Explanation:
     def __init__(self, path: Path, run: FinishedRun, began: float) -> None:
         self.waterfall = Waterfall()
         self.test: dict[str, Any] | None = None
+        self.advised: list[Step] | None = None  # None: nobody asked
         self.finished = False
         self.trainings: dict[str, dict[str, Any]] = {}
         self._path = path
@@ -138,6 +145,7 @@ class Explanation:
             "seconds": round(self._earlier + time.monotonic() - self._began, 3),
             "steps": [step.to_dict() for step in found.steps],
             "test": self.test,
+            "advice": None if self.advised is None else [step.to_dict() for step in self.advised],
         }
 
 

@@ -13,6 +13,7 @@ from lstm_tune.config import PLAIN, Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
+from lstm_tune.diagnosis.action import Action
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import versions
@@ -39,6 +40,7 @@ class FinishedRun:
         seeds: of the trainings of each step.
         precision: of all trainings.
         test: the test score of the saved model, from `result.json`.
+        advised: changes of the space that the findings advise, each once.
         basis: a short name of all that trainings depend on; only those of the same basis can be compared.
     """
 
@@ -51,6 +53,7 @@ class FinishedRun:
     seeds: tuple[int, ...]
     precision: str
     test: Mapping[str, Any]
+    advised: tuple[Action, ...]
     basis: str
 
 
@@ -79,6 +82,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         end = Config.from_params(result["best"]["params"])
         members = tuple(map(_member, result["ensemble"]))
         test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
+        actions = [Action.from_dict(a) for f in result["findings"] for a in f.get("actions", ())]
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
     model = ForecastModel.load(folder / "model")
@@ -104,6 +108,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         seeds=tuple(range(seed, seed + seeds)),
         precision=precision,
         test=test,
+        advised=tuple({a.describe(): a for a in actions if a.space and not a.options}.values()),
         basis=digest(about),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lstm_tune.ablation.finished_run import FinishedRun
@@ -34,11 +34,12 @@ class Waterfall:
     listed_from: str | None = None  # the first step whose stage was not tried, for lack of time
 
 
-def most_trainings(run: FinishedRun) -> int:
-    """Return how many trainings the whole waterfall can take."""
+def most_trainings(run: FinishedRun, *, advice: bool) -> int:
+    """Return how many trainings the whole waterfall can take, and what is advised, if that is tried, too."""
     seeds = len(run.seeds)
     groups = sum(map(len, differing(run.start, run.end)))
-    return 3 * seeds + groups * seeds + len(_members(run)) * seeds
+    advised = len(run.advised) if advice else 0
+    return 3 * seeds + groups * seeds + len(_members(run)) * seeds + advised * seeds
 
 
 def walk(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
@@ -60,6 +61,22 @@ def walk(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
             name = f"remaining changes together: {name}" if len(left) > 1 else name
             _add(left, name, trainings.values({name: run.end}, run.seeds)[name], run, found)
         raise
+
+
+def try_advised(run: FinishedRun, trainings: Trainings) -> Iterator[Step]:
+    """Train the tuned configuration with each change that the findings advise, and yield the change as a step from it.
+
+    Raises:
+        OutOfTime: there was no time for all.
+    """
+    before = trainings.values({"the tuned LSTM": run.end}, run.seeds)["the tuned LSTM"]
+    own = run.end.params()
+    for action in run.advised:
+        config = Config.from_params({**own, **action.space})
+        name = action.describe()
+        values = trainings.values({name: config}, run.seeds)[name]
+        changed = {parameter: (own[parameter], value) for parameter, value in action.space.items()}
+        yield Step(name=name, changes=changed, values=values, before=before, config=config)
 
 
 def _both_ends(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:

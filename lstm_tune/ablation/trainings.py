@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import threading
@@ -19,7 +20,7 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.training.fitting import TrainResult, fit
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Member, retrain
-from lstm_tune.training.task import make_trainer
+from lstm_tune.training.task import Task, make_trainer
 from lstm_tune.training.trainer import Diverged
 from lstm_tune.utils.process import available_cores
 
@@ -119,21 +120,16 @@ class Trainings:
         self, config: Config, seed: int, threads: int = 1, *, untrained: bool = False
     ) -> tuple[TrainResult, list[LSTMForecaster]] | None:
         """Train one configuration as a trial does, or take it as it starts; None if time ran out."""
-        task = self._run.task
-        if self.seconds_left <= 0:
-            return None
-        with self._lock:  # weights are drawn from torch's one generator
-            trainers = [make_trainer(task, fold, config, seed, self._run.precision) for fold in range(len(task.folds))]
-        models = [t.result for t in trainers]
-        result = fit(
-            trainers,
-            lambda fold: task.validate(fold, models[fold]),
-            epochs=0 if untrained else config.epochs,
-            patience=config.patience,
+        return train_as_trial(
+            self._run.task,
+            config,
+            seed,
+            precision=self._run.precision,
             deadline=self._deadline,
             threads=threads,
+            lock=self._lock,
+            untrained=untrained,
         )
-        return None if result.stopped == "time" else (result, models)
 
     def _keep(self, key: str, entry: dict[str, Any], began: float) -> None:
         with self._lock:
@@ -230,6 +226,55 @@ class Trainings:
         positions = everything.positions(run.parts.test, 0, reach_back=True)
         result = score(done.network(), everything, positions, run.task.scale, each=False)
         self._keep(key, {"value": result.mse_scaled, "mse": list(result.mse), "windows": result.windows}, began)
+
+
+def train_as_trial(
+    task: Task,
+    config: Config,
+    seed: int,
+    *,
+    precision: str,
+    deadline: float = math.inf,
+    threads: int = 1,
+    lock: contextlib.AbstractContextManager[Any] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    untrained: bool = False,
+) -> tuple[TrainResult, list[LSTMForecaster]] | None:
+    """Train a configuration on every fold as a trial of the study does.
+
+    Args:
+        task: what the trials share.
+        config: to train.
+        seed: of weights, shuffling and dropout.
+        precision: "fp32" or "bf16".
+        deadline: on the clock of `time.monotonic`.
+        threads: that share the folds.
+        lock: held while weights are drawn, if several threads train at once: torch has one generator.
+        stop: called at every training step; True interrupts the training.
+        untrained: whether the configuration is taken as it starts.
+
+    Returns:
+        The result and the model of each fold, with the weights of the best epoch; None: time ran out.
+
+    Raises:
+        Diverged, torch.OutOfMemoryError, MemoryError: the training failed.
+        KeyboardInterrupt: `stop` said so.
+    """
+    if time.monotonic() >= deadline:
+        return None
+    with lock or contextlib.nullcontext():
+        trainers = [make_trainer(task, fold, config, seed, precision) for fold in range(len(task.folds))]
+    models = [t.result for t in trainers]
+    result = fit(
+        trainers,
+        lambda fold: task.validate(fold, models[fold]),
+        epochs=0 if untrained else config.epochs,
+        patience=config.patience,
+        deadline=deadline,
+        threads=threads,
+        stop=stop,
+    )
+    return None if result.stopped == "time" else (result, models)
 
 
 def _key(what: Any, seed: int, kind: str = "trial") -> str:

@@ -227,6 +227,7 @@ def explain(
     timeout: Annotated[
         str, typer.Option(metavar="TIME", help="Limit: 90s, 10m, 1h30m; what is done by then is kept.")
     ] = "10m",
+    advice: Annotated[bool, typer.Option("--advice", help="Try what the findings advise, too.")] = False,
     as_json: shared.Json = False,
 ) -> None:
     """Show which change took how much off the plain LSTM's MSE."""
@@ -245,7 +246,7 @@ def explain(
             if inputs:
                 record = saved_run.inputs(run, data=data, timeout=left, say=tell)
             else:
-                record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, say=tell)
+                record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, advice=advice, say=tell)
     except KeyboardInterrupt:
         print_line(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
         raise typer.Exit(130) from None

@@ -102,6 +102,9 @@ def tune(
     retrain_seeds: Annotated[
         int, typer.Option(metavar="N", help="Times each winner is retrained; 1: the best alone.")
     ] = 3,
+    try_advice: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of the time limit that tries what findings advise; 0: none.")
+    ] = 0.1,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder. [default: runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the study in the run folder.")] = False,
     apply: Annotated[
@@ -156,6 +159,7 @@ def tune(
         study_name=study,
         storage=storage,
         retrain_seeds=retrain_seeds,
+        try_advice=try_advice,
         out=out,
         resume=resume,
         apply=apply,
@@ -215,7 +219,8 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
     with stop_on_signals() as stop:
         try:
             progress = make_progress(console, quiet=quiet or as_json)
-            result = run(data, options, Clock(options.seconds, _began(options.seconds)), stop, progress=progress)
+            time_limit = Clock(options.seconds, _began(options.seconds), advice=options.try_advice)
+            result = run(data, options, time_limit, stop, progress=progress)
         except KeyboardInterrupt as error:
             ignore_ctrl_c()  # what is left takes no time, and the exit status counts
             stopped, result = True, getattr(error, "result", None)

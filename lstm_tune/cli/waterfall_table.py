@@ -69,8 +69,21 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
         for name, one in ((steps[0]["name"], start), ("the saved model", end)):
             own = f"{number(one['mse'])}, " if isinstance(one["mse"], (int, float)) else ""
             console.print(f"  {name + ':':20} {own}scaled {number(one['mse_scaled'])}")
+    if record["advice"] is not None:
+        _show_advice(console, record["advice"])
     if not record["finished"]:
         console.print("Time was up. What was trained is kept: the same command goes on from there.")
+
+
+def _show_advice(console: Console, tried: Sequence[Mapping[str, Any]]) -> None:
+    """Print what came of the changes that the findings advise, each made alone on the tuned LSTM."""
+    console.print(Text("What the findings advise", style="bold") + Text(" (one change of the tuned LSTM each)", "dim"))
+    for step in tried:
+        before = None if step["delta"] is None else step["val_mse_scaled"] - step["delta"]
+        change = "diverged" if step["val_mse_scaled"] is None else f"validation {_change(step, before)}"
+        console.print(Text(f"  {step['name']}: ") + Text(change, style=_style(step)))
+    if not tried:
+        console.print("  no change of the search space is advised")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Value = int | float | str
+LEAST_GAIN = 0.01  # share of the MSE: an action that takes less off is not worth it
+NOTHING_LEFT = "No setting is left to try for this."
 _RESUME = "resume"  # an option that continues the run, in place of a new one
 _NAMES = {"n_trials": "trials"}  # options that the command line calls otherwise
 
@@ -90,7 +92,7 @@ def options(*, gain: float | None = None, **values: Any) -> Action:
     return Action(options=values, gain=gain)
 
 
-def sentence(actions: Sequence[Action], by_hand: str) -> str:
+def sentence(actions: Sequence[Action], by_hand: str, rejected: Sequence[Action] = ()) -> str:
     """Return what to do in plain words: what has been tried, what to try, and what only a person can do."""
     parts = [f"Tried: {a.describe()}, validation {a.tried:+.0%}." for a in actions if a.tried is not None]
     open_ones = list(dict.fromkeys(a.describe() for a in actions if a.tried is None))
@@ -98,12 +100,26 @@ def sentence(actions: Sequence[Action], by_hand: str) -> str:
         parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
     if by_hand:
         parts.append(by_hand)
-    return " ".join(parts) or "No setting is left to try for this."
+    if not parts:
+        parts.append(NOTHING_LEFT)
+    if rejected:
+        parts.append(f"Tried without gain: {', '.join(f'{a.describe()} ({_came_of(a)})' for a in rejected)}.")
+    return " ".join(parts)
 
 
 def continues(action: Action) -> bool:
     """Return whether an action continues the run, in place of a new one."""
     return bool(action.options.get(_RESUME))
+
+
+def _came_of(action: Action) -> str:
+    """Return what a trial of a change has shown that does not help."""
+    if action.tried is None:
+        return "training diverged"
+    change = f"{action.tried:+.0%}"
+    if change in ("+0%", "-0%"):
+        return "validation unchanged"
+    return f"validation {change}{', but worse on one block' if action.tried <= -LEAST_GAIN else ''}"
 
 
 def _shown(value: Value) -> str:

@@ -23,6 +23,7 @@ class Finding:
         evidence: numbers (and names) that show it; plain JSON.
         says: one sentence in plain words.
         actions: changes of the study that should help, the best one first.
+        rejected: actions that were tried and did not help on the validation blocks.
         by_hand: what only a person can do, in sentences; "": nothing.
         rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """
@@ -32,6 +33,7 @@ class Finding:
     evidence: Mapping[str, Any]
     says: str
     actions: tuple[Action, ...] = ()
+    rejected: tuple[Action, ...] = ()
     by_hand: str = ""
     rank: float = 0.0
 
@@ -42,7 +44,7 @@ class Finding:
     @property
     def advice(self) -> str:
         """What to do, in sentences made of the actions."""
-        return sentence(self.actions, self.by_hand)
+        return sentence(self.actions, self.by_hand, self.rejected)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `result.json`."""
@@ -53,6 +55,7 @@ class Finding:
             "says": self.says,
             "advice": self.advice,
             "actions": [action.to_dict() for action in self.actions],
+            "rejected": [action.to_dict() for action in self.rejected],
         }
 
 

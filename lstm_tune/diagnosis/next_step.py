@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_tune.diagnosis.action import Action
-
-_WORTH_IT = 0.01  # of the MSE: what an action must promise to be the next step
+from lstm_tune.diagnosis.action import LEAST_GAIN, Action
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +43,7 @@ def next_step(findings: Sequence[Mapping[str, Any]]) -> NextStep | None:
         (action, finding["code"])
         for finding in findings
         for action in map(Action.from_dict, finding.get("actions", ()))
-        if promise(action) >= _WORTH_IT
+        if promise(action) >= LEAST_GAIN
     ]
     if not found:
         return None

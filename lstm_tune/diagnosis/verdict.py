@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lstm_tune.diagnosis.action import NOTHING_LEFT
 from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.diagnosis.next_step import next_step
@@ -148,7 +149,8 @@ def _next_step(causes: Sequence[Mapping[str, Any]], findings: Sequence[Mapping[s
         return f"Next: {step.says}."
     compared = [f for f in findings if f["code"] == _COMPARED]
     search = [f for f in findings if f["code"] in _ON_THE_SEARCH]
-    by_hand = [f for f in (*causes, *compared, *search) if not f.get("actions")]
+    possible = (f for f in (*causes, *compared, *search) if not f.get("actions"))
+    by_hand = [f for f in possible if not f["advice"].startswith(NOTHING_LEFT)]
     return f"Next: {_first_sentence(by_hand[0]['advice'])}" if by_hand else ""
 
 

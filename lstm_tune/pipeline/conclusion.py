@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lstm_tune.dashboard.notes import write_notes
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, StudyError
-from lstm_tune.pipeline.findings import diagnose_study
+from lstm_tune.pipeline.findings import diagnose_study, try_advice
 from lstm_tune.pipeline.holdout import TestResult, score_test_rows
 from lstm_tune.pipeline.intervals import calibrate_intervals
 from lstm_tune.pipeline.options import TuneOptions
@@ -67,6 +67,8 @@ def conclude(
                 retrained, dataset, task, calibrated, options.levels, threads=opened.resources.threads
             )
             findings = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
+        with clock.step("advice"):
+            findings = try_advice(findings, outcome, task, opened, options, clock, stop, progress)
         result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
         for note in tested.notes:
             progress.assumed(note)

@@ -74,7 +74,7 @@ def finish(
     assert not isinstance(options.timeout, str)
     told = checked_progress(progress)
     with stop_on_signals() as stop, coordinate(study, None) as coordinator:
-        return _finish(coordinator, objective, options, Clock(options.timeout), stop, told)
+        return _finish(coordinator, objective, options, Clock(options.timeout, advice=options.try_advice), stop, told)
 
 
 @single_threaded_torch()

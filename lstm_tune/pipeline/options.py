@@ -77,6 +77,7 @@ class TuneOptions:
     study_name: str | None = None
     storage: str | BaseStorage | None = None
     retrain_seeds: int = 3
+    try_advice: float = 0.1
     out: str | Path | None = None
     resume: bool = False
     apply: str | None = None
@@ -96,6 +97,7 @@ class TuneOptions:
             self._set(name, arguments.whole, 1)
         self._set("metric", checked_metric)
         self._set("n_trials", arguments.whole_or_none, 1)
+        self._set("try_advice", arguments.share)
         self._set("season", arguments.wholes, 2)
         self._set("seed", arguments.whole, 0, LARGEST_SEED)
         self._set("workers", _workers)
@@ -245,7 +247,7 @@ class TuneOptions:
             words = _words(option, value)
             if words is None:
                 return None
-            plain = isinstance(value, bool | int) or option in ("target", "id", "past", "future")
+            plain = isinstance(value, bool | int | float) or option in ("target", "id", "past", "future")
             if option not in _OF_ONE_PLACE:
                 options[option] = value if plain else words[1]
         return "".join(f"{name} = {toml_value(value)}\n" for name, value in options.items())
@@ -285,7 +287,7 @@ _OF_ONE_RUN = (
     "space",
     "device",
 )  # the space is in the settings
-_OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "retrain_seeds")
+_OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "retrain_seeds", "try_advice")
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
 _OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 
@@ -302,7 +304,7 @@ def _words(option: str, value: Any) -> list[str] | None:
         return [f"--{option}" if value else f"--no-{option}"]
     if isinstance(value, tuple):
         return [word for column in value for word in (f"--{option}", quote_column(str(column)))]
-    if isinstance(value, str | int | Path):
+    if isinstance(value, str | int | float | Path):
         return [f"--{option}", str(value)]
     return None  # a sampler, a pruner, a space, a storage
 

@@ -33,6 +33,7 @@ def explain(
     data: Any = None,
     seeds: int = 3,
     timeout: float | str | None = None,
+    advice: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train what lies between the plain LSTM and the tuned one of a run, one change at a time.
@@ -41,7 +42,7 @@ def explain(
     """
     folder = _folder(run)
     seeds, timeout = arguments.whole("seeds", seeds, 1), arguments.seconds_or_none("timeout", timeout)
-    waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, say=say)
+    waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, advice=advice, say=say)
     _write_report(folder, say)
     return waterfall
 

@@ -57,6 +57,7 @@ def tune(
     study_name: str | None = None,
     storage: str | BaseStorage | None = None,
     retrain_seeds: int = 3,
+    try_advice: float = 0.1,
     out: str | Path | None = None,
     resume: bool = False,
     apply: str | None = None,
@@ -103,6 +104,8 @@ def tune(
         storage: Optuna storage, its URL, or the path of a journal file (.journal or .log); by default a journal file
             in `out`, or memory (with several workers: a temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
+        try_advice: share of the time limit in which what the findings advise is tried on the validation blocks, so that
+            only what helps there is advised; 0: nothing is tried. Without a time limit three changes are tried.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
         apply: run folder whose advice is followed, or FOLDER:CODE for the advice of one finding. The best configuration
@@ -151,6 +154,7 @@ def tune(
         study_name=study_name,
         storage=storage,
         retrain_seeds=retrain_seeds,
+        try_advice=try_advice,
         out=out,
         resume=resume,
         apply=apply,
@@ -159,7 +163,9 @@ def tune(
     options = apply_advice(options)
     callbacks, told = arguments.callables("callbacks", callbacks), checked_progress(progress)
     with stop_on_signals() as stop:
-        return run(data, options, Clock(options.seconds), stop, callbacks=callbacks, progress=told)
+        return run(
+            data, options, Clock(options.seconds, advice=options.try_advice), stop, callbacks=callbacks, progress=told
+        )
 
 
 @single_threaded_torch()

@@ -26,11 +26,13 @@ class Clock:
     Attributes:
         timeout: seconds, from `began`; None: no limit.
         began: on the clock of `time.monotonic`.
+        advice: share of all time that is kept for trying what the findings advise.
         seconds: what each step took so far, by its name.
     """
 
     timeout: float | None
     began: float = field(default_factory=time.monotonic)
+    advice: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -48,9 +50,20 @@ class Clock:
         return None if self.timeout is None else max(0.0, self.end - time.monotonic())
 
     @property
+    def _findings(self) -> float:
+        """When the findings must be there, so that there is time to try what they advise."""
+        return math.inf if self.timeout is None else self.end - self.advice * self.timeout
+
+    @property
     def retrain_end(self) -> float:
         """When the retrain must be over, so that there is time to score it and to write the files."""
-        return math.inf if self.timeout is None else self.end - max(_OVERHEAD, _SCORING * self.timeout)
+        return math.inf if self.timeout is None else self._findings - max(_OVERHEAD, _SCORING * self.timeout)
+
+    def advice_end(self) -> float:
+        """Return when trying what the findings advise must be over, if it begins now."""
+        if self.timeout is None:
+            return math.inf
+        return min(time.monotonic() + self.advice * self.timeout, self.end - _OVERHEAD)
 
     def study_end(self, retrain: float | None) -> float:
         """Return when trials must be over, so that there is time for the retrain.
@@ -61,9 +74,9 @@ class Clock:
         if self.timeout is None:
             return math.inf
         if retrain is None:
-            return time.monotonic() + (self.end - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
+            return time.monotonic() + (self._findings - time.monotonic()) * (1 - _RESERVE_UNKNOWN)
         needed = retrain * _MARGIN + _OVERHEAD + _SCORING * self.timeout
-        return self.end - min(max(needed, _RESERVE_LEAST * self.timeout), _RESERVE_MOST * self.timeout)
+        return self._findings - min(max(needed, _RESERVE_LEAST * self.timeout), _RESERVE_MOST * self.timeout)
 
     def trial_end(self, retrain: float | None) -> float:
         """Return when a trial that begins now must stop with what it has; see `study_end`."""

@@ -18,6 +18,7 @@ from lstm_tune.errors import UsageError
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.text import shortened
 
+_LARGEST_SHARE = 0.5  # the rest is for the study itself
 _COLUMNS = "a column's name, or a list of names"
 
 
@@ -96,6 +97,17 @@ def seconds_or_none(name: str, value: Any) -> float | None:
     if isinstance(given, bool) or not (seconds > 0 and math.isfinite(seconds)):
         raise refuse(name, "above 0 seconds", value)
     return seconds
+
+
+def share(name: str, value: Any) -> float:
+    """Return a number from 0 to 0.5."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number <= _LARGEST_SHARE:
+        raise refuse(name, f"a number from 0 to {_LARGEST_SHARE}", value)
+    return number
 
 
 def levels(name: str, value: Any) -> tuple[float, ...]:

@@ -111,11 +111,34 @@ def counted(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[Co
     return seen
 
 
+# ---- what the findings advise
+
+
+def test_what_the_findings_advise_is_tried_on_request_from_the_tuned_configuration(done: Path) -> None:
+    result, kept = record_of(done, "result.json"), record_of(done)
+    units = result["best"]["params"]["hidden_units"]
+    change = {"options": {}, "space": {"hidden_units": 6}, "gain": 0.1, "tried": None}
+    advice = [change, change | {"options": {"calendar": True}}, change]
+    result["findings"] = [{**result["findings"][0], "actions": advice}]
+    (done / "result.json").write_text(json.dumps(result))
+    assert saved_run.explain(done)["advice"] is None
+    record = saved_run.explain(done, advice=True)
+    (step,) = record["advice"]
+    assert (step["name"], step["changes"]) == ("hidden_units = 6", {"hidden_units": [units, 6]})
+    end = [s for s in kept["steps"] if "ensemble" not in s["changes"]][-1]
+    differences = [after - before for after, before in zip(step["values"], end["values"], strict=False)]
+    assert step["delta"] == pytest.approx(np.mean(differences))
+    assert printed(record, 80).count("hidden_units = 6: validation") == 1
+
+
 # ---- the way
 
 
 def test_both_ends_are_what_the_study_found_with_the_same_seed(explained: Path) -> None:
-    record, trials = record_of(explained), pd.read_csv(explained / "trials.csv").set_index("number")
+    record, trials = (
+        record_of(explained),
+        pd.read_csv(explained / "trials.csv", float_precision="round_trip").set_index("number"),
+    )
     best = record_of(explained, "result.json")["best"]
     assert record["finished"]
     assert record["steps"][0]["values"][0] == trials.value[0]  # the plain LSTM is always tried first

@@ -38,11 +38,10 @@ from lstm_tune.data.seasonality import find_period
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation import score as evaluate
-from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, score
+from lstm_tune.evaluation.score import TargetScale, quick_mse_scaled, quick_value, score
 from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.pipeline import conclusion, holdout
-from lstm_tune.search import task_objective as objective
 from lstm_tune.search.space import load_space, presets
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.training import task
@@ -96,12 +95,12 @@ def test_law_1_every_configuration_is_scored_on_the_same_targets(monkeypatch: py
     problem = task_of(panel(wave(150), with_holes(wave(170, seed=1))), target="y", id="shop", folds=folds)
     seen: list[list[int]] = []
 
-    def spy(forecaster: Any, windows: Windows, positions: torch.Tensor, scale: TargetScale) -> float:
+    def spy(forecaster: Any, windows: Windows, positions: torch.Tensor, *rest: Any) -> float:
         rows = [b.target for b in windows.batches(positions, forecaster.context, 64)]
         seen.append([*positions.tolist(), *torch.cat(rows).flatten().tolist()])
-        return quick_mse_scaled(forecaster, windows, positions, scale)
+        return quick_value(forecaster, windows, positions, *rest)
 
-    monkeypatch.setattr(objective, "quick_mse_scaled", spy)
+    monkeypatch.setattr(task, "quick_value", spy)
     one = {"epochs": 1, "patience": 1}
     for number, config in enumerate(VARIED):
         study, _ = run_study(problem, TINY | one | config)
@@ -456,7 +455,7 @@ def test_law_9_model_and_baselines_are_scored_by_the_same_code_on_the_same_windo
 
         return scored
 
-    for module, part in ((task, "validation"), (objective, "validation"), (holdout, "test")):
+    for module, part in ((task, "validation"), (holdout, "test")):
         monkeypatch.setattr(module, "score", spy(part))
     y = wave(160)
     result = tune(daily(y))

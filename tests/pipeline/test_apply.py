@@ -65,6 +65,26 @@ def test_a_run_is_repeated_with_its_options_and_the_changed_space(run: Path) -> 
     assert change["skip"] != "none"
 
 
+def test_the_study_tries_three_changes_before_it_gives_its_advice(run: Path) -> None:
+    found = record(run)
+    actions = [a for f in found["findings"] for a in (*f["actions"], *f["rejected"])]
+    tried = {json.dumps(a["space"]): a["tried"] for a in actions if a["tried"] is not None}
+    assert len(tried) == 3
+    best = max((a for f in found["findings"] for a in f["actions"]), key=lambda a: -(a["tried"] or 0))
+    assert best["tried"] < -0.1
+    assert found["next"]["tried"] == best["tried"]
+    assert f"Tried: {found['next']['says'].split(' (')[0].removeprefix('try ')}" in json.dumps(found["findings"])
+    assert found["timing"]["seconds"]["advice"] > 0
+
+
+def test_nothing_is_tried_if_its_share_of_the_time_is_0(run: Path) -> None:
+    options = dict(horizon=2, folds=1, space=str(run.parent.parent / "space.toml"), n_trials=1, retrain_seeds=1)
+    found = lstm_tune.tune(str(run.parent.parent / "data.csv"), try_advice=0, **options).to_dict()
+    assert {a["tried"] for f in found["findings"] for a in (*f["actions"], *f["rejected"])} == {None}
+    with pytest.raises(UsageError, match=r"try-advice must be a number from 0 to 0\.5, but is 0\.9"):
+        TuneOptions(try_advice=0.9)
+
+
 def test_options_that_are_given_stay(run: Path) -> None:
     options = apply_advice(TuneOptions(apply=f"{run}:worse_than_baseline", n_trials=7, folds=3), {"n_trials", "folds"})
     assert (options.horizon, options.folds, options.n_trials) == (2, 3, 7)

@@ -58,3 +58,12 @@ def test_seconds_of_a_step_add_up() -> None:
             time.sleep(0.01)
     assert 0.02 <= clock.seconds["data"] < 1
     assert list(clock.seconds) == ["data"]
+
+
+def test_time_for_trying_what_is_advised_is_kept_from_trials_and_retrain() -> None:
+    plain, kept = Clock(100.0, began=time.monotonic()), Clock(100.0, began=time.monotonic(), advice=0.1)
+    assert plain.retrain_end - kept.retrain_end == pytest.approx(10, abs=0.1)
+    assert plain.study_end(20) - kept.study_end(20) == pytest.approx(10, abs=0.1)
+    assert kept.advice_end() - time.monotonic() == pytest.approx(10, abs=0.1)
+    late = Clock(100.0, began=time.monotonic() - 95, advice=0.1)
+    assert late.advice_end() == pytest.approx(late.end - 1)  # a second is for the files
