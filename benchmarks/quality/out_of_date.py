@@ -30,7 +30,7 @@ from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.trained_rows import TrainedRows
-from lstm_tune.pipeline.out_of_date import out_of_date
+from lstm_tune.pipeline.out_of_date import error_of_test, out_of_date, read_result
 from lstm_tune.training.saved_model import ForecastModel
 
 TRAINED, TEST = 320, 80  # rows of the study
@@ -86,8 +86,9 @@ def main() -> None:
             shifted[old:] += 2 * values[:TRAINED].std()
             with tempfile.TemporaryDirectory() as folder:
                 model = save_run(values[:old], 12 if strength else 1, Path(folder))
-                alarms += bool(out_of_date(model, Path(folder), model.read(values)))
-                seen += bool(out_of_date(model, Path(folder), model.read(shifted)))
+                test = error_of_test(read_result(Path(folder)))
+                alarms += bool(out_of_date(model, test, model.read(values)))
+                seen += bool(out_of_date(model, test, model.read(shifted)))
         counted[kind] = {"continuations": each, "false_alarms": alarms, "shifts_seen": seen}
         print(f"{kind:12} {each:4} continuations: {alarms} false alarms, {seen} shifts of two sd seen", flush=True)
     print(f"{options.new} new rows after {old}, {time.monotonic() - began:.0f} s")

@@ -126,7 +126,6 @@ def predict(
 ) -> None:
     """Forecast what follows the last row of DATA."""
     from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
-    from lstm_tune.cli.out_of_date import say_out_of_date
     from lstm_tune.pipeline import saved_run
 
     check_output(out)
@@ -140,7 +139,6 @@ def predict(
     else:
         write_forecast(forecast, numbers, out)
         print_line(f"{len(forecast)} rows written to {out}")
-    say_out_of_date(model, run, series, data)
 
 
 @app.command(cls=PanelCommand)
@@ -155,7 +153,6 @@ def evaluate(
     as_json: shared.Json = False,
 ) -> None:
     """Score a saved model on other rows, beside the naive forecasts."""
-    from lstm_tune.cli.out_of_date import say_out_of_date
     from lstm_tune.cli.result_table import show_scores
     from lstm_tune.pipeline import saved_run
     from lstm_tune.report.result_json import to_plain
@@ -169,7 +166,6 @@ def evaluate(
         print(json.dumps(scores, allow_nan=False))
     else:
         show_scores(make_console(), scores, model.spec.targets, model.shape.period)
-    say_out_of_date(model, run, series, data)
 
 
 @app.command(cls=PanelCommand)

@@ -12,6 +12,7 @@ from lstm_tune.pipeline.findings import diagnose_study, try_advice
 from lstm_tune.pipeline.holdout import TestResult, score_test_rows
 from lstm_tune.pipeline.intervals import calibrate_intervals
 from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.out_of_date import watch
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.retrain_step import retrain_best
 from lstm_tune.pipeline.search_step import SearchOutcome
@@ -74,6 +75,7 @@ def conclude(
             progress.assumed(note)
         if options.folder is not None:
             result.write(options.folder, progress.info)
+    watch(result.model, result.to_dict(), options.folder)  # after the report, whose forecasts the test rows are part of
     if opened.shown_storage is not None:
         annotate_dashboard(result, opened.space, progress)
     return result

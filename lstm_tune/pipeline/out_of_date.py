@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from lstm_tune.report.result_json import SCHEMA
 from lstm_tune.report.run_folder import RESULT
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.escaping import shell
 
 _CHANNELS = 8  # targets of series that are looked at, evenly spaced
 _FEWEST = 8  # rows before and after, to compare
@@ -34,7 +35,44 @@ _CLEAR, _P = 1.0, 0.02  # standard deviations between the means, and the chance 
 _LARGER = 1.5  # times the test error, from which errors are worth a word
 
 
-def out_of_date(model: ForecastModel, folder: Path, data: SeriesSet) -> tuple[str, ...]:
+class TestError(NamedTuple):
+    """How far a model was off on the test rows of its run."""
+
+    mse: float  # scaled
+    high: float  # upper end of its 95% interval
+    rows: int  # test rows of each series that it was not trained on
+
+
+def watch(model: ForecastModel, record: Mapping[str, Any] | None, folder: Path | None) -> None:
+    """Let a model say when it is out of date, whenever it forecasts or scores data.
+
+    Args:
+        model: of a run.
+        record: `result.json` of the run; None: there is none.
+        folder: of the run; None: it has none.
+    """
+    test = error_of_test(record)
+
+    def say(data: SeriesSet) -> tuple[str, ...]:
+        reasons = out_of_date(model, test, data)
+        if not reasons:
+            return ()
+        known = folder is not None and Path(data.path).is_file()
+        remedy = f"lstm-tune refit {shell(str(folder))} {shell(data.path)}" if known else "model.refit(frame)"
+        return (f"the model may be out of date: {'; '.join(reasons)}; to train it on the newest rows: {remedy}",)
+
+    model.watch = say
+
+
+def read_result(folder: Path) -> Mapping[str, Any] | None:
+    """Return `result.json` of a run folder; None: there is none that can be read, for instance a model alone."""
+    try:
+        return read_json(folder / RESULT, SCHEMA)
+    except LstmTuneError:
+        return None
+
+
+def out_of_date(model: ForecastModel, test: TestError | None, data: SeriesSet) -> tuple[str, ...]:
     """Return why a model seems to be out of date, in sentences; none: it does not, or the data cannot tell.
 
     The rows after those that it was trained on are compared with these, if the data hold both, by the rule of
@@ -42,15 +80,13 @@ def out_of_date(model: ForecastModel, folder: Path, data: SeriesSet) -> tuple[st
 
     Args:
         model: of the run.
-        folder: of the run.
+        test: its error on the test rows; None: not known.
         data: read by the model.
     """
     new = _new_rows(model, data)
     if new is None:
         return ()
-    test = _test_error(folder)
-    between = 0 if test is None else test[2]
-    reasons = [*_shifts(model, data, new, between)][:3]
+    reasons = [*_shifts(model, data, new, 0 if test is None else test.rows)][:3]
     errors = "" if test is None else _errors(model, data, new, test)
     return (*reasons, *([errors] if errors else []))
 
@@ -124,10 +160,9 @@ def _level_shift(channel: Channel) -> float:
     return found.effect if abs(found.effect) >= _CLEAR and found.p < _P / channel.channels else 0.0
 
 
-def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: tuple[float, float, int]) -> str:
+def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: TestError) -> str:
     """Return a sentence if the newest errors are larger than the test error explains; "": they are not."""
-    mse, high, rows = test
-    recent = tuple((min(border + rows, end), end) for border, end in new)
+    recent = tuple((min(border + test.rows, end), end) for border, end in new)
     windows = Windows(data, model.horizon, period=model.shape.period)
     positions = windows.positions(recent, model.lookback, reach_back=True)
     if len(positions) < _FEWEST:
@@ -136,26 +171,21 @@ def _errors(model: ForecastModel, data: SeriesSet, new: Ranges, test: tuple[floa
     network, scale = model.for_data(data)
     found = score(network, windows, newest, scale)
     low, _ = interval(found, TimeBlocks.of(windows, newest, recent, model.shape.period), scale)
-    if not (low > high and found.mse_scaled > _LARGER * mse):
+    if not (low > test.high and found.mse_scaled > _LARGER * test.mse):
         return ""
-    times = found.mse_scaled / mse
+    times = found.mse_scaled / test.mse
     return f"its squared errors on the newest {len(newest):,} windows are {times:.1f} times those on the test rows"
 
 
-def _test_error(folder: Path) -> tuple[float, float, int] | None:
-    """Return the scaled test MSE of a run, the upper end of its interval, and the test rows of each series.
-
-    After a refit the test rows are among those trained on, so there are none.
-    """
+def error_of_test(record: Mapping[str, Any] | None) -> TestError | None:
+    """Return the test error of a run, from its `result.json`; None: it has none that tells anything."""
+    if record is None:
+        return None
     try:
-        record = read_json(folder / RESULT, SCHEMA)
-        return _read_test(record)
-    except (LstmTuneError, KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None  # only a model was saved
-
-
-def _read_test(record: Mapping[str, Any]) -> tuple[float, float, int]:
-    test, data = record["test"], record["data"]
-    unit = test["mse_scaled"] / test["mse"] if isinstance(test["mse"], float) else 1.0  # `ci95` is that of `mse` then
-    rows = 0 if "refit" in record else int(data["split"]["test"]["rows"]) // int(data["series"])
-    return float(test["mse_scaled"]), float(test["ci95"][1]) * unit, rows
+        test, data = record["test"], record["data"]
+        unit = test["mse_scaled"] / test["mse"] if isinstance(test["mse"], float) else 1.0  # `ci95` is that of `mse`
+        # After a refit the test rows are among those trained on, so there are none.
+        rows = 0 if "refit" in record else int(data["split"]["test"]["rows"]) // int(data["series"])
+        return TestError(mse=float(test["mse_scaled"]), high=float(test["ci95"][1]) * unit, rows=rows)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None

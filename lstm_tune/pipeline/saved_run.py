@@ -9,6 +9,7 @@ from typing import Any
 from lstm_tune.ablation.explain import explain_run
 from lstm_tune.errors import LstmTuneError, RunError
 from lstm_tune.pipeline.inputs import explain_inputs
+from lstm_tune.pipeline.out_of_date import read_result, watch
 from lstm_tune.pipeline.refit_run import Refit, refit_run
 from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
@@ -17,13 +18,15 @@ from lstm_tune.utils import arguments
 
 
 def load(folder: str | Path) -> ForecastModel:
-    """Load the model of a run folder (or of its `model` folder).
+    """Load the model of a run folder (or of its `model` folder); it says when it seems to be out of date.
 
     Raises:
         RunError: the folder holds no model, or a damaged one.
     """
     folder = _folder(folder)
-    return ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+    model = ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
+    watch(model, read_result(folder), folder)
+    return model
 
 
 @single_threaded_torch()

@@ -54,6 +54,7 @@ class ForecastModel:
         recipe: how its networks were trained; None: not known.
         naive: errors of the seasonal naive forecast over the train rows of each series, for MASE and RMSSE.
         intervals: how far its forecasts may be off; None: they were not calibrated.
+        watch: returns sentences on why data that are forecast or scored show it to be out of date.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ForecastModel:
         self.naive = naive
         self.recipe = recipe
         self.intervals = intervals
+        self.watch: Callable[[SeriesSet], tuple[str, ...]] = lambda data: ()
 
     @property
     def horizon(self) -> int:
@@ -133,18 +135,18 @@ class ForecastModel:
     def predict(self, data: Any, *, level: float | Sequence[float] = (), **reading: Any) -> pd.DataFrame:
         """Forecast the rows that follow the last observed row of each series.
 
-        A series that is too short is continued into the past. What was assumed becomes an `LstmTuneWarning`.
+        A series that is too short is continued into the past. An `LstmTuneWarning` says so, and also if the model seems
+        to be out of date.
 
         Args:
-            data: a frame, path, array, … with the columns that the model was trained on. Rows at the end without
-                targets are those to forecast; known-future covariates must be in them.
+            data: a frame, path, array, … with the model's columns. Rows at the end without targets are those to
+                forecast; known-future covariates must be in them.
             level: of prediction intervals, in percent, such as [80, 95]; the model must have been tuned with `level`.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            One row for each series and step: `time`, `series`, `step` (1 to H) and one forecast column for each
-            target, in original units. It is named after the target; one that is called like a column before it has
-            `_forecast` appended. With `level` the ends of the intervals follow, `y-lo-80`, `y-hi-80`, ….
+            One row for each series and step: `time`, `series`, `step` (1 to H) and a column for each target, named as
+            `DataSpec.forecast_columns` says. With `level` the ends of the intervals follow, `y-lo-80`, `y-hi-80`, ….
 
         Raises:
             DataError: nothing can be forecast, or a column is missing.
@@ -157,7 +159,7 @@ class ForecastModel:
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
         network, _ = self.for_data(ahead.series)
         unseen = describe_unseen(self.network, self.spec.series, ahead.series)
-        warn((*ahead.notes, *short_series(ahead.series, self.lookback), *unseen))
+        warn((*ahead.notes, *short_series(ahead.series, self.lookback), *unseen, *self.watch(read)))
         columns, period = self.spec.forecast_columns, self.shape.period
         return forecast_ahead(network, ahead, columns, period, intervals=self.intervals, levels=levels)
 
@@ -168,9 +170,9 @@ class ForecastModel:
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
         """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
 
-        Before a window are the rows that the model looks back on, and a whole season, so that the seasonal naive
-        forecast is the one of the study. If the data hold no such window, forecasts that need more rows are left out.
-        If windows lie in rows that the model was trained on, an `LstmTuneWarning` says so.
+        Before a window are the rows that the model looks back on, and a whole season; if the data hold no such window,
+        forecasts that need more rows are left out. An `LstmTuneWarning` says if windows lie in rows that the model was
+        trained on, or if it seems to be out of date.
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
@@ -180,13 +182,14 @@ class ForecastModel:
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            {"model", the name of a baseline, or a column of `against`: score}, all on the same windows; a score is what
-            `Result.test` is, with the `skill` of the model over it and its 95% interval.
+            {"model", the name of a baseline, or a column of `against`: score}; a score is what `Result.test` is, with
+            the `skill` of the model over it and its 95% interval.
 
         Raises:
             DataError: too few rows for a single window, or the forecasts of `against` cannot be used.
         """
         series = self.read(data, **reading)
+        warn(self.watch(series))
         network, scale = self.for_data(series)
         scored = ScoredWindows.of(network, self.shape, Windows(series, self.horizon, period=self.shape.period))
         if against is not None:
@@ -212,8 +215,7 @@ class ForecastModel:
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
-            One row for each covariate, for the calendar and for each part of the lookback, with the columns of
-            AutoGluon's table; see `Importance`. An importance of 0.25 is an MSE that is 25% higher.
+            A row for each input, with the columns of AutoGluon's table; see `Importance`. 0.25: the MSE is 25% higher.
 
         Raises:
             DataError: too few rows for a single window.
@@ -236,8 +238,8 @@ class ForecastModel:
     ) -> ForecastModel:
         """Train the same networks again on all rows of the data, without a search, and return the new model.
 
-        Configurations, epochs, seeds and weights stay as they are. On the rows that this model was trained on, the new
-        one has the same weights to the bit. The scale of scores stays, too, so that both models' scores compare.
+        On the rows that this model was trained on, the new one has the same weights to the bit. The scale of scores
+        stays, so that both models' scores compare.
 
         Args:
             data: a frame, path, array, …, with the columns that the model was tuned on.
@@ -322,10 +324,9 @@ class ForecastModel:
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors`, `config.json` and their `manifest.json` into a folder, whole or not at all."""
-        members = [m for m in self.network.members if isinstance(m, LSTMForecaster)]
         record, widths = stored(self.intervals)
         config = ModelConfig(
-            members=tuple(m.config for m in members),
+            members=tuple(m.config for m in self.network.members if isinstance(m, LSTMForecaster)),
             weights=self.network.weights,
             shape=self.shape,
             spec=self.spec,

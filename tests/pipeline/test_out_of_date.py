@@ -15,7 +15,8 @@ from series import daily, panel, wave
 import lstm_tune
 from lstm_tune.diagnosis.channel import Channel
 from lstm_tune.diagnosis.shift_checks import train_test_shift
-from lstm_tune.pipeline.out_of_date import _level_shift, out_of_date
+from lstm_tune.errors import LstmTuneWarning
+from lstm_tune.pipeline.out_of_date import _level_shift, error_of_test, out_of_date, read_result
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 SPACE: dict[str, Any] = {"lookback": 9, "hidden_units": 4, "epochs": 3, "patience": 3, "learning_rate": 0.01}
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reasons_of(run: Path, frame: pd.DataFrame) -> tuple[str, ...]:
     model = lstm_tune.load(run)
-    return out_of_date(model, run, model.read(frame))
+    return out_of_date(model, error_of_test(read_result(run)), model.read(frame))
 
 
 def test_rows_as_before_raise_no_word(run: Path) -> None:
@@ -113,6 +114,22 @@ def test_a_series_of_a_panel_is_named(tmp_path: Path) -> None:
     found = reasons_of(tmp_path / "run", panel(LONG, other))
     assert [reason for reason in found if " b lies " in reason]
     assert not [reason for reason in found if " a lies " in reason]
+
+
+def test_a_model_in_python_warns_when_it_forecasts_or_scores_what_shows_it(run: Path) -> None:
+    shifted = LONG.copy()
+    shifted[300:] += 2 * LONG[:250].std()
+    late = daily(shifted)
+    result = lstm_tune.tune(daily(LONG[:300]), **OPTIONS)
+    for model in (lstm_tune.load(run), result.model):
+        for use in (model.predict, model.evaluate):
+            with pytest.warns(LstmTuneWarning) as told:
+                use(late)
+            (said,) = [str(w.message) for w in told if "out of date" in str(w.message)]
+            assert "may be out of date: since 2024-10-27 y lies" in said
+            assert said.endswith("to train it on the newest rows: model.refit(frame)")
+        model.predict(daily(LONG))  # warnings are errors: as before, nothing is said
+        assert model.refit(late).watch(model.read(late)) == ()
 
 
 def test_commands_say_so_on_stderr_with_the_command_to_refit(
