@@ -15,9 +15,8 @@ from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
 from lstm_tune.diagnosis.action import Action
 from lstm_tune.errors import RunError, UsageError
-from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import versions
-from lstm_tune.report.run_folder import RESULT
+from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
@@ -70,7 +69,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         RunError: the folder holds no run, or a file in it is damaged.
     """
     path = folder / RESULT
-    result = read_json(path, record.SCHEMA)
+    result = read_json(path, SCHEMA)
     if "settings" not in result:
         raise RunError(f"{path} was written by an earlier version and lacks the settings of the study; run tune again")
     try:

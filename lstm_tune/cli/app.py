@@ -15,7 +15,7 @@ import typer
 
 import lstm_tune
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, print_line, print_warnings
+from lstm_tune.cli.console import make_console, print_line, print_warnings, quick_imports
 from lstm_tune.cli.help import PanelCommand
 from lstm_tune.cli.reuse_commands import backtest, refit
 from lstm_tune.cli.share_commands import export
@@ -86,8 +86,9 @@ def diagnose(
 
     No LSTM is trained.
     """
-    from lstm_tune.cli.diagnosis_table import show_diagnosis
-    from lstm_tune.diagnosis.data_findings import diagnose as look
+    with quick_imports():
+        from lstm_tune.cli.diagnosis_table import show_diagnosis
+        from lstm_tune.diagnosis.data_findings import diagnose as look
 
     found = look(
         data,
@@ -125,8 +126,9 @@ def predict(
     thousands: shared.Thousands = None,
 ) -> None:
     """Forecast what follows the last row of DATA."""
-    from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
-    from lstm_tune.pipeline import saved_run
+    with quick_imports():
+        from lstm_tune.cli.forecast_output import check_output, to_text, write_forecast
+        from lstm_tune.pipeline import saved_run
 
     check_output(out)
     model = saved_run.load(run)
@@ -153,9 +155,10 @@ def evaluate(
     as_json: shared.Json = False,
 ) -> None:
     """Score a saved model on other rows, beside the naive forecasts."""
-    from lstm_tune.cli.result_table import show_scores
-    from lstm_tune.pipeline import saved_run
-    from lstm_tune.report.result_json import to_plain
+    with quick_imports():
+        from lstm_tune.cli.result_table import show_scores
+        from lstm_tune.pipeline import saved_run
+        from lstm_tune.report.plain import to_plain
 
     model = saved_run.load(run)
     ids = split_columns(id) or None

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, print_scores
 from lstm_tune.evaluation.score import TargetScale, per_target
-from lstm_tune.report.result_json import to_plain
+from lstm_tune.report.plain import to_plain
 from lstm_tune.training.backtest import LSTM, NEVER, Backtest
 from lstm_tune.utils.text import counted, number
 

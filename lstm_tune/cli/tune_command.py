@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import time as clock
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, make_progress, print_line
+from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_levels, parse_workers
 from lstm_tune.cli.run_file import read_run_file
 from lstm_tune.utils.duration import parse_duration
@@ -194,11 +193,9 @@ def _import_packages(workers: int | str, device: str, trials: int | None) -> Non
 
         if pick_workers(workers, cores=available_cores(), device=device, n_trials=trials) > 1:
             processes.prepare()  # it imports torch while we do
-        gc.disable()  # collecting garbage takes a quarter of the time of these imports
-        import lstm_tune.cli.result_table
-        import lstm_tune.pipeline.tune  # noqa: F401
-
-        gc.enable()
+        with quick_imports():
+            import lstm_tune.cli.result_table
+            import lstm_tune.pipeline.tune  # noqa: F401
 
 
 def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: bool, as_json: bool) -> None:

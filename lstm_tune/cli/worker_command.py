@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import time as clock
 from typing import Annotated
 
 import typer
 
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, make_progress, print_line
+from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_workers
 from lstm_tune.errors import UsageError
 from lstm_tune.utils.duration import parse_duration
@@ -72,7 +71,5 @@ def _import_packages() -> None:
         from lstm_tune.workers import processes
 
         processes.prepare()  # it imports torch while we do
-        gc.disable()  # collecting garbage takes a quarter of the time of these imports
-        import lstm_tune.pipeline.worker  # noqa: F401
-
-        gc.enable()
+        with quick_imports():
+            import lstm_tune.pipeline.worker  # noqa: F401

@@ -14,8 +14,9 @@ from lstm_tune.dashboard.attributes import save_figure, save_note
 from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
+from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
-from lstm_tune.report.result_json import ResultRecord, to_plain
+from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.study_text import UNTRAINED, members
 from lstm_tune.search.trials import Trial, completed
 from lstm_tune.utils.escaping import markdown, printable

@@ -27,7 +27,7 @@ from waitress.server import create_server
 
 from lstm_tune.dashboard.access_guard import Guard
 from lstm_tune.errors import RunError, UsageError
-from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.report.run_folder import JOURNAL, RESULT, SCHEMA
 from lstm_tune.storage.open import open_read_only, open_storage
 from lstm_tune.storage.optuna_private import id_of_study
 from lstm_tune.utils.atomic_files import read_json
@@ -37,7 +37,6 @@ PORT = 8080
 _PORTS = 50  # that are tried after the wanted one, before any free one is taken
 _LEAST_TOKEN = 8  # characters
 _ARTIFACTS = "artifacts"
-_SCHEMA = 1  # of result.json
 _LIMITS: dict[str, Any] = {
     "threads": 4,
     "connection_limit": 200,
@@ -82,7 +81,7 @@ def _of_run(folder: Path) -> str | Path:
         return folder / JOURNAL
     if not (folder / RESULT).is_file():
         raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
-    study = read_json(folder / RESULT, _SCHEMA).get("study")
+    study = read_json(folder / RESULT, SCHEMA).get("study")
     storage = study.get("storage") if isinstance(study, dict) else None
     if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
         raise RunError(

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_tune.config import PLAIN, RULES
 from lstm_tune.data.calendar_features import calendar_features
 from lstm_tune.diagnosis.action import Action, Value
 from lstm_tune.diagnosis.finding import SEVERITIES, Finding
-from lstm_tune.search.trials import Trial
 from lstm_tune.training.task import Task
+
+if TYPE_CHECKING:
+    from lstm_tune.search.trials import Trial  # with Optuna, a fifth of a second that `diagnose` of data does not need
 
 _GAINS = {"high": 0.05, "warn": 0.02, "info": 0.005}  # that an action is taken to have by the severity of its finding
 _FADES = 0.9  # what the next alternative of a finding is worth, times the one before

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 from lstm_tune.models.ridge import cross_validate, moments
 
@@ -165,8 +166,6 @@ def _neighbour_error(past: Floats, target: Floats, gap: int) -> float:
 
 def _whiteness(z: Floats, observed: Bools, period: int | None) -> float:
     """Return the p value of no autocorrelation in z (n,): the lags up to 10 and the season, and the first alone."""
-    from scipy.stats import chi2
-
     centred = np.where(observed, z - z[observed].mean(), 0.0) if observed.any() else z * 0
     power = float(centred @ centred)
     n = len(z)
@@ -175,4 +174,4 @@ def _whiteness(z: Floats, observed: Bools, period: int | None) -> float:
     lags = list(range(1, min(10, n // 5) + 1)) + ([period] if period and 10 < period < n // 2 else [])
     r = np.array([float(centred[k:] @ centred[:-k]) / power for k in lags])
     q = n * (n + 2) * r**2 / (n - np.array(lags))
-    return float(min(1.0, 2 * min(chi2.sf(q.sum(), len(lags)), chi2.sf(q[0], 1))))
+    return float(min(1.0, 2 * min(chdtrc(len(lags), q.sum()), chdtrc(1, q[0]))))

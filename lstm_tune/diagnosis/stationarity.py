@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_tune.diagnosis import autocorrelated_tests
+from lstm_tune.diagnosis import autocorrelated_tests, unit_root_tests
+from lstm_tune.diagnosis.stl import stl
 
 Floats = NDArray[np.float64]
 
@@ -17,6 +17,7 @@ _CYCLES = 100  # seasons from which on the means over whole seasons are tested
 _FEWEST = 20
 _MAX_LAG = 24
 _HARMONICS = 4
+_SEASON_CYCLES = 35  # over which a season that changes slowly is averaged
 YEARS = 2.5  # with fewer years a season of one year cannot be distinguished from drift
 _YEAR_HARMONICS = 2
 
@@ -101,14 +102,12 @@ def season_strength(x: Floats, period: int) -> float:
 
     Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 4.3. The season may change slowly.
     """
-    from statsmodels.tsa.seasonal import STL
-
     if len(x) < 3 * period or np.var(x) == 0:
         return 0.0
     spread = float(np.std(x))
-    parts = STL((x - x.mean()) / spread, period=period, seasonal=35, seasonal_deg=0).fit()
-    both = float(np.var(parts.seasonal + parts.resid))
-    return max(0.0, 1 - float(np.var(parts.resid)) / both) if both > 0 else 0.0
+    season, rest = stl((x - x.mean()) / spread, period, _SEASON_CYCLES)
+    both = float(np.var(season + rest))
+    return max(0.0, 1 - float(np.var(rest)) / both) if both > 0 else 0.0
 
 
 def level_of(x: Floats, period: int | None) -> Floats:
@@ -127,9 +126,6 @@ def level_of(x: Floats, period: int | None) -> Floats:
 
 def examine_level(x: Floats, period: int | None) -> Level | None:
     """Test whether the level of x (n,) returns to a mean; None if there are too few rows to tell."""
-    from statsmodels.tools.sm_exceptions import InterpolationWarning
-    from statsmodels.tsa.stattools import adfuller, kpss
-
     y = level_of(x, period)
     spread = float(np.std(y))
     if len(y) < _FEWEST or spread <= 1e-9 * float(np.abs(x).max() or 1):
@@ -141,25 +137,15 @@ def examine_level(x: Floats, period: int | None) -> Level | None:
         rise = slope * spread * len(y) / len(x)
         return Level(adf_p=1.0, kpss_p=0.01, slow_share=1.0, trend_share=share, trend_p=p, slope=rise, rows=len(y))
     lags = min(_MAX_LAG, int(12 * (len(y) / 100) ** 0.25), len(y) // 4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InterpolationWarning)
-        warnings.simplefilter("ignore", FutureWarning)  # about future return values; the p value stays second
-        warnings.simplefilter("ignore", RuntimeWarning)  # the tests divide by the noise, which may be 0
-        adf = adfuller(y, maxlag=lags, regression="c", autolag="AIC")[1]
-        kpss_p = kpss(y, regression="c", nlags="auto")[1]
     return Level(
-        adf_p=_finite(adf),
-        kpss_p=_finite(kpss_p),
+        adf_p=unit_root_tests.adf(y, lags),
+        kpss_p=unit_root_tests.kpss(y),
         slow_share=float(np.var(steps)),
         trend_share=share,
         trend_p=p,
         slope=slope * spread * len(y) / len(x),
         rows=len(y),
     )
-
-
-def _finite(p: float) -> float:
-    return float(p) if np.isfinite(p) else 0.0
 
 
 def _moving_mean(x: Floats, width: int) -> Floats:

@@ -10,8 +10,7 @@ from typing import Any
 from lstm_tune.errors import RunError, SpaceError, UsageError
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.report.advice import Advice, advice_of
-from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import RESULT
+from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.utils.atomic_files import read_json
 from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.text import did_you_mean

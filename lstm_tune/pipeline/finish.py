@@ -15,8 +15,7 @@ from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report.result import Result
-from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import claim_folder, remove_on_failure
+from lstm_tune.report.run_folder import SCHEMA, claim_folder, remove_on_failure
 from lstm_tune.search.budget import Clock
 from lstm_tune.search.coordinator import Coordinator, coordinate
 from lstm_tune.search.objective import Objective

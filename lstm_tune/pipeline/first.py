@@ -6,8 +6,7 @@ from pathlib import Path
 
 from lstm_tune.config import Config
 from lstm_tune.errors import LstmTuneError, RunError
-from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import RESULT
+from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.search.parameter import Value
 from lstm_tune.utils.atomic_files import read_json
 

@@ -18,7 +18,7 @@ from lstm_tune.diagnosis.input_checks import CHECKS
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.input_importance import ScoredRows, importance_frame, input_importance
 from lstm_tune.report.page import INPUTS
-from lstm_tune.report.result_json import to_plain
+from lstm_tune.report.plain import to_plain
 from lstm_tune.training.calibration import refit_before
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import write_json

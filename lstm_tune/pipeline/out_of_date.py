@@ -22,8 +22,7 @@ from lstm_tune.diagnosis.shift_checks import train_test_shift
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.evaluation.score import score
 from lstm_tune.evaluation.significance import TimeBlocks, interval
-from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import RESULT
+from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import read_json
 from lstm_tune.utils.escaping import shell

@@ -21,8 +21,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import InMemory, TuneOptions, show_storage
-from lstm_tune.report.result_json import SCHEMA
-from lstm_tune.report.run_folder import JOURNAL, claim_folder, remove_on_failure, run_name
+from lstm_tune.report.run_folder import JOURNAL, SCHEMA, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator, release_on_failure
 from lstm_tune.search.draws import draw
 from lstm_tune.search.identity import OWN_ERRORS, StudyIdentity, keep_worker_options

@@ -13,9 +13,9 @@ from typing import Any
 from lstm_tune.data.summary import PartSummary, all_rows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.report.page import DETAILS, INPUTS, write_report
+from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import TRIALS
-from lstm_tune.report.result_json import SCHEMA, to_plain
-from lstm_tune.report.run_folder import JOURNAL, RESULT
+from lstm_tune.report.run_folder import JOURNAL, RESULT, SCHEMA
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, read_json, write_json
 

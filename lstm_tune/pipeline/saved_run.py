@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lstm_tune.ablation.explain import explain_run
 from lstm_tune.errors import LstmTuneError, RunError
-from lstm_tune.pipeline.inputs import explain_inputs
 from lstm_tune.pipeline.out_of_date import read_result, watch
-from lstm_tune.pipeline.refit_run import Refit, refit_run
-from lstm_tune.report.page import write_report
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils import arguments
+
+if TYPE_CHECKING:
+    from lstm_tune.pipeline.refit_run import Refit
+
+# What needs Optuna and the report is imported where it is needed: a forecast needs neither.
 
 
 def load(folder: str | Path) -> ForecastModel:
@@ -43,6 +44,8 @@ def explain(
 
     See `explain_run`, which explains each argument, what is returned and what is raised.
     """
+    from lstm_tune.ablation.explain import explain_run
+
     folder = _folder(run)
     seeds, timeout = arguments.whole("seeds", seeds, 1), arguments.seconds_or_none("timeout", timeout)
     waterfall = explain_run(folder, data=data, seeds=seeds, timeout=timeout, advice=advice, say=say)
@@ -59,6 +62,8 @@ def inputs(
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Measure what each input of a run's model is worth, on validation rows; see `explain_inputs`."""
+    from lstm_tune.pipeline.inputs import explain_inputs
+
     folder = _folder(run)
     found = explain_inputs(folder, data=data, timeout=arguments.seconds_or_none("timeout", timeout), say=say)
     _write_report(folder, say)
@@ -74,11 +79,15 @@ def refit(
     **reading: Any,
 ) -> tuple[Path, Refit]:
     """Train the model of a run again on all rows of newer data, in a run folder of its own; see `refit_run`."""
+    from lstm_tune.pipeline.refit_run import refit_run
+
     folder = _folder(run)
     return refit_run(folder, load(folder), data, arguments.path_or_none("out", out), on_model=on_model, **reading)
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:
+    from lstm_tune.report.page import write_report
+
     try:
         write_report(folder)
     except (LstmTuneError, OSError) as error:

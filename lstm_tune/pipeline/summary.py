@@ -22,6 +22,7 @@ from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
+from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
 from lstm_tune.training.refit import recipe_of
@@ -161,6 +162,6 @@ def _verdict(parts: Mapping[str, Any], tested: TestResult) -> str:
     """Return the verdict; if the test MSE is no number, what keeps it from being one."""
     scores = [tested.score.mse_scaled, *(score.mse_scaled for score in tested.baselines.values())]
     if all(map(math.isfinite, scores)):
-        return verdict(record.to_plain(parts))
+        return verdict(to_plain(parts))
     reason = tested.notes[0] if tested.notes else "a forecast is no finite number"
     return f"The test MSE is no finite number: {reason}."

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from lstm_tune.data.summary import DataSummary
@@ -18,13 +18,14 @@ from lstm_tune.evaluation.series_scores import SeriesSummary
 from lstm_tune.evaluation.significance import Comparison
 from lstm_tune.evaluation.test_score import TestScore, per_step, reported_metrics
 from lstm_tune.report.environment import Environment
+from lstm_tune.report.plain import to_plain
+from lstm_tune.report.run_folder import SCHEMA
 from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Member, Retrained
 from lstm_tune.training.task import Task
 from lstm_tune.utils.text import rounded
 
-SCHEMA = 1
 _STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 
 
@@ -317,21 +318,6 @@ class ResultRecord:
         """Return the content of the file: dicts, lists, numbers and text alone."""
         content: dict[str, Any] = to_plain(self)
         return content
-
-
-def to_plain(value: Any) -> Any:
-    """Return records as dicts, tuples as lists, and None for numbers that are not finite, all the way down."""
-    if isinstance(value, Finding | NextStep):
-        return value.to_dict()
-    if is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: to_plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no word for it
-    return value
 
 
 def skill(test: TestScore, baselines: Mapping[str, Score]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from lstm_tune.utils.atomic_files import make_folder
 
 JOURNAL = "study.journal"
 RESULT = "result.json"
+SCHEMA = 1  # of result.json
 
 
 def claim_folder(folder: Path, resume: bool) -> None:

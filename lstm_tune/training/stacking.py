@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 
 _PENALTY = 0.3  # in units of the least squared error, at `_WINDOWS` independent windows; see benchmarks/LOG.md
 _WINDOWS = 40.0
-_SUM = 1e4  # weight of the equation that the weights add up to 1
+_MOST_STEPS = 20  # per weight; a weight leaves 0 and returns to it once or twice
+_TOLERANCE = 1e-12
 
 
 def error_products(errors: Sequence[Floats], reference: Sequence[float]) -> Floats:
@@ -47,11 +47,38 @@ def stacked_weights(products: Floats, prior: Floats, independent: float) -> Floa
     if not np.isfinite(products).all() or scale <= 0:
         return prior
     penalty = _PENALTY * (_WINDOWS / independent) ** 2
-    values, vectors = np.linalg.eigh(products / scale)
-    root = vectors * np.sqrt(values.clip(min=0.0))  # root @ root.T = products / scale
-    k = len(prior)
-    equations = np.vstack([root.T, np.sqrt(penalty) * np.eye(k), np.full((1, k), _SUM)])
-    wanted = np.concatenate([np.zeros(k), np.sqrt(penalty) * prior, [_SUM]])
-    weights, _ = nnls(equations, wanted)
-    weights = np.asarray(weights / weights.sum(), dtype=np.float64)
+    return _least_on_simplex(products / scale + penalty * np.eye(len(prior)), penalty * prior, prior)
+
+
+def _least_on_simplex(quadratic: Floats, linear: Floats, start: Floats) -> Floats:
+    """Return the w (K,) of least w' Q w / 2 - l' w over w >= 0 with sum 1, by an active-set method.
+
+    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 16.3. It is here because importing the solvers of
+    SciPy takes as long as to diagnose a short series.
+
+    Args:
+        quadratic: Q, positive definite, (K, K).
+        linear: l, (K,).
+        start: not negative, with sum 1, (K,).
+    """
+    w, free = start / start.sum(), start > 0
+    for _ in range(_MOST_STEPS * len(w)):
+        ones, wanted = np.linalg.solve(quadratic[np.ix_(free, free)], np.stack([np.ones(free.sum()), linear[free]]).T).T
+        level = (1 - wanted.sum()) / ones.sum()
+        target = np.zeros(len(w))
+        target[free] = wanted + level * ones
+        if (target >= 0).all():
+            w = target
+            gain = quadratic @ w - linear - level  # of a weight that leaves 0
+            gain[free] = 0
+            if gain.min() >= -_TOLERANCE * (1 + abs(level)):
+                break
+            free[gain.argmin()] = True
+        else:  # as far as the first weight that reaches 0
+            falling = target < 0
+            steps = np.where(falling, w / np.where(falling, w - target, 1.0), np.inf)
+            first = int(steps.argmin())
+            w = np.maximum(w + steps[first] * (target - w), 0.0)
+            w[first], free[first] = 0.0, False
+    weights: Floats = w / w.sum()
     return weights
