@@ -98,6 +98,8 @@ def assemble(
     del rows  # what was sorted or laid on a grid leaves the source behind
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
     values, observed, covariates, origins = _tensors(regular, roles, train, known)
+    first = list(regular.offsets[:-1])
+    late = [k for k, column in enumerate(regular.columns) if known is not None and not np.isfinite(column[first]).all()]
     seen = np.isfinite(np.stack(regular.columns[channels + len(roles.past) :], axis=1)) if roles.future else None
     known_now, future = np.split(covariates, [len(roles.past)], axis=1)
     features, feature_names = _calendar(regular.times, regular.freq, calendar)
@@ -128,6 +130,7 @@ def assemble(
         future_seen=torch.from_numpy(seen) if keep_ahead and seen is not None else None,
         cut=cut,
         placed=_placed(regular, given, kept),
+        starts=tuple((k, regular.columns[k]) for k in late),
     )
 
 

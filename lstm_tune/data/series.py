@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from lstm_tune.data.columns import Floats
 from lstm_tune.data.even_times import EvenTimes, Ints, Times
 from lstm_tune.data.number_format import NumberFormat
 from lstm_tune.data.split_rule import Cut
@@ -56,6 +57,7 @@ class SeriesSet:
     future_seen: torch.Tensor | None = None  # (N, F - calendar) bool, if rows to forecast were kept: False: filled
     cut: Cut | None = None  # how the rows were to be cut when they were loaded
     placed: tuple[Ints, ...] | None = None  # per series, the row of each row of the source; None: each its own
+    starts: tuple[tuple[int, Floats], ...] = ()  # of a saved model: columns filled before a first value; see `refill`
 
     @property
     def n_rows(self) -> int:
@@ -99,6 +101,7 @@ class SeriesSet:
             future_seen=None,
             cut=None,
             placed=None,
+            starts=(),
         )
 
     def only(self, chosen: Sequence[int]) -> SeriesSet:
@@ -119,6 +122,7 @@ class SeriesSet:
             future_seen=None,
             cut=None,
             placed=None,
+            starts=(),
         )
 
     def with_origin(self, targets: tuple[float, ...], covariates: tuple[float, ...]) -> SeriesSet:

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lstm_tune.data.refill import head_refilled
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import time_column
 from lstm_tune.data.windows import Windows
@@ -104,7 +105,7 @@ def run_backtest(
     for k in range(n_windows):
         chosen = [s for s in range(data.n_series) if ends[s][k] is not None]
         rows = [int(ends[s][k] or 0) for s in range(data.n_series)]
-        seen = data.head([end or start + 1 for end, start in zip(rows, data.offsets, strict=False)]).only(chosen)
+        seen = head_refilled(data, [end or start + 1 for end, start in zip(rows, data.offsets, strict=False)], chosen)
         due = bool(refit) and k % refit == 0
         if not k or due or seen.series != of_simple:
             windows = Windows(seen, horizon, period=shape.period)

@@ -103,6 +103,38 @@ def test_rows_after_a_cutoff_change_no_forecast_before_it(
         pd.testing.assert_frame_equal(before.drop(columns="y"), after.drop(columns="y"), check_exact=True)
 
 
+@pytest.mark.laws
+@pytest.mark.parametrize("refit", [0, 1])
+def test_what_is_filled_at_the_start_of_a_series_depends_on_no_row_after_the_cutoff(
+    rich_model: ForecastModel, refit: int
+) -> None:
+    frame = unequal(160, 140)
+    frame.loc[frame["shop"] == "a", ["y", "p"]] = np.nan  # until the rows that are changed
+    newest = frame.groupby("shop").cumcount(ascending=False) < H
+    rng = np.random.default_rng(0)
+
+    def forecasts(late: float) -> pd.DataFrame:
+        changed = frame.copy()
+        changed.loc[newest, ["y", "p"]] = late * rng.random((int(newest.sum()), 2))
+        return rich_model.cross_validation(changed, n_windows=2, refit=refit).drop(columns="y")
+
+    pd.testing.assert_frame_equal(forecasts(1.0), forecasts(1e5), check_exact=True)
+
+
+def test_holes_at_the_start_are_filled_as_predict_fills_them(rich_model: ForecastModel) -> None:
+    frame = unequal(160, 140)
+    early = frame.groupby("shop").cumcount() < 5
+    frame.loc[early, ["y", "p"]] = np.nan
+    found = rich_model.cross_validation(frame, n_windows=1, refit=False)
+    newest = frame.groupby("shop").cumcount(ascending=False) < H
+    ahead = frame.copy()
+    ahead.loc[newest, ["y", "z", "p"]] = np.nan
+    predicted = rich_model.predict(ahead)
+    for target in ("y", "z"):
+        mine = found[found["unique_id"].str.endswith(f" {target}")]
+        np.testing.assert_array_equal(mine["LSTM"].to_numpy(), predicted[target].to_numpy())
+
+
 def test_scores_are_those_of_the_frame(rich_model: ForecastModel) -> None:
     frame = unequal(160, 140)
     frame.loc[frame.index[-2], "y"] = np.nan
