@@ -18,7 +18,7 @@ from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings, quick_imports
 from lstm_tune.cli.help import PanelCommand
 from lstm_tune.cli.reuse_commands import backtest, refit
-from lstm_tune.cli.share_commands import export
+from lstm_tune.cli.share_commands import export, log
 from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.cli.usage_errors import show_usage_error
 from lstm_tune.cli.worker_command import worker
@@ -42,6 +42,7 @@ app.command(cls=PanelCommand)(worker)
 app.command(cls=PanelCommand)(refit)
 app.command(cls=PanelCommand)(backtest)
 app.command(cls=PanelCommand)(export)
+app.command(cls=PanelCommand)(log)
 
 
 def _show_version(asked: bool) -> None:
@@ -334,13 +335,13 @@ def main() -> None:
         line = " ".join(str(error).split())
         print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
         sys.exit(error.exit_status)
+    except MemoryError:
+        remedy = "give it fewer rows or columns (a packed file may hold many), or more memory"
+        print_line(f"lstm-tune: memory ran out; {remedy}")
+        sys.exit(1)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the parser of the command line raises has it
             raise
         show_usage_error(error)
         sys.exit(2)
-    except MemoryError:
-        remedy = "give it fewer rows or columns (a packed file may hold many), or more memory"
-        print_line(f"lstm-tune: memory ran out; {remedy}")
-        sys.exit(1)
     sys.exit(status or 0)

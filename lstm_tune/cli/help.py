@@ -36,6 +36,10 @@ EXAMPLES = {
         "lstm-tune backtest runs/sales sales.csv --refit never --out forecasts.csv",
     ),
     "export": ("lstm-tune export runs/sales --onnx sales.onnx",),
+    "log": (
+        "lstm-tune log runs/sales --mlflow sqlite:///mlflow.db",
+        "lstm-tune log runs/sales --tensorboard curves",
+    ),
     "diagnose": (
         "lstm-tune diagnose sales.csv --target sales --horizon 7",
         "lstm-tune diagnose sales.csv --target sales --mse 0.04 --scaled minmax",

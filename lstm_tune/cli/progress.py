@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -11,51 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.search.progress import Tally, clock
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.escaping import printable
-
-
-class _Tally:
-    """What both displays count."""
-
-    def __init__(self) -> None:
-        self.trials: int | None = None
-        self.done = 0
-        self.done_before = 0
-        self.pruned = 0
-        self.failed = 0
-        self.best: tuple[float, int] | None = None
-        self.began = time.monotonic()
-        self.seconds: float | None = None
-
-    def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
-        self.trials, self.done, self.seconds = trials, done, seconds
-        self.done_before = done
-        self.began = time.monotonic()
-
-    def add(self, trial: Trial) -> bool:
-        """Count a trial; return whether it is the best so far."""
-        self.done += 1
-        self.pruned += trial.state == "PRUNED"
-        self.failed += trial.state == "FAIL"
-        better = trial.value is not None and (self.best is None or trial.value < self.best[0])
-        if trial.value is not None and better and trial.state == "COMPLETE":
-            self.best = (trial.value, trial.number)
-            return True
-        return False
-
-    def of(self) -> str:
-        return f"/{self.trials}" if self.trials is not None else ""
-
-    def time_left(self) -> str:
-        """Return 'time left 3:20' by the budget or the pace so far, or ''."""
-        spent = time.monotonic() - self.began
-        left = [self.seconds - spent] if self.seconds is not None else []
-        lately = self.done - self.done_before
-        if self.trials and lately:
-            left.append(spent / lately * (self.trials - self.done))
-        return f"time left {_clock(min(left))}" if left else ""
 
 
 class PlainProgress:
@@ -63,7 +21,7 @@ class PlainProgress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._tally = _Tally()
+        self._tally = Tally()
 
     def _say(self, text: str) -> None:
         print(printable(text), file=self._stream, flush=True)
@@ -80,7 +38,7 @@ class PlainProgress:
         """Print the budget."""
         self._tally.begin(trials, done, seconds)
         budget = [_counted(trials, "trial")] if trials is not None else []
-        budget += [_clock(seconds)] if seconds is not None else []
+        budget += [clock(seconds)] if seconds is not None else []
         self._say(f"study begins: {' within '.join(budget) or 'no limit'}" + (f", {done} done before" if done else ""))
 
     def trial_started(self, trial: int, worker: int) -> None:
@@ -111,7 +69,7 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._tally = _Tally()
+        self._tally = Tally()
         self._live: Live | None = None
         self._workers: dict[int, int] = {}  # of the running trials
         self._epochs: dict[int, EpochStats] = {}
@@ -175,11 +133,8 @@ class LiveProgress:
         for trial, best in self._recent[-room:]:
             style = "bold green" if best else "dim" if trial.state != "COMPLETE" else ""
             table.add_row(Text(f"trial {trial.number}", style=style), Text(describe_trial(trial), style=style))
-        counts = [f"{tally.done}{tally.of()} trials", f"{tally.pruned} pruned"]
-        counts += [f"{tally.failed} failed"] if tally.failed else []
-        counts += [f"best {tally.best[0]:.4g} (trial {tally.best[1]})"] if tally.best else []
         left = "" if self._retrain else tally.time_left()
-        state = Text("  ".join([*counts, *([left] if left else [])]), style="bold")
+        state = Text("  ".join(filter(None, (tally.counts(), left))), style="bold")
         return Group(table, Text(now, style="cyan"), state)
 
     def _running(self) -> str:
@@ -211,9 +166,3 @@ def describe_trial(trial: Trial) -> str:
 
 def _counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _clock(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

@@ -1,4 +1,4 @@
-"""The commands that hand a run to other programs: `export`."""
+"""The commands that hand a run to other programs: `export` and `log`."""
 
 from __future__ import annotations
 
@@ -31,3 +31,28 @@ def export(
     inputs = ", ".join(f"{name} (batch{''.join(f', {n}' for n in size)})" for name, size in model.module.inputs.items())
     print_line(f"written to {onnx}; its inputs are {inputs}, its output is forecast (batch, {model.horizon}, "
                f"{len(model.spec.targets)})")  # fmt: skip
+
+
+def log(
+    run: shared.Run,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI", help="Log it to this MLflow tracking server.", show_default=False),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Write learning curves for TensorBoard.", show_default=False),
+    ] = None,
+) -> None:
+    """Log a run to MLflow, or its learning curves to TensorBoard."""
+    if mlflow is None and tensorboard is None:
+        raise UsageError("log needs to know where to: --mlflow URI, --tensorboard DIR, or both")
+    from lstm_tune.report import experiment_log
+    from lstm_tune.storage.urls import mask_password
+
+    if mlflow is not None:
+        number = experiment_log.log_to_mlflow(run, mlflow)
+        print_line(f"logged to {mask_password(mlflow)} as run {number}")
+    if tensorboard is not None:
+        count = experiment_log.log_to_tensorboard(run, tensorboard)
+        print_line(f"{count} learning curves written; see them with: tensorboard --logdir {tensorboard}")

@@ -36,7 +36,7 @@ def finish(
     retrain_seeds: int = 3,
     timeout: float | str | None = None,
     out: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Result:
     """Make a model of what a study of one's own found: retrain its best trials, and score them once on the test rows.
 
@@ -49,7 +49,7 @@ def finish(
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         timeout: seconds for the retrain and the test, or a time such as "10m"; None: no limit.
         out: run folder to write; None: none, see `Result.save`.
-        progress: told what happens.
+        progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
 
     Returns:
         The result, as `lstm_tune.tune` returns it.

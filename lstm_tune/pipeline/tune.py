@@ -62,7 +62,7 @@ def tune(
     resume: bool = False,
     apply: str | None = None,
     take_over: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the given time, and score it once on rows that no trial has seen.
 
@@ -112,7 +112,7 @@ def tune(
             of that run and the changes are tried first. Arguments that have their default take the run's value.
         take_over: whether to continue it although another machine has it: that machine is gone. Trials that it left
             running are done again.
-        progress: told what happens.
+        progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
 
     Returns:
         The result: model, test score, study.

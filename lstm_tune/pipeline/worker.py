@@ -14,7 +14,7 @@ from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task
 from lstm_tune.search.coordinator import is_coordinated_here
 from lstm_tune.search.identity import data_in_words, kept_settings, worker_options
-from lstm_tune.search.progress import Progress, Warnings
+from lstm_tune.search.progress import Progress, checked_progress
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import Space
@@ -49,7 +49,7 @@ def worker(
     storage: str,
     workers: int | str = "auto",
     timeout: float | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> int:
     """Take part in a study that another process coordinates (`tune` with `workers=0`, or several, on a database).
 
@@ -61,7 +61,7 @@ def worker(
         storage: URL of the study's database, or, on the same machine, the path of its journal.
         workers: processes, or "auto": one per core of this machine.
         timeout: seconds, or a time such as "10m", after which no further trial is taken; None: no limit.
-        progress: told what happens.
+        progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
 
     Returns:
         How many trials were taken.
@@ -74,7 +74,7 @@ def worker(
     """
     seconds = arguments.seconds_or_none("timeout", timeout)
     with stop_on_signals() as stop:
-        return run(study_name, data, storage, workers, seconds, stop, progress or Warnings())
+        return run(study_name, data, storage, workers, seconds, stop, checked_progress(progress))
 
 
 @single_threaded_torch()

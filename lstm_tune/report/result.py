@@ -14,7 +14,7 @@ import pandas as pd
 from lstm_tune.data.split import Split
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
-from lstm_tune.evaluation.score import Forecaster
+from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.evaluation.series_scores import SeriesScores
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.report.advice import ADVICE, advice_file
@@ -28,6 +28,7 @@ from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.report.series_csv import SERIES, write_series
 from lstm_tune.search.trials import Trial
+from lstm_tune.training.backtest import COLUMNS, LSTM, long_frame
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils.atomic_files import atomic_write, make_folder, write_json, write_text
 from lstm_tune.utils.escaping import cell
@@ -96,6 +97,18 @@ class Result:
 
     def _repr_html_(self) -> str:
         return result_html(self.record)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the forecasts of all test windows in the long form of the Nixtla libraries.
+
+        Returns:
+            `unique_id`, `ds`, `cutoff`, `y` (NaN: not observed), `LSTM` and a column for each forecast without an LSTM,
+            in original units: one row for each window and step.
+        """
+        windows, positions = self.windows.cpu(), self.test_positions[:].cpu()
+        forecasters = {LSTM: self.model.network} | {COLUMNS.get(n, n): f for n, f in self.baselines.items()}
+        made = {name: forecast_all(f, self.windows, self.test_positions).cpu() for name, f in forecasters.items()}
+        return long_frame(windows.data, made, positions.numpy(), windows.horizon)
 
     def plot(self, kind: str = "forecast") -> plotly.graph_objects.Figure:
         """Return a plotly figure.

@@ -32,7 +32,14 @@ from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils.decimals import widen
 
 LSTM, NEVER = "LSTM", "LSTM-never"
-_COLUMNS = {"ridge": "Ridge", "seasonal_naive": "SeasonalNaive", "persistence": "Persistence", "ets": "ETS"}
+# Names of the forecasts without an LSTM, as columns.
+COLUMNS = {
+    "ridge": "Ridge",
+    "seasonal_naive": "SeasonalNaive",
+    "persistence": "Persistence",
+    "ets": "ETS",
+    "combination": "Combination",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -163,8 +170,8 @@ def _fit_simple(windows: Windows, shape: Shape, scale: TargetScale) -> dict[str,
     period = shape.period if shape.period > 1 else None
     rows = every_row(windows.data)
     fitted = fit_baselines(windows, rows, period=period, max_lookback=shape.smoothing, scale=scale)
-    names = [*(n for n in _COLUMNS if n in fitted), *(n for n in fitted if n not in _COLUMNS)]
-    return {_COLUMNS.get(name, name): fitted[name] for name in names}
+    names = [*(n for n in COLUMNS if n in fitted), *(n for n in fitted if n not in COLUMNS)]
+    return {COLUMNS.get(name, name): fitted[name] for name in names}
 
 
 def _ahead(data: SeriesSet, seen: SeriesSet, rows: Sequence[int], horizon: int) -> Ahead:
@@ -232,7 +239,7 @@ def _judge(
         gain = compare(scores[LSTM].window_error, scores[NEVER].window_error, count, blocks)
         better = sum(a < b for a, b in zip(per_cutoff[LSTM], per_cutoff[NEVER], strict=True))
     return Backtest(
-        frame=_frame(data, made, positions, shape.horizon),
+        frame=long_frame(data, made, positions, shape.horizon),
         positions=places,
         scores=scores,
         per_cutoff=per_cutoff,
@@ -243,8 +250,8 @@ def _judge(
     )
 
 
-def _frame(data: SeriesSet, made: Mapping[str, Tensor], positions: np.ndarray, horizon: int) -> pd.DataFrame:
-    """Return forecasts (n, H) in long form."""
+def long_frame(data: SeriesSet, made: Mapping[str, Tensor], positions: np.ndarray, horizon: int) -> pd.DataFrame:
+    """Return forecasts (n, H) by their names, of windows at positions (n,), in long form; see `Backtest.frame`."""
     channel, row = np.divmod(positions, data.n_rows)
     series = np.searchsorted(np.array(data.offsets), row, side="right") - 1
     names = [_unique_id(data, int(c), int(s)) for c, s in zip(channel, series, strict=True)]

@@ -21,5 +21,5 @@ def model_facts(spec: DataSpec, horizon: int, lookback: int, members: int) -> di
         "ahead": counted(horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),
         "needs": f"{counted(lookback, 'row')}{' with ' if covariates else ''}{', '.join(covariates)}",
         "members": counted(members, "network"),
-        "see": ".predict(frame), .evaluate(frame), .save(folder)",
+        "see": ".predict(frame), .plot(frame), .evaluate(frame), .save(folder)",
     }

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.conformal import Intervals, check_levels
@@ -33,6 +32,7 @@ from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.backtest import Backtest, run_backtest
 from lstm_tune.training.calibration import recalibrate
+from lstm_tune.training.forecast_plot import forecast_plot
 from lstm_tune.training.model_card import model_facts
 from lstm_tune.training.model_scores import ScoredWindows, score_model
 from lstm_tune.training.refit import every_row, refit_network
@@ -40,6 +40,9 @@ from lstm_tune.utils import arguments
 from lstm_tune.utils.notebook import card, lines, table
 from lstm_tune.utils.notes import warn
 from lstm_tune.utils.process import available_cores
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
 
 
 class ForecastModel:
@@ -104,33 +107,24 @@ class ForecastModel:
         return RawForecaster(self.network, self.shape, self.spec).eval()
 
     def to_onnx(self, path: str | Path) -> None:
-        """Write `module` as an ONNX file, which runs without torch; any number of windows at once.
-
-        Raises:
-            UsageError: the packages for it are not installed, or the file's folder is missing.
-            RunError: the file could not be written.
-        """
+        """Write `module` as an ONNX file, which runs without torch; its errors are those of `write_onnx`."""
         write_onnx(self.module, self.spec, arguments.path("path", path))
 
-    def read(
-        self,
-        data: Any,
-        *,
-        time: str | None = None,
-        id: str | Sequence[str] | None = None,
-        decimal: str | None = None,
-        thousands: str | None = None,
-        split: SplitRule | None = None,
-        keep_ahead: bool = False,
-    ) -> SeriesSet:
-        """Load data as those were loaded that the model was tuned on; see `DataSpec.read` for arguments and errors.
+    def read(self, data: Any, **reading: Any) -> SeriesSet:
+        """Load data as `load_series` does, with the columns and units of this model.
 
-        They are on the same grid, and with the same decimal mark if a file leaves that open. They may be few, and
-        constant.
+        The data are read as those were that the model was tuned on: on the same grid, and with the same decimal mark
+        if a file leaves that open. They may be few, and constant.
+
+        Args:
+            data: a frame, path, array, …, or series that are loaded already.
+            reading: `time` and `id`, columns that are not named as in the data of `tune`; `decimal` and `thousands`,
+                marks of numbers in text; `split` and `keep_ahead`, see `DataSpec.read`.
+
+        Raises:
+            DataError: a column is missing, or the frequency is another.
         """
-        return self.spec.read(
-            data, time=time, id=id, decimal=decimal, thousands=thousands, split=split, keep_ahead=keep_ahead
-        )
+        return self.spec.read(data, **reading)
 
     def predict(self, data: Any, *, level: float | Sequence[float] = (), **reading: Any) -> pd.DataFrame:
         """Forecast the rows that follow the last observed row of each series.
@@ -163,6 +157,19 @@ class ForecastModel:
         columns, period = self.spec.forecast_columns, self.shape.period
         return forecast_ahead(network, ahead, columns, period, intervals=self.intervals, levels=levels)
 
+    def plot(
+        self, data: Any, *, target: str | None = None, series: str | None = None, level: Any = (), **reading: Any
+    ) -> plotly.graph_objects.Figure:
+        """Return a plotly figure of the last rows of a target of a series, by default the first ones, and `predict`.
+
+        Raises:
+            UsageError: there is no such target or series.
+        """
+        read = self.read(data, **reading, keep_ahead=True)
+        channel = 0 if target is None else arguments.place("target", target, self.spec.targets)
+        forecast = self.predict(read, level=level)
+        return forecast_plot(read, forecast, self.spec.forecast_columns[channel], channel, series)
+
     def for_data(self, series: SeriesSet) -> tuple[MeanForecaster, TargetScale]:
         """Return the network, and the scale of scores, for the series of other data, each scaled by itself."""
         return for_series(self.network, self.spec.series, series), self.scale.for_series(self.spec.series, series)
@@ -176,9 +183,7 @@ class ForecastModel:
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
-            against: forecasts of other models, a path or a frame: time (or `ds`), `step` or `cutoff`, `unique_id` if
-                there are several series, and one column for each model; see `read_given`. All are scored on the windows
-                that these cover.
+            against: forecasts of other models, a path or a frame, see `read_given`; all are scored on their windows.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Returns:
@@ -304,12 +309,7 @@ class ForecastModel:
         return found
 
     def cross_validation(self, data: Any, **options: Any) -> pd.DataFrame:
-        """Return the forecasts of `backtest` in long form, which takes the same arguments.
-
-        Returns:
-            `unique_id`, `ds`, `cutoff`, `y` (NaN: not observed), `LSTM`, `LSTM-never` (the model as it is, beside one
-            that is refitted) and a column for each simple forecast, in original units.
-        """
+        """Return the frame of `backtest`, which takes the same arguments: forecasts in long form, in original units."""
         return self.backtest(data, **options).frame
 
     def known_intervals(self) -> Intervals:

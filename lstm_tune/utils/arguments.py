@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,13 @@ def levels(name: str, value: Any) -> tuple[float, ...]:
             raise refuse(name, rule, one)
         found.append(number)
     return tuple(sorted(set(found)))
+
+
+def place(name: str, value: Any, known: Sequence[str]) -> int:
+    """Return the place of a word among those known."""
+    if value not in known:
+        raise refuse(name, f"one of {', '.join(known)}", value)
+    return list(known).index(value)
 
 
 def flag(name: str, value: Any) -> bool:

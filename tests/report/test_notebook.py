@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from report_page import Page
 from series import daily, wave
+from utilsforecast.evaluation import evaluate
+from utilsforecast.losses import mse
+from utilsforecast.plotting import plot_series
 
 import lstm_tune
 from lstm_tune.diagnosis.data_findings import diagnose
@@ -82,3 +86,39 @@ def test_an_unknown_figure_is_refused_with_the_known_ones(result: Result) -> Non
 def test_public_objects_have_a_form_for_notebooks() -> None:
     for public in (lstm_tune.Result, lstm_tune.Diagnosis, lstm_tune.ForecastModel, lstm_tune.Space):
         assert callable(public._repr_html_)
+
+
+def test_forecasts_of_the_test_windows_are_a_frame_that_utilsforecast_scores(result: Result) -> None:
+    frame = result.to_frame()
+    assert list(frame.columns)[:5] == ["unique_id", "ds", "cutoff", "y", "LSTM"]
+    assert len(frame) == len(result.test_positions) * 3
+    models = [name for name in frame.columns if name not in ("unique_id", "ds", "cutoff", "y")]
+    assert len(models) == 1 + len(result.baselines)
+    seen = frame.dropna()
+    assert len(seen) == len(frame) - 3  # the missing value is a target three times
+    scores = evaluate(seen.drop(columns="cutoff"), metrics=[mse], models=models).iloc[0]
+    assert scores["LSTM"] == pytest.approx(result.test.mse, rel=1e-5)
+    assert scores["Ridge"] == pytest.approx(result.summary.baselines["ridge"].test_mse, rel=1e-5)
+
+
+def test_plots_of_utilsforecast_take_the_frame(result: Result) -> None:
+    pytest.importorskip("matplotlib")
+    frame = result.to_frame()
+    last = frame[frame["cutoff"] == frame["cutoff"].max()]
+    plot_series(frame[["unique_id", "ds", "y"]].drop_duplicates(), last.drop(columns=["cutoff", "y"]), engine="plotly")
+
+
+def test_a_notebook_shows_progress_result_and_figures(tmp_path: Path) -> None:
+    """In a real kernel: one line of progress, then the result's card and a figure."""
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    import nbformat
+
+    notebook = nbformat.read(Path(__file__).with_name("notebook.ipynb"), as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    progress, shown, figure = (cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    printed = "".join(o.text for o in progress if o.output_type == "stream" and o.name == "stdout")
+    assert printed.split("\r")[-1].startswith("2/2 trials")
+    assert printed.count("\n") == 1
+    assert "Verdict" in shown[0].data["text/html"] or "<table" in shown[0].data["text/html"]
+    assert "application/vnd.plotly.v1+json" in figure[0].data
