@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, Protocol
 
+import optuna
+
 from lstm_tune.errors import UsageError
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
@@ -91,16 +93,22 @@ class Warnings(Silent):
 
 
 class LineProgress(Warnings):
-    """One line on stdout that is rewritten, as notebooks and terminals show it; the rest are warnings."""
+    """One line on stdout that is rewritten, as notebooks and terminals show it; the rest are warnings.
+
+    Meanwhile Optuna does not log each trial, which would break the line.
+    """
 
     def __init__(self) -> None:
         self._tally = Tally()
+        self._verbosity = optuna.logging.get_verbosity()
         self._now = ""  # what is being done
         self._written = 0  # characters of the line
         self._next = 0.0  # the time from which on an epoch rewrites it
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Begin the line."""
+        self._verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(max(self._verbosity, optuna.logging.WARNING))
         self._tally.begin(trials, done, seconds)
         self._write()
 
@@ -129,6 +137,7 @@ class LineProgress(Warnings):
     def end(self) -> None:
         """End the line with what was done."""
         if self._written:
+            optuna.logging.set_verbosity(self._verbosity)
             self._now = clock(time.monotonic() - self._tally.began)
             self._write(left="", end="\n")
             self._written = 0

@@ -12,7 +12,6 @@ from report_page import Page
 from series import daily, wave
 from utilsforecast.evaluation import evaluate
 from utilsforecast.losses import mse
-from utilsforecast.plotting import plot_series
 
 import lstm_tune
 from lstm_tune.diagnosis.data_findings import diagnose
@@ -103,6 +102,8 @@ def test_forecasts_of_the_test_windows_are_a_frame_that_utilsforecast_scores(res
 
 def test_plots_of_utilsforecast_take_the_frame(result: Result) -> None:
     pytest.importorskip("matplotlib")
+    from utilsforecast.plotting import plot_series
+
     frame = result.to_frame()
     last = frame[frame["cutoff"] == frame["cutoff"].max()]
     plot_series(frame[["unique_id", "ds", "y"]].drop_duplicates(), last.drop(columns=["cutoff", "y"]), engine="plotly")
@@ -121,4 +122,5 @@ def test_a_notebook_shows_progress_result_and_figures(tmp_path: Path) -> None:
     assert printed.split("\r")[-1].startswith("2/2 trials")
     assert printed.count("\n") == 1
     assert "Verdict" in shown[0].data["text/html"] or "<table" in shown[0].data["text/html"]
-    assert "application/vnd.plotly.v1+json" in figure[0].data
+    assert [o.name for o in progress if o.output_type == "stream" and o.name != "stdout"] == []
+    assert "application/vnd.plotly.v1+json" in figure[-1].data

@@ -6,6 +6,7 @@ import sys
 import types
 from typing import Any
 
+import optuna
 import pytest
 from studies import outcome, tune
 
@@ -43,8 +44,15 @@ def test_one_line_is_rewritten_and_ends_with_what_was_done(capsys: pytest.Captur
 
 def test_progress_true_shows_a_study_and_nothing_is_shown_without_it(capsys: pytest.CaptureFixture[str]) -> None:
     space = {"lookback": [4, 6], "hidden_units": 4, "epochs": 1}
-    tune(n_trials=2, space=space, progress=True)
-    (line, rest) = shown(capsys.readouterr().out)
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        tune(n_trials=2, space=space, progress=True)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    out, err = capsys.readouterr()
+    assert err == ""
+    (line, rest) = shown(out)
     assert line.startswith("2/2 trials")
     assert rest == ""
     tune(n_trials=1, space=space)
