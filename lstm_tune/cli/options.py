@@ -36,6 +36,7 @@ Thousands = Annotated[str | None, typer.Option(metavar="MARK", help="Separator o
 Horizon = Annotated[int, typer.Option(metavar="H", help="Rows to forecast at once.")]
 Past = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Past covariates, comma-separated.")]
 Future = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates known into the future.")]
+Static = Annotated[list[str] | None, typer.Option(metavar="COLS", help="Covariates that are constant in a series.")]
 SplitText = Annotated[
     str | None,
     typer.Option(

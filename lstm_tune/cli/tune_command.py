@@ -44,6 +44,7 @@ def tune(
     horizon: shared.Horizon = 1,
     past: shared.Past = None,
     future: shared.Future = None,
+    static: shared.Static = None,
     calendar: Annotated[
         bool | None, typer.Option("--calendar/--no-calendar", help="Hour, weekday and season as covariates.")
     ] = None,
@@ -136,6 +137,7 @@ def tune(
         horizon=horizon,
         past=split_columns(past),
         future=split_columns(future),
+        static=split_columns(static),
         calendar=calendar,
         decimal=decimal,
         thousands=thousands,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from lstm_tune.data.calendar_features import calendar_features
+from lstm_tune.data.categories import UNKNOWN, Coded, category_columns, fill_static, keep_trained, read_categories
 from lstm_tune.data.cleaning import (
     Repairs,
     Rows,
@@ -43,6 +44,7 @@ class Table:
     codes: Ints | None  # (N,) number of the series of each row; None: there is one
     names: tuple[str, ...]  # (S,) of the series
     path: str  # what the user named
+    marked: frozenset[str] = frozenset()  # columns of pandas' type `category`
 
 
 def assemble(
@@ -69,10 +71,15 @@ def assemble(
     """
     roles = table.roles
     channels = len(roles.targets)
-    numbers = read_numbers({name: table.frame[name] for name in roles.names}, clues)
-    repairs.notes += [column.note for column in numbers.values() if column.note]
+    numbers, coded = _read_columns(table, clues, known)
+    notes = [*(column.note for column in numbers.values()), *(column.note for column in coded.values())]
+    repairs.notes += filter(None, notes)
+    read = {name: column.values for name, column in numbers.items()} | {name: c.codes for name, c in coded.items()}
+    for name in roles.static:
+        blank = UNKNOWN if name in coded else np.nan
+        read[name] = fill_static(name, read[name], table.codes, blank, table.names)
     rows = Rows(
-        columns=tuple(numbers[name].values for name in roles.names),
+        columns=tuple(read[name] for name in roles.names),
         codes=table.codes,
         times=table.time.stamps,
         local=table.time.local,
@@ -97,10 +104,12 @@ def assemble(
     train = ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
     del rows  # what was sorted or laid on a grid leaves the source behind
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
-    values, observed, covariates, origins = _tensors(regular, roles, train, known)
+    regular, vocabulary = _learn_words(regular, roles, coded, train, known)
+    values, observed, covariates, origins = _tensors(regular, roles, train, known, frozenset(coded))
     first = list(regular.offsets[:-1])
     late = [k for k, column in enumerate(regular.columns) if known is not None and not np.isfinite(column[first]).all()]
-    seen = np.isfinite(np.stack(regular.columns[channels + len(roles.past) :], axis=1)) if roles.future else None
+    ahead = regular.columns[channels + len(roles.past) :]
+    seen = np.isfinite(np.stack(ahead, axis=1)) if ahead else None
     known_now, future = np.split(covariates, [len(roles.past)], axis=1)
     features, feature_names = _calendar(regular.times, regular.freq, calendar)
     return SeriesSet(
@@ -114,7 +123,9 @@ def assemble(
         series=left,
         targets=roles.targets,
         past_names=roles.past,
-        future_names=roles.future + feature_names,
+        future_names=roles.future + roles.static + feature_names,
+        static_names=roles.static,
+        categories=vocabulary,
         origin=origins[:channels],
         covariate_origin=origins[channels:],
         path=table.path,
@@ -132,6 +143,30 @@ def assemble(
         placed=_placed(regular, given, kept),
         starts=tuple((k, regular.columns[k]) for k in late),
     )
+
+
+def _read_columns(table: Table, clues: Clues, known: Known | None) -> tuple[dict[str, Numbers], dict[str, Coded]]:
+    """Return the columns of numbers and those of categories, each {name: column}."""
+    frame, roles, words = table.frame, table.roles, None if known is None else known.categories
+    chosen = category_columns(frame, roles.covariates, table.marked, clues, words)
+    coded = {
+        name: read_categories(name, frame[name], None if words is None else words[name], static=name in roles.static)
+        for name in chosen
+    }
+    return read_numbers({name: frame[name] for name in roles.names if name not in coded}, clues), coded
+
+
+def _learn_words(
+    regular: Regular, roles: Roles, coded: Mapping[str, Coded], train: Sequence[tuple[int, int]], known: Known | None
+) -> tuple[Regular, dict[str, tuple[str, ...]]]:
+    """Return the columns with the codes of the words that train rows hold, and {column: words}."""
+    if known is not None or not coded:
+        return regular, {name: column.words for name, column in coded.items()}
+    columns, vocabulary = list(regular.columns), {}
+    for name, column in coded.items():
+        k = roles.names.index(name)
+        columns[k], vocabulary[name] = keep_trained(name, columns[k], column.words, train)
+    return replace(regular, columns=tuple(columns)), vocabulary
 
 
 def _formats(numbers: Mapping[str, Numbers]) -> dict[str, NumberFormat]:
@@ -164,7 +199,7 @@ def _placed(regular: Regular, given: Sequence[int], kept: Ints | None) -> tuple[
 
 
 def _tensors(
-    regular: Regular, roles: Roles, train: Sequence[tuple[int, int]], known: Known | None
+    regular: Regular, roles: Roles, train: Sequence[tuple[int, int]], known: Known | None, coded: frozenset[str]
 ) -> tuple[NDArray[np.float32], Bools, NDArray[np.float32], tuple[float, ...]]:
     """Return targets (C, N), their marks, covariates (N, P + F), all filled, and the origins of all."""
     channels, rows = len(roles.targets), regular.offsets[-1]
@@ -180,7 +215,7 @@ def _tensors(
             raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another --split")
         usual = 0.0 if kept is None else kept[k]
         filled = fill_forward(column, there, regular.offsets, before or [usual] * (len(regular.offsets) - 1))
-        origins.append(find_origin(filled, there, train) if kept is None else kept[k])
+        origins.append(0.0 if name in coded else find_origin(filled, there, train) if kept is None else kept[k])
         to_float32(filled, name, values[k] if k < channels else covariates[:, k - channels], origins[k])
         if k < channels and known is None:
             _check_resolved(values[k], there, name)

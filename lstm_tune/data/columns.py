@@ -29,12 +29,18 @@ class Roles:
     targets: tuple[str, ...]
     past: tuple[str, ...]
     future: tuple[str, ...]
+    static: tuple[str, ...] = ()  # that do not change within a series
     ids: tuple[str, ...] = ()  # that name the series of a row, together
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns of numbers: targets, past and future covariates, in this order."""
-        return self.targets + self.past + self.future
+        """The columns of values: targets, past, future and static covariates, in this order."""
+        return self.targets + self.past + self.future + self.static
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """The columns that help to forecast, in the order of `names`."""
+        return self.past + self.future + self.static
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,6 +97,7 @@ def check_roles(columns: Sequence[str], roles: Roles, time: str | None) -> None:
     used: dict[str, str] = {}
     named = [("target", name) for name in roles.targets]
     named += [("past covariate", name) for name in roles.past] + [("future covariate", name) for name in roles.future]
+    named += [("static covariate", name) for name in roles.static]
     named += [("time", time)] if time is not None else []
     named += [("id", name) for name in roles.ids]
     for role, name in named:
@@ -189,10 +196,14 @@ def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) ->
 def _refuse_nearly_numeric(frame: pd.DataFrame, used: Collection[str], clues: Clues) -> None:
     """Say why a column whose cells are mostly numbers is not one of numbers."""
     for name in frame.columns:
-        if name not in used and is_text(frame[name]):
-            text = cleaned(frame[name]).dropna()
-            if len(text) and text.str.fullmatch(r"[+-]?[\d.,]*\d").mean() > 0.5:
-                read_numbers({name: frame[name]}, clues)
+        if name not in used and is_mostly_numbers(frame[name]):
+            read_numbers({name: frame[name]}, clues)
+
+
+def is_mostly_numbers(column: pd.Series[Any]) -> bool:
+    """Return whether a column is text of which more than half of the words look like numbers."""
+    text = cleaned(column).dropna() if is_text(column) else column[:0]
+    return bool(len(text) and text.str.fullmatch(r"[+-]?[\d.,]*\d").mean() > 0.5)
 
 
 def evidence_of_others(frame: pd.DataFrame, used: Collection[str]) -> tuple[Evidence, ...]:

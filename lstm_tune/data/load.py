@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
 
 from lstm_tune.data.assemble import Table, assemble
 from lstm_tune.data.cleaning import Repairs
@@ -39,6 +42,7 @@ def load_series(
     id: str | Sequence[str] | None = None,
     past: str | Sequence[str] = (),
     future: str | Sequence[str] = (),
+    static: str | Sequence[str] = (),
     calendar: bool | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
@@ -60,6 +64,7 @@ def load_series(
         id: the column, or columns, that name the series of each row (long format).
         past: covariates known up to now.
         future: covariates known into the future.
+        static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: add calendar features to the future covariates; None: no.
         decimal: decimal mark of numbers in text, "." or ","; None: it is found.
         thousands: separator of thousands in text; None: it is found.
@@ -75,20 +80,31 @@ def load_series(
     form = chosen_format(decimal, thousands)
     ids = as_names(id)
     read = read_source(source, ids=ids or (LONG_ID,), form=form)
+    marked = frozenset(
+        str(name).strip() for name, kind in read.frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)
+    )
     frame, index = tidy_frame(read.frame, read.path)
     if known is None:
-        conventional = long_format(frame, taken={*as_names(target), *as_names(past), *as_names(future)})
+        conventional = long_format(
+            frame, taken={*as_names(target), *as_names(past), *as_names(future), *as_names(static)}
+        )
         ids, time = ids or conventional.ids, time or conventional.time
         target = target or conventional.targets
     if known is not None and time is None and known.time in frame.columns:
         time = known.time
-    covariates = as_names(past) + as_names(future)
+    covariates = as_names(past) + as_names(future) + as_names(static)
     targets = as_names(target)
     if not targets and read.targets is not None:
         targets = tuple(name for name in read.targets if name not in (*covariates, time, *ids))
     # A model of a Series without a name calls it y; pandas writes such a Series under the name 0.
     renamed = known is not None and targets == ("y",) and "y" not in frame.columns and "0" in frame.columns
-    roles = Roles(targets=() if renamed else targets, past=as_names(past), future=as_names(future), ids=ids)
+    roles = Roles(
+        targets=() if renamed else targets,
+        past=as_names(past),
+        future=as_names(future),
+        static=as_names(static),
+        ids=ids,
+    )
     check_roles(list(frame.columns), roles, time)
     codes, names = series_of_rows(frame, ids) if ids else (None, ("",))
     taken = {*roles.names, *ids}
@@ -113,13 +129,13 @@ def load_series(
         only = default_targets(frame, used, clues)
         if renamed:
             repairs.notes.append(f"there is no column 'y': the only numeric one, {only[0]!r}, was taken")
-        roles = Roles(targets=only, past=roles.past, future=roles.future, ids=ids)
+        roles = replace(roles, targets=only)
         used = used | set(only)
     words = [name for name in frame.columns if name not in used and is_text(frame[name])]
     left_out = [name for name in words if not is_numeric(frame[name], clues)]
     if left_out:
         repairs.notes.append(f"text columns were left out: {', '.join(left_out)}")
-    table = Table(frame=frame, roles=roles, time=found, codes=codes, names=names, path=read.path)
+    table = Table(frame=frame, roles=roles, time=found, codes=codes, names=names, path=read.path, marked=marked)
     if not len(frame):
         raise DataError(f"{read.path} has no rows of data; give at least two, below a line of column names")
     return assemble(

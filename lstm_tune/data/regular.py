@@ -29,6 +29,7 @@ class Known:
     origin: tuple[float, ...] = ()  # (C,)
     covariate_origin: tuple[float, ...] = ()  # (P + F,); (): all 0
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {column: its words}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

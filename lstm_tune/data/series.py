@@ -34,7 +34,7 @@ class SeriesSet:
     values: torch.Tensor  # (C, N) float32, contiguous, working units, filled
     observed: torch.Tensor  # (C, N) bool; False where the value was filled in; see `marks`
     past: torch.Tensor  # (N, P) float32 covariates known up to now, filled
-    future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; the calendar stands last
+    future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; then the static ones, the calendar
     offsets: tuple[int, ...]  # (S+1,) the row at which each series begins; the last is N
     times: Times | EvenTimes  # (N,) datetime64[ns], or numbers: row numbers within each series, or counted time
     freq: str | None  # pandas offset alias, see `parse_freq`; None: rows without stamps, or irregular ones
@@ -56,6 +56,8 @@ class SeriesSet:
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
     future_seen: torch.Tensor | None = None  # (N, F - calendar) bool, if rows to forecast were kept: False: filled
     cut: Cut | None = None  # how the rows were to be cut when they were loaded
+    static_names: tuple[str, ...] = ()  # among `future_names`: that do not change within a series
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {covariate: its words}; codes from 1
     placed: tuple[Ints, ...] | None = None  # per series, the row of each row of the source; None: each its own
     starts: tuple[tuple[int, Floats], ...] = ()  # of a saved model: columns filled before a first value; see `refill`
 
@@ -68,6 +70,14 @@ class SeriesSet:
     def n_series(self) -> int:
         """Number of series S."""
         return len(self.series)
+
+    @property
+    def category_sizes(self) -> tuple[int, ...]:
+        """The codes of each covariate (P + F,), that of the unknown included; 0: a number; (): no category."""
+        if not self.categories:
+            return ()
+        words = (self.categories.get(name) for name in (*self.past_names, *self.future_names))
+        return tuple(0 if one is None else len(one) + 1 for one in words)
 
     @property
     def n_channels(self) -> int:
@@ -196,6 +206,8 @@ class SeriesSet:
         digest.update(repr((self.offsets, self.origin, names)).encode())
         if any(self.covariate_origin):  # absent in fingerprints of old versions, which subtracted nothing
             digest.update(repr(self.covariate_origin).encode())
+        if self.categories:
+            digest.update(repr(sorted(self.categories.items())).encode())
         return digest.hexdigest()
 
     def has_fingerprint(self, kept: str) -> bool:

@@ -28,7 +28,7 @@ class DataSpec:
 
     targets: tuple[str, ...]
     past: tuple[str, ...]
-    future: tuple[str, ...]  # without the calendar's
+    future: tuple[str, ...]  # without the static ones and the calendar's
     calendar: bool
     time: str | None
     id: tuple[str, ...]  # columns that name the series
@@ -37,12 +37,14 @@ class DataSpec:
     covariate_origin: tuple[float, ...] = ()  # the same of past and future covariates; (): all 0
     step: float | None = None  # from row to row, if numbers count the time
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
+    static: tuple[str, ...] = ()  # that do not change within a series
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {covariate: its words}
     series: tuple[str, ...] = ()  # of several, the names of those that it was tuned on; "": one was left out
 
     @classmethod
     def of(cls, data: SeriesSet) -> DataSpec:
         """Describe a set of series."""
-        own = len(data.future_names) - (calendar_width(data.freq) if data.calendar else 0)
+        own = len(data.future_names) - len(data.static_names) - (calendar_width(data.freq) if data.calendar else 0)
         return cls(
             targets=data.targets,
             past=data.past_names,
@@ -55,6 +57,8 @@ class DataSpec:
             covariate_origin=data.covariate_origin,
             step=data.step,
             formats=data.formats,
+            static=data.static_names,
+            categories=data.categories,
             series=data.series if data.n_series > 1 else (),
         )
 
@@ -69,6 +73,7 @@ class DataSpec:
             origin=self.origin,
             covariate_origin=self.covariate_origin,
             formats=self.formats,
+            categories=self.categories,
         )
 
     @property
@@ -120,6 +125,7 @@ class DataSpec:
                 id=self.id if id is None else id,
                 past=self.past,
                 future=self.future,
+                static=self.static,
                 calendar=self.calendar,
                 decimal=decimal,
                 thousands=thousands,
@@ -167,6 +173,11 @@ class DataSpec:
             covariate_origin=given.numbers("covariate_origin", default=[]),
             step=given.number("step"),
             series=given.names("series", default=[]),
+            static=given.names("static", default=[]),
+            categories={
+                name: Checked({name: words}, "data: categories").names(name, least=1)
+                for name, words in given.table("categories").items()
+            },
             formats={name: NumberFormat(**form) for name, form in given.table("formats").items()},
         )
         given.check_all_read()
@@ -174,8 +185,11 @@ class DataSpec:
             calendar_width(spec.freq)  # refuses a frequency that is none
         if len(spec.origin) != len(spec.targets):
             raise ValueError(f"data: origin must hold {len(spec.targets)} numbers")
-        if len(spec.covariate_origin) not in (0, len(spec.past) + len(spec.future)):
-            raise ValueError(f"data: covariate_origin must hold {len(spec.past) + len(spec.future)} numbers")
+        covariates = (*spec.past, *spec.future, *spec.static)
+        if len(spec.covariate_origin) not in (0, len(covariates)):
+            raise ValueError(f"data: covariate_origin must hold {len(covariates)} numbers")
+        if not spec.categories.keys() <= set(covariates):
+            raise ValueError("data: categories must name covariates")
         return spec
 
 

@@ -3,7 +3,7 @@
 Letters: B windows in a batch, L lookback, H horizon, U hidden units, C channels, P past and F future covariates.
 
     inputs of the target (B, L) → clipped
-    + past covariates, known future covariates (B, L, 1 + P + F) → patched → + channel embedding
+    + past covariates, known future covariates, categories embedded (B, L, 1 + P + F) → patched → + channel embedding
       → recurrent layers (B, U) → dropout → hidden layer → activation → output (B, H)
                                                            + what the horizon's own covariates add
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch
+from lstm_tune.models.categories import covariate_widths, embedding_of
 from lstm_tune.models.cells import CELLS, Dropout, RecurrentLayers
 from lstm_tune.models.preprocessing import Preprocessing, Shape
 
@@ -42,7 +43,7 @@ def recurrent_work(config: Config, shape: Shape) -> int:
     """Return the multiplications of the recurrent layers' matrices over one window, forward."""
     patch = min(config.patch, config.lookback)
     steps, units = -(-config.lookback // patch), config.hidden_units
-    inputs = patch * (1 + shape.past + shape.future) + embedding_width(shape)
+    inputs = patch * (1 + sum(covariate_widths(shape))) + embedding_width(shape)
     gates = CELLS[config.cell].gates
     return steps * gates * units * (inputs + units + (config.layers - 1) * 2 * units)
 
@@ -59,10 +60,13 @@ class LSTMForecaster(Preprocessing):
         self.steps = -(-config.lookback // self.patch)
         embedding = embedding_width(shape)
         self.channel_embedding = nn.Embedding(shape.channels, embedding) if embedding else None
+        past_width, future_width = covariate_widths(shape)
+        self.past_categories = embedding_of(shape.categories[: shape.past])
+        self.future_categories = embedding_of(shape.categories[shape.past :])
         # Whatever the cell is, its layers are called `lstm` in the files of saved models.
         self.lstm = RecurrentLayers(
             CELLS[config.cell],
-            self.patch * (1 + shape.past + shape.future) + embedding,
+            self.patch * (1 + past_width + future_width) + embedding,
             config.hidden_units,
             layers=config.layers,
             dropout=config.dropout,
@@ -75,7 +79,7 @@ class LSTMForecaster(Preprocessing):
         self.output = nn.Linear(width, shape.horizon)
         self.future_context = nn.Linear(width, _FUTURE_UNITS) if shape.future else None
         self.future_output = (
-            nn.Sequential(nn.Linear(shape.future + _FUTURE_UNITS, 2 * _FUTURE_UNITS), nn.GELU(),
+            nn.Sequential(nn.Linear(future_width + _FUTURE_UNITS, 2 * _FUTURE_UNITS), nn.GELU(),
                           nn.Linear(2 * _FUTURE_UNITS, 1))
             if shape.future
             else None
@@ -108,8 +112,12 @@ class LSTMForecaster(Preprocessing):
             n_past = self.shape.past
             past = (batch.past - self.covariate_mean[:n_past]) / self.covariate_scale[:n_past]
             future = (future - self.covariate_mean[n_past:]) / self.covariate_scale[n_past:]
-            known = future[:, : -horizon or None][:, -lookback:]
-            inputs = torch.cat([inputs, past[:, -lookback:], known], dim=2)
+            past, future = past[:, -lookback:], future[:, -lookback - horizon :]
+            if self.past_categories is not None:
+                past = self.past_categories(past)
+            if self.future_categories is not None:
+                future = self.future_categories(future)
+            inputs = torch.cat([inputs, past, future[:, :-horizon]], dim=2)
         missing = self.steps * self.patch - lookback
         if missing:  # the oldest patch is filled up with the oldest row
             inputs = torch.cat([inputs[:, :1].expand(-1, missing, -1), inputs], dim=1)

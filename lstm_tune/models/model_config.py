@@ -46,9 +46,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Check that all parts speak of the same columns and members."""
         spec, shape = self.spec, self.shape
-        own = calendar_width(spec.freq) if spec.calendar else 0
+        own = len(spec.static) + (calendar_width(spec.freq) if spec.calendar else 0)
         if (shape.channels, shape.past, shape.future - own) != (len(spec.targets), len(spec.past), len(spec.future)):
             raise ValueError("data: the columns do not fit the shape")
+        words = [spec.categories.get(name) for name in (*spec.past, *spec.future, *spec.static)]
+        sizes = tuple(0 if one is None else len(one) + 1 for one in words) if spec.categories else ()
+        if shape.categories != sizes + (0,) * (shape.past + shape.future - len(sizes)) * bool(sizes):
+            raise ValueError("data: the categories do not fit the shape")
         if {len(self.scale.mean), len(self.scale.sd)} != {shape.channels}:
             raise ValueError(f"scale: mean and sd must hold {shape.channels} numbers")
         own = shape.channels * shape.series if shape.series > 1 else 0
@@ -132,8 +136,13 @@ def _read_intervals(raw: Any) -> dict[str, Any] | None:
 
 
 def _read_shape(raw: Mapping[str, Any]) -> Shape:
-    shape = Shape(**raw)
+    sizes = raw.get("categories", [])
+    if not isinstance(sizes, list) or not all(type(n) is int and 0 <= n <= _LARGEST for n in sizes):
+        raise ValueError(f"shape: categories must be a list of whole numbers from 0 to {_LARGEST:,}")
+    shape = Shape(**{**raw, "categories": tuple(sizes)})
     for name, value in dataclasses.asdict(shape).items():
+        if name == "categories":
+            continue
         least = 0 if name in ("past", "future") else 1
         if type(value) is not int or not least <= value <= _LARGEST:
             raise ValueError(f"shape: {name} must be a whole number from {least} to {_LARGEST:,}, but is {value!r}")

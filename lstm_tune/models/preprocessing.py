@@ -57,6 +57,7 @@ class Shape:
     period: int = 1  # rows in a season; 1: none
     smoothing: int = 1  # rows that exponential smoothing looks at
     series: int = 1  # S, if each of several series has a scale of its own
+    categories: tuple[int, ...] = ()  # (P + F,) codes of each covariate; 0: a number; (): all are numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +141,8 @@ class Preprocessing(nn.Module):
             nothing = torch.full_like(sd, torch.finfo(torch.float32).max)
             self.covariate_mean.copy_(mean)
             self.covariate_scale.copy_(torch.where(sd > _FLAT * mean.abs(), sd, nothing))
+            coded = [i for i, size in enumerate(self.shape.categories) if size]
+            self.covariate_mean[coded], self.covariate_scale[coded] = 0.0, 1.0  # a code stays as it is
         positions = evenly(windows.positions(rows, self.context, reach_back=False), MAX_WINDOWS)
         if self.config.outlier_clip and len(positions):
             self._fit_clip(windows, evenly(positions, _CLIP_WINDOWS))

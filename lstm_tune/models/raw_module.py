@@ -36,7 +36,8 @@ class RawForecaster(nn.Module):
         self.network = network
         self.horizon, self.channels, self.n_series = shape.horizon, shape.channels, shape.series
         self.calendar = parse_freq(spec.freq) if spec.calendar and spec.freq is not None else None
-        own = [*spec.covariate_origin] or [0.0] * (len(spec.past) + len(spec.future))
+        known = [*spec.future, *spec.static]
+        own = [*spec.covariate_origin] or [0.0] * (len(spec.past) + len(known))
         for name, origin in {
             "origin": spec.origin,
             "past_origin": own[: len(spec.past)],
@@ -47,8 +48,8 @@ class RawForecaster(nn.Module):
         self.inputs: dict[str, tuple[int, ...]] = {"history": (context, self.channels)}
         if spec.past:
             self.inputs["past"] = (context, len(spec.past))
-        if spec.future:
-            self.inputs["future"] = (context + self.horizon, len(spec.future))
+        if known:
+            self.inputs["future"] = (context + self.horizon, len(known))
         if self.calendar is not None:
             self.inputs["time"] = (context + self.horizon,)
         if has_own_scale(network):
@@ -67,7 +68,8 @@ class RawForecaster(nn.Module):
         Args:
             history: (B, X, C) float64, the targets, the newest row last; gaps are filled.
             past: (B, X, P) float64, covariates known up to now.
-            future: (B, X + H, F) float64, covariates known in advance, those of the horizon included.
+            future: (B, X + H, F) float64, covariates known in advance, those of the horizon included, then the static
+                ones. A category is its place, from 1, among the words of the model's `spec.categories`; 0: unknown.
             time: (B, X + H) int64, nanoseconds since 1970 of these rows, if the calendar is a covariate.
             series: (B,) int64, the number of each window's series among those that the model was trained on, if each
                 has a scale of its own.

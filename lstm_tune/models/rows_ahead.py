@@ -39,7 +39,8 @@ def rows_ahead(data: SeriesSet, horizon: int, own: int) -> Ahead:
     Args:
         data: loaded with `keep_ahead`.
         horizon: H, rows to forecast.
-        own: future covariates that are columns of the data; the calendar's follow them.
+        own: future covariates that change from row to row and are columns of the data; static ones and the calendar
+            follow them.
 
     Raises:
         DataError: no series is left; the text says why.
@@ -59,8 +60,11 @@ def rows_ahead(data: SeriesSet, horizon: int, own: int) -> Ahead:
     kept = [s for s in range(data.n_series) if s not in reasons]
     cut = data.head(ends).only(kept)
     times = cut.extend_times(horizon)
-    future = torch.stack([data.future[ends[s] : ends[s] + horizon] for s in kept]) if own else torch.zeros(0)
-    return Ahead(series=cut, times=times, future=_with_calendar(cut, times, future, own), notes=notes)
+    plan = [data.future[ends[s] : ends[s] + horizon, :own] for s in kept]
+    columns = torch.stack(plan) if own else torch.zeros(*times.shape, 0)
+    newest = torch.tensor(cut.offsets[1:]) - 1
+    static = cut.future[newest, own : own + len(cut.static_names)][:, None].expand(-1, horizon, -1)
+    return Ahead(series=cut, times=times, future=_with_calendar(cut, times, [columns, static]), notes=notes)
 
 
 def _hole(data: SeriesSet, last: int, end: int, horizon: int, own: int) -> str:
@@ -81,13 +85,12 @@ def _hole(data: SeriesSet, last: int, end: int, horizon: int, own: int) -> str:
     return f"{data.future_names[column]} is missing at {label}, and at {len(missing)} places of the rows to forecast"
 
 
-def _with_calendar(data: SeriesSet, times: Times, future: Tensor, own: int) -> Tensor:
-    """Return future covariates (S, H, F): the columns (S, H, own) and the calendar of the stamps."""
-    columns = future[:, :, :own] if own else torch.zeros(*times.shape, 0)
-    if not data.calendar:
-        return columns
-    features = np.stack([calendar_features(stamps, data.freq)[0] for stamps in times])
-    return torch.cat([columns, torch.from_numpy(features)], dim=2)
+def _with_calendar(data: SeriesSet, times: Times, columns: list[Tensor]) -> Tensor:
+    """Return future covariates (S, H, F): the columns, each (S, H, n), and the calendar of the stamps."""
+    if data.calendar:
+        features = np.stack([calendar_features(stamps, data.freq)[0] for stamps in times])
+        columns = [*columns, torch.from_numpy(features)]
+    return torch.cat(columns, dim=2)
 
 
 def batch_ahead(ahead: Ahead, channel: int, context: int, period: int, chosen: Tensor | None = None) -> Batch:

@@ -55,6 +55,7 @@ class TuneOptions:
     horizon: int = 1
     past: str | Sequence[str] = ()
     future: str | Sequence[str] = ()
+    static: str | Sequence[str] = ()
     calendar: bool | None = None
     decimal: str | None = None
     thousands: str | None = None
@@ -87,7 +88,7 @@ class TuneOptions:
         """Check every option, and bring it to its one form."""
         for name in ("target", "id"):
             self._set(name, arguments.columns_or_none)
-        for name in ("past", "future"):
+        for name in ("past", "future", "static"):
             self._set(name, arguments.columns)
         for name in ("time", "decimal", "thousands", "study_name", "apply"):
             self._set(name, arguments.text_or_none)
@@ -247,7 +248,7 @@ class TuneOptions:
             words = _words(option, value)
             if words is None:
                 return None
-            plain = isinstance(value, bool | int | float) or option in ("target", "id", "past", "future")
+            plain = isinstance(value, bool | int | float) or option in ("target", "id", "past", "future", "static")
             if option not in _OF_ONE_PLACE:
                 options[option] = value if plain else words[1]
         return "".join(f"{name} = {toml_value(value)}\n" for name, value in options.items())

@@ -180,6 +180,7 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
             id=options.id,
             past=options.past,
             future=options.future,
+            static=options.static,
             calendar=options.calendar,
             decimal=options.decimal,
             thousands=options.thousands,

@@ -34,6 +34,7 @@ def tune(
     id: str | Sequence[str] | None = None,
     past: str | Sequence[str] = (),
     future: str | Sequence[str] = (),
+    static: str | Sequence[str] = (),
     calendar: bool | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
@@ -74,6 +75,7 @@ def tune(
         id: column that names the series, for many series in long format; several columns are joined.
         past: covariates known up to the last row.
         future: covariates known into the future, too.
+        static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: whether features of the time stamps (hour, weekday, season) are added as known-future covariates.
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
@@ -132,6 +134,7 @@ def tune(
         id=id,
         past=past,
         future=future,
+        static=static,
         calendar=calendar,
         decimal=decimal,
         thousands=thousands,

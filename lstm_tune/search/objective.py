@@ -40,6 +40,7 @@ class Objective:
         horizon: rows to forecast.
         past: covariates known up to the last row.
         future: covariates known into the future, too.
+        static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: whether features of the time stamps are added as known-future covariates.
         decimal: the decimal mark of numbers in text, "." or ","; found if the text shows it.
         thousands: the mark between groups of three digits.
@@ -76,6 +77,7 @@ class Objective:
         horizon: int = 1,
         past: str | Sequence[str] = (),
         future: str | Sequence[str] = (),
+        static: str | Sequence[str] = (),
         calendar: bool | None = None,
         decimal: str | None = None,
         thousands: str | None = None,
@@ -100,6 +102,7 @@ class Objective:
             "id": arguments.columns_or_none("id", id),
             "past": arguments.columns("past", past),
             "future": arguments.columns("future", future),
+            "static": arguments.columns("static", static),
         }
         reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
         seasons = arguments.wholes("season", season, 2)

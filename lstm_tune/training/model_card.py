@@ -15,7 +15,7 @@ def model_facts(spec: DataSpec, horizon: int, lookback: int, members: int) -> di
         lookback: rows that it must see.
         members: its networks.
     """
-    covariates = [*spec.past, *spec.future, *(["the calendar"] if spec.calendar else [])]
+    covariates = [*spec.past, *spec.future, *spec.static, *(["the calendar"] if spec.calendar else [])]
     return {
         "forecasts": ", ".join(spec.targets),
         "ahead": counted(horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),

@@ -193,6 +193,7 @@ def build_task(
             period=period or 1,
             smoothing=window_rows(limits.max_lookback, period),
             series=data.n_series,
+            categories=data.category_sizes,
         ),
         scale=scale,
         seasons=seasons,

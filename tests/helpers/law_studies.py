@@ -86,6 +86,14 @@ def unequal(*lengths: int, same_end: bool = True) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def with_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """A panel with words: a past one, one that is known ahead, and one of each series beside its size."""
+    rows = np.arange(len(frame))
+    weather, holiday = np.where(rows % 3 == 1, "rain", "sun"), np.where(rows % 7 == 2, "feast", "")
+    size, town = frame["shop"].map({"a": 4.0, "b": 9.0}), frame["shop"].map({"a": "Ulm", "b": "Bern"})
+    return frame.assign(weather=weather, holiday=holiday, size=size, town=town)
+
+
 KINDS: dict[str, Kind] = {
     "one series, split by rows": Kind(frame=daily(wave(163)), split=ROWS),
     "one series, split by shares, folds": Kind(frame=daily(wave(203)), folds=3, seeds=3),
@@ -107,6 +115,18 @@ KINDS: dict[str, Kind] = {
         folds=2,
         space=LEARNED,
         options={"seed": 7, "level": (80,)},
+    ),
+    "panel, words": Kind(
+        frame=with_words(unequal(150, 130)),
+        columns={
+            "target": "y",
+            "id": "shop",
+            "past": ["p", "weather"],
+            "future": ["holiday"],
+            "static": ["size", "town"],
+        },
+        space=LEARNED,
+        trials=3,
     ),
     "panel, dates": Kind(
         frame=unequal(150, 120), columns={"target": "y", "id": "shop"}, split="2024-04-10,2024-05-01", space=LEARNED

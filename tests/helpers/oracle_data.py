@@ -59,11 +59,19 @@ def read_table(
     id: str | None = None,
     past: Sequence[str] = (),
     future: Sequence[str] = (),
+    static: Sequence[str] = (),
     calendar: bool = False,
     time: str = "date",
     freq: str = "D",
 ) -> Table:
-    """Lay a frame on its grid, series by series; the names are those of `tune`."""
+    """Lay a frame on its grid, series by series; the names are those of `tune`.
+
+    Words become their places, from 1, in the sorted words of their column: each of them is in the train rows.
+    """
+    frame = frame.copy()
+    for name in (*past, *future, *static):
+        if frame[name].dtype == object or str(frame[name].dtype) in ("str", "string"):
+            frame[name] = frame[name].map({word: i + 1 for i, word in enumerate(sorted(set(frame[name])))})
     targets = [target] if isinstance(target, str) else list(target)
     groups = [("", frame)] if id is None else sorted((str(key), part) for key, part in frame.groupby(id))
     series = []
@@ -77,7 +85,7 @@ def read_table(
             rows = rows.reindex(pd.date_range(rows.index[0], rows.index[-1], freq=freq))
         known = rows[targets].notna().to_numpy().T
         times = rows.index.to_numpy().astype("datetime64[s]") if time in part else np.arange(len(rows))
-        ahead = _filled(rows, future)
+        ahead = _filled(rows, (*future, *static))
         if calendar:
             ahead = np.concatenate([ahead, _daily_calendar(times)], axis=1)
         series.append(

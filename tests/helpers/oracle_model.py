@@ -44,6 +44,7 @@ class SavedModel:
     origin: Array  # (C,) subtracted from the targets before anything else
     sd: Array  # (C,) of the train rows, in the targets' own units
     mean: Array  # (C,) of the train rows, minus the origin
+    categories: tuple[int, ...]  # codes of each covariate, 0: a number; (): all are
     own_sd: Array  # (C · S,) of the train rows of each series; empty if there is one
 
     def context_of(self, params: dict[str, Any]) -> int:
@@ -77,6 +78,7 @@ def load_model(folder: Path) -> SavedModel:
         origin=np.array(config["data"]["origin"]),
         sd=np.array(scale["sd"]),
         mean=np.array(scale["mean"]),
+        categories=tuple(shape["categories"]),
         own_sd=np.array(scale.get("own_sd", [])),
     )
 
@@ -203,6 +205,8 @@ def _network(model: SavedModel, member: Member, inputs: Array, past: Array, futu
     mean, scale = state["covariate_mean"], state["covariate_scale"]
     scaled_past = (past - mean[: model.n_past]) / scale[: model.n_past]
     scaled_future = (future - mean[model.n_past :]) / scale[model.n_past :]
+    scaled_past = _embedded(scaled_past, model.categories[: model.n_past], state, "past_categories")
+    scaled_future = _embedded(scaled_future, model.categories[model.n_past :], state, "future_categories")
     until_now = scaled_future[:, : scaled_future.shape[1] - horizon]
     columns += [scaled_past[:, -lookback:], until_now[:, -lookback:]]
     steps = np.concatenate(columns, axis=2)
@@ -227,6 +231,17 @@ def _network(model: SavedModel, member: Member, inputs: Array, past: Array, futu
         hidden = _activation("gelu", hidden)
         ahead = ahead + (hidden @ state["future_output.2.weight"].T + state["future_output.2.bias"])[:, :, 0]
     return ahead
+
+
+def _embedded(rows: Array, sizes: tuple[int, ...], state: State, prefix: str) -> Array:
+    """Put the vector of its category in the place of each code; those of categories follow the numbers."""
+    if not any(sizes):
+        return rows
+    coded = [k for k, size in enumerate(sizes) if size]
+    parts = [rows[:, :, [k for k, size in enumerate(sizes) if not size]]]
+    for i, k in enumerate(coded):
+        parts.append(state[f"{prefix}.tables.{i}.weight"][rows[:, :, k].round().astype(int)])
+    return np.concatenate(parts, axis=2)
 
 
 def _lstm_layer(x: Array, state: State, prefix: str, activation: str) -> Array:

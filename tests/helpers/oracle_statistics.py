@@ -39,8 +39,9 @@ def check_statistics(run: Finished) -> None:
             np.concatenate([s.past[a:b], s.future[a:b]], 1) for s, (a, b) in zip(run.table.series, fit, strict=True)
         ]
         covariates = np.concatenate(rows)
-        same(state["covariate_mean"], covariates.mean(axis=0), what + "covariate_mean", 1e-4, 1e-5)
-        spread = covariates.std(axis=0)
+        coded = np.array(model.categories or (0,) * covariates.shape[1]) > 0  # a code stays as it is
+        mean, spread = np.where(coded, 0, covariates.mean(axis=0)), np.where(coded, 1, covariates.std(axis=0))
+        same(state["covariate_mean"], mean, what + "covariate_mean", 1e-4, 1e-5)
         same(state["covariate_scale"], np.where(spread > 1e-12, spread, 1), what + "covariate_scale", 1e-4)
         windows = list(windows_of(run.table, fit, run.horizon, model.context_of(member.params), reach_back=False))
         _check_clip(run, member, windows, what)
