@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
 from lstm_tune.utils.text import rounded
@@ -16,16 +17,23 @@ def decompose(tested: Forecasts) -> dict[str, Any]:
     With e the error, f the forecast, y the actual value and s their standard deviations over the test windows:
     MSE = (mean e)² + (s_f - s_y)² + 2 (1 - r) s_f s_y. The first part, `bias2`, is a forecast that is too high or too
     low throughout; the second, `variance`, one that swings too little or too much; the third, `rest`, is what is not in
-    step: errors of timing, and noise. They add up to `mse_scaled`, columns taken alike.
+    step: errors of timing, and noise. They add up to `mse_scaled`, columns taken alike. Of several series each counts
+    alike, however many of the windows are its own: means and deviations are weighted.
 
     Returns:
         {"mse_scaled", "bias2", "variance", "rest", "bias" (mean error; positive: too high), "spread" (s_f / s_y),
         "per_step": {"mse_scaled", "bias2", "variance", "rest", each (H,)}, "windows", "of"}.
     """
-    every = [forecast_and_actual(tested, channel) for channel in np.unique(tested.channel)]
-    whole = mean_of_finite(np.array([_theil(f, y) for f, y in every])) if every else np.full(6, np.nan)
+    every = [
+        (
+            *forecast_and_actual(tested, channel),
+            None if tested.series is None else tested.series[tested.channel == channel],
+        )
+        for channel in np.unique(tested.channel)
+    ]
+    whole = mean_of_finite(np.array([_theil(*one) for one in every])) if every else np.full(6, np.nan)
     steps = np.array(
-        [[_theil(f[:, h], y[:, h]) if len(f) else np.full(6, np.nan) for h in range(tested.horizon)] for f, y in every]
+        [[_theil(f[:, h : h + 1], y[:, h : h + 1], s) for h in range(tested.horizon)] for f, y, s in every]
     )
     per_step = mean_of_finite(steps) if len(steps) else np.full((tested.horizon, 6), np.nan)
     names = "mse_scaled", "bias2", "variance", "rest", "bias", "spread"
@@ -44,15 +52,24 @@ def forecast_and_actual(tested: Forecasts, channel: int) -> tuple[Floats, Floats
     return np.where(seen, tested.forecast[here], np.nan), np.where(seen, tested.actual[here], np.nan)
 
 
-def _theil(f: Floats, y: Floats) -> Floats:
+def _theil(f: Floats, y: Floats, series: NDArray[np.int64] | None) -> Floats:
+    """Return the six numbers of some windows, f and y (n, H); series: (n,) whose weights are to add up alike."""
     there = np.isfinite(f) & np.isfinite(y)
-    f, y = f[there], y[there]
-    if not len(f):
+    if not there.any():
         return np.full(6, np.nan)
-    mse, bias = float(np.mean((f - y) ** 2)), float(np.mean(f - y))
-    spread = float(f.std() - y.std())
+    weight = np.ones(int(there.sum()))
+    if series is not None:
+        _, own, count = np.unique(
+            np.broadcast_to(series[:, None], f.shape)[there], return_inverse=True, return_counts=True
+        )
+        weight = 1 / count[own.reshape(-1)]
+    weight /= weight.sum()
+    f, y = f[there], y[there]
+    mse, bias = float(weight @ (f - y) ** 2), float(weight @ (f - y))
+    sd_f, sd_y = (float(np.sqrt(weight @ (x - weight @ x) ** 2)) for x in (f, y))
+    spread = sd_f - sd_y
     parts = [mse, bias**2, spread**2, max(0.0, mse - bias**2 - spread**2), bias]
-    return np.array([*parts, f.std() / y.std() if y.std() > 0 else np.nan])
+    return np.array([*parts, sd_f / sd_y if sd_y > 0 else np.nan])
 
 
 def mean_of_finite(x: Floats) -> Floats:

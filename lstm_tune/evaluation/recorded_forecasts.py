@@ -36,6 +36,7 @@ class Forecasts:
     last: Floats  # (n,) the last value before the first target, scaled
     row: NDArray[np.int64]  # (n,) of the first target, absolute
     channel: NDArray[np.int64]  # (n,)
+    series: NDArray[np.int64] | None = None  # (n,) its number; None: there is one
     periods: tuple[int, ...] = ()  # seasonal periods, in rows, to look for
     of: int = 0  # number of test windows that these were taken from
     label: Callable[[int], str] = str  # returns the time stamp of a row
@@ -135,6 +136,7 @@ def read_forecasts(
         last=last,
         row=row,
         channel=channel,
+        series=group % series if series > 1 else None,
         periods=tuple(dict.fromkeys([*seasons, *calendar])),
         of=len(positions),
         label=lambda r: str(style.labels(times[r : r + 1])[0]),

@@ -133,10 +133,15 @@ def share_interval(inside: Array, count: Array, group: Array, blocks: list[Array
     return max(0.0, middle - float(reach)), min(1.0, middle + float(reach))
 
 
-def theil(forecast: Array, actual: Array) -> dict[str, float]:
-    """Split the MSE of observed values (k,) into bias², variance and the rest (Theil 1966)."""
-    mse, bias = float(np.mean((forecast - actual) ** 2)), float(np.mean(forecast - actual))
-    swing = float(forecast.std() - actual.std())
-    spread = float(forecast.std() / actual.std()) if actual.std() else np.nan
+def theil(forecast: Array, actual: Array, weight: Array) -> dict[str, float]:
+    """Split the weighted MSE of observed values (k,) into bias², variance and the rest (Theil 1966)."""
+
+    def mean(x: Array) -> float:
+        return float(np.average(x, weights=weight))
+
+    mse, bias = mean((forecast - actual) ** 2), mean(forecast - actual)
+    sd_forecast, sd_actual = (np.sqrt(mean((x - mean(x)) ** 2)) for x in (forecast, actual))
+    swing = float(sd_forecast - sd_actual)
+    spread = float(sd_forecast / sd_actual) if sd_actual else np.nan
     parts = {"mse_scaled": mse, "bias2": bias**2, "variance": swing**2}
     return parts | {"rest": max(0.0, mse - bias**2 - swing**2), "bias": bias, "spread": spread}

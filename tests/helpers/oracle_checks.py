@@ -191,7 +191,9 @@ def check_decomposition(run: Finished) -> None:
             if step is not None:
                 here[:, [h for h in range(run.horizon) if h != step]] = False
             mean, sd = (np.broadcast_to(x[tested.group, None], here.shape)[here] for x in run.own)
-            each.append(simple.theil((tested.ahead[here] - mean) / sd, (tested.actual[here] - mean) / sd))
+            group = np.broadcast_to(tested.group[:, None], here.shape)[here]
+            weight = 1 / np.array([np.sum(group == g) for g in group])  # each series alike
+            each.append(simple.theil((tested.ahead[here] - mean) / sd, (tested.actual[here] - mean) / sd, weight))
         return {name: float(np.mean([part[name] for part in each])) for name in names}
 
     assert (found["windows"], found["of"]) == (len(run.test), len(run.test))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from series import TINY, panel, series_of, task_of, wave
 
+import lstm_tune
 from lstm_tune.config import Config
 from lstm_tune.data.own_scale import SeriesStatistics, own_scale
 from lstm_tune.data.windows import Windows
@@ -129,3 +130,13 @@ def test_a_known_series_keeps_its_scale_and_a_new_one_is_scaled_by_its_history()
         ahead = adapted(windows.gather(torch.tensor([100, 200]), adapted.context))
     assert np.isfinite(ahead.numpy()).all()
     assert ahead[1].mean() > 1e5
+
+
+def test_the_parts_of_the_mse_add_up_to_the_score_of_series_with_different_numbers_of_windows() -> None:
+    frame = panel(wave(160), 40 * wave(70, seed=1, noise=0.9), wave(300, seed=2))
+    frame.loc[(frame["shop"] == "c") & (frame.index % 9 == 4), "y"] = np.nan
+    options: dict[str, Any] = {"space": TINY, "n_trials": 1, "retrain_seeds": 1, "folds": 1, "split": (0.6, 0.1, 0.3)}
+    found = lstm_tune.tune(frame, id="shop", target="y", horizon=3, **options).to_dict()
+    parts = found["decomposition"]
+    assert parts["mse_scaled"] == pytest.approx(found["test"]["mse_scaled"], rel=1e-4)
+    assert parts["bias2"] + parts["variance"] + parts["rest"] == pytest.approx(parts["mse_scaled"], rel=1e-4)
