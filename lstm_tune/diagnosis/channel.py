@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 T = TypeVar("T")
 
 NEWEST = 20_000  # rows that expensive tests look at
-MOST_CHANNELS = 20  # that are looked at one by one, evenly spaced
+MOST_CHANNELS = 200  # that are looked at one by one, evenly spaced
 _DAYS_A_YEAR = 365.25
 _WILD = 1000  # interquartile ranges from the median beyond which a value is no measurement
 _IQR_REACH = 6  # interquartile ranges outside the quartiles beyond which a value is cut off

@@ -34,6 +34,7 @@ class Check(Generic[Subject]):
         handled_by: returns the setting of the tuned model that handles the finding, such as "window_norm = last", or
             "" if there is none.
         explains: codes of findings that follow from this one and are left out beside it.
+        most: channels that are looked at, evenly spaced ones of those that there are; None: all.
         may_be_chance: whether a statistical test decides, which is wrong now and then if many series are tested.
     """
 
@@ -43,6 +44,7 @@ class Check(Generic[Subject]):
     handled_by: Callable[[Evidence, Params], str] = unhandled
     explains: Sequence[str] = ()
     may_be_chance: bool = False
+    most: int | None = None
 
     def find(self, subject: Subject) -> Finding | None:
         """Return the finding, or None.

@@ -25,10 +25,10 @@ from lstm_tune.diagnosis import (
     value_checks,
 )
 from lstm_tune.diagnosis.baseline_scores import score_baselines
-from lstm_tune.diagnosis.channel import Channel, channels_of
+from lstm_tune.diagnosis.channel import Channel, channels_of, evenly_chosen
 from lstm_tune.diagnosis.check import Check, run_checks
 from lstm_tune.diagnosis.dataset_checks import DataSet
-from lstm_tune.diagnosis.finding import SHOWN, Finding, by_severity, milder, most_severe
+from lstm_tune.diagnosis.finding import SEVERITIES, SHOWN, Finding, by_severity, milder, most_severe
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.diagnosis.own_mse import OwnMse, judge_mse, read_own_mse
@@ -43,6 +43,7 @@ from lstm_tune.utils.text import counted, number
 
 _CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
 _CHANCE = 0.1  # … and below this share a statistical test may be wrong by chance
+_NAMED = 10  # of the channels that a finding concerns
 _FOLDS = 3  # as in `tune`, so that the baselines are the same
 
 CHANNEL_CHECKS: tuple[Check[Channel], ...] = (
@@ -200,11 +201,12 @@ def diagnose(
     notes = [*series.notes, *parts.notes]
     facts["notes"] = notes
     warn(notes)
-    channels = channels_of(series, parts, task)
+    looked = LookedAt.at(series, parts, task)
+    channels = looked.channels
     facts["series_looked_at"] = len(channels)
     baselines = score_baselines(series, parts, task)
-    scale = mse_scale(channels, task, series.targets, baselines)
-    findings = gate(_findings(series, parts, task, channels), Circumstances.of(task))
+    scale = mse_scale(evenly_chosen(channels, signal_checks.MOST), task, series.targets, baselines)
+    findings = gate(looked.findings(), Circumstances.of(task))
     own = None
     if given is not None:
         span = max(_span(channel) for channel in channels)
@@ -232,32 +234,61 @@ def _span(channel: Channel) -> float:
     return float(np.ptp(values)) if len(values) else 0.0
 
 
-def data_findings(series: SeriesSet, parts: Split, task: Task) -> list[Finding]:
-    """Return the findings on the data, most severe first.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LookedAt:
+    """The columns of series that were looked at, and what each check found in them.
 
     This compares test rows with the others, so a study may call it only after its end.
-
-    Args:
-        series: all rows.
-        parts: train, validation and test rows.
-        task: what was built of both.
     """
-    return _findings(series, parts, task, channels_of(series, parts, task))
+
+    channels: Sequence[Channel]
+    found: Sequence[tuple[Check[Channel], Sequence[Channel], Mapping[int, Finding]]]  # check, its channels, {number: …}
+    of_all: Sequence[Finding]  # findings on all series together
+
+    @classmethod
+    def at(cls, series: SeriesSet, parts: Split, task: Task) -> LookedAt:
+        """Look at the data.
+
+        Args:
+            series: all rows.
+            parts: train, validation and test rows.
+            task: what was built of both.
+        """
+        channels = channels_of(series, parts, task)
+        found = []
+        for check in CHANNEL_CHECKS:
+            some = channels if check.most is None else evenly_chosen(channels, check.most)
+            found.append((check, some, {i: f for i, c in enumerate(some) if (f := check.find(c)) is not None}))
+        of_all = run_checks(scale_checks.SERIES_CHECKS, channels)
+        of_all += run_checks(dataset_checks.CHECKS, DataSet(series=series, parts=parts, task=task))
+        return cls(channels=channels, found=found, of_all=of_all)
+
+    def findings(self) -> list[Finding]:
+        """Return the worst finding of each code, most severe first."""
+        every = [*(_of_all_channels(*one) for one in self.found), *self.of_all]
+        worst: dict[str, Finding] = {}
+        for finding in by_severity(f for f in every if f is not None):
+            worst.setdefault(finding.code, finding)
+        return list(worst.values())
+
+    def first(self) -> dict[tuple[str, str], str]:
+        """Return {(series, target): code of its most severe finding}, of those that have one."""
+        own: dict[tuple[str, str], list[Finding]] = {}
+        for _, channels, found in self.found:
+            for i, finding in found.items():
+                own.setdefault((channels[i].series, channels[i].target), []).append(finding)
+        return {key: worst.code for key, findings in own.items() if (worst := most_severe(findings)) is not None}
 
 
-def _findings(series: SeriesSet, parts: Split, task: Task, channels: Sequence[Channel]) -> list[Finding]:
-    found = [_of_all_channels(check, channels) for check in CHANNEL_CHECKS]
-    found += run_checks(scale_checks.SERIES_CHECKS, channels)
-    found += run_checks(dataset_checks.CHECKS, DataSet(series=series, parts=parts, task=task))
-    worst: dict[str, Finding] = {}  # of each code
-    for finding in by_severity(f for f in found if f is not None):
-        worst.setdefault(finding.code, finding)
-    return list(worst.values())
+def data_findings(series: SeriesSet, parts: Split, task: Task) -> list[Finding]:
+    """Return the findings on the data, most severe first; see `LookedAt`."""
+    return LookedAt.at(series, parts, task).findings()
 
 
-def _of_all_channels(check: Check[Channel], channels: Sequence[Channel]) -> Finding | None:
-    """Return the most severe finding of one check, with the number of channels that it concerns."""
-    found = {i: finding for i, channel in enumerate(channels) if (finding := check.find(channel)) is not None}
+def _of_all_channels(
+    check: Check[Channel], channels: Sequence[Channel], found: Mapping[int, Finding]
+) -> Finding | None:
+    """Return the most severe finding of one check, with the number of channels that it concerns and the worst ones."""
     worst = most_severe(found.values())
     if worst is None or len(channels) == 1:
         return worst
@@ -272,8 +303,9 @@ def _of_all_channels(check: Check[Channel], channels: Sequence[Channel]) -> Find
     if channel.series and len({c.target for c in channels}) > 1:
         name += f", column {channel.target!r}"
     kind = "series" if any(c.series for c in channels) else "columns"
-    of = f"of {len(channels)} {kind}"
-    concerned = f"{len(found)} {of} have this finding" if len(found) > 1 else f"the only one {of}"
+    of = f"of {len(channels):,} {kind}"
+    concerned = f"{len(found):,} {of} have this finding" if len(found) > 1 else f"the only one {of}"
+    ranked = sorted(found, key=lambda i: (SEVERITIES.index(found[i].severity), -found[i].rank))[:_NAMED]
     return replace(
         worst,
         severity=severity,
@@ -283,6 +315,7 @@ def _of_all_channels(check: Check[Channel], channels: Sequence[Channel]) -> Find
             "series": channel.series,
             f"{kind}_concerned": len(found),
             f"{kind}_looked_at": len(channels),
+            "worst": [channels[i].series or channels[i].target for i in ranked],
         },
         says=f"{name} ({concerned}): {worst.says}",
     )

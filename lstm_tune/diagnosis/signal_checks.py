@@ -13,6 +13,7 @@ from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.diagnosis.predictability import Signal
 from lstm_tune.utils.text import number, rounded
 
+MOST = 20  # channels: the estimate takes a tenth of a second
 _PLAIN_LOOKBACK = Config().lookback
 _SEASON = 0.3  # strength of a season that is worth a word
 _YEAR = 0.15  # … and share of the variance of that of a year
@@ -106,6 +107,7 @@ CHECKS: tuple[Check[Channel], ...] = (
     Check(
         code="low_signal",
         look=low_signal,
+        most=MOST,
         cause="the past values say little about the next ones",
         may_be_chance=True,
     ),

@@ -6,7 +6,7 @@ Letters: C channels, S series; an entry is a column of a series.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class SeriesScores:
         scaled: the same over the variance by which `mse_scaled` divides.
         mase: see `evaluation.metrics`.
         skill: {baseline: 1 - MSE over its MSE}; NaN where it makes no error.
+        first: {(series, target): code of its most severe finding}, of those that were looked at and have one.
     """
 
     series: tuple[str, ...]
@@ -40,6 +41,7 @@ class SeriesScores:
     scaled: Floats
     mase: Floats
     skill: Mapping[str, Floats]
+    first: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: SeriesSet, sd: Floats, model: Score, baselines: Mapping[str, Score]) -> SeriesScores:

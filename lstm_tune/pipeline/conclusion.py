@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lstm_tune.dashboard.notes import write_notes
-from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, StudyError
-from lstm_tune.pipeline.findings import diagnose_study, try_advice
+from lstm_tune.pipeline.findings import Found, diagnose_study, try_advice
 from lstm_tune.pipeline.holdout import TestResult, score_test_rows
 from lstm_tune.pipeline.intervals import calibrate_intervals
 from lstm_tune.pipeline.options import TuneOptions
@@ -67,10 +67,11 @@ def conclude(
             tested = score_test_rows(
                 retrained, dataset, task, calibrated, options.levels, threads=opened.resources.threads
             )
-            findings = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
+            found = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
         with clock.step("advice"):
-            findings = try_advice(findings, outcome, task, opened, options, clock, stop, progress)
-        result = build_result(options, dataset, task, opened, outcome, retrained, tested, findings, clock)
+            tried = try_advice(list(found.findings), outcome, task, opened, options, clock, stop, progress)
+            found = replace(found, findings=tuple(tried))
+        result = build_result(options, dataset, task, opened, outcome, retrained, tested, found, clock)
         for note in tested.notes:
             progress.assumed(note)
         if options.folder is not None:
@@ -112,13 +113,13 @@ def explain_score(
     retrained: Retrained,
     tested: TestResult,
     progress: Progress,
-) -> list[Finding]:
+) -> Found:
     """Return the findings. A failure is reported, not raised: a result is worth more than its explanation."""
     try:
         return diagnose_study(dataset, task, space, options, outcome, retrained, tested)
     except Exception as error:
         progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
-        return []
+        return Found()
 
 
 def annotate_dashboard(result: Result, space: Space, progress: Progress) -> None:

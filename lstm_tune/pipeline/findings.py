@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lstm_tune.ablation.tried_advice import Trying, first_actions, try_actions
 from lstm_tune.diagnosis.catalogue import mark_handled
-from lstm_tune.diagnosis.data_findings import data_findings
+from lstm_tune.diagnosis.data_findings import LookedAt
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.gate import Circumstances, gate
@@ -28,6 +30,19 @@ from lstm_tune.utils.text import counted
 _TRIED = 3  # changes that are tried if there is no time limit
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Found:
+    """What was found.
+
+    Attributes:
+        findings: the most severe one first.
+        first: {(series, target): code of its most severe finding on the data}.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    first: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
 def diagnose_study(
     dataset: Dataset,
     task: Task,
@@ -36,8 +51,8 @@ def diagnose_study(
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
-) -> list[Finding]:
-    """Return what data, trials, forecasts and search say about the MSE, the most severe finding first.
+) -> Found:
+    """Return what data, trials, forecasts and search say about the MSE.
 
     Args:
         dataset: all rows.
@@ -62,14 +77,16 @@ def diagnose_study(
         levelled_off=outcome.levelled_off,
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
-    of_data = mark_handled(data_findings(dataset.series, dataset.split, task), config.params())
+    looked = LookedAt.at(dataset.series, dataset.split, task)
+    of_data = mark_handled(looked.findings(), config.params())
     known = Circumstances.of(
         task,
         params=config.params(),
         trials=search.trials,
         options={**options.to_dict(), "n_trials": options.trials, "timeout": options.seconds, "space": space.name},
     )
-    return gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
+    findings = gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
+    return Found(findings=tuple(findings), first=looked.first())
 
 
 def try_advice(

@@ -16,6 +16,7 @@ from lstm_tune.evaluation.series_scores import SeriesSummary
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.pipeline.advice import apply_command
+from lstm_tune.pipeline.findings import Found
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
@@ -39,7 +40,7 @@ def build_result(
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
-    findings: Sequence[Finding],
+    found: Found,
     clock: Clock,
 ) -> Result:
     """Return the result; each argument is what the step before returned.
@@ -52,10 +53,11 @@ def build_result(
         outcome: its trials.
         retrained: the final models.
         tested: their scores on the test rows.
-        findings: on data, training, forecasts and search.
+        found: on data, training, forecasts and search.
         clock: with the seconds of each step.
     """
     series, machine = dataset.series, opened.resources
+    findings = found.findings
     judged = _judge(task, series.targets, outcome, retrained, tested, findings)
     summary = record.ResultRecord(
         **judged,
@@ -105,7 +107,7 @@ def build_result(
         windows=dataset.windows.cpu(),
         split=dataset.split,
         baselines=tested.fitted,
-        series=tested.series,
+        series=None if tested.series is None else replace(tested.series, first=found.first),
         run_file=options.run_file(dataset.source, workers=machine.workers, precision=opened.precision),
     )
 

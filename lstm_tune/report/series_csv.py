@@ -28,6 +28,7 @@ def write_series(scores: SeriesScores | None, file: Path) -> None:
         "mase": scores.mase,
     }
     columns |= {f"skill_{name}": skill for name, skill in scores.skill.items()}
+    columns["first_finding"] = [scores.first.get(key) for key in zip(scores.series, scores.target, strict=True)]
     frame = pd.DataFrame(columns).replace([np.inf, -np.inf], np.nan)
     with atomic_write(file) as beside:
         frame.to_csv(beside, index=False)

@@ -485,6 +485,8 @@ def test_worst_series_is_named_with_how_many_are_concerned() -> None:
     assert (finding.evidence["series_concerned"], finding.evidence["series_looked_at"]) == (2, 6)
     assert f"'{finding.evidence['series']}'" in finding.says
     assert "2 of 6 series" in finding.says
+    assert sorted(finding.evidence["worst"]) == ["b", "e"]
+    assert finding.evidence["worst"][0] == finding.evidence["series"]
 
 
 def test_one_series_in_many_is_less_grave() -> None:
@@ -499,8 +501,8 @@ def test_series_of_different_size_that_share_a_scale_are_found() -> None:
 
 
 def test_many_series_are_sampled_and_this_is_reported() -> None:
-    frame = pd.concat([daily(ar(80, seed=i)).assign(shop=f"s{i:03}") for i in range(50)])
-    assert of(frame).data["series_looked_at"] == 20
+    frame = pd.concat([daily(ar(80, seed=i)).assign(shop=f"s{i:03}") for i in range(220)])
+    assert of(frame).data["series_looked_at"] == 200
 
 
 def test_several_targets_are_distinguished() -> None:

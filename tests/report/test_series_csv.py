@@ -38,6 +38,12 @@ def test_each_series_has_a_line_whose_scores_are_those_of_its_forecasts(
     ahead = pd.read_csv(tmp_path / "run" / "forecast.csv")
     squares = (ahead["actual"] - ahead["forecast"]) ** 2
     np.testing.assert_allclose(table["test_mse"], squares.groupby(ahead["series"]).mean()[table["series"]], rtol=1e-5)
+    looked = [f for f in result.record["findings"] if f["evidence"].get("series")]
+    first = dict(zip(table["series"], table["first_finding"], strict=True))
+    for finding in looked:
+        assert set(finding["evidence"]["worst"]) <= {"=c", "a", "b"}
+        assert isinstance(first["'=c" if finding["evidence"]["series"] == "=c" else finding["evidence"]["series"]], str)
+    assert looked
     record = result.record
     assert record["test"]["metrics"]["mse"] == pytest.approx(table["test_mse"].mean())
     assert record["test"]["metrics"]["mase"] == pytest.approx(table["mase"].mean())
