@@ -61,7 +61,8 @@ def _facts(module: RawForecaster, spec: DataSpec) -> dict[str, object]:
     return {
         "targets": spec.targets,
         "past": spec.past,
-        "future": spec.future,
+        "future": [*spec.future, *spec.static],
+        "categories": {name: list(words) for name, words in spec.categories.items()},
         "freq": spec.freq,
         "series": spec.series if "series" in module.inputs else (),
         "lookback": module.network.context,

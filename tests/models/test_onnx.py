@@ -63,6 +63,7 @@ def model_of(data: SeriesSet, members: Sequence[Mapping[str, Any]]) -> ForecastM
         period=7,
         smoothing=12,
         series=data.n_series,
+        categories=data.category_sizes,
     )
     windows, networks = Windows(data, HORIZON, period=7), []
     for i, params in enumerate(members):
@@ -119,6 +120,25 @@ def test_every_switch_forecasts_in_onnxruntime_what_predict_does(group: str, tmp
     assert found == pytest.approx(np.stack(expected), rel=1e-5)
     one = run(path, **windows_of(frame, ends[1:2], model.lookback))
     assert one == pytest.approx(found[1:2], rel=1e-6)
+
+
+def test_words_and_static_columns_go_with_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    words = ["rain", "sun"]
+    frame = FRAME.assign(weather=np.where(np.arange(160) % 3, "sun", "rain"), size=2.0)
+    model = model_of(series_of(frame, target="y", future="weather", static="size"), [{"skip": "last"}, {"patch": 3}])
+    path = tmp_path / "model.onnx"
+    model.to_onnx(path)
+    end, lookback = 150, model.lookback
+    seen = frame.iloc[: end + HORIZON].copy()
+    seen.loc[seen.index >= end, "y"] = np.nan
+    rows = frame.iloc[end - lookback : end + HORIZON]
+    known = np.stack([[words.index(w) + 1.0 for w in rows["weather"]], rows["size"]], axis=1)
+    found = run(path, history=rows["y"].to_numpy()[None, :lookback, None], future=known[None])
+    assert found[0, :, 0] == pytest.approx(model.predict(seen)["y"].to_numpy(), rel=1e-5)
+    known[:, 0] = 0.0  # unknown
+    other = run(path, history=rows["y"].to_numpy()[None, :lookback, None], future=known[None])
+    assert not np.allclose(found, other)
 
 
 def test_the_groups_hold_every_switch_that_changes_a_forecast() -> None:
