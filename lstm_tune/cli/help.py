@@ -16,7 +16,7 @@ OUTPUT = "Output"
 _OPTIONS = {
     DATA: "target time id horizon past future calendar decimal thousands season",
     SPLIT: "split folds",
-    SEARCH: "metric space first sampler pruner trials seed retrain_seeds precision apply",
+    SEARCH: "metric space first sampler pruner trials seed retrain_seeds precision apply try_advice",
     MACHINES: "timeout workers device study storage resume take_over",
     OUTPUT: "out level against quiet as_json",
 }
