@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def with_words(frame: pd.DataFrame) -> pd.DataFrame:
 KINDS: dict[str, Kind] = {
     "one series, split by rows": Kind(frame=daily(wave(163)), split=ROWS),
     "one series, split by shares, folds": Kind(frame=daily(wave(203)), folds=3, seeds=3),
-    "one seed": Kind(frame=daily(wave(150)), seeds=1, trials=3),
+    "one seed": Kind(frame=daily(wave(150)), seeds=1, trials=3, options={"season": 14}),
     "holes": Kind(
         frame=holed(daily(wave(165))), split=ROWS, folds=2, space=LEARNED, options={"seed": 3, "level": (80,)}
     ),
@@ -190,12 +191,14 @@ def run_kind(kind: Kind, folder: Path, **changes: Any) -> Finished:
         "out": folder / "run",
     }
     result = lstm_tune.tune(frame, **(columns | options | dict(kind.options) | changes))
+    period = kind.options.get("season", 7)
     return Finished(
         folder=folder / "run",
-        table=read_table(frame, **columns),
+        table=dataclasses.replace(read_table(frame, **columns), period=period),
         study=result.study,
         split=kind.split,
         folds=kind.folds,
+        period=period,
         frame_rows=len(frame),
         seed=kind.options.get("seed", 0),
         levels=kind.options.get("level", ()),

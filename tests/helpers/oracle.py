@@ -387,3 +387,12 @@ def same(found: Any, expected: Any, what: str, rel: float = CLOSE, floor: float 
 def per_target(run: Finished, values: Array) -> Any:
     """Return the number of one target, or {target: number}."""
     return float(values[0]) if run.channels == 1 else dict(zip(run.table.targets, values.tolist(), strict=True))
+
+
+def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
+    """Return every number of a record by its path of keys."""
+    if isinstance(value, dict):
+        return {p: n for key, inner in value.items() for p, n in numbers_of(inner, (*path, key)).items()}
+    if isinstance(value, list):
+        return numbers_of({str(i): inner for i, inner in enumerate(value)}, path)
+    return {path: value} if isinstance(value, (int, float)) else {}

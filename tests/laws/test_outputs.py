@@ -14,7 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 from law_studies import KINDS, QUICK, run_kind
-from oracle import Finished, same
+from oracle import Finished, numbers_of, same
 from oracle_outputs import noise
 from series import panel, wave
 
@@ -135,15 +135,6 @@ def test_noise_is_what_the_most_similar_window_apart_from_it_differs_by() -> Non
 
 
 # ---- how much is done at once
-
-
-def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
-    """Return every number of a record by its path of keys."""
-    if isinstance(value, dict):
-        return {p: n for key, inner in value.items() for p, n in numbers_of(inner, (*path, key)).items()}
-    if isinstance(value, list):
-        return numbers_of({str(i): inner for i, inner in enumerate(value)}, path)
-    return {path: float(value)} if isinstance(value, int | float) else {}
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -19,6 +20,7 @@ from series import daily, wave
 import lstm_tune
 from lstm_tune.errors import RunError, StudyError
 from lstm_tune.report import result as results
+from lstm_tune.report.result_json import to_plain
 from lstm_tune.search.progress import Silent
 from lstm_tune.utils.atomic_files import atomic_write, write_json
 
@@ -57,6 +59,17 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         beside.write_text("new")
         assert json.loads(path.read_text()) == {"old": 1}
     assert path.read_text() == "new"
+
+
+def test_no_number_that_json_lacks_is_written(tmp_path: Path) -> None:
+    content = to_plain({"a": math.inf, "b": (-math.inf, [math.nan, 1.5]), "c": {"d": 0.0, "e": None, "f": True}})
+    assert content == {"a": None, "b": [None, [None, 1.5]], "c": {"d": 0.0, "e": None, "f": True}}
+    write_json(tmp_path / "a.json", content)
+    assert json.loads((tmp_path / "a.json").read_text()) == content
+    for number in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "b.json", {"a": number})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_run_folder_holds_every_file_and_nothing_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from law_studies import KINDS, Kind, run_kind
-from oracle import Finished, same
+from oracle import Finished, numbers_of, same
 from oracle_model import read_tensors
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
@@ -57,7 +57,7 @@ def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
             found[path],
             number * by**power,
             ".".join(path),
-            2e-5,
+            1e-2 if path[:2] == ("retrain", "sd") else 2e-5,  # a difference of numbers that are almost equal
             1e-5 if path[0] in ("ensemble", "skill", "skill_ci95") else 1e-9,
         )
 
@@ -83,15 +83,6 @@ def test_one_series_times_c_changes_the_units_of_that_series_alone(
         same(after.record[path[0]][path[1]], before.record[path[0]][path[1]], ".".join(path), 1e-4)
     for name, entry in before.record["test"]["intervals"].items():
         same(after.record["test"]["intervals"][name]["80"]["coverage"], entry["80"]["coverage"], name, 0.0, 0.02)
-
-
-def numbers_of(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
-    """Return every number of a record by its path of keys."""
-    if isinstance(value, dict):
-        return {p: n for key, inner in value.items() for p, n in numbers_of(inner, (*path, key)).items()}
-    if isinstance(value, list):
-        return numbers_of({str(i): inner for i, inner in enumerate(value)}, path)
-    return {path: value} if isinstance(value, (int, float)) else {}
 
 
 def power_of(path: tuple[str, ...], *, several: bool) -> int:

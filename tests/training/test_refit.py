@@ -79,6 +79,19 @@ def test_passes_over_the_rows_stay_as_many(model: ForecastModel) -> None:
     assert recipe.samples_of(2 * recipe.windows) == 2 * recipe.samples
 
 
+def test_the_factors_of_the_plateau_schedule_are_repeated(model: ForecastModel) -> None:
+    recipe, windows = model.known_recipe(), Windows(model.read(FRAME[:128]), 3)
+    halved = dataclasses.replace(
+        recipe, networks=tuple(dataclasses.replace(one, factors=(0.5,) * one.epochs) for one in recipe.networks)
+    )
+    networks = [refit_network(model.network, r, model.shape, windows, ((0, 128),)).network for r in (recipe, halved)]
+    trained = [i for i, one in enumerate(recipe.networks) if one.epochs]
+    assert trained
+    for i in trained:
+        one, other = (torch.cat([p.flatten() for p in network.members[i].parameters()]) for network in networks)
+        assert not torch.equal(one, other)
+
+
 def test_rows_outside_of_the_given_ones_change_nothing(model: ForecastModel) -> None:
     series = model.read(FRAME)
     values = series.values.clone()
