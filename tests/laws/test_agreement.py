@@ -13,6 +13,7 @@ import pytest
 from law_studies import KINDS, Kind, run_kind
 from oracle import Errors, Finished, numbers_of, per_target, same
 from oracle_baselines import seasonal
+from oracle_checks import compare_metrics
 from oracle_data import history_of, windows_of
 
 import lstm_tune
@@ -96,6 +97,9 @@ def test_evaluate_scores_every_window_that_the_data_hold(
         r2 = expected.each(lambda e, y: 1 - np.mean(e**2) / y.var())
         same(found["r2"], per_target(run, r2), f"{forecaster}.r2", floor=1e-3)
         same(found["mse_scaled"], expected.mse_scaled, f"{forecaster}.mse_scaled")
+        compare_metrics(run, windows, ahead, found["metrics"], f"{forecaster}.metrics")
+        if forecaster != "model":
+            same(found["skill"], 1 - scores["model"]["mse_scaled"] / found["mse_scaled"], f"{forecaster}.skill", 1e-6)
 
 
 @pytest.mark.parametrize("name", ["one series, split by rows", "two targets", "rows without time"])
@@ -137,6 +141,8 @@ def test_order_of_columns_and_series_changes_no_forecast_of_a_saved_model(study_
             alone = model.predict(frame[frame[id] == series]).drop(columns="series")
             beside = one[one["series"] == series].drop(columns="series").reset_index(drop=True)
             pd.testing.assert_frame_equal(alone, beside, check_exact=False, rtol=1e-6)
+        each = [model.evaluate(frame[frame[id] == name])["model"] for name in sorted(frame[id].unique())]
+        assert scores[0].mse_scaled == pytest.approx(np.mean([one.mse_scaled for one in each]), rel=1e-6)
 
 
 def test_order_of_the_targets_changes_no_simple_forecast(study_of: Studies, tmp_path: Path) -> None:

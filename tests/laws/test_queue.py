@@ -12,7 +12,10 @@ import pytest
 from optuna.trial import TrialState
 from studies import study_of
 
+from lstm_tune.search.progress import Silent
 from lstm_tune.search.pruners import make_pruner
+from lstm_tune.search.study import SharedStudy
+from lstm_tune.search.tickets import take_ticket
 from lstm_tune.search.trial_queue import (
     begin_trial,
     fail_and_requeue,
@@ -23,7 +26,10 @@ from lstm_tune.search.trial_queue import (
     recover_stale_trials,
 )
 from lstm_tune.storage.open import open_storage
+from lstm_tune.storage.optuna_private import storage_of
 from lstm_tune.utils.process import _start_of, this_run
+from lstm_tune.workers import coordinated
+from lstm_tune.workers.sources import Budget
 
 pytestmark = pytest.mark.laws
 
@@ -146,6 +152,91 @@ def test_whatever_happens_to_processes_each_configuration_ends_once_and_counts_o
 def _waiting_number(study: optuna.Study, repeated: int) -> int:
     """Return the number of the trial that repeats another one: trials that wait are begun in this order."""
     return next(t.number for t in study.trials if t.user_attrs.get("repeats") == repeated)
+
+
+# ---- workers
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tickets_are_taken_until_exactly_the_trials_asked_for_have_ended(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes here and elsewhere take tickets, end trials, lose them or give them back, in any order."""
+    monkeypatch.setattr(coordinated, "_LOOK", 0.0)
+    rng, wanted = random.Random(seed), 7
+    study, ended = study_of(storage=open_storage(None)), list[int]()
+    for x in range(rng.choice([0, 3, 10])):  # what waits already, perhaps more than is asked for
+        study.enqueue_trial({"x": x})
+    tickets = coordinated.CoordinatedTickets(
+        study=SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner),
+        run=this_run(),
+        n_trials=wanted,
+        local=1,
+        few=bool(seed % 2),
+        deadline=lambda: float("inf"),
+        callbacks=[lambda study, trial: ended.append(trial.number)],
+        progress=Silent(),
+    )
+    running, counted = list[int](), 0
+    losses: dict[int, int] = {}  # of a configuration, by its first trial
+    first: dict[int, int] = {}
+    for _ in range(500):
+        tickets.look()
+        if tickets.exhausted:
+            break
+        what = rng.choice(["take", "take", "end", "lose", "give back"])
+        if what == "take":
+            for _ in range(rng.randint(1, 9)):  # between two looks of the coordinator
+                trial = take_ticket(study, rng.choice([LIVING, ELSEWHERE, this_run()]))
+                if trial is None:
+                    break
+                repeats = trial.user_attrs.get("repeats")
+                first[trial.number] = trial.number if repeats is None else first[repeats]
+                running.append(trial.number)
+        elif running:
+            number = running.pop(rng.randrange(len(running)))
+            if what == "end":
+                study.tell(number, 1.0)
+                counted += 1
+            elif what == "give back":
+                give_back(study, number)
+            else:
+                fail_and_requeue(study, number, "gone")
+                losses[first[number]] = losses.get(first[number], 0) + 1
+                counted += losses[first[number]] == MOST_LOSSES
+        assert len(running) + counted <= wanted
+    assert tickets.exhausted
+    assert (n_counted(study), counted, len(running)) == (wanted, wanted, 0)
+    assert len(ended) == len(set(ended)) == wanted
+    assert take_ticket(study, ELSEWHERE) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_budget_gives_as_many_trials_as_are_left_and_makes_up_for_lost_ones(seed: int) -> None:
+    rng, wanted, told = random.Random(seed), 5, list[int]()
+    study = study_of(storage=open_storage(None))
+    budget = Budget(
+        study=SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner),
+        run=this_run(),
+        left=wanted,
+        deadline=lambda: float("inf"),
+        callbacks=[lambda study, trial: told.append(trial.number)],
+    )
+    running = list[int]()
+    while running or not budget.exhausted:
+        if not budget.exhausted and rng.random() < 0.5:
+            trial = budget.take()
+            assert trial is not None
+            running.append(trial.number)
+        elif running:
+            number = running.pop(rng.randrange(len(running)))
+            if rng.random() < 0.3 and fail_and_requeue(study, number, "gone") == "queued":
+                budget.queued_again()
+                continue
+            if study.trials[number].state is TrialState.RUNNING:
+                study.tell(number, 1.0)
+            budget.ended(number)
+    assert n_counted(study) == len(told) == wanted
 
 
 # ---- pruners

@@ -135,6 +135,13 @@ def test_holes_at_the_start_are_filled_as_predict_fills_them(rich_model: Forecas
         np.testing.assert_array_equal(mine["LSTM"].to_numpy(), predicted[target].to_numpy())
 
 
+def test_each_cutoff_is_forecast_as_if_it_were_the_only_one(model: ForecastModel) -> None:
+    found = model.cross_validation(FRAME, n_windows=3, step_size=4, refit=1)
+    for k, (_, rows) in enumerate(found.groupby("cutoff")):
+        alone = model.cross_validation(FRAME[: 160 - 4 * (2 - k)], n_windows=1, refit=1)
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone, check_exact=True)
+
+
 def test_scores_are_those_of_the_frame(rich_model: ForecastModel) -> None:
     frame = unequal(160, 140)
     frame.loc[frame.index[-2], "y"] = np.nan
