@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_tune.evaluation.error_sample import Floats
+from lstm_tune.evaluation.error_sample import Floats, each_window_alike
 from lstm_tune.search.trials import Trial, candidates, completed
 from lstm_tune.training.ensemble import Part, weigh
 from lstm_tune.training.stacking import error_products, stacked_weights
@@ -74,7 +74,10 @@ def _stacked(parts: Sequence[Part], errors: Sequence[Errors | None], task: Task)
     if len(known) < len(errors) or len(sizes) != 1 or len(known[0]) != len(task.folds):
         return list(parts)
     blocks = [np.stack([e[b] for e in known]) for b in range(len(task.folds))]
-    products = error_products(blocks, [fold.reference_mse for fold in task.folds])
+    units = [fold.reference_mse for fold in task.folds]
+    if task.windows.data.n_series > 1:
+        blocks, units = [each_window_alike(block, task.shape.horizon) for block in blocks], [1.0] * len(blocks)
+    products = error_products(blocks, units)
     prior = np.array([part.weight for part in parts])
     horizon = task.shape.horizon
     windows = task.independent_windows * horizon / max(horizon, _WINDOW_ROWS)

@@ -123,4 +123,4 @@ def expected_weights(run: Finished) -> dict[Key, float]:
             found.append(run.sampled_errors(fold, run.forecast_of(alone, run.sampled(fold))))
         return found
 
-    return by_errors(tried, known, errors, run.fold_units, run.independent_windows, run.horizon)
+    return by_errors(tried, known, errors, run.fold_units, run.independent_windows, run.horizon, len(run.table.series))

@@ -111,6 +111,7 @@ def by_errors(
     units: Sequence[float],
     independent: float,
     horizon: int,
+    series: int,
 ) -> dict[Key, float]:
     """Return the weights of the saved model.
 
@@ -121,12 +122,19 @@ def by_errors(
         units: what counts as 1 on each fold.
         independent: validation windows that do not overlap.
         horizon: rows of a window; for least squares a window counts as 24 rows at least.
+        series: of several, the errors of each window are brought to root mean square 1 over all forecasts.
     """
     windows = independent * horizon / max(horizon, 24) * len(units)
 
     prior = by_value(tried, known, independent, len(units))
     found = [errors(_of(tried, number), epochs) for number, epochs in prior]
     blocks = [np.array([e[block] for e in found]) for block in range(len(units))]
+    if series > 1:
+        units = [1.0] * len(units)
+        for block in blocks:
+            for w in range(block.shape[1] // min(horizon, 6)):
+                own = slice(w * min(horizon, 6), (w + 1) * min(horizon, 6))
+                block[:, own] /= np.sqrt(np.mean(block[:, own] ** 2)) or 1.0
     weights = stacked(error_products(blocks, units), np.array(list(prior.values())), windows)
     weights[weights < 0.002] = 0
     return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}

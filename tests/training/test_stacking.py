@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from lstm_tune.evaluation.error_sample import each_window_alike
 from lstm_tune.training.stacking import error_products, stacked_weights
 
 
@@ -62,3 +63,17 @@ def test_blocks_count_alike_whatever_their_size_and_unit() -> None:
 def test_errors_that_tell_nothing_leave_the_prior(value: float) -> None:
     prior = np.array([0.5, 0.5])
     assert stacked_weights(np.full((2, 2), value), prior, 40) is prior
+
+
+def test_a_window_with_huge_errors_decides_no_weights_among_many_series() -> None:
+    """Forecast 0 is better in all windows but one, in which both err a thousand times as much."""
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=(2, 40, 3)) * np.array([1.0, 2.0])[:, None, None]
+    errors[:, 7] = 1000 * np.array([[3.0], [1.0]])
+    flat, prior = errors.reshape(2, -1), np.array([0.5, 0.5])
+    plain, alike = (stacked_weights(error_products([e], [1.0]), prior, 500) for e in (flat, each_window_alike(flat, 3)))
+    assert plain[0] < 0.3
+    assert alike[0] > 0.7
+    scaled = each_window_alike(flat, 3).reshape(2, 40, 3)
+    np.testing.assert_allclose(np.square(scaled).mean(axis=(0, 2)), 1.0)
+    assert not each_window_alike(np.zeros((2, 6)), 3).any()
