@@ -24,7 +24,7 @@ _ACTUAL, _FORECAST, _SHADE = "#5c6773", "#0072b2", "rgba(0,114,178,{:.2f})"
 def forecast_plot(
     data: SeriesSet, forecast: pd.DataFrame, column: str, channel: int, name: str | None
 ) -> plotly.graph_objects.Figure:
-    """Draw one target of one series.
+    """Draw one target of one series. Forecast and intervals begin at the last observed value.
 
     Args:
         data: the history; rows without an observed value are gaps.
@@ -52,14 +52,17 @@ def forecast_plot(
     times = time_column(np.asarray(data.times[rows]), data.zone)
     figure.add_scatter(x=times, y=values, mode="lines", name="observed", line={"color": _ACTUAL})
     levels = [c.rpartition("-")[2] for c in ahead.columns if c.startswith(f"{column}-lo-")]
+    from_last = [times[-1], *ahead["time"]]  # so that a single step is a line, too
+
+    def path(name: str) -> list[float]:
+        return [values[-1], *ahead[name]]
+
     for i, level in enumerate(sorted(levels, key=float, reverse=True)):
-        low, high = (ahead[f"{column}-{side}-{level}"].to_numpy() for side in ("lo", "hi"))
-        edge = {"x": ahead["time"], "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        low, high = (path(f"{column}-{side}-{level}") for side in ("lo", "hi"))
+        edge = {"x": from_last, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
         figure.add_scatter(y=low, showlegend=False, **edge)
         figure.add_scatter(y=high, fill="tonexty", fillcolor=_SHADE.format(0.15 + 0.1 * i), name=f"{level}%", **edge)
-    mode = "lines" if len(ahead) > 1 else "markers"
-    colour = {"color": _FORECAST}
-    figure.add_scatter(x=ahead["time"], y=ahead[column], mode=mode, name="forecast", line=colour, marker=colour)
+    figure.add_scatter(x=from_last, y=path(column), mode="lines", name="forecast", line={"color": _FORECAST})
     title = " ".join(filter(None, (printable(str(name)), printable(data.targets[channel]))))
     return figure.update_layout(template="plotly_white", title={"text": _escaped(title)}, height=340)
 
