@@ -4,6 +4,10 @@ The width is the order statistic of the absolute errors that forecasts made on r
 (Vovk, Gammerman and Shafer 2005; Lei et al. 2018): of n errors the one of rank ⌈(n + 1) · level⌉, for each target and
 step. Among several series each error counts in units of its series' own scale, and all series are pooled.
 
+Series change their ways. So errors of older blocks weigh less (Barber et al. 2023), each block half of the next newer
+one, and each error counts in units of the root of how much the series changed shortly before (Papadopoulos, Gammerman
+and Vovk 2008): the root, as recent changes tell the spread to come only in part. See `RecentChange`.
+
 Letters: n windows, H horizon, C target columns, S series, Q levels that are kept.
 """
 
@@ -12,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +27,16 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.evaluation.significance import TimeBlocks, share_interval
 
 Floats = NDArray[np.float64]
 _KEPT = (*(q / 100 for q in range(1, 100)), 0.995, 0.999)
 _DIGITS = 12  # of the ends of an interval: without the noise of an addition
+_AGEING = 0.5  # weight of a block over that of the next newer one
+_POWER = 0.5  # of recent change over the usual one, by which a width grows
+_LEAST = 0.1  # of the usual change: a flat stretch makes no interval of no width
 _CHUNK = 8_192  # windows that are looked at together
 
 
@@ -43,6 +52,8 @@ class Intervals:
         own_scale: whether errors count in units of the series' own scale; see `series_scales`.
         folds: blocks that the errors come from.
         share: of the rows of a series that one block takes.
+        usual: (C,) mean `RecentChange` before the windows, in the unit of the widths: what they are the widths at.
+            (): of a model of an earlier version; the widths are always the same.
     """
 
     windows: int
@@ -51,6 +62,7 @@ class Intervals:
     own_scale: bool
     folds: int
     share: float
+    usual: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -60,6 +72,20 @@ class Intervals:
             raise ValueError("intervals: levels must ascend, between 0 and 1")
         if self.windows < 1 or self.folds < 1 or not 0 < self.share < 1:
             raise ValueError("intervals: windows and folds must be 1 at least, and share between 0 and 1")
+        if self.usual and (len(self.usual) != len(self.widths) or min(self.usual) <= 0):
+            raise ValueError("intervals: there must be a usual change above 0 for each target")
+
+    def units(self, channel: Tensor, scale: Tensor, change: Tensor) -> Tensor:
+        """Return what widths are multiplied by (n,).
+
+        Args:
+            channel: (n,) columns of the targets.
+            scale: (n,) of their series, see `scales_of`.
+            change: (n,) `RecentChange` before the windows.
+        """
+        if not self.usual:
+            return scale
+        return scale * _growth(change / scale / torch.tensor(self.usual, dtype=torch.float64)[channel])
 
     def half_width(self, level: float) -> Tensor:
         """Return half the width (C, H) of the intervals of a level in percent.
@@ -120,43 +146,79 @@ def scales_of(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
     return series_scales(data, rows, period)
 
 
+def _growth(relative: Tensor) -> Tensor:
+    """Return what widths grow by (n,), given recent change over the usual one; NaN: it is not known, and taken as 1."""
+    return relative.nan_to_num(1.0).clamp_min(_LEAST) ** _POWER
+
+
 @dataclass(slots=True)
 class ErrorPool:
-    """Collects absolute errors, block by block, and makes intervals of them."""
+    """Collects absolute errors, block by block, the newest first, and makes intervals of them."""
 
     own_scale: bool
     folds: int
     share: float
     _errors: list[Tensor] = field(default_factory=list)  # (n, H), NaN: not observed
     _channels: list[Tensor] = field(default_factory=list)  # (n,)
+    _changes: list[Tensor] = field(default_factory=list)  # (n,) before the windows, as the errors over the scale
+    _weights: list[Tensor] = field(default_factory=list)  # (n,)
+    _blocks: int = 0
 
-    def add(self, forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor) -> None:
+    def add(
+        self, forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor, change: RecentChange
+    ) -> None:
         """Add the errors of a forecaster on the windows (n,) of a block, in units of `scales` (C, S)."""
-        for forecast, target, channel, scale in _batches(forecaster, windows, positions, scales):
-            self._errors.append((forecast - target).abs() / scale)
-            self._channels.append(channel)
+        for some in _batches(forecaster, windows, positions, scales, change):
+            self._errors.append((some.forecast - some.target).abs() / some.scale[:, None])
+            self._channels.append(some.channel)
+            self._changes.append(some.change / some.scale)
+            self._weights.append(torch.full(some.scale.shape, _AGEING**self._blocks, dtype=torch.float64))
+        self._blocks += 1
 
     def intervals(self) -> Intervals:
         """Return the intervals that the errors give."""
-        errors, channel = torch.cat(self._errors), torch.cat(self._channels)
-        channels = int(channel.max()) + 1
-        groups = [errors[channel == c].sort(dim=0).values for c in range(channels)]  # NaN comes last
-        counts = torch.stack([group.isfinite().sum(0) for group in groups])  # (C, H)
-        fewest = int(counts.min())
+        errors, channel, change, weight = (
+            torch.cat(parts) for parts in (self._errors, self._channels, self._changes, self._weights)
+        )
+        channels = range(int(channel.max()) + 1)
+        fewest = min(int(errors[channel == c].isfinite().sum(0).min()) for c in channels)
         levels = tuple(q for q in _KEPT if windows_needed(100 * q) <= fewest)
-        widths = torch.empty(channels, errors.shape[1], len(levels), dtype=torch.float64)
-        for i, q in enumerate(levels):
-            ranks = ((counts + 1) * q - 1e-9).ceil().long().clamp_min(1) - 1
-            for c, group in enumerate(groups):
-                widths[c, :, i] = group.gather(0, ranks[c][None])[0]
+        usual, widths = [], []
+        for c in channels:
+            mine = channel == c
+            known = change[mine][change[mine] > 0]
+            usual.append(float(known.mean()) if len(known) else 1.0)
+            unit = _growth(change[mine] / usual[-1])
+            widths.append(weighted_quantiles(errors[mine] / unit[:, None], weight[mine], levels))
         return Intervals(
             windows=fewest,
             levels=levels,
-            widths=widths.float(),
+            widths=torch.stack(widths).float(),
             own_scale=self.own_scale,
             folds=self.folds,
             share=self.share,
+            usual=tuple(usual),
         )
+
+
+def weighted_quantiles(errors: Tensor, weights: Tensor, levels: Sequence[float]) -> Tensor:
+    """Return the least error (H, Q) up to which lies the share `levels` of all weight, that of a new window included.
+
+    The new window weighs as much as the heaviest one. With equal weights it is the error of rank ⌈(n + 1) · level⌉. If
+    the weights do not reach a level, it is the largest error.
+
+    Args:
+        errors: (n, H); NaN: not observed.
+        weights: (n,) of the windows.
+        levels: Q shares, between 0 and 1.
+    """
+    ordered, order = errors.sort(dim=0)  # NaN comes last
+    seen = ordered.isfinite()
+    weight = torch.where(seen, weights[order], 0.0)
+    reached = weight.cumsum(0) / (weight.sum(0) + weight.max(0).values)
+    wanted = (torch.tensor(levels, dtype=torch.float64) - 1e-9).expand(errors.shape[1], -1).contiguous()
+    index = torch.searchsorted(reached.T.contiguous(), wanted)
+    return ordered.T.gather(1, index.minimum(seen.sum(0)[:, None] - 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,6 +246,7 @@ def score_intervals(
     positions: Positions,
     scales: Tensor,
     *,
+    period: int,
     sd: Sequence[float],
     blocks: TimeBlocks,
 ) -> dict[str, IntervalScore]:
@@ -196,6 +259,7 @@ def score_intervals(
         windows: of the series.
         positions: the windows (n,).
         scales: (C, S), of rows before the windows.
+        period: rows of a season; 1: none.
         sd: (C,) what width and Winkler score are divided by if there are several targets.
         blocks: of these windows.
     """
@@ -203,13 +267,13 @@ def score_intervals(
     unit = torch.tensor(sd if len(sd) > 1 else [1.0], dtype=torch.float64)
     sums: list[list[Tensor]] = []
     counts = []
-    for forecast, target, channel, scale in _batches(forecaster, windows, positions, scales):
-        seen = target.isfinite()
-        error = torch.where(seen, (forecast - target).abs(), 0.0)
+    for some in _batches(forecaster, windows, positions, scales, RecentChange(windows.data, period)):
+        seen, channel = some.target.isfinite(), some.channel
+        error = torch.where(seen, (some.forecast - some.target).abs(), 0.0)
         counts.append(seen.sum(1).double())
         of_levels = []
         for i, level in enumerate(levels):
-            reach = half[i][channel] * scale
+            reach = half[i][channel] * intervals.units(channel, some.scale, some.change)[:, None]
             outside = (error - reach).clamp_min(0)
             width = 2 * reach / unit[channel, None]
             winkler = width + 2 / (1 - level / 100) * outside / unit[channel, None]
@@ -243,10 +307,20 @@ def bounds(forecast: Floats, half_width: Floats, target: str, level: float) -> M
     return {name: np.array([float(f"{x:.{_DIGITS}g}") for x in end]) for name, end in ends.items()}
 
 
+class _Scored(NamedTuple):
+    """Some windows: what was forecast there, and what the width of its interval depends on."""
+
+    forecast: Tensor  # (n, H)
+    target: Tensor  # (n, H); NaN: not observed
+    channel: Tensor  # (n,)
+    scale: Tensor  # (n,) of the series
+    change: Tensor  # (n,) before the windows
+
+
 def _batches(
-    forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Yield forecasts and targets (n, H; NaN: not observed), channels (n,) and scales (n, 1) of some windows."""
+    forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor, change: RecentChange
+) -> Iterator[_Scored]:
+    """Yield some windows at a time."""
     offsets = torch.tensor(windows.data.offsets)
     for start in range(0, len(positions), _CHUNK):
         some = positions[start : start + _CHUNK]
@@ -255,5 +329,6 @@ def _batches(
         target = torch.where(windows.observed(some).cpu(), target, torch.nan)
         place = some.cpu()
         channel = torch.div(place, windows.rows, rounding_mode="floor")
-        series = torch.searchsorted(offsets, place - channel * windows.rows, right=True) - 1
-        yield forecast, target, channel, scales[channel, series][:, None]
+        row = place - channel * windows.rows
+        series = torch.searchsorted(offsets, row, right=True) - 1
+        yield _Scored(forecast, target, channel, scales[channel, series], change.before(channel, row, offsets[series]))

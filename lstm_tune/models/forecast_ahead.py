@@ -15,6 +15,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import time_column
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.conformal import Intervals, bounds, series_scales
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.utils.decimals import widen
@@ -63,7 +64,7 @@ def forecast_ahead(
         columns[target] = widen(torch.cat(parts).numpy(), series.origin[c]).reshape(-1)
         for level in levels if intervals is not None else ():
             assert intervals is not None
-            reach = intervals.half_width(level)[c].double() * _scales(series, period, intervals)[c, :, None]
+            reach = intervals.half_width(level)[c].double() * _units(series, period, intervals, c)[:, None]
             columns |= bounds(columns[target], reach.numpy().reshape(-1), target, level)
     frame = pd.DataFrame(columns)
     wrong = ~np.isfinite(frame[list(targets)].to_numpy(dtype=np.float64)).all(axis=1)
@@ -76,11 +77,14 @@ def forecast_ahead(
     return frame
 
 
-def _scales(series: SeriesSet, period: int, intervals: Intervals) -> Tensor:
-    """Return what the widths of the intervals are multiplied by, (C, S)."""
-    if not intervals.own_scale:
-        return torch.ones(series.n_channels, series.n_series, dtype=torch.float64)
-    return series_scales(series, tuple(itertools.pairwise(series.offsets)), period)
+def _units(series: SeriesSet, period: int, intervals: Intervals, channel: int) -> Tensor:
+    """Return what the widths of the intervals of a target are multiplied by, (S,)."""
+    scales = torch.ones(series.n_channels, series.n_series, dtype=torch.float64)
+    if intervals.own_scale:
+        scales = series_scales(series, tuple(itertools.pairwise(series.offsets)), period)
+    start, end = (torch.tensor(rows) for rows in (series.offsets[:-1], series.offsets[1:]))
+    channels = torch.full_like(end, channel)
+    return intervals.units(channels, scales[channel], RecentChange(series, period).before(channels, end, start))
 
 
 def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:

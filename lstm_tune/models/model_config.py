@@ -132,7 +132,9 @@ def _read_intervals(raw: Any) -> dict[str, Any] | None:
     levels, share = given.numbers("levels", positive=True), given.number("share")
     if len(levels) > _MOST_MEMBERS or share is None:
         raise ValueError("intervals: too many levels, or no share")
-    return {**counts, "levels": list(levels), "own_scale": given.flag("own_scale"), "share": share}
+    usual = given.numbers("usual", positive=True, default=[])  # an earlier version had none
+    record = {"levels": list(levels), "own_scale": given.flag("own_scale"), "share": share, "usual": list(usual)}
+    return counts | record
 
 
 def _read_shape(raw: Mapping[str, Any]) -> Shape:

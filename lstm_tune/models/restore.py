@@ -29,6 +29,7 @@ def stored(intervals: Intervals | None) -> tuple[dict[str, Any] | None, dict[str
         "own_scale": intervals.own_scale,
         "folds": intervals.folds,
         "share": intervals.share,
+        "usual": list(intervals.usual),
     }
     return record, {INTERVALS: intervals.widths}
 
@@ -61,7 +62,9 @@ def restore(folder: Path) -> tuple[ModelConfig, MeanForecaster, Intervals | None
 
 def _intervals(folder: Path, kept: Mapping[str, Any], widths: Tensor) -> Intervals:
     try:
-        return Intervals(widths=widths.clone(), **{**kept, "levels": tuple(kept["levels"])})
+        return Intervals(
+            widths=widths.clone(), **{**kept, "levels": tuple(kept["levels"]), "usual": tuple(kept["usual"])}
+        )
     except ValueError as error:
         raise RunError(f"{folder / CONFIG} is damaged ({error}); restore it or run tune again") from None
 

@@ -76,7 +76,17 @@ def score_test_intervals(
     scales = scales_of(windows.data, split.final.fit, task.shape.period)
     positions = windows.positions(split.test, 0, reach_back=True)
     return {
-        name: score_intervals(f, every[name], levels, windows, positions, scales, sd=task.scale.sd, blocks=blocks)
+        name: score_intervals(
+            f,
+            every[name],
+            levels,
+            windows,
+            positions,
+            scales,
+            period=task.shape.period,
+            sd=task.scale.sd,
+            blocks=blocks,
+        )
         for name, f in forecasters.items()
         if name in every
     }

@@ -13,6 +13,7 @@ from lstm_tune.data.split import Segment, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.conformal import ErrorPool, Intervals, check_levels, scales_of
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -50,7 +51,7 @@ def calibrate(
         recipe: how it was trained.
         shape: horizon and season.
         windows: of the rows that the model is trained on; no later ones.
-        segments: rows to fit on and rows to forecast.
+        segments: rows to fit on and rows to forecast, the newest first.
         fit_simple: returns other forecasters, by their names, fitted on the rows of a segment.
         threads: that share the training.
         on_fold: called with (blocks done, blocks asked).
@@ -61,7 +62,7 @@ def calibrate(
     """
     several = windows.data.n_series > 1
     pools: dict[str, ErrorPool] = {}
-    share = _share(segments[0])
+    share, change = _share(segments[0]), RecentChange(windows.data, shape.period)
     on_fold(0, len(segments))
     for done, segment in enumerate(segments, 1):
         refitted = refit_before(segment, network, recipe, shape, windows, threads)
@@ -69,7 +70,7 @@ def calibrate(
         scales = scales_of(windows.data, segment.fit, shape.period)
         for name, forecaster in {LSTM: refitted, **fit_simple(segment)}.items():
             pool = pools.setdefault(name, ErrorPool(own_scale=several, folds=len(segments), share=share))
-            pool.add(forecaster, windows, positions, scales)
+            pool.add(forecaster, windows, positions, scales, change)
         on_fold(done, len(segments))
     found = {name: pool.intervals() for name, pool in pools.items()}
     return Calibration(model=found.pop(LSTM), simple=found)

@@ -16,6 +16,8 @@ from oracle import BASELINES, Errors, Finished, same
 from oracle_data import Array, Rows, Window, history_of, target_of, windows_of
 from oracle_model import read_tensors
 
+AGEING, POWER = 0.5, 0.5
+
 
 def changes(run: Finished, rows: Sequence[Rows], lag: int, power: int = 1) -> Array:
     """Return the mean |y_t - y_(t-lag)| to a power of each target column and series in some rows, (C · S,)."""
@@ -39,16 +41,17 @@ def check_prediction_intervals(run: Finished) -> None:
         assert record is None
         return
     assert set(record) == {"model", *BASELINES}
-    scale = scales(run, run.parts["fit"])
+    scale, usual = scales(run, run.parts["fit"]), usual_change(run)
     for name in BASELINES:
         ahead = run.baseline(name, run.test, run.parts["fit"])
         for level, width in widths(run, name).items():
-            _compare(record[name][f"{level}"], run.tested(ahead), width, scale, level, name, run)
+            _compare(record[name][f"{level}"], run.tested(ahead), width, usual, scale, level, name, run)
     kept = json.loads((run.folder / "model" / "config.json").read_text())["intervals"]
     tensor = read_tensors(run.folder / "model" / "weights.safetensors")["intervals"]
     for level in run.levels:
         width = tensor[:, :, kept["levels"].index(level / 100)]
-        _compare(record["model"][f"{level}"], run.tested(run.ahead), width, scale, level, "model", run)
+        own = np.array(kept["usual"])
+        _compare(record["model"][f"{level}"], run.tested(run.ahead), width, own, scale, level, "model", run)
 
 
 def scales(run: Finished, rows: Sequence[Rows]) -> Array:
@@ -57,30 +60,82 @@ def scales(run: Finished, rows: Sequence[Rows]) -> Array:
     return np.ones(groups) if len(run.table.series) == 1 else changes(run, rows, run.period or 1)
 
 
+def recent_change(run: Finished, window: Window) -> float:
+    """Return the mean change over a season in the 24 rows, or two seasons, before a window; NaN: none was observed."""
+    series, row, period = run.table.series[window.series], window.row, run.period or 1
+    values, seen = series.values[window.channel], series.seen[window.channel]
+    for lag in [period, 1] if row > 2 * period else [1]:
+        rows = range(max(lag, row - max(24, 2 * period)), row)
+        found = [abs(values[t] - values[t - lag]) for t in rows if seen[t] and seen[t - lag]]
+        if found:
+            return float(np.mean(found))
+    return math.nan
+
+
+def relative_changes(run: Finished, windows: Sequence[Window], rows: Sequence[Rows]) -> Array:
+    """Return the recent change before windows (n,), in units of the scale of their series in some rows."""
+    scale = scales(run, rows)
+    return np.array([recent_change(run, w) / scale[run.table.group(w)] for w in windows])
+
+
+def usual_change(run: Finished) -> Array:
+    """Return the mean recent change (C,) before all validation windows, without those that are 0 or unknown."""
+    found: list[list[float]] = [[] for _ in range(run.channels)]
+    for fold in range(run.folds):
+        windows = run.fold_windows(fold)
+        for window, change in zip(windows, relative_changes(run, windows, run.fold_rows(fold)[0]), strict=True):
+            if change > 0:
+                found[window.channel].append(change)
+    return np.array([np.mean(column) if column else 1.0 for column in found])
+
+
+def growth(change: Array, usual: Array) -> Array:
+    """Return what widths grow by: the root of recent change over the usual one, a tenth at least."""
+    return np.maximum(np.nan_to_num(change / usual, nan=1.0), 0.1) ** POWER
+
+
 def widths(run: Finished, name: str) -> dict[int, Array]:
-    """Return {level: half the width (C, H)} of a simple forecast's intervals: the error of rank ⌈(n + 1) · level⌉."""
-    errors, channel = [], []
+    """Return {level: half the width (C, H)} of a simple forecast's intervals at the usual change.
+
+    It is the least error up to which lies the share `level` of all weight, that of the new window included: windows of
+    the newest block weigh 1, those of the block before it a half, and so on.
+    """
+    errors, channel, weights = [], [], []
+    usual = usual_change(run)
     for fold in range(run.folds):
         windows, (fit, _) = run.fold_windows(fold), run.fold_rows(fold)
         found = Errors.of(run, windows, run.baseline(name, windows, fit))
-        errors.append(np.abs(found.ahead - found.actual) / scales(run, fit)[found.group, None])
+        unit = scales(run, fit)[found.group] * growth(relative_changes(run, windows, fit), usual[found.channel])
+        errors.append(np.abs(found.ahead - found.actual) / unit[:, None])
         channel.append(found.channel)
-    every, of = np.concatenate(errors), np.concatenate(channel)
+        weights.append(np.full(len(windows), AGEING**fold))
+    every, of, weight = np.concatenate(errors), np.concatenate(channel), np.concatenate(weights)
     result = {}
     for level in run.levels:
         width = np.empty((run.channels, run.horizon))
         for c, h in itertools.product(range(run.channels), range(run.horizon)):
-            seen = sorted(e for e in every[of == c, h].tolist() if not math.isnan(e))
-            width[c, h] = seen[math.ceil((len(seen) + 1) * level / 100 - 1e-9) - 1]
+            pairs = zip(every[of == c, h].tolist(), weight[of == c].tolist(), strict=True)
+            seen = sorted((e, w) for e, w in pairs if not math.isnan(e))
+            whole = sum(w for _, w in seen) + max(w for _, w in seen)
+            reached = np.cumsum([w for _, w in seen]) / whole >= level / 100 - 1e-9
+            width[c, h] = seen[int(np.argmax(reached)) if reached.any() else -1][0]
         result[level] = width
     return result
 
 
 def _compare(
-    found: Mapping[str, Any], tested: Errors, width: Array, scale: Array, level: int, name: str, run: Finished
+    found: Mapping[str, Any],
+    tested: Errors,
+    width: Array,
+    usual: Array,
+    scale: Array,
+    level: int,
+    name: str,
+    run: Finished,
 ) -> None:
     """Coverage, its interval, width and Winkler score of each target column and series, averaged over them."""
-    reach = width[tested.channel] * scale[tested.group, None]
+    grown = growth(relative_changes(run, run.test, run.parts["fit"]), usual[tested.channel])
+    reach = width[tested.channel] * (scale[tested.group] * grown)[:, None]
     seen = np.isfinite(tested.actual)
     error = np.abs(tested.ahead - tested.actual)
     unit = (run.sd if run.channels > 1 else np.ones(1))[tested.channel, None]

@@ -20,7 +20,15 @@ from utilsforecast.losses import coverage, winkler_score
 import lstm_tune
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import RunError, UsageError
-from lstm_tune.evaluation.conformal import ErrorPool, Intervals, scales_of, series_scales, windows_needed
+from lstm_tune.evaluation.conformal import (
+    ErrorPool,
+    Intervals,
+    scales_of,
+    series_scales,
+    weighted_quantiles,
+    windows_needed,
+)
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.models.baselines import Persistence
 from lstm_tune.training.refit import refit_network
 from lstm_tune.training.saved_model import ForecastModel
@@ -41,19 +49,41 @@ def run_folder(study: Any) -> Path:
     return Path(study.summary.study.storage).parent
 
 
+def change_before(values: np.ndarray, row: int, period: int) -> float:
+    """The mean change over a season in the rows before one: 24 changes, or two seasons."""
+    lag = period if row > 2 * period else 1
+    rows = range(max(lag, row - max(24, 2 * period)), row)
+    return float(np.nanmean([abs(values[t] - values[t - lag]) for t in rows]))
+
+
+def growth(change: Any, usual: float) -> Any:
+    """What a width is multiplied by."""
+    return np.maximum(np.asarray(change) / usual, 0.1) ** 0.5
+
+
+def pooled(windows: Windows, *blocks: tuple[int, int]) -> Intervals:
+    """Intervals of persistence from its errors on some blocks of rows."""
+    pool = ErrorPool(own_scale=False, folds=len(blocks), share=0.2)
+    change = RecentChange(windows.data, 7)
+    for block in blocks:
+        positions = windows.positions((block,), 0, reach_back=True)
+        pool.add(Persistence(horizon=H), windows, positions, torch.ones(1, 1, dtype=torch.float64), change)
+    return pool.intervals()
+
+
 # ---- the rule
 
 
 def test_the_width_is_the_order_statistic_of_rank_n_plus_1_times_level() -> None:
     windows = Windows(series_of(wave(200)), H)
-    positions = windows.positions(((100, 140),), 0, reach_back=True)
-    pool = ErrorPool(own_scale=False, folds=1, share=0.2)
-    pool.add(Persistence(horizon=H), windows, positions, torch.ones(1, 1, dtype=torch.float64))
-    found = pool.intervals()
+    found = pooled(windows, (100, 140))
     values = windows.data.values[0].double().numpy()
     assert found.windows == 38
+    changes = [change_before(values, r, 7) for r in range(100, 138)]
+    assert found.usual == pytest.approx((np.mean(changes),))
+    unit = growth(changes, np.mean(changes))
     for step in range(H):
-        errors = sorted(abs(values[r + step] - values[r - 1]) for r in range(100, 138))
+        errors = sorted(np.array([abs(values[r + step] - values[r - 1]) for r in range(100, 138)]) / unit)
         for level in (50, 80, 90, 95):
             rank = math.ceil(39 * level / 100)
             assert float(found.half_width(level)[0, step]) == pytest.approx(errors[rank - 1], rel=1e-6)
@@ -70,14 +100,68 @@ def test_values_that_were_not_observed_count_for_no_width() -> None:
     y = wave(200)
     y[110:120] = np.nan
     windows = Windows(series_of(y), H)
-    pool = ErrorPool(own_scale=False, folds=1, share=0.2)
-    positions = windows.positions(((100, 140),), 0, reach_back=True)
-    pool.add(Persistence(horizon=H), windows, positions, torch.ones(1, 1, dtype=torch.float64))
-    found = pool.intervals()
+    found = pooled(windows, (100, 140))
     values = windows.data.values[0].double().numpy()
-    errors = sorted(abs(values[r] - values[r - 1]) for r in range(100, 138) if not np.isnan(y[r]))
+    scored = [r for r in range(100, 138) if not np.isnan(y[r : r + H]).all()]
+    changes = {r: change_before(y, r, 7) for r in scored}
+    unit = {r: growth(changes[r], np.mean(list(changes.values()))) for r in scored}
+    errors = sorted(abs(values[r] - values[r - 1]) / unit[r] for r in scored if not np.isnan(y[r]))
     assert found.windows == len(errors) == 28
     assert float(found.half_width(80)[0, 0]) == pytest.approx(errors[math.ceil(29 * 0.8) - 1], rel=1e-6)
+
+
+def test_errors_of_older_blocks_weigh_less() -> None:
+    rng = np.random.default_rng(0)
+    errors, weights = rng.exponential(size=(60, 2)), np.repeat([1.0, 0.5, 0.25], 20)
+    found = weighted_quantiles(torch.from_numpy(errors), torch.from_numpy(weights), (0.5, 0.8, 0.99))
+    for h in range(2):
+        order = np.argsort(errors[:, h])
+        for i, level in enumerate((0.5, 0.8)):
+            reached = np.flatnonzero(np.cumsum(weights[order]) >= level * (weights.sum() + 1))
+            assert float(found[h, i]) == errors[order[reached[0]], h]
+        assert float(found[h, 2]) == errors[:, h].max()  # 35 of 36 are less than 99%
+    equal = weighted_quantiles(torch.from_numpy(errors), torch.full((60,), 0.3).double(), (0.8,))
+    assert float(equal[0, 0]) == np.sort(errors[:, 0])[math.ceil(61 * 0.8) - 1]
+
+
+def test_a_louder_newest_block_makes_wider_intervals_than_a_louder_old_one() -> None:
+    y = np.random.default_rng(0).normal(size=300)
+    y[200:250] *= 3
+    windows = Windows(series_of(y), H)
+    newest, oldest = pooled(windows, (200, 250), (100, 150)), pooled(windows, (100, 150), (200, 250))
+    assert newest.usual == pytest.approx(oldest.usual)
+    assert (newest.half_width(80) > oldest.half_width(80)).all()
+
+
+@pytest.mark.laws
+def test_the_change_before_a_window_depends_on_no_row_from_its_first_target_on() -> None:
+    one, other = wave(120), wave(120)
+    other[60:] = 1e6
+    row, start = torch.tensor([60]), torch.tensor([0])
+    found = [RecentChange(series_of(y), 7).before(torch.tensor([0]), row, start) for y in (one, other)]
+    assert found[0].tolist() == found[1].tolist() == pytest.approx([change_before(one, 60, 7)], rel=1e-5)
+
+
+def test_the_change_before_a_window_stays_within_its_series() -> None:
+    data = series_of(panel(wave(40), 1000 + wave(40, seed=1)), id="shop", target="y")
+    change = RecentChange(data, 7)
+    channel, row, start = torch.tensor([0, 0, 0]), torch.tensor([41, 43, 80]), torch.tensor([40, 40, 40])
+    found = change.before(channel, row, start).tolist()
+    second = data.values[0, 40:].double().numpy()
+    assert math.isnan(found[0])  # one row tells of no change
+    assert found[1:] == pytest.approx([change_before(second, 3, 7), change_before(second, 40, 7)], rel=1e-5)
+
+
+def test_a_flat_stretch_makes_no_interval_of_no_width() -> None:
+    y = wave(200)
+    y[150:] = y[150]
+    windows = Windows(series_of(y), H)
+    found = pooled(windows, (100, 140))
+    change = RecentChange(windows.data, 7).before(torch.tensor([0]), torch.tensor([199]), torch.tensor([0]))
+    unit = found.units(torch.tensor([0]), torch.ones(1).double(), change)
+    assert float(change) == 0
+    assert float(unit) == pytest.approx(0.1**0.5)
+    assert found.units(torch.tensor([0]), torch.ones(1).double(), torch.tensor([math.nan])).tolist() == [1.0]
 
 
 def test_series_count_in_their_own_scale() -> None:
@@ -105,6 +189,7 @@ def test_errors_are_those_of_networks_that_have_not_seen_the_block(study: Any) -
     recipe = dataclasses.replace(recipe, networks=tuple(recipe.networks[i] for i in first))
     series = model.read(FRAME)
     values, errors = series.values[0].double().numpy(), []
+    changes: list[float] = []
     for start, end in ((140, 170), (110, 140)):
         windows = Windows(series.head([start]), H)
         network = refit_network(alone, recipe, model.shape, windows, ((0, start),)).network
@@ -113,12 +198,14 @@ def test_errors_are_those_of_networks_that_have_not_seen_the_block(study: Any) -
             with torch.inference_mode():
                 forecast = network(every.gather(torch.tensor([row]), network.context))[0].double().numpy()
             errors.append(np.abs(forecast - values[row : row + H]))
+            changes.append(change_before(values, row, model.shape.period))
     found = model.known_intervals()
     assert found.windows == len(errors) == 56
-    for level in LEVELS:
-        rank = math.ceil(57 * level / 100) - 1
-        expected = np.sort(np.array(errors), axis=0)[rank]
-        np.testing.assert_allclose(found.half_width(level)[0].numpy(), expected, rtol=1e-4)
+    scaled = np.array(errors) / growth(changes, np.mean(changes))[:, None]
+    weights = torch.tensor([1.0, 0.5], dtype=torch.float64).repeat_interleave(28)
+    expected = weighted_quantiles(torch.from_numpy(scaled), weights, [level / 100 for level in LEVELS])
+    for i, level in enumerate(LEVELS):
+        np.testing.assert_allclose(found.half_width(level)[0].numpy(), expected[:, i], rtol=1e-4)
 
 
 def test_predict_adds_bounds_that_contain_the_forecast_and_each_other(study: Any, tmp_path: Path) -> None:
@@ -128,8 +215,9 @@ def test_predict_adds_bounds_that_contain_the_forecast_and_each_other(study: Any
     assert (found["y-lo-95"] <= found["y-lo-80"]).all()
     assert (found["y-lo-80"] < found["y"]).all()
     assert (found["y-hi-80"] - found["y"]).tolist() == pytest.approx((found["y"] - found["y-lo-80"]).tolist())
-    widths = study.model.known_intervals().half_width(80)[0].tolist()
-    assert (found["y-hi-80"] - found["y"]).tolist() == pytest.approx(widths, rel=1e-5)
+    kept, values = study.model.known_intervals(), FRAME["y"].to_numpy()
+    widths = kept.half_width(80)[0].numpy() * growth(change_before(values, 220, study.model.shape.period), *kept.usual)
+    assert (found["y-hi-80"] - found["y"]).tolist() == pytest.approx(widths.tolist(), rel=1e-5)
     study.model.save(tmp_path)
     pd.testing.assert_frame_equal(ForecastModel.load(tmp_path).predict(FRAME, level=(80, 95)), found)
     assert study.model.predict(FRAME, level=97.5).columns[-1] == "y-hi-97.5"
@@ -142,8 +230,9 @@ def test_a_panel_is_scaled_by_the_rows_that_predict_is_given() -> None:
     found = model.predict(frame, level=80)
     widths = (found["y-hi-80"] - found["y"]).to_numpy().reshape(2, H)
     ratio = np.abs(np.diff(large, n=1)).mean() / np.abs(np.diff(small, n=1)).mean()
-    lag = model.shape.period
-    expected = [np.abs(x[lag:] - x[:-lag]).mean() for x in (small, large)]
+    lag, (usual,) = model.shape.period, model.known_intervals().usual
+    scale = [np.abs(x[lag:] - x[:-lag]).mean() for x in (small, large)]
+    expected = [s * growth(change_before(x, 200, lag) / s, usual) for s, x in zip(scale, (small, large), strict=True)]
     assert ratio > 100
     np.testing.assert_allclose(widths[1] / widths[0], expected[1] / expected[0], rtol=1e-3)
 
@@ -176,8 +265,11 @@ def test_scores_are_those_of_a_second_program(study: Any) -> None:
     kept = json.loads((folder / "model/config.json").read_text())["intervals"]["levels"]
     record = json.loads((folder / "result.json").read_text())["test"]["intervals"]
     frame = table.rename(columns={"actual": "y"}).assign(unique_id="a", ds=range(len(table)))
+    usual = json.loads((folder / "model/config.json").read_text())["intervals"]["usual"][0]
+    row = pd.Index(FRAME["date"].astype(str)).get_indexer(table["time"].astype(str)) - table["step"].to_numpy() + 1
+    grown = growth([change_before(FRAME["y"].to_numpy(), r, study.model.shape.period) for r in row], usual)
     for level in LEVELS:
-        half = widths[0, :, kept.index(level / 100)][table["step"].to_numpy() - 1]
+        half = widths[0, :, kept.index(level / 100)][table["step"].to_numpy() - 1] * grown
         frame[f"forecast-lo-{level}"] = table["forecast"] - half
         frame[f"forecast-hi-{level}"] = table["forecast"] + half
         own = record["model"][str(level)]
@@ -242,7 +334,16 @@ def test_the_rows_that_are_asked_for_suffice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("levels", [0.5]), ("windows", 0), ("share", 2.0), ("own_scale", 1), ("levels", [])]
+    ("key", "value"),
+    [
+        ("levels", [0.5]),
+        ("windows", 0),
+        ("share", 2.0),
+        ("own_scale", 1),
+        ("levels", []),
+        ("usual", [1, 2]),
+        ("usual", [0]),
+    ],
 )
 def test_a_damaged_record_of_intervals_is_refused(study: Any, tmp_path: Path, key: str, value: Any) -> None:
     from lstm_tune.models.model_files import write_model
