@@ -550,7 +550,7 @@ def test_json_is_all_that_is_printed_on_stdout(run: Any) -> None:
     told = json.loads(out)
     assert set(told) == {"schema", "data", "healthy", "findings", "baselines", "scale", "meaning", "own"}
     assert told["healthy"] is False
-    assert set(told["findings"][0]) == {"code", "severity", "evidence", "says", "advice", "actions"}
+    assert set(told["findings"][0]) == {"code", "severity", "evidence", "says", "advice", "actions", "rejected"}
     assert set(told["baselines"]) == {"persistence", "seasonal_naive", "ridge", "ets", "combination", "train_mean"}
 
 

@@ -117,10 +117,6 @@ def test_numbers_of_numpy_are_numbers_everywhere() -> None:
         (lambda: lstm_tune.diagnose(daily(wave()), target="y", past=1.5), "past must be a column's name"),
         (lambda: lstm_tune.Objective(daily(wave()), target="y", seed=None), "seed must be a whole number"),
         (
-            lambda: lstm_tune.tune(daily(wave()), target="y", progress=True),
-            "progress must be an object with the methods",
-        ),
-        (
             lambda: lstm_tune.tune(daily(wave()), target="y", progress=print),
             "progress must be an object with the methods",
         ),
