@@ -188,7 +188,7 @@ class Config:
     patch: int = _parameter(1, low=1, unit="rows", step="lookback", help="rows that enter the LSTM as one step")
     skip: str = _parameter(
         "none",
-        words=("none", "last", "linear", "seasonal", "ets"),
+        words=("none", "last", "linear", "seasonal", "ets", "pretrained"),
         step="skip forecast",
         help="simple forecast that the LSTM corrects",
     )
@@ -282,6 +282,7 @@ _SKIP_PHRASES = {
     "linear": "corrects ridge regression",
     "seasonal": "corrects last season",
     "ets": "corrects exponential smoothing",
+    "pretrained": "corrects the LSTM trained beforehand",
 }
 
 PARAMETERS: Mapping[str, ParameterInfo] = {f.name: f.metadata["info"] for f in dataclasses.fields(Config)}

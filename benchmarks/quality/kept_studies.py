@@ -29,20 +29,21 @@ from lstm_tune.search.space import load_space
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, read_trials
-from lstm_tune.training.ensemble import Candidate
+from lstm_tune.training.ensemble import BEFOREHAND, Candidate
 from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.stacking import error_products
 from lstm_tune.training.task import Task, build_task
 
 Floats = NDArray[np.float64]
 BLOCKS = 3
+PRETRAINED = "pretrained"  # the LSTM trained beforehand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Kept:
     """One study with the errors of everything that a mean forecast can be made of.
 
-    A forecast is named "t<number>" (a trial), "u<number>" (a trial's forecast before training) or by a baseline.
+    A forecast is named "t<number>" (a trial), "u<number>" (a trial before training), "pretrained" or by a baseline.
     """
 
     series: str
@@ -101,6 +102,8 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, 
     for name, forecaster in baselines(windows, split.final.fit).items():
         keep(name, [fitted[name] for fitted in on_blocks], forecaster)
 
+    beforehand = [_untrained(task, BEFOREHAND, task.windows, fold.segment.fit) for fold in task.folds]
+    keep(PRETRAINED, beforehand, _untrained(task, BEFOREHAND, windows, split.final.fit))
     trained: dict[int, Trained] = {}
     objective = TaskObjective(
         task, load_space("default"), seed=seed, on_trained=lambda t: trained.update({t.number: t})

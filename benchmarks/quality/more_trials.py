@@ -27,7 +27,7 @@ import optuna
 import plotly.graph_objects as go
 import torch
 from common import machine, pool_arguments, show_machine, wide_console
-from kept_studies import Kept, read, run_series, save
+from kept_studies import PRETRAINED, Kept, read, run_series, save
 from pool import ALL, MORE, SMALL, chosen
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -60,6 +60,16 @@ def by_value(kept: Kept, trials: int) -> Weights:
     return weights
 
 
+def with_pretrained(kept: Kept, trials: int, share: float = 0.35) -> Weights:
+    """Weights from the values, and a share for the LSTM trained beforehand, if its errors are kept."""
+    weights = by_value(kept, trials)
+    if PRETRAINED not in kept.test:
+        return weights
+    *errors, own = np.diag(kept.products([*weights, PRETRAINED]))
+    share *= min(1.0, min(errors) / own) ** 2
+    return {name: (1 - share) * weight for name, weight in weights.items()} | {PRETRAINED: share}
+
+
 def trained_alone(kept: Kept, trials: int) -> Weights:
     """The same without untrained forecasts; with them, if there is nothing else."""
     weights = by_value(kept, trials)
@@ -73,7 +83,9 @@ def best_trial(kept: Kept, trials: int) -> Weights:
     return {f"t{best.number}": 1.0}
 
 
-def stacked(kept: Kept, trials: int, prior: Rule = by_value, penalty: float = 0.3, window_rows: int = 24) -> Weights:
+def stacked(
+    kept: Kept, trials: int, prior: Rule = with_pretrained, penalty: float = 0.3, window_rows: int = 24
+) -> Weights:
     """Least squares on the blocks, drawn towards the weights of another rule; a window counts as `window_rows`."""
     given = prior(kept, trials)
     names = list(given)
@@ -96,7 +108,7 @@ def _solve(
 
 def one_block_out(kept: Kept, trials: int) -> Weights:
     """The mean of the weights that least squares finds on all blocks but one, each left out in turn."""
-    given = by_value(kept, trials)
+    given = with_pretrained(kept, trials)
     names, every = list(given), range(len(kept.reference))
     mean: Weights = dict.fromkeys(names, 0.0)
     for out in every:
@@ -132,6 +144,10 @@ RULES: dict[str, Rule] = {
     "by value": by_value,
     OURS: stacked,
     "… known configurations alone": known_alone,
+    "… nothing trained beforehand": lambda k, n: stacked(k, n, by_value),
+    "… a share of .2 for it": lambda k, n: stacked(k, n, lambda a, b: with_pretrained(a, b, 0.2)),
+    "… a share of .5 for it": lambda k, n: stacked(k, n, lambda a, b: with_pretrained(a, b, 0.5)),
+    "trained beforehand, alone": lambda k, n: {PRETRAINED: 1.0} if PRETRAINED in k.test else simple(k, n),
     "… nothing untrained": lambda k, n: stacked(k, n, trained_alone),
     "… c = .03": lambda k, n: stacked(k, n, penalty=0.03),
     "… c = 3": lambda k, n: stacked(k, n, penalty=3.0),

@@ -14,7 +14,7 @@ from lstm_tune.diagnosis.finding import SHOWN
 from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
-from lstm_tune.report.study_text import UNTRAINED, members, trial_states
+from lstm_tune.report.study_text import members, on_untrained, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, number, percent
 
@@ -220,8 +220,8 @@ def _trained(record: Mapping[str, Any]) -> str:
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]
     text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
-    if len(ensemble) > 1 and any(m["epochs"] == 0 for m in ensemble):
-        text += f"\n{UNTRAINED}"
+    if len(ensemble) > 1 and (untrained := on_untrained(ensemble)):
+        text += f"\n{untrained}"
     if little := adds_little(ensemble):
         text += f"\n{little}"
     return text

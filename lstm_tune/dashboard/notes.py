@@ -13,11 +13,11 @@ from lstm_tune.config import Config
 from lstm_tune.dashboard.attributes import save_figure, save_note
 from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.evaluation.baseline_labels import table_label
-from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
+from lstm_tune.evaluation.model_labels import adds_little, alone_label, is_beforehand, model_label, weight_of_best
 from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
 from lstm_tune.report.result_json import ResultRecord
-from lstm_tune.report.study_text import UNTRAINED, members
+from lstm_tune.report.study_text import members, on_untrained
 from lstm_tune.search.trials import Trial, completed
 from lstm_tune.utils.escaping import markdown, printable
 from lstm_tune.utils.text import counted, error_against, number
@@ -94,8 +94,7 @@ def _model_line(summary: ResultRecord) -> str:
         f"Saved: {'the weighted mean of ' if len(ensemble) > 1 else ''}{members(ensemble)}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds each'}, trained on {markdown(summary.retrain.rows)} rows."
     )
-    notes = [] if all(member["epochs"] for member in ensemble) else [UNTRAINED]
-    return " ".join([text, *notes, adds_little(ensemble)]).strip()
+    return " ".join(note for note in (text, on_untrained(ensemble), adds_little(ensemble)) if note)
 
 
 def trial_notes(
@@ -104,8 +103,9 @@ def trial_notes(
     """Return the numbers and notes of the main trials: the best, those of the saved model, those tried first."""
     best = summary.best
     weights: dict[int, float] = {}
-    for member in summary.ensemble:  # a trial may be in it twice, trained and untrained
-        weights[member.trial] = weights.get(member.trial, 0.0) + member.weight
+    for member in to_plain(summary.ensemble):  # a trial may be in it twice, trained and untrained
+        if not is_beforehand(member):
+            weights[member["trial"]] = weights.get(member["trial"], 0.0) + member["weight"]
     notes = []
     for trial in trials:
         if not trial.finished or trial.config is None:

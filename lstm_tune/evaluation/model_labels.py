@@ -15,7 +15,21 @@ from lstm_tune.config import CELL_LABELS, Config
 LITTLE = 0.5  # of the saved model: if trained networks weigh less, its name says how much
 _NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, a line beside its parameters says so
 
+BEFOREHAND = "the LSTM trained beforehand"
+
 Ensemble = Sequence[Mapping[str, Any]]  # as in `result.json`: trial, weight, epochs and params of each member
+
+
+def is_beforehand(member: Mapping[str, Any]) -> bool:
+    """Return whether a member is the LSTM that was trained beforehand, which no trial has trained."""
+    return not member["epochs"] and member.get("params", {}).get("skip") == "pretrained"
+
+
+def member_name(member: Mapping[str, Any]) -> str:
+    """Return what a member is called, such as "trial 3", "trial 3 untrained" or "the LSTM trained beforehand"."""
+    if is_beforehand(member):
+        return BEFOREHAND
+    return f"trial {member['trial']}{'' if member['epochs'] else ' untrained'}"
 
 
 def trained_share(ensemble: Ensemble) -> float:
@@ -56,10 +70,10 @@ def weight_of_best(best: Mapping[str, Any], ensemble: Ensemble) -> str:
         best: as in `result.json`: the number of the trial, and its epochs.
         ensemble: the members.
     """
-    weight = math.fsum(m["weight"] for m in ensemble if (m["trial"], m["epochs"]) == (best["trial"], best["epochs"]))
+    own = [m for m in ensemble if (m["trial"], m["epochs"]) == (best["trial"], best["epochs"]) and not is_beforehand(m)]
+    weight = math.fsum(member["weight"] for member in own)
     if weight >= _NEGLIGIBLE or not ensemble:
         return ""
     heaviest = max(ensemble, key=lambda member: member["weight"])
-    name = f"trial {heaviest['trial']}{'' if heaviest['epochs'] else ' untrained'}"
     part = f"only {weight:.1%} of" if weight else "no part of"
-    return f"it is {part} the saved model, of which {name} is {heaviest['weight']:.0%}"
+    return f"it is {part} the saved model, of which {member_name(heaviest)} is {heaviest['weight']:.0%}"

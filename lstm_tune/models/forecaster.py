@@ -95,6 +95,13 @@ class LSTMForecaster(Preprocessing):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
+    def take_statistics(self, other: LSTMForecaster) -> None:
+        """Take over what another model of the same configuration has fitted."""
+        kept = dict(other.named_buffers())
+        if other.pretrained is not None:
+            kept |= {f"pretrained.{name}": tensor for name, tensor in other.pretrained.state_dict().items()}
+        self.load_state_dict(kept, strict=False)
+
     @property
     def is_untrained(self) -> bool:
         """Whether the network adds nothing, as before training, to the forecast that it corrects."""

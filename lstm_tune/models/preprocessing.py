@@ -9,7 +9,7 @@ series share one scale), P past and F future covariates, m seasonal period.
       → differenced (first | seasonal)
       → minus the window's location, over its spread (window_norm)
       → clipped → the network             → times the spread
-                                            + a skip forecast (last | linear | seasonal | ets)
+                                            + a skip forecast (skip)
                                             → undifferenced → unscaled → exp → raw forecast (B, H)
 
 What is fitted (scale, clip bounds, the map of a linear or smoothing skip) is kept in buffers, so a saved or exported
@@ -35,6 +35,7 @@ from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.errors import DataError
 from lstm_tune.models.logarithms import LOG_REACH, LogTerms, log_of, log_terms
+from lstm_tune.models.pretrained import PretrainedNetwork, window_rows
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
 from lstm_tune.models.smoothing import fit_smoothing, forecast_weights, some_ranges
 
@@ -101,7 +102,8 @@ class Preprocessing(nn.Module):
         self.shape = shape
         period = shape.period
         self.lag = {"none": 0, "first": 1, "seasonal": period}[config.difference]
-        skip_rows = {"seasonal": period, "linear": config.lookback, "ets": shape.smoothing}.get(config.skip, 1)
+        seen = {"seasonal": period, "linear": config.lookback, "ets": shape.smoothing}
+        skip_rows = (seen | {"pretrained": window_rows(shape.smoothing, period)}).get(config.skip, 1)
         self.context = max(config.lookback, skip_rows) + self.lag
         # The map (H, rows) of a skip forecast that is linear in the window, and what it adds.
         mapped = (shape.horizon, skip_rows) if config.skip in ("linear", "ets") else (0, 0)
@@ -124,6 +126,7 @@ class Preprocessing(nn.Module):
             self.register_buffer(LOG_FLOOR, torch.full((groups,), NO_LOG_FLOOR))
         if self.own_scale:
             self.register_buffer("usual_spread", torch.ones(shape.channels, 2))
+        self.pretrained = PretrainedNetwork().requires_grad_(False) if config.skip == "pretrained" else None
 
     # ---- what is fitted, in closed form, on the rows to fit on
 
@@ -150,6 +153,8 @@ class Preprocessing(nn.Module):
             self._fit_skip(windows, positions)
         elif self.config.skip == "ets":
             self._fit_smoothing(windows.data, rows)
+        if self.pretrained is not None:
+            self.pretrained.load_shipped()
 
     def _fit_scale(self, data: SeriesSet, rows: Ranges) -> None:
         log = self.config.transform == "log"
@@ -325,6 +330,11 @@ class Preprocessing(nn.Module):
             window = at.minus_location(at.window[:, -self.shape.smoothing :])
             last = window[:, -1:]  # the map's rows add up to 1: around the last value it loses no digits
             return last + nn.functional.linear(window - last, self.skip_weight)
+        if self.pretrained is not None:
+            rows = window_rows(self.shape.smoothing, self.shape.period)
+            window = at.minus_location(at.window[:, -rows:])
+            forecast: Tensor = self.pretrained(window, self.shape.period, self.shape.horizon)
+            return forecast
         if self.config.skip == "seasonal":
             return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
         return None

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from lstm_tune.evaluation.error_sample import Floats, each_window_alike
+from lstm_tune.models.pretrained import FURTHEST
 from lstm_tune.search.trials import Trial, candidates, completed
-from lstm_tune.training.ensemble import Part, weigh
+from lstm_tune.training.ensemble import BEFOREHAND, FITTED_SKIPS, Part, add_pretrained, weigh
 from lstm_tune.training.stacking import error_products, stacked_weights
 from lstm_tune.training.task import Task, untrained_models
 
@@ -50,34 +51,48 @@ def choose(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) 
 
 
 def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, known: int) -> list[tuple[Trial, Part]]:
-    """Choose as `choose` does, then let the errors on the validation blocks move the weights; see `stacking`."""
+    """Choose as `choose` does, then let the errors on the validation blocks move the weights; see `stacking`.
+
+    The LSTM trained beforehand becomes a further member if the horizon is one that it was trained on, and if some trial
+    corrects a forecast that was fitted: else the space asks for LSTMs alone.
+    """
     chosen = choose(trials, task, retrain_seeds, known)
     if retrain_seeds == 1 or len(chosen) < 2:
         return chosen
+    errors = [_errors(trial, part, task) for trial, part in chosen]
+    if len({tuple(len(block) for block in e) for e in errors}) != 1 or len(errors[0]) != len(task.folds):
+        return chosen  # an older version recorded trials without errors
+    parts = [part for _, part in chosen]
+    fitted = any(trial.completed().config.skip in FITTED_SKIPS for trial, _ in chosen)
+    if fitted and task.shape.horizon <= FURTHEST:
+        products = _products([*errors, task.sampled_errors(untrained_models(task, BEFOREHAND))], task)
+        *values, own = products.diagonal().tolist()
+        parts = add_pretrained(parts, min(values) / own if own else 1.0)
+    else:
+        products = _products(errors, task)
     found = {trial.number: trial for trial, _ in chosen}
-    parts = _stacked([part for _, part in chosen], [_errors(trial, part, task) for trial, part in chosen], task)
-    return [(found[part.number], part) for part in parts]
+    return [(found[part.number], part) for part in _stacked(parts, products, task)]
 
 
-def _errors(trial: Trial, part: Part, task: Task) -> Errors | None:
-    """Return the errors of a part on a sample of every fold; None: the trial was recorded without."""
+def _errors(trial: Trial, part: Part, task: Task) -> Errors:
+    """Return the errors of a part on a sample of every fold; (): the trial was recorded without."""
     outcome = trial.completed()
     if part.epochs == outcome.best_epoch:
-        return outcome.fold_errors or None
+        return outcome.fold_errors
     return task.sampled_errors(untrained_models(task, outcome.config))
 
 
-def _stacked(parts: Sequence[Part], errors: Sequence[Errors | None], task: Task) -> list[Part]:
-    """Return the parts with the weights that least squares gives them; as they are if errors are missing."""
-    known = [e for e in errors if e is not None]
-    sizes = {tuple(len(block) for block in e) for e in known}
-    if len(known) < len(errors) or len(sizes) != 1 or len(known[0]) != len(task.folds):
-        return list(parts)
-    blocks = [np.stack([e[b] for e in known]) for b in range(len(task.folds))]
+def _products(errors: Sequence[Errors], task: Task) -> Floats:
+    """Return the mean products of the members' errors, (K, K), all folds counting alike."""
+    blocks = [np.stack([e[b] for e in errors]) for b in range(len(task.folds))]
     units = [fold.reference_mse for fold in task.folds]
     if task.windows.data.n_series > 1:
         blocks, units = [each_window_alike(block, task.shape.horizon) for block in blocks], [1.0] * len(blocks)
-    products = error_products(blocks, units)
+    return error_products(blocks, units)
+
+
+def _stacked(parts: Sequence[Part], products: Floats, task: Task) -> list[Part]:
+    """Return the parts with the weights that least squares gives them."""
     prior = np.array([part.weight for part in parts])
     horizon = task.shape.horizon
     windows = task.independent_windows * horizon / max(horizon, _WINDOW_ROWS)

@@ -12,7 +12,7 @@ from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.task_objective import Trained
 from lstm_tune.search.trials import Trial, completed
-from lstm_tune.training.ensemble import Part
+from lstm_tune.training.ensemble import BEFOREHAND, Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
 from lstm_tune.utils.signals import StopRequest
@@ -103,7 +103,7 @@ def _member(trial: Trial, part: Part) -> Member:
     outcome = trial.completed()
     return Member(
         trial=trial.number,
-        config=outcome.config,
+        config=BEFOREHAND if part.beforehand else outcome.config,
         epochs=part.epochs,
         factors=outcome.factors,
         weight=part.weight,

@@ -19,7 +19,7 @@ from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
 from lstm_tune.report.plot import Figure, cut, label
 from lstm_tune.report.search_figures import DrawnTrial
-from lstm_tune.report.study_text import UNTRAINED, trial_states
+from lstm_tune.report.study_text import on_untrained, trial_states
 from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, write_text
 from lstm_tune.utils.text import number
@@ -235,7 +235,7 @@ def _context(
         "repairs": _REPAIRS,
         "fates": trial_states(result["study"]),
         "words": {name: info.help for name, info in PARAMETERS.items()},
-        "untrained": UNTRAINED,
+        "untrained": on_untrained(ensemble),
         "slices": [name for name in drawn if name.startswith("slice-")],
         "slices_open": _SLICES_OPEN,
         "folder": str(folder),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lstm_tune.evaluation.model_labels import BEFOREHAND, is_beforehand
+
 UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
+_BEFOREHAND = (
+    "The LSTM trained beforehand comes with the package: it has seen simulated series alone, and counts as untrained."
+)
 
 
 def trial_states(study: Mapping[str, Any]) -> str:
@@ -26,8 +32,18 @@ def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
     Args:
         ensemble: as in `result.json`.
     """
-    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({_share(m['weight'])})" for m in ensemble]
-    return f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"
+    beforehand = [m for m in ensemble if is_beforehand(m)]
+    rest = [m for m in ensemble if not is_beforehand(m)]
+    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({_share(m['weight'])})" for m in rest]
+    trials = [f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"] if named else []
+    share = _share(math.fsum(m["weight"] for m in beforehand))
+    return " and ".join(trials + ([f"{BEFOREHAND} ({share})"] if beforehand else []))
+
+
+def on_untrained(ensemble: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the members are that no trial has trained; "" if there is none."""
+    found = {is_beforehand(member) for member in ensemble if not member["epochs"]}
+    return " ".join(text for kind, text in ((False, UNTRAINED), (True, _BEFOREHAND)) if kind in found)
 
 
 def _share(weight: float) -> str:

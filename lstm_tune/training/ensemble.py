@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lstm_tune.config import Config
 
@@ -29,7 +29,11 @@ _PER_KIND = 2  # searched trials of one kind: a sampler comes back to what did b
 _WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 _PRIOR = 2  # independent validation windows that weigh as much as what is known beforehand
 _TELLING = 150  # independent windows of all blocks at which a missing gain is half believed
-_FITTED_SKIPS = ("linear", "ets")
+FITTED_SKIPS = ("linear", "ets")
+_PRETRAINED_SHARE = 0.35  # of the mean, if the LSTM trained beforehand errs no more than the best member
+
+BEFOREHAND = Config(lookback=1, hidden_units=1, dropout=0.0, window_norm="last", skip="pretrained")
+"""Of the LSTM trained beforehand: it needs no scale, and no network that corrects it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +65,7 @@ class Candidate:
     @property
     def corrects_fitted(self) -> bool:
         """Whether it begins from a forecast that was fitted: a linear one, or exponential smoothing."""
-        return self.config.skip in _FITTED_SKIPS
+        return self.config.skip in FITTED_SKIPS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +75,19 @@ class Part:
     number: int  # of the trial
     epochs: int  # that it is trained for; 0: its forecast before any training
     weight: float
+    beforehand: bool = False  # the LSTM trained beforehand: no trial's
+
+
+def add_pretrained(parts: Sequence[Part], ratio: float) -> list[Part]:
+    """Give the LSTM that was trained beforehand a share of the mean, which falls with the square of its error.
+
+    Args:
+        parts: of the mean, the heaviest first.
+        ratio: the least squared error of the parts over its own.
+    """
+    share = _PRETRAINED_SHARE * min(1.0, ratio) ** 2
+    own = Part(number=parts[0].number, epochs=0, weight=share, beforehand=True)
+    return [*(replace(part, weight=(1 - share) * part.weight) for part in parts), own]
 
 
 def weigh(candidates: Sequence[Candidate], *, known: int, independent: float, blocks: int = 1) -> list[Part]:

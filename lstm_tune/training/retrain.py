@@ -167,7 +167,7 @@ def make_retrainer(
         model = LSTMForecaster(config, data.shape)
     model.to(windows.device)
     if config in fitted:
-        model.load_state_dict(dict(fitted[config].named_buffers()), strict=False)
+        model.take_statistics(fitted[config])
     else:
         model.fit_statistics(windows, data.rows)
         fitted[config] = model

@@ -24,7 +24,7 @@ from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.dashboard.notes import study_note, trial_notes
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.report.result import Result
-from lstm_tune.report.study_text import UNTRAINED, members, trial_states
+from lstm_tune.report.study_text import UNTRAINED, members, on_untrained, trial_states
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.trials import read_trials
 
@@ -214,6 +214,10 @@ def test_members_are_named_with_their_parts_and_the_untrained_as_such() -> None:
     ensemble = [{"trial": 3, "epochs": 4, "weight": 0.6}, {"trial": 5, "epochs": 0, "weight": 0.4}]
     assert members(ensemble) == "trials 3 (60%), 5 untrained (40%)"
     assert members(ensemble[:1]) == "trial 3 (60%)"
+    own = {"trial": 5, "epochs": 0, "weight": 0.4, "params": {"skip": "pretrained"}}
+    assert members([ensemble[0], own]) == "trial 3 (60%) and the LSTM trained beforehand (40%)"
+    assert UNTRAINED in on_untrained(ensemble)
+    assert on_untrained([own]).startswith("The LSTM trained beforehand comes with the package")
 
 
 @pytest.mark.parametrize(

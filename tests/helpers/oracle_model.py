@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle_pretrained
 
 Array = np.ndarray[Any, Any]
 State = dict[str, Array]
@@ -49,7 +50,8 @@ class SavedModel:
 
     def context_of(self, params: dict[str, Any]) -> int:
         """Return the rows that a member looks back on."""
-        rows = {"seasonal": self.period, "ets": self.smoothing}.get(params["skip"], 1)
+        beforehand = min(self.smoothing, max(96, min(4 * self.period, 192)))
+        rows = {"seasonal": self.period, "ets": self.smoothing, "pretrained": beforehand}.get(params["skip"], 1)
         return max(params["lookback"], rows) + lag_of(params, self.period)
 
     def of(self, *members: Member) -> SavedModel:
@@ -177,6 +179,10 @@ def _skip(model: SavedModel, member: Member, view: View) -> Array:
     if kind == "ets":
         window = view.window[:, -state["skip_weight"].shape[1] :] - view.location
         return window @ state["skip_weight"].T
+    if kind == "pretrained":
+        rows = min(model.smoothing, max(96, min(4 * model.period, 192)))
+        own = {name.removeprefix("pretrained."): t for name, t in state.items() if name.startswith("pretrained.")}
+        return oracle_pretrained.forecast(own, view.window[:, -rows:], model.period, model.horizon) - view.location
     if kind == "seasonal":
         m = model.period
         steps = [view.window[:, view.window.shape[1] - m + h % m] for h in range(model.horizon)]

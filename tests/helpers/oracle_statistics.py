@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from oracle import Finished, same
 from oracle_data import Array, Rows, Window, history_of, observed_values, own_values, target_of, windows_of
 from oracle_model import Member, inputs_of, lag_of, to_level, view_of
+from safetensors.numpy import load
 
 
 def check_statistics(run: Finished) -> None:
@@ -120,6 +122,9 @@ def untrained(run: Finished, params: dict[str, Any], fit: Sequence[Rows]) -> Mem
     member = Member(params=params, state=state, weight=1.0)
     if params["skip"] in ("linear", "ets"):
         state["skip_weight"], state["skip_bias"] = fit_skip(run, member, fit)
+    if params["skip"] == "pretrained":
+        shipped = load(resources.files("lstm_tune.models").joinpath("pretrained.safetensors").read_bytes())
+        state |= {f"pretrained.{name}": tensor.astype(np.float64) for name, tensor in shipped.items()}
     return member
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from typing import Any
 
 import numpy as np
 import optuna
@@ -13,6 +14,8 @@ from oracle import Errors, Finished, same
 from oracle_data import Array
 from oracle_statistics import untrained
 from oracle_weights import Key, Tried, by_errors
+
+from lstm_tune.config import PLAIN
 
 
 def check_trials(run: Finished) -> None:
@@ -66,21 +69,31 @@ def check_ensemble(run: Finished) -> None:
     for i, member in enumerate(run.model.members):
         entry = listed[i % k]
         assert member.params == entry["params"]
-        assert trials[entry["trial"]].params.items() <= entry["params"].items()
+        assert _key(entry)[2] or trials[entry["trial"]].params.items() <= entry["params"].items()
         same(member.weight, entry["weight"] / total * k / len(run.model.members), "weights of the members", 0.0, 1e-4)
-        buffers = ("center", "scale", "usual_", "covariate_", "clip_", "log_", "skip_")
+        buffers = ("center", "scale", "usual_", "covariate_", "clip_", "log_", "skip_", "pretrained.")
         size = sum(t.size for name, t in member.state.items() if not name.startswith(buffers))
         if member.params == run.record["best"]["params"]:
             assert size == run.record["best"]["weights"]
 
 
+def _key(member: dict[str, Any]) -> Key:
+    return member["trial"], member["epochs"], member["params"]["skip"] == "pretrained"
+
+
 def check_weights(run: Finished) -> None:
     """The members of the saved model and their weights follow from the trials, by the rules that are published."""
-    listed = {(m["trial"], m["epochs"]): m["weight"] for m in run.record["ensemble"]}
+    listed = {_key(m): m["weight"] for m in run.record["ensemble"]}
     expected = expected_weights(run)
     assert listed.keys() == expected.keys(), f"members: the folder has {listed}, the oracle {expected}"
     for key, weight in expected.items():
-        same(listed[key], weight, f"weight of trial {key[0]} after {key[1]} epochs", 0.0, 3e-4)
+        same(
+            listed[key],
+            weight,
+            f"weight of trial {key[0]} after {key[1]} epochs{', trained beforehand' * key[2]}",
+            0.0,
+            3e-4,
+        )
 
 
 def check_starts(run: Finished) -> None:
@@ -111,15 +124,17 @@ def expected_weights(run: Finished) -> dict[Key, float]:
         tried.append(Tried(number=t.number, value=t.value, epochs=attrs["best_epoch"], start=start, params=params))
     if len(run.record["retrain"]["seeds"]) == 1:
         best = min(tried, key=lambda t: (t.value, t.number))
-        return {(best.number, best.epochs): 1.0}
+        return {(best.number, best.epochs, False): 1.0}
 
-    def errors(one: Tried, epochs: int) -> list[Array]:
-        if epochs == one.epochs:
+    def errors(one: Tried | None, epochs: int) -> list[Array]:
+        if one is not None and epochs == one.epochs:
             packed = trials[one.number].user_attrs["fold_errors"]
             return [np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float64) for text in packed]
+        beforehand = {"lookback": 1, "hidden_units": 1, "dropout": 0.0, "window_norm": "last", "skip": "pretrained"}
+        params = PLAIN.params() | beforehand if one is None else dict(one.params)
         found = []
         for fold in range(run.folds):
-            alone = run.model.of(untrained(run, dict(one.params), run.fold_rows(fold)[0]))
+            alone = run.model.of(untrained(run, params, run.fold_rows(fold)[0]))
             found.append(run.sampled_errors(fold, run.forecast_of(alone, run.sampled(fold))))
         return found
 

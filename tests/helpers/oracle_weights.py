@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Key = tuple[int, int]  # trial, epochs
+Key = tuple[int, int, bool]  # trial, epochs, whether it is the LSTM trained beforehand
 
 _FITTED = ("linear", "ets")  # skips that are fitted
 
@@ -83,11 +83,11 @@ def by_value(tried: Sequence[Tried], known: int, independent: float, blocks: int
         return prior * (best.value / value) ** 2
 
     def untrained(t: Tried) -> Key:
-        return next((m.number for m in members if m.start == t.start < math.inf), t.number), 0
+        return next((m.number for m in members if m.start == t.start < math.inf), t.number), 0, False
 
     weights: dict[Key, float] = {}
     for t in members:
-        _add(weights, (t.number, t.epochs) if t.epochs else untrained(t), weight(t, t.value))
+        _add(weights, (t.number, t.epochs, False) if t.epochs else untrained(t), weight(t, t.value))
     fitted = [[t for t in some if t.params["skip"] in _FITTED] for some in (first, members)]
     for t in fitted[0] or fitted[1]:
         if 0 < t.start <= 2 * best.value:
@@ -107,7 +107,7 @@ def by_value(tried: Sequence[Tried], known: int, independent: float, blocks: int
 def by_errors(
     tried: Sequence[Tried],
     known: int,
-    errors: Callable[[Tried, int], Sequence[Array]],
+    errors: Callable[[Tried | None, int], Sequence[Array]],
     units: Sequence[float],
     independent: float,
     horizon: int,
@@ -118,7 +118,7 @@ def by_errors(
     Args:
         tried: the completed trials that can be retrained, by number.
         known: configurations that were tried first.
-        errors: returns a trial's sampled errors on each fold, after so many epochs.
+        errors: returns a trial's errors on each fold, after so many epochs; None: those of the LSTM trained beforehand.
         units: what counts as 1 on each fold.
         independent: validation windows that do not overlap.
         horizon: rows of a window; for least squares a window counts as 24 rows at least.
@@ -127,7 +127,12 @@ def by_errors(
     windows = independent * horizon / max(horizon, 24) * len(units)
 
     prior = by_value(tried, known, independent, len(units))
-    found = [errors(_of(tried, number), epochs) for number, epochs in prior]
+    found = [errors(_of(tried, number), epochs) for number, epochs, _ in prior]
+    if len(prior) == 1:
+        return prior
+    one_more = horizon <= 48 and any(_of(tried, number).params["skip"] in _FITTED for number, _, _ in prior)
+    if one_more:
+        found.append(errors(None, 0))
     blocks = [np.array([e[block] for e in found]) for block in range(len(units))]
     if series > 1:
         units = [1.0] * len(units)
@@ -135,7 +140,12 @@ def by_errors(
             for w in range(block.shape[1] // min(horizon, 6)):
                 own = slice(w * min(horizon, 6), (w + 1) * min(horizon, 6))
                 block[:, own] /= np.sqrt(np.mean(block[:, own] ** 2)) or 1.0
-    weights = stacked(error_products(blocks, units), np.array(list(prior.values())), windows)
+    products = error_products(blocks, units)
+    if one_more:
+        share = 0.35 * min(1.0, min(products.diagonal()[:-1]) / products[-1, -1]) ** 2
+        heaviest = max(prior, key=lambda key: prior[key])
+        prior = {key: (1 - share) * w for key, w in prior.items()} | {(heaviest[0], 0, True): share}
+    weights = stacked(products, np.array(list(prior.values())), windows)
     weights[weights < 0.002] = 0
     return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}
 

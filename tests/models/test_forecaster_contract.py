@@ -36,6 +36,8 @@ LSTMS: dict[str, dict[str, Any]] = {
     "seasonal": {"difference": "seasonal", "skip": "seasonal"},
     "smoothing": {"window_norm": "last", "skip": "ets"},
     "log smoothing": {"transform": "log", "skip": "ets", "difference": "first"},
+    "beforehand": {"window_norm": "last", "skip": "pretrained"},
+    "log beforehand": {"transform": "log", "window_norm": "standard", "skip": "pretrained"},
     "clipped": {"outlier_clip": 2.0, "skip": "linear"},
     "relu cell": {"cell_activation": "relu", "activation": "gelu", "layers": 2},
     "log": {"transform": "log"},

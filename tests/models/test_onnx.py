@@ -43,6 +43,7 @@ GROUPS: dict[str, list[dict[str, Any]]] = {
         {"difference": "first", "skip": "last", "activation": "none"},
         {"difference": "seasonal", "window_norm": "last", "skip": "seasonal", "activation": "leaky_relu"},
         {"scale": "panel", "activation": "tanh"},
+        {"lookback": 1, "window_norm": "last", "skip": "pretrained"},
     ],
     "logarithms": [
         {"transform": "log", "difference": "seasonal", "skip": "linear", "activation": "sigmoid"},

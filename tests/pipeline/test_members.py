@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import minimize
 from series import TINY, run_study, task_of, wave
 
+from lstm_tune.config import Config
 from lstm_tune.evaluation.score import score
 from lstm_tune.pipeline.members import choose, choose_members
 from lstm_tune.search.trials import Trial, read_trials
@@ -35,8 +36,8 @@ def study() -> tuple[Task, tuple[Trial, ...]]:
     return task, read_trials(found)
 
 
-def weights(chosen: Sequence[tuple[Trial, object]]) -> dict[tuple[int, int], float]:
-    return {(trial.number, part.epochs): part.weight for trial, part in chosen}  # type: ignore[attr-defined]
+def weights(chosen: Sequence[tuple[Trial, object]]) -> dict[tuple[int, int, bool], float]:
+    return {(trial.number, part.epochs, part.beforehand): part.weight for trial, part in chosen}  # type: ignore[attr-defined]
 
 
 def test_kept_errors_are_those_of_the_trial_on_its_blocks(study: tuple[Task, tuple[Trial, ...]]) -> None:
@@ -71,20 +72,22 @@ def test_one_seed_keeps_the_best_trial_alone(study: tuple[Task, tuple[Trial, ...
 def test_weights_are_least_squares_on_the_kept_errors(study: tuple[Task, tuple[Trial, ...]]) -> None:
     task, trials = study
     prior = weights(choose(trials, task, 2, known=4))
-    keys = list(prior)
+    keys = [*prior, (max(prior, key=lambda key: prior[key])[0], 0, True)]
 
-    def errors(number: int, epochs: int) -> list[np.ndarray]:
+    def errors(number: int, epochs: int, beforehand: bool) -> list[np.ndarray]:
         outcome = trials[number].completed()
-        if epochs == outcome.best_epoch:
+        if epochs == outcome.best_epoch and not beforehand:
             return list(outcome.fold_errors)
-        return list(task.sampled_errors(untrained_models(task, outcome.config)))
+        config = Config(lookback=5, skip="pretrained") if beforehand else outcome.config
+        return list(task.sampled_errors(untrained_models(task, config)))
 
     blocks = [np.stack([errors(*key)[b] for key in keys]) for b in range(2)]
     p = np.mean(
         [e @ e.T / e.shape[1] / f.reference_mse for e, f in zip(blocks, task.folds, strict=True)],
         axis=0,
     )
-    given = np.array(list(prior.values()))
+    share = 0.35 * min(1, p.diagonal()[:-1].min() / p[-1, -1]) ** 2  # of the LSTM trained beforehand
+    given = np.array([*((1 - share) * np.array(list(prior.values()))), share])
     windows = task.independent_windows * 2 * 3 / 24  # three rows ahead count as 24
     penalty = 0.3 * (40 / windows) ** 2 * p.diagonal().min()
     best = minimize(
@@ -113,3 +116,20 @@ def test_errors_of_a_damaged_study_do_not_count(study: tuple[Task, tuple[Trial, 
     cut = dataclasses.replace(trials[1], outcome=dataclasses.replace(trials[1].completed(), fold_errors=short))
     some = [trials[0], cut, *trials[2:]]
     assert weights(choose_members(some, task, 2, known=4)) == weights(choose(some, task, 2, known=4))
+
+
+def test_plain_networks_alone_get_no_member_that_was_trained_beforehand(study: tuple[Task, tuple[Trial, ...]]) -> None:
+    task, trials = study
+    outcome = trials[0].completed()
+    other = dataclasses.replace(trials[3], outcome=dataclasses.replace(outcome, value=1.1 * outcome.value))
+    chosen = choose_members([trials[0], other], task, 2, known=4)
+    assert len(chosen) == 2
+    assert not any(part.beforehand for _, part in chosen)
+
+
+def test_beyond_the_horizons_of_its_training_the_lstm_trained_beforehand_is_no_member() -> None:
+    task = task_of(wave(700), horizon=49)
+    found, _ = run_study(task, SPACE, *({**config, "hidden_units": 6} for config in CONFIGS[:2]))
+    chosen = choose_members(read_trials(found), task, 2, known=2)
+    assert chosen
+    assert not any(part.beforehand for _, part in chosen)
