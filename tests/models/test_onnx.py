@@ -183,7 +183,8 @@ def test_the_file_names_columns_series_and_sizes(tmp_path: Path) -> None:
     model = model_of(series_of(FRAME, target="y"), [{}])
     model.to_onnx(tmp_path / "model.onnx")
     found = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
-    wanted = {"targets": ["y"], "past": [], "future": [], "freq": "D", "series": [], "lookback": 8, "horizon": 3}
+    sizes = {"lookback": 8, "horizon": 3}
+    wanted = {"targets": ["y"], "past": [], "future": [], "categories": {}, "freq": "D", "series": []} | sizes
     assert json.loads(found[METADATA]) == wanted
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
