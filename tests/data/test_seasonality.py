@@ -217,6 +217,7 @@ def test_season_that_forecasts_best_is_taken() -> None:
     assert best_season(data, rows, ()) is None
     plain = series_of(np.sin(2 * np.pi * t / 24) + 0.1 * np.random.default_rng(0).normal(size=2000))
     assert best_season(plain, rows, (24, 168)) == 24
+    assert best_season(series_of(wave(400)), ((0, 400),), (21, 7, 14)) == 7  # all repeat alike: the shortest
 
 
 def test_short_series_of_a_panel_hide_no_season_of_the_long_ones() -> None:

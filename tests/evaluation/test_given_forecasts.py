@@ -200,9 +200,13 @@ def test_tune_and_evaluate_show_other_models_in_their_tables(
     assert repeated is not None
     assert "--against others.csv" in repeated
     assert TuneOptions(against=frame).command("data.csv", workers=1, precision="fp32") is None
-    part = lstm_tune.tune(frame, against=pd.read_csv("sparse.csv"), retrain_seeds=1, **options).summary
+    part = lstm_tune.tune(frame, against=pd.read_csv("sparse.csv"), retrain_seeds=1, out="part", **options).summary
     assert not part.against["naive"].complete
     assert part.test.windows > part.against["naive"].windows
+    csv = pd.read_csv("part/forecast.csv")  # the skill is over the windows that both have forecast: every H-th one
+    squares = ((csv["actual"] - csv["forecast"]) ** 2).to_numpy().reshape(-1, H).mean(axis=1)
+    skills = [1 - squares[first::H].mean() / part.against["naive"].test_mse for first in range(H)]
+    assert min(abs(part.against["naive"].skill - skill) for skill in skills) < 1e-6
 
 
 def test_unusable_forecasts_stop_a_study_before_it_begins(tmp_path: Path) -> None:

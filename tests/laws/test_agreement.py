@@ -17,6 +17,7 @@ from oracle_checks import compare_metrics
 from oracle_data import history_of, windows_of
 
 import lstm_tune
+from lstm_tune.errors import DataError
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -100,6 +101,17 @@ def test_evaluate_scores_every_window_that_the_data_hold(
         compare_metrics(run, windows, ahead, found["metrics"], f"{forecaster}.metrics")
         if forecaster != "model":
             same(found["skill"], 1 - scores["model"]["mse_scaled"] / found["mse_scaled"], f"{forecaster}.skill", 1e-6)
+
+
+def test_a_plan_with_a_hole_at_any_step_is_refused(study_of: Studies) -> None:
+    kind, run = KINDS["covariates"], study_of("covariates")
+    model, frame = lstm_tune.load(run.folder), known_until(KINDS["covariates"], run, 7)
+    assert len(model.predict(frame)) == kind.horizon
+    for step in range(kind.horizon):
+        holed = frame.copy()
+        holed.iloc[len(frame) - kind.horizon + step, frame.columns.get_loc("f")] = np.nan
+        with pytest.raises(DataError, match=f"f is missing at {holed['date'].iloc[step - kind.horizon]:%Y-%m-%d}"):
+            model.predict(holed)
 
 
 @pytest.mark.parametrize("name", ["one series, split by rows", "two targets", "rows without time"])

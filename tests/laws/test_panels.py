@@ -54,7 +54,9 @@ def test_a_series_times_c_has_its_forecasts_times_c_and_changes_no_other(params:
 
 
 def test_a_score_is_the_mean_over_the_series_whatever_their_size_and_length() -> None:
-    task = task_of(shops(), id="shop", target="y", horizon=3, split=(80, 16, 24))
+    frame = shops().reset_index(drop=True)
+    frame.loc[82:89, "y"] = np.nan  # fewer values of the first series are scored
+    task = task_of(frame, id="shop", target="y", horizon=3, split=(80, 16, 24))
     fitted = fit_baselines(
         task.windows,
         task.folds[0].segment.fit,
