@@ -21,7 +21,7 @@ from lstm_tune.utils.text import counted
 
 LEVEL = 0.95  # of the confidence interval of a change
 LEAST = 1e-3  # share of the MSE before; a smaller change is noise whatever the seeds show
-UNIT = "validation MSE, scaled"
+UNIT = "validation score (scaled MSE)"
 START = "the plain LSTM"
 
 
@@ -126,7 +126,7 @@ class Step:
         if self.delta is None:
             return "The step before diverged, so there is nothing to compare with."
         before = statistics.fmean([v for v in self.before if v is not None])
-        part = f"{abs(self.delta) / before:.1%} of the MSE before" if before > 0 else f"{abs(self.delta):.4g}"
+        part = f"{abs(self.delta) / before:.1%} of the score before" if before > 0 else f"{abs(self.delta):.4g}"
         if not any(self.differences):
             return "Changes nothing: the forecast is as good as before with every seed."
         if self._negligible:
@@ -225,8 +225,8 @@ def rule(seeds: Sequence[int], folds: int, listed_from: str | None) -> str:
     text = (
         "Order: the way of the data through the model (what is done to the series, what is done to each window, the "
         "network and its training, the skip forecast), last the mean of several trials; within each of these the "
-        f"changes come in the order of what each takes off the validation MSE alone (tried with seed {seeds[0]}), and "
-        "those that change less than the seeds do are one step. "
+        f"changes come in the order of what each takes off the validation score alone (tried with seed {seeds[0]}), "
+        "and those that change less than the seeds do are one step. "
     )
     if listed_from is not None:
         text += f"There was no time to try every change: from {listed_from!r} on, the order is a fixed one. "

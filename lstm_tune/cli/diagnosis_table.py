@@ -28,7 +28,7 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, Any]) -> None:
         scores = diagnosis["baselines"]
         single = not isinstance(next(iter(scores.values()))["test_mse"], Mapping)
         columns = [Column.of("test MSE", "test_mse")] if single else []
-        columns += [Column.of("scaled", "test_mse_scaled"), Column.of("validation,\nscaled", "val_mse_scaled")]
+        columns += [Column.of("scaled", "test_mse_scaled"), Column.of("validation\nMSE, scaled", "val_mse_scaled")]
         rows = baseline_rows(scores, diagnosis["data"]["period"])
         print_scores(console, "forecast without an LSTM", rows, columns)
     lines = Table.grid(padding=(0, 1, 0, 0))

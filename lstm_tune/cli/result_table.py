@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
-from lstm_tune.diagnosis.finding import SHOWN
+from lstm_tune.diagnosis.finding import SEVERITY_WORDS, SHOWN
 from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
-from lstm_tune.report.study_text import members, on_untrained, trial_states
+from lstm_tune.report.study_text import members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, number, percent
 
@@ -36,7 +36,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     console.print()
     console.print(Text("Best parameters", style="bold") + Text(f"  trial {best['trial']} of {ended}", style="dim"))
     if beside := weight_of_best(best, record["ensemble"]):
-        console.print(Text(f"Trial {best['trial']} has the best validation value; {beside}.", style="yellow"))
+        console.print(Text(f"Trial {best['trial']} has the best validation score; {beside}.", style="yellow"))
     console.print(show_params(best["params"]))
     console.print(Text(_trained(record), style="dim"))
     console.print()
@@ -67,9 +67,13 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         "val_mse_scaled": record["best"]["val_mse_scaled"],
     }
     baselines = {name: {**scores, "skill": record["skill"][name]} for name, scores in record["baselines"].items()}
+    digits = score_digits(test)
     columns = [
-        Column.of("scaled\nMSE", "test_mse_scaled"),
-        Column("validation,\nscaled", _validated),
+        Column.of("scaled\nMSE", "test_mse_scaled", digits=digits),
+        Column(
+            "validation\nMSE, scaled",
+            lambda scores: _validated(scores, digits),
+        ),
         Column("model's\nerror", _against),
     ]
     judged = record["metric"]
@@ -78,22 +82,28 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         title = ("scaled\n" if judged["name"] in IN_UNITS else "test\n") + TITLES[judged["name"]]
         columns[1:2] = [
             Column(title, lambda scores: number(scores.get("test_score"), 4)),
-            Column("validation", lambda scores: number(scores.get("val_score"), 4)),
+            Column("validation\nscore", lambda scores: number(scores.get("val_score"), 4)),
         ]
     if single:
-        rmse = Column("RMSE", _rmse, optional=True)
-        columns = [Column.of("test\nMSE", "test_mse"), rmse, *columns]
+        rmse = Column("RMSE", lambda scores: _rmse(scores, digits), optional=True)
+        columns = [Column.of("test\nMSE", "test_mse", digits=digits), rmse, *columns]
     ensemble = record["ensemble"]
     rows = [Row(model_label(ensemble), own, "bold green"), Row(alone_label(ensemble), _alone(record))]
     given = [Row(given_label(name, one), one) for name, one in record["against"].items()]
-    print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"]), *given], columns)
+    mean = baseline_rows({"train_mean": record["train_mean"]}, None)
+    print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"]), *mean, *given], columns)
     low, high = test["ci95"]
-    console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, 4)} to {number(high, 4)}")
+    console.print(
+        f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, digits)} to {number(high, digits)}"
+    )
     _show_metrics(console, test.get("metrics") or {})
     for line in interval_lines(record):
         console.print(line)
     if single and test["r2"] is not None and test["r2"] < 0:
-        console.print(f"R² is {test['r2']:.2f}: a constant at the mean of the test rows would have less error")
+        console.print(
+            f"R² is {test['r2']:.2f}: a constant at the mean of the test rows would have less error; nobody knows that "
+            f"mean beforehand, and the mean of the train rows is the line above"
+        )
     if retrain["sd"] is not None:
         console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
     console.print(
@@ -149,13 +159,13 @@ def _alone(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**alone, "skill": 1 - record["test"]["mse_scaled"] / other if other else None}
 
 
-def _validated(scores: Mapping[str, Any]) -> str:
-    return number(scores["val_mse_scaled"], 4) if "val_mse_scaled" in scores else ""
+def _validated(scores: Mapping[str, Any], digits: int) -> str:
+    return number(scores["val_mse_scaled"], digits) if "val_mse_scaled" in scores else ""
 
 
-def _rmse(scores: Mapping[str, Any]) -> str:
+def _rmse(scores: Mapping[str, Any], digits: int) -> str:
     mse = scores["test_mse"]
-    return number(None if mse is None else mse**0.5, 4)
+    return number(None if mse is None else mse**0.5, digits)
 
 
 def _against(scores: Mapping[str, Any]) -> str:
@@ -196,13 +206,14 @@ def show_findings(
     for finding in findings[:SHOWN]:
         style = _STYLES[finding["severity"]]
         says = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
-        table.add_row(Text(finding["severity"].upper(), style=style), says)
+        table.add_row(Text(finding["severity"], style=style), says)
         table.add_row("", Text.assemble(("→ ", style), printable(finding["advice"])))
         numbers = _numbers(finding["evidence"]) if evidence else ""
         if numbers:
             table.add_row("", Text(numbers, style="dim"))
     console.print()
     console.print(table)
+    console.print(Text(SEVERITY_WORDS, style="dim"))
     if len(findings) > SHOWN:
         console.print(Text(f"and {len(findings) - SHOWN} more, less severe, in {rest}", style="dim"))
 

@@ -34,9 +34,9 @@ class Column:
     optional: bool = False
 
     @classmethod
-    def of(cls, title: str, key: str, *, optional: bool = False) -> Column:
-        """A column of the numbers under a key."""
-        return cls(title, lambda scores: number(scores[key], _DIGITS), optional)
+    def of(cls, title: str, key: str, *, optional: bool = False, digits: int = _DIGITS) -> Column:
+        """A column of the numbers under a key, with so many significant digits."""
+        return cls(title, lambda scores: number(scores[key], digits), optional)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
     width = min(_BAR[1], max(_BAR[0], console.width - _BESIDE))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("step")
-    table.add_column("validation MSE", justify="right", no_wrap=True)
+    table.add_column("validation score", justify="right", no_wrap=True)
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column("0" + number(max(known)).rjust(width - 1), no_wrap=True, min_width=width)
     before: float | None = None
@@ -59,7 +59,7 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
             off = f", which takes off {-best['delta']:.{digits}f}; all steps: {whole}."
             console.print(Text("Largest step: ") + Text(best["name"], style="bold") + Text(off))
     spread = f"mean ± standard deviation over {len(seeds)} seeds; scaled: 1.0 is what forecasting the mean costs"
-    console.print(Text(f"Validation MSE: {spread}", style="dim"))
+    console.print(Text(f"Validation score: {spread}", style="dim"))
     console.print(Text(record["rule"], style="dim"))
     console.print()
     test = record["test"]

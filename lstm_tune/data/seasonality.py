@@ -157,11 +157,11 @@ class _Repetition:
         for piece in fit:
             y = _clip(_without_mean(piece, m))
             acf = autocorrelation(y, m + 1)
-            again.append(acf[m])
+            again.append(acf[m] - _own_share(m))
             beside.append(max(acf[m - 1] if m > 2 else -1.0, acf[m + 1]))
             least.append(acf[1:m].min())
             memory = 1 + 2 * float(np.sum(acf[1 : max(2, m // 2)] ** 2))
-            chance.append((memory / (len(y) - m)) ** 0.5)
+            chance.append(max(memory / (len(y) - m), _of_a_few(y, m)) ** 0.5)
         medians = (float(np.median(one)) for one in (again, beside, least, chance))
         return cls(**dict(zip(("again", "beside", "least", "chance"), medians, strict=True)))
 
@@ -260,6 +260,27 @@ def _without_mean(x: Floats, m: int) -> Floats:
     half = m // 2
     rest: Floats = x[half : half + len(mean)] - x.mean() - mean
     return rest
+
+
+def _of_a_few(y: Floats, m: int) -> float:
+    """Return the variance of the autocorrelation after m rows if its products alone scatter (Taylor 1984).
+
+    If a handful of spikes that happen to be m rows apart make it, this is as large as the correlation itself.
+    """
+    centred = y - y.mean()
+    power = float(centred @ centred)
+    return float(np.sum((centred[m:] * centred[:-m]) ** 2)) / power**2 if power > 0 else 0.0
+
+
+def _own_share(m: int) -> float:
+    """Return the autocorrelation after m rows that white noise minus its centred mean over m rows has.
+
+    The means of rows m apart share their outermost rows if m is even: a sixth of the variance at m = 2, 2% at m = 4.
+    """
+    if m % 2:
+        return 0.0
+    shared = 1 / (2 * m)
+    return shared**2 / ((1 - 1 / m) ** 2 + (m - 2) / m**2 + 2 * shared**2)
 
 
 def _naive_error(pieces: Sequence[Floats], m: int, horizon: int) -> float:

@@ -99,7 +99,7 @@ def sentence(actions: Sequence[Action], by_hand: str, rejected: Sequence[Action]
     if open_ones:
         parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
     if by_hand:
-        parts.append(by_hand)
+        parts.append(by_hand if parts else by_hand.replace(", too", "", 1))  # beside nothing, nothing helps "too"
     if not parts:
         parts.append(NOTHING_LEFT)
     if rejected:

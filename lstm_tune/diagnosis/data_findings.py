@@ -100,7 +100,7 @@ class Diagnosis:
         ]
         found = [(f"{f.severity} · {f.code}", f"{f.says} {f.advice}") for f in self.findings[:SHOWN]]
         data, *meaning = [paragraph(text) for text in (self._facts()["data"], *self.meaning)]
-        header = ["forecast without an LSTM", "test MSE, scaled", "validation, scaled"]
+        header = ["forecast without an LSTM", "test MSE, scaled", "validation MSE, scaled"]
         return card("Diagnosis", data, listing(found), table(header, scores), *meaning)
 
     def _facts(self) -> dict[str, str]:
@@ -299,12 +299,13 @@ def _of_all_channels(
         severity = milder(severity)
     if alike < _CHANCE and check.may_be_chance:
         severity = milder(severity)
-    name = f"Series {channel.series!r}" if channel.series else f"Column {channel.target!r}"
+    name = f"series {channel.series!r}" if channel.series else f"column {channel.target!r}"
     if channel.series and len({c.target for c in channels}) > 1:
         name += f", column {channel.target!r}"
     kind = "series" if any(c.series for c in channels) else "columns"
-    of = f"of {len(channels):,} {kind}"
-    concerned = f"{len(found):,} {of} have this finding" if len(found) > 1 else f"the only one {of}"
+    share = f"{len(found):,} of {len(channels):,} {kind} ({len(found) / len(channels):.0%})"
+    most = "the clearest is" if check.cause is None else "the worst is"
+    concerned = f"{share} have this finding; {most} {name}" if len(found) > 1 else f"{share} has this finding, {name}"
     ranked = sorted(found, key=lambda i: (SEVERITIES.index(found[i].severity), -found[i].rank))[:_NAMED]
     return replace(
         worst,
@@ -317,7 +318,7 @@ def _of_all_channels(
             f"{kind}_looked_at": len(channels),
             "worst": [channels[i].series or channels[i].target for i in ranked],
         },
-        says=f"{name} ({concerned}): {worst.says}",
+        says=f"{concerned}: {worst.says}",
     )
 
 

@@ -59,7 +59,7 @@ def too_few_epochs(training: Training) -> Finding | None:
             "stopped": curve.stopped,
         },
         says=f"The best trial was still improving when {cause}: {last} took "
-        f"{1 - curve.val[-1] / curve.val[-1 - quarter]:.1%} off its validation MSE.",
+        f"{1 - curve.val[-1] / curve.val[-1 - quarter]:.1%} off its validation score.",
         actions=(Action(factors={"timeout": 2}, gain=gain),)
         if by_time
         else at_least(epochs=3 * max(10, curve.epochs), gain=gain),
@@ -114,7 +114,7 @@ def batch_size(training: Training) -> Finding | None:
             code="batch_size",
             severity="warn",
             evidence={"batch_size": size, "mean_rise": rounded(oscillation(curve), 3)},
-            says=f"Batches of {counted(size, 'window')} make noisy steps: the validation MSE jumps between epochs.",
+            says=f"Batches of {counted(size, 'window')} make noisy steps: the validation score jumps between epochs.",
             actions=at_least(batch_size=32, weight_average=0.99),
         )
     return _better_sizes(training, size)

@@ -10,6 +10,7 @@ from lstm_tune.diagnosis.action import Action, sentence
 
 Severity = Literal["info", "warn", "high"]
 SEVERITIES: tuple[Severity, ...] = ("high", "warn", "info")  # most severe first
+SEVERITY_WORDS = "high: it decides the MSE; warn: it costs accuracy, or may; info: good to know."
 SHOWN = 7  # findings that people are shown, at most
 
 
@@ -19,7 +20,7 @@ class Finding:
 
     Attributes:
         code: one of the codes in `diagnosis/README.md`.
-        severity: "high": it decides the MSE; "warn": it costs accuracy, or may; "info": good to know.
+        severity: one of `SEVERITIES`, see `SEVERITY_WORDS`.
         evidence: numbers (and names) that show it; plain JSON.
         says: one sentence in plain words.
         actions: changes of the study that should help, the best one first.

@@ -117,7 +117,7 @@ def _validation_rises(training: Training) -> Finding | None:
         code="overfit",
         severity=next(severity for least, severity in _RISE if rise >= least),
         evidence={"best_epoch": curve.best, "epochs": curve.epochs, "validation_rise": rounded(rise, 3)},
-        says=f"After epoch {curve.best} of the best trial the validation MSE rose by {rise:.0%} while the training "
+        says=f"After epoch {curve.best} of the best trial the validation score rose by {rise:.0%} while the training "
         f"loss still fell; the weights of epoch {curve.best} were kept.",
         actions=_LESS_CAPACITY,
     )

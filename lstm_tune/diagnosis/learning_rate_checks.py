@@ -91,7 +91,7 @@ def learning_rate_too_low(training: Training) -> Finding | None:
             "steps_per_epoch": rounded(curve.steps, 3),
         },
         says=f"At a learning rate of {rate:g} training is too slow: {curve.epochs} epochs took {gain:.1%} off the "
-        f"untrained model's validation MSE, and the last ones gained as much as the first ones.",
+        f"untrained model's validation score, and the last ones gained as much as the first ones.",
         actions=each(learning_rate=max(10 * rate, 3e-4) if 10 * rate < _USUAL else _USUAL) if rate else (),
     )
 

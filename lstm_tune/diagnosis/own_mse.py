@@ -96,6 +96,8 @@ def judge_mse(
     Raises:
         UsageError: several targets have an MSE each.
     """
+    if scale["own_scales"]:
+        raise UsageError("an MSE over several series is mostly that of the largest ones; give the data of one series")
     variance = scale["unit_mse"]
     if isinstance(variance, Mapping):
         raise UsageError(f"an MSE belongs to one column, but there are {len(variance)} targets; name one with --target")

@@ -135,13 +135,13 @@ def _series_of_one_column(channels: Sequence[Channel], target: str) -> Finding |
     ratio = largest / least
     return Finding(
         code=_CODE,
-        severity="high" if ratio > 100 else "warn",
+        severity="info",
         rank=ratio,
         evidence={"target": target, "largest_sd": largest, "smallest_sd": least},
-        says=f"The spreads of the series of {target!r} differ by a factor of {number(ratio, 2)}, but all series share "
-        f"one scale, so the large series make the MSE and the small ones look constant.",
-        actions=each(window_norm="standard"),
-        by_hand="Or divide each series by its own size before you begin.",
+        says=f"The spreads of the series of {target!r} differ by a factor of {number(ratio, 2)}, so with one scale for "
+        f"all of them the large series would make the MSE and the small ones would look constant.",
+        by_hand="Read scaled MSEs: lstm-tune scales each series by itself. With another tool, divide each series by "
+        "its own spread first.",
     )
 
 

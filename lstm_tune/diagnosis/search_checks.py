@@ -68,7 +68,7 @@ def validation_overfit(search: Search) -> Finding | None:
 def winner_within_seed_noise(search: Search) -> Finding | None:
     """Find trials that are as good as the winner, as far as the seed's noise and the validation blocks can tell.
 
-    As good: the value is within 2·√2 standard deviations of the noise, and within 25%; if only one seed was
+    As good: the value is within 25%, and within 2·√2 standard deviations of the noise; if only one seed was
     retrained, the mean logarithm of the ratio to the winner over the folds is within two standard errors (three folds
     at least).
     """
@@ -99,8 +99,10 @@ def winner_within_seed_noise(search: Search) -> Finding | None:
 
 def _as_good(trial: Trial, best: Trial, noise: float) -> bool:
     value, least = trial.completed().value, best.completed().value
+    if value > least * (1 + _AS_GOOD):
+        return False
     if math.isfinite(noise):
-        return value <= least * (1 + min(2 * math.sqrt(2) * noise, _AS_GOOD))
+        return value <= least * (1 + 2 * math.sqrt(2) * noise)
     pairs = [
         math.log(a / b)
         for a, b in zip(trial.completed().fold_mse_scaled, best.completed().fold_mse_scaled, strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from lstm_tune.config import Config
@@ -9,6 +12,7 @@ from lstm_tune.diagnosis import stationarity
 from lstm_tune.diagnosis.action import Action, at_least, each, options
 from lstm_tune.diagnosis.channel import NEWEST, Channel
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
+from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.diagnosis.predictability import Signal
 from lstm_tune.utils.text import number, rounded
@@ -97,7 +101,23 @@ def _little(channel: Channel, signal: Signal, evidence: Evidence) -> Finding:
     )
 
 
+def with_score(finding: Finding, scores: Scores) -> Finding:
+    """Return a finding of a season as a warning if repeating the last season has less test error than the model."""
+    naive = scores.test_baselines.get("seasonal_naive", math.inf)
+    if finding.code != "seasonality" or "period" not in finding.evidence or not 0 < naive < scores.test:
+        return finding
+    ratio = scores.test / naive
+    return replace(
+        finding,
+        severity="warn",
+        evidence={**finding.evidence, "model_over_seasonal_naive": rounded(ratio)},
+        says=f"{finding.says} Repeating the last season has a {1 - 1 / ratio:.0%} lower test MSE than the model.",
+    )
+
+
 def _season_setting(evidence: Evidence, params: Params) -> str:
+    if "model_over_seasonal_naive" in evidence:
+        return ""
     if params.get("lookback", 0) >= evidence.get("period", np.inf):
         return f"lookback = {params['lookback']}"
     return first_setting(params, {"difference": ("seasonal",), "skip": ("seasonal",)})

@@ -13,6 +13,7 @@ from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.search_checks import widenable
+from lstm_tune.diagnosis.signal_checks import with_score
 from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
@@ -78,7 +79,7 @@ def diagnose_study(
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
     looked = LookedAt.at(dataset.series, dataset.split, task)
-    of_data = mark_handled(looked.findings(), config.params())
+    of_data = mark_handled(by_severity(with_score(f, search.scores) for f in looked.findings()), config.params())
     known = Circumstances.of(
         task,
         params=config.params(),

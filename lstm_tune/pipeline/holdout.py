@@ -18,7 +18,7 @@ from lstm_tune.evaluation.series_scores import SeriesScores
 from lstm_tune.evaluation.significance import Comparison, TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
-from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.models.baselines import TrainMean, fit_baselines
 from lstm_tune.pipeline.intervals import score_test_intervals
 from lstm_tune.pipeline.prepare import Dataset
 from lstm_tune.training.calibration import Calibration
@@ -36,6 +36,7 @@ class TestResult:
         judged: what the metric of the study says of the model.
         alone: of each of its seeds.
         trained: of the mean of its trained members alone; None: it has none.
+        train_mean: of the mean of the train rows, a yardstick that is no baseline.
         fitted: the baselines.
         baselines: the scores of the baselines, by their names.
         against: the model's errors compared with those of each baseline.
@@ -55,6 +56,7 @@ class TestResult:
     judged: float
     alone: tuple[Score, ...]
     trained: Score | None
+    train_mean: Score
     fitted: Mapping[str, Forecaster]
     baselines: Mapping[str, Score]
     against: Mapping[str, Comparison]
@@ -123,6 +125,7 @@ def score_test_rows(
         judged=task.value_of(total),
         alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
         trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
+        train_mean=score(_train_mean(task), windows, positions, task.scale, each=False, naive=task.naive),
         fitted=fitted,
         baselines=baselines,
         against={
@@ -138,6 +141,11 @@ def score_test_rows(
         series=_of_each_series(dataset, task, total, baselines),
         notes=describe_wild_values(series, split.test, task.scale, "test value"),
     )
+
+
+def _train_mean(task: Task) -> TrainMean:
+    mean, _ = task.scale.groups(task.shape.series)
+    return TrainMean(horizon=task.shape.horizon, mean=tuple(mean.tolist()))
 
 
 def _score_given(

@@ -21,6 +21,7 @@ from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.search_step import SearchOutcome
+from lstm_tune.report import compared
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.plain import to_plain
@@ -79,7 +80,7 @@ def build_result(
             targets=series.targets,
         ),
         against={
-            name: record.GivenSummary.of(
+            name: compared.GivenSummary.of(
                 score, found, targets=series.targets, scale=task.scale, of=tested.score.windows
             )
             for name, (score, found) in tested.given.items()
@@ -132,8 +133,9 @@ def _judge(
         "baselines": {
             name: record.BaselineSummary.of(name, score, task, targets) for name, score in tested.baselines.items()
         },
-        "skill": record.skill(tested.score, tested.baselines),
-        "skill_ci95": record.skill_interval(tested.against),
+        "train_mean": compared.TrainMeanSummary.of(tested.train_mean, tested.score, task, targets),
+        "skill": compared.skill(tested.score, tested.baselines),
+        "skill_ci95": compared.skill_interval(tested.against),
         "findings": tuple(findings),
     }
 

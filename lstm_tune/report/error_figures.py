@@ -97,7 +97,7 @@ def waterfall(explained: Mapping[str, Any]) -> Figure:
     )
     spread = rounded_list([step.get("sd") or 0.0 for step, _ in known])
     whiskers["error_x"] = {"type": "data", "array": spread, "color": "@ink", "thickness": 1.2}
-    return ranking([changes, whiskers, seeds], "validation MSE, scaled", len(rows), row_height=44)
+    return ranking([changes, whiskers, seeds], "validation score (scaled MSE)", len(rows), row_height=44)
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> Figure:

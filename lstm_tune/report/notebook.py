@@ -52,7 +52,7 @@ def result_html(record: Mapping[str, Any]) -> str:
         ]
         for row in scores(record)
     ]
-    header = ["forecast", "test MSE", "scaled", "validation, scaled", "model's error vs. it"]
+    header = ["forecast", "test MSE", "scaled", "validation MSE, scaled", "model's error vs. it"]
     shown = severe_first(record["findings"])[:SHOWN]
     findings = [(f"{f['severity']} · {f['code']}", f"{f['says']} {f['advice']}") for f in shown]
     return card(title(record["data"]), paragraph(record["verdict"]), table(header, rows), listing(findings))

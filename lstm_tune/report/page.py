@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune.config import PARAMETERS
-from lstm_tune.diagnosis.finding import severe_first
+from lstm_tune.diagnosis.finding import SEVERITY_WORDS, severe_first
 from lstm_tune.errors import RunError
 from lstm_tune.evaluation.baseline_labels import given_label, table_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
@@ -19,7 +19,7 @@ from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
 from lstm_tune.report.plot import Figure, cut, label
 from lstm_tune.report.search_figures import DrawnTrial
-from lstm_tune.report.study_text import on_untrained, trial_states
+from lstm_tune.report.study_text import on_untrained, score_digits, trial_states
 from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, write_text
 from lstm_tune.utils.text import number
@@ -159,6 +159,18 @@ def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "skill": result["skill"][name],
             }
         )
+    if (mean := result.get("train_mean")) is not None:
+        rows.append(
+            {
+                "key": "train_mean",
+                "name": table_label("train_mean", period),
+                "mse": mean["test_mse"] if single else None,
+                "scaled": mean["test_mse_scaled"],
+                "score": mean["test_score"],
+                "validation": None,
+                "skill": mean["skill"],
+            }
+        )
     rows += [
         {
             "key": "given",
@@ -225,6 +237,8 @@ def _context(
         "beside": weight_of_best(result["best"], ensemble),
         "targets": target_rows(result),
         "findings": severe_first([*result.get("findings", []), *(inputs["findings"] if inputs else [])]),
+        "severities": SEVERITY_WORDS,
+        "digits": score_digits(result["test"]),
         "explained": explained,
         "inputs": inputs,
         "details": details,

@@ -13,10 +13,10 @@ from lstm_tune.data.summary import DataSummary
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import NextStep
 from lstm_tune.evaluation.in_sample import InSampleScores
-from lstm_tune.evaluation.score import Number, Score, TargetScale, per_target
+from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.series_scores import SeriesSummary
-from lstm_tune.evaluation.significance import Comparison
 from lstm_tune.evaluation.test_score import TestScore, per_step, reported_metrics
+from lstm_tune.report.compared import GivenSummary, TrainMeanSummary
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.plain import to_plain
 from lstm_tune.report.run_folder import SCHEMA
@@ -211,34 +211,6 @@ class BaselineSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GivenSummary:
-    """The test MSE of another model's forecasts, and the saved model's skill over it on the windows that it covers."""
-
-    test_mse: Number
-    test_mse_scaled: float
-    per_step_mse: list[float]
-    windows: int
-    complete: bool  # whether these are all test windows
-    skill: float  # 1 - the saved model's MSE over this one's
-    skill_ci95: tuple[float, float] | None  # None: too few windows for an interval
-
-    @classmethod
-    def of(
-        cls, score: Score, comparison: Comparison, *, targets: tuple[str, ...], scale: TargetScale, of: int
-    ) -> GivenSummary:
-        """Put a score and a comparison together; `of`: test windows that there are."""
-        return cls(
-            test_mse=per_target(score.mse, targets),
-            test_mse_scaled=score.mse_scaled,
-            per_step_mse=per_step(score, scale.sd),
-            windows=score.windows,
-            complete=score.windows == of,
-            skill=1 - comparison.ratio,
-            skill_ci95=skill_interval({"": comparison})[""],
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class InSample:
     """Scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
 
@@ -302,6 +274,7 @@ class ResultRecord:
     baselines: Mapping[str, BaselineSummary]
     skill: Mapping[str, float | None]  # 1 - MSE over the baseline's
     skill_ci95: Mapping[str, tuple[float, float] | None]  # None: too few windows for an interval
+    train_mean: TrainMeanSummary
     against: Mapping[str, GivenSummary]  # forecasts of other models
     decomposition: Mapping[str, Any]
     in_sample: InSample
@@ -318,16 +291,3 @@ class ResultRecord:
         """Return the content of the file: dicts, lists, numbers and text alone."""
         content: dict[str, Any] = to_plain(self)
         return content
-
-
-def skill(test: TestScore, baselines: Mapping[str, Score]) -> dict[str, float | None]:
-    """Return 1 - MSE over each baseline's MSE; None against a baseline without an error."""
-    return {
-        name: 1 - test.mse_scaled / score.mse_scaled if 0 < score.mse_scaled < math.inf else None
-        for name, score in baselines.items()
-    }
-
-
-def skill_interval(against: Mapping[str, Comparison]) -> dict[str, tuple[float, float] | None]:
-    """Return the 95% interval of the skill against each baseline; None if too few windows tell none."""
-    return {name: (1 - c.high, 1 - c.low) if math.isfinite(c.low) else None for name, c in against.items()}

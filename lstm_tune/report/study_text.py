@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_tune.evaluation.model_labels import BEFOREHAND, is_beforehand
+from lstm_tune.utils.text import justified_digits
 
+_LEAST_DIGITS = 3  # so that forecasts that differ by 1% are told apart
 UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
 _BEFOREHAND = (
     "The LSTM trained beforehand comes with the package: it has seen simulated series alone, and counts as untrained."
@@ -48,3 +50,13 @@ def on_untrained(ensemble: Sequence[Mapping[str, Any]]) -> str:
 
 def _share(weight: float) -> str:
     return "under 1%" if 0 < weight < 0.005 else f"{weight:.0%}"
+
+
+def score_digits(test: Mapping[str, Any]) -> int:
+    """Return how many significant digits the scores of a table have: those that the interval justifies, 3 at least.
+
+    Args:
+        test: of `result.json`.
+    """
+    own = test["mse_scaled"] if isinstance(test["mse"], Mapping) else test["mse"]
+    return 4 if own is None else max(_LEAST_DIGITS, justified_digits(own, test.get("ci95")))

@@ -240,3 +240,13 @@ def test_season_of_the_calendar_that_a_quarter_of_many_series_show_is_found() ->
     assert quarters(seasonal=10, walks=30) == (4,)
     assert quarters(seasonal=0, walks=40) == ()
     assert quarters(seasonal=2, walks=4) == ()  # too few to tell
+
+
+@pytest.mark.parametrize("share", [0.2, 0.1])
+def test_demand_on_a_few_days_has_no_season(share: float) -> None:
+    found = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        demand = np.where(rng.random(420) < share, rng.poisson(3, 420) + 1, 0).astype(float)
+        found += period_of(demand) is not None
+    assert found <= 1

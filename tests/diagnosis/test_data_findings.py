@@ -494,10 +494,20 @@ def test_one_series_in_many_is_less_grave() -> None:
     assert next(f for f in of(frame).findings if f.code == "non_stationary_level").severity == "warn"
 
 
-def test_series_of_different_size_that_share_a_scale_are_found() -> None:
-    finding = next(f for f in of(panel(ar(300), 1000 * ar(300, seed=1))).findings if f.code == "scale_unfit")
-    assert finding.severity == "high"
-    assert "scale_unfit" not in codes(of(panel(ar(300), 3 * ar(300, seed=1))))
+def test_series_of_different_size_are_for_information_since_each_has_its_own_scale() -> None:
+    found = of(panel(ar(300), 1000 * ar(300, seed=1)))
+    finding = next(f for f in found.findings if f.code == "scale_unfit")
+    assert (finding.severity, finding.actions) == ("info", ())
+    alike = of(panel(ar(300), 3 * ar(300, seed=1)))
+    assert "scale_unfit" not in codes(alike)
+    for one in (found, alike):  # autocorrelation .5: a quarter of the variance can be forecast
+        assert 0.6 < one.scale["noise_floor_scaled"] < 0.9
+        assert "of each series its own" in one.meaning[0]
+
+
+def test_an_mse_over_series_of_different_size_is_not_judged() -> None:
+    with pytest.raises(UsageError, match="mostly that of the largest ones"):
+        diagnose(panel(ar(300), 1000 * ar(300, seed=1)), target="y", id="shop", mse=1.0)
 
 
 def test_many_series_are_sampled_and_this_is_reported() -> None:

@@ -14,11 +14,13 @@ from studies import outcome
 
 from lstm_tune.config import Config
 from lstm_tune.diagnosis import search_checks, skill_checks
+from lstm_tune.diagnosis.catalogue import mark_handled
 from lstm_tune.diagnosis.check import run_checks
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.learning_curves import Training
 from lstm_tune.diagnosis.search_checks import widenable
+from lstm_tune.diagnosis.signal_checks import with_score
 from lstm_tune.diagnosis.skill_checks import Holdout
 from lstm_tune.diagnosis.study_findings import FORECAST_CHECKS, TRAINING_CHECKS
 from lstm_tune.evaluation.decomposition import decompose
@@ -556,8 +558,22 @@ def test_without_a_second_seed_the_folds_tell_who_is_as_good() -> None:
     tied = code_of(searching(pair([0.3, 0.2, 0.4], [0.33, 0.18, 0.42]), retrain=one), "winner_within_seed_noise")
     assert tied is not None
     assert tied.actions[0].options == {"retrain_seeds": 3}
+    twice = [(0.3, [0.1, 0.2, 0.6]), (0.6, [0.9, 0.2, 0.7])]  # the blocks disagree, but no chance makes 0.6 as good
+    trials = [trial(falling(), number=i, value=v, folds=f) for i, (v, f) in enumerate(twice)]
+    assert code_of(searching(trials, retrain=one), "winner_within_seed_noise") is None
     clear = searching(pair([0.3, 0.2, 0.4], [0.36, 0.24, 0.47]), retrain=one)
     assert code_of(clear, "winner_within_seed_noise") is None
+
+
+def test_a_season_is_not_handled_by_a_long_lookback_if_repeating_it_is_better() -> None:
+    season = Finding(code="seasonality", severity="info", evidence={"period": 12}, says="There is one.")
+    lost = with_score(season, scores(test=0.4, test_baselines={"seasonal_naive": 0.2}))
+    assert (lost.severity, lost.evidence["model_over_seasonal_naive"]) == ("warn", 2.0)
+    assert lost.says == "There is one. Repeating the last season has a 50% lower test MSE than the model."
+    assert mark_handled([lost], {"lookback": 24}) == [lost]
+    won = with_score(season, scores(test=0.1, test_baselines={"seasonal_naive": 0.2}))
+    assert won == season
+    assert mark_handled([won], {"lookback": 24})[0].evidence["seen_to_by"] == "lookback = 24"
 
 
 def test_validation_overfit_is_more_than_a_harder_test_period() -> None:

@@ -166,6 +166,16 @@ def check_network_alone(run: Finished) -> None:
     assert found["test_score"] == found["test_mse_scaled"]
 
 
+def check_train_mean(run: Finished) -> None:
+    """What always forecasting the mean of each series' own train rows scores."""
+    found, mean = run.record["train_mean"], run.own[0]
+    tested = run.tested(np.stack([np.repeat(mean[run.table.group(w)], run.horizon) for w in run.test]))
+    same(found["test_mse"], per_target(run, tested.mse), "train_mean.test_mse")
+    same(found["test_mse_scaled"], tested.mse_scaled, "train_mean.test_mse_scaled")
+    same(found["skill"], 1 - run.record["test"]["mse_scaled"] / tested.mse_scaled, "train_mean.skill")
+    assert found["test_score"] == found["test_mse_scaled"]
+
+
 def check_timing(run: Finished) -> None:
     """Rates from seconds and counts."""
     timing, trials = run.record["timing"], run.study.trials
