@@ -31,7 +31,7 @@ class OwnMse:
 
     Attributes:
         mse: in the target's own units, squared.
-        mse_scaled: over the variance of the train rows.
+        mse_scaled: over the variance of the train rows; None: several series, each with a scale of its own.
         scaled: how the values were scaled on which it was computed: "minmax", "standard"; None: not at all.
         suspected: scalings that would explain an MSE that is too low to be one of values in their own units.
         against: the MSE over that of each simple forecast on the test rows, {name: ratio}.
@@ -41,7 +41,7 @@ class OwnMse:
     """
 
     mse: float
-    mse_scaled: float
+    mse_scaled: float | None
     scaled: str | None
     suspected: tuple[str, ...]
     against: Mapping[str, float]
@@ -96,8 +96,6 @@ def judge_mse(
     Raises:
         UsageError: several targets have an MSE each.
     """
-    if scale["own_scales"]:
-        raise UsageError("an MSE over several series is mostly that of the largest ones; give the data of one series")
     variance = scale["unit_mse"]
     if isinstance(variance, Mapping):
         raise UsageError(f"an MSE belongs to one column, but there are {len(variance)} targets; name one with --target")
@@ -111,7 +109,7 @@ def judge_mse(
     suspected = [s for s, unit in units.items() if low <= given * unit <= high] if too_good and scaled is None else []
     judged = OwnMse(
         mse=mse,
-        mse_scaled=mse / variance,
+        mse_scaled=None if scale["own_scales"] else mse / variance,
         scaled=scaled,
         suspected=tuple(suspected),
         against={name: mse / other for name, other in tested.items() if other > 0},
@@ -125,10 +123,10 @@ def judge_mse(
 
 def _what(own: OwnMse) -> str:
     before = f"An MSE measured on values that were {SCALINGS[own.scaled]} is" if own.scaled else "Your MSE is"
-    return (
-        f"{before} {number(own.mse, 4)} in the data's own units (RMSE {number(math.sqrt(own.mse), 4)}), which is a "
-        f"scaled MSE of {number(own.mse_scaled, 3)}."
-    )
+    value = f"{before} {number(own.mse, 4)} in the data's own units (RMSE {number(math.sqrt(own.mse), 4)})"
+    if own.mse_scaled is None:
+        return f"{value}; over several series it is mostly the error of the largest ones."
+    return f"{value}, which is a scaled MSE of {number(own.mse_scaled, 3)}."
 
 
 def _too_good(own: OwnMse, given: float, least: float, units: Mapping[str, float]) -> list[str]:

@@ -505,11 +505,6 @@ def test_series_of_different_size_are_for_information_since_each_has_its_own_sca
         assert "of each series its own" in one.meaning[0]
 
 
-def test_an_mse_over_series_of_different_size_is_not_judged() -> None:
-    with pytest.raises(UsageError, match="mostly that of the largest ones"):
-        diagnose(panel(ar(300), 1000 * ar(300, seed=1)), target="y", id="shop", mse=1.0)
-
-
 def test_many_series_are_sampled_and_this_is_reported() -> None:
     frame = pd.concat([daily(ar(80, seed=i)).assign(shop=f"s{i:03}") for i in range(220)])
     assert of(frame).data["series_looked_at"] == 200

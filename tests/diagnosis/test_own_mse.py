@@ -120,6 +120,8 @@ def test_many_series_of_one_column_have_one() -> None:
     found = lstm_tune.diagnose(panel(LEVEL, 1.1 * LEVEL), target="y", id="shop", mse=5000.0)
     assert found.own is not None
     assert found.own.against["persistence"] > 0
+    assert found.own.mse_scaled is None  # each series has a scale of its own
+    assert "mostly the error of the largest ones" in found.own.says[0]
 
 
 def test_answer_is_shown_after_the_scores() -> None:

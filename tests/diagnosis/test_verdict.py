@@ -331,14 +331,14 @@ def test_verdict_and_table_tell_that_the_saved_model_is_mostly_untrained() -> No
     text = shown(record, 120)
     assert "saved model (9% LSTM)" in text
     assert "tuned LSTM" not in text
-    assert re.search(r"LSTM alone +17\.25 +4\.153 +0\.75 +", text)
+    assert re.search(r"LSTM alone +17\.2 +4\.15 +0\.75 +", text)
     assert "The LSTM adds little here: 91% of the saved model are untrained forecasts." in text
 
 
 def test_best_parameters_of_a_trial_that_hardly_counts_say_so() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     best, member = record["best"], record["ensemble"][0]
-    assert "has the best validation value" not in shown(record, 120)
+    assert "has the best validation score" not in shown(record, 120)
     other = member | {"trial": best["trial"] + 1, "epochs": 3}
     own = member | {"trial": best["trial"], "epochs": best["epochs"]}
     record["ensemble"] = [other | {"weight": 0.99}, own | {"weight": 0.01}]
