@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-
 import numpy as np
 
 from lstm_tune.config import Config
@@ -12,7 +9,6 @@ from lstm_tune.diagnosis import stationarity
 from lstm_tune.diagnosis.action import Action, at_least, each, options
 from lstm_tune.diagnosis.channel import NEWEST, Channel
 from lstm_tune.diagnosis.check import Check, Evidence, Params, first_setting
-from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding, Severity
 from lstm_tune.diagnosis.predictability import Signal
 from lstm_tune.utils.text import number, rounded
@@ -98,20 +94,6 @@ def _little(channel: Channel, signal: Signal, evidence: Evidence) -> Finding:
         f"scaled MSE much below {number(max(0.0, 1 - signal.explained), 2)}.",
         by_hand="Add covariates that know more (--past, --future), or take a coarser time step; tuning alone will not "
         "help.",
-    )
-
-
-def with_score(finding: Finding, scores: Scores) -> Finding:
-    """Return a finding of a season as a warning if repeating the last season has less test error than the model."""
-    naive = scores.test_baselines.get("seasonal_naive", math.inf)
-    if finding.code != "seasonality" or "period" not in finding.evidence or not 0 < naive < scores.test:
-        return finding
-    ratio = scores.test / naive
-    return replace(
-        finding,
-        severity="warn",
-        evidence={**finding.evidence, "model_over_seasonal_naive": rounded(ratio)},
-        says=f"{finding.says} Repeating the last season has a {1 - 1 / ratio:.0%} lower test MSE than the model.",
     )
 
 

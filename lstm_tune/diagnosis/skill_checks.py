@@ -7,7 +7,7 @@ taken together. Letters: n windows, H horizon.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,6 +84,20 @@ def _towards(name: str, scores: Scores, gain: float) -> tuple[Action, ...]:
         "train_mean": scaled(epochs=2, learning_rate=3),
     }
     return found.get(name, (Action(factors={"timeout": 2}),))
+
+
+def with_score(finding: Finding, scores: Scores) -> Finding:
+    """Return a finding of a season as a warning if repeating the last season has less test error than the model."""
+    naive = scores.test_baselines.get("seasonal_naive", math.inf)
+    if finding.code != "seasonality" or "period" not in finding.evidence or not 0 < naive < scores.test:
+        return finding
+    ratio = scores.test / naive
+    return replace(
+        finding,
+        severity="warn",
+        evidence={**finding.evidence, "model_over_seasonal_naive": rounded(ratio)},
+        says=f"{finding.says} Repeating the last season has a {1 - 1 / ratio:.0%} lower test MSE than the model.",
+    )
 
 
 def copies_last_value(holdout: Holdout) -> Finding | None:

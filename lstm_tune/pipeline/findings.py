@@ -13,7 +13,7 @@ from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.search_checks import widenable
-from lstm_tune.diagnosis.signal_checks import with_score
+from lstm_tune.diagnosis.skill_checks import with_score
 from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions

@@ -20,8 +20,7 @@ from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.learning_curves import Training
 from lstm_tune.diagnosis.search_checks import widenable
-from lstm_tune.diagnosis.signal_checks import with_score
-from lstm_tune.diagnosis.skill_checks import Holdout
+from lstm_tune.diagnosis.skill_checks import Holdout, with_score
 from lstm_tune.diagnosis.study_findings import FORECAST_CHECKS, TRAINING_CHECKS
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.recorded_forecasts import Forecasts
