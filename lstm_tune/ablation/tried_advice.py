@@ -102,14 +102,17 @@ def first_actions(findings: Sequence[Finding], most: int | None = None) -> list[
         findings: whose actions have passed the gate.
         most: changes to return; None: all.
     """
-    found = {
-        action.describe(): action
+    possible = (
+        action
         for finding in findings
         if finding.severity != "info"
         for action in finding.actions
         if action.space and not action.options and action.tried is None
-    }
-    return sorted(found.values(), key=promise, reverse=True)[:most]
+    )
+    found: dict[str, Action] = {}
+    for action in sorted(possible, key=promise, reverse=True):
+        found.setdefault(action.describe(), action)  # of two findings, the one that promises more
+    return list(found.values())[:most]
 
 
 def try_actions(findings: Sequence[Finding], trying: Trying, most: int | None = None) -> list[Finding]:

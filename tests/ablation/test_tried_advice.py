@@ -83,6 +83,8 @@ def test_the_most_promising_changes_of_warnings_are_tried_first() -> None:
         finding(search(gain=0.05, lookback=9), search(gain=0.02, lookback=5), severity="high"),
     ]
     assert [a.space for a in first_actions(findings)] == [{"lookback": 9}, {"lookback": 5}]
+    twice = [finding(search(gain=0.9, lookback=5), search(gain=0.5, lookback=7)), finding(search(gain=0.1, lookback=5))]
+    assert [a.space["lookback"] for a in first_actions(twice)] == [5, 7]
     assert [a.space for a in first_actions(findings, 1)] == [{"lookback": 9}]
 
 
