@@ -21,6 +21,7 @@ def refit(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="New run folder. [default: RUN-refit]", show_default=False)
     ] = None,
+    device: Annotated[str, shared.word("auto", "cpu", "cuda")] = "auto",
     time: shared.Time = None,
     id: shared.Id = None,
     decimal: shared.Decimal = None,
@@ -41,6 +42,7 @@ def refit(
             run,
             data,
             out,
+            device=device,
             on_model=lambda done, asked: tell(f"refit: {done} of {asked} networks"),
             time=time,
             id=split_columns(id) or None,

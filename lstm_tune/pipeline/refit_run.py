@@ -39,6 +39,7 @@ def refit_run(
     data: Any,
     out: Path | None,
     *,
+    device: str = "auto",
     on_model: Callable[[int, int], None] = lambda done, asked: None,
     **reading: Any,
 ) -> tuple[Path, Refit]:
@@ -52,6 +53,7 @@ def refit_run(
         model: of the run.
         data: a frame, path, array, …
         out: the new run folder; None: the run's name with `-refit`, beside it.
+        device: "auto", "cpu" or "cuda".
         on_model: called with (networks done, networks asked).
         reading: `time`, `id`, `decimal`, `thousands`, see `ForecastModel.read`.
 
@@ -70,7 +72,7 @@ def refit_run(
     if taken:
         raise UsageError(f"the folder {str(out)!r} holds a run already ({taken[0]}); choose another --out")
     series = model.read(data, **reading)
-    new = model.refit(series, on_model=on_model)
+    new = model.refit(series, device=device, on_model=on_model)
     record = Refit(
         run=str(folder),
         path=series.path,

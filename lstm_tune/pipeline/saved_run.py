@@ -74,15 +74,13 @@ def refit(
     run: str | Path,
     data: Any,
     out: str | Path | None = None,
-    *,
-    on_model: Callable[[int, int], None] = lambda done, asked: None,
-    **reading: Any,
+    **options: Any,
 ) -> tuple[Path, Refit]:
     """Train the model of a run again on all rows of newer data, in a run folder of its own; see `refit_run`."""
     from lstm_tune.pipeline.refit_run import refit_run
 
     folder = _folder(run)
-    return refit_run(folder, load(folder), data, arguments.path_or_none("out", out), on_model=on_model, **reading)
+    return refit_run(folder, load(folder), data, arguments.path_or_none("out", out), **options)
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

@@ -109,8 +109,8 @@ def recalibrate(refitted: Refitted, shape: Shape, windows: Windows, before: Inte
         windows: of the rows that it was trained on.
         before: its intervals before.
     """
-    blocks = _blocks_of(windows, before)
-    return calibrate(refitted.network, refitted.recipe, shape, windows, blocks, threads=available_cores()).model
+    blocks, threads = _blocks_of(windows, before), available_cores() if windows.device.type == "cpu" else 1
+    return calibrate(refitted.network, refitted.recipe, shape, windows, blocks, threads=threads).model
 
 
 def _blocks_of(windows: Windows, intervals: Intervals) -> tuple[Segment, ...]:

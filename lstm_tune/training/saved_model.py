@@ -32,6 +32,7 @@ from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.backtest import Backtest, run_backtest
 from lstm_tune.training.calibration import recalibrate
+from lstm_tune.training.device import pick_device
 from lstm_tune.training.forecast_plot import forecast_plot
 from lstm_tune.training.model_card import model_facts
 from lstm_tune.training.model_scores import ScoredWindows, score_model
@@ -213,8 +214,6 @@ class ForecastModel:
     def feature_importance(self, data: Any, **reading: Any) -> pd.DataFrame:
         """Measure what each input is worth: how much the MSE grows if it is replaced by that of other times.
 
-        If windows lie in rows that the model was trained on, an `LstmTuneWarning` says so.
-
         Args:
             data: a frame, path, array, …, or series that are loaded already.
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
@@ -238,28 +237,30 @@ class ForecastModel:
         self,
         data: Any,
         *,
+        device: str = "auto",
         on_model: Callable[[int, int], None] = lambda done, asked: None,
         **reading: Any,
     ) -> ForecastModel:
         """Train the same networks again on all rows of the data, without a search, and return the new model.
 
-        On the rows that this model was trained on, the new one has the same weights to the bit. The scale of scores
-        stays, so that both models' scores compare.
+        On the rows and the device that this one was trained on, it has the same weights to the bit.
 
         Args:
             data: a frame, path, array, …, with the columns that the model was tuned on.
+            device: "auto", "cpu" or "cuda", as for `tune`.
             on_model: called with (networks done, networks asked).
             reading: `time`, `id`, `decimal`, `thousands`, see `read`.
 
         Raises:
             DataError: the data cannot be used, or have too few rows.
-            RunError: the model was saved by a version that did not keep how it was trained.
+            UsageError: the device is not there.
+            RunError: the model does not know how it was trained.
             StudyError: every network diverged.
         """
         series = self.read(data, **reading)
         shape, spec = with_series(self.shape, self.spec, series)
-        windows, rows = Windows(series, self.horizon, period=shape.period), every_row(series)
-        recipe, threads = self.known_recipe(), available_cores()
+        windows, rows = Windows(series, self.horizon, pick_device(device), shape.period), every_row(series)
+        recipe, threads = self.known_recipe(), available_cores() if windows.device.type == "cpu" else 1
         refitted = refit_network(self.network, recipe, shape, windows, rows, threads=threads, on_model=on_model)
         warn(refitted.notes)
         trained = TrainedRows.of(series, rows, self.scale)

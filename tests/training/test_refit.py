@@ -16,7 +16,7 @@ from series import daily, panel, wave
 
 import lstm_tune
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import DataError, LstmTuneWarning, RunError
+from lstm_tune.errors import DataError, LstmTuneWarning, RunError, UsageError
 from lstm_tune.search.space import space_from_mapping
 from lstm_tune.training.refit import refit_network
 from lstm_tune.training.saved_model import ForecastModel
@@ -135,6 +135,19 @@ def test_too_few_rows_and_constant_rows_are_refused_in_one_line(model: ForecastM
         model.refit(FRAME[:10])
     with pytest.raises(DataError, match="target 'y' has fewer than two different values"):
         model.refit(daily(np.full(80, 5.0)))
+
+
+def test_a_device_that_is_not_there_is_refused(
+    model: ForecastModel, run_folder: Path, monkeypatch: pytest.MonkeyPatch, command_line: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="torch finds no CUDA device here"):
+        model.refit(FRAME, device="cuda")
+    with pytest.raises(UsageError, match="device must be auto, cpu or cuda, but is 'tpu'"):
+        model.refit(FRAME, device="tpu")
+    status, _, err = command_line("refit", "run", "data.csv", "--device", "cuda")
+    assert status == 2
+    assert "torch finds no CUDA device here" in err
 
 
 def test_a_model_of_an_earlier_version_is_refused(model: ForecastModel) -> None:
