@@ -194,9 +194,10 @@ def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) ->
 
 
 def _refuse_nearly_numeric(frame: pd.DataFrame, used: Collection[str], clues: Clues) -> None:
-    """Say why a column whose cells are mostly numbers is not one of numbers."""
-    for name in frame.columns:
-        if name not in used and is_mostly_numbers(frame[name]):
+    """Say why a column whose cells are mostly numbers, or that alone is left, is not one of numbers."""
+    texts = [name for name in frame.columns if name not in used and is_text(frame[name])]
+    for name in texts:
+        if is_mostly_numbers(frame[name]) or (len(texts) == 1 and frame[name].notna().any()):
             read_numbers({name: frame[name]}, clues)
 
 

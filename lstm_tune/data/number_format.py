@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 from lstm_tune.errors import DataError, UsageError
 
 _ABSENT_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "none", "nil", "NaT")
-_ABSENT_SIGNS = ("?", "-", "--", "–", ".", "*", "#N/A", "#N/A N/A", "#NA", "<NA>", "#VALUE!", "#DIV/0!")
+_ABSENT_SIGNS = ("?", "-", "--", "–", ".", "*", "#N/A", "#N/A N/A", "#NA", "<NA>")
+_SPREADSHEET_ERRORS = ("#VALUE!", "#DIV/0!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
+_GERMAN_FRENCH_ERRORS = ("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#N/D", "#VALEUR!", "#NOMBRE!")
 _ABSENT_FLOATS = ("1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN")
-MISSING_WORDS = (*_ABSENT_WORDS, "missing", *_ABSENT_SIGNS, *_ABSENT_FLOATS)
+MISSING_WORDS = (
+    *_ABSENT_WORDS,
+    "missing",
+    *_ABSENT_SIGNS,
+    *_SPREADSHEET_ERRORS,
+    *_GERMAN_FRENCH_ERRORS,
+    *_ABSENT_FLOATS,
+)
 
 _MARKS = {",": "comma", ".": "dot"}
 _SPACES = "[ \u00a0\u2009\u202f]"

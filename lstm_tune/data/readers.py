@@ -117,6 +117,8 @@ def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None
     file = Path(named)
     ending = "".join(file.suffixes[-2:]).lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
     try:
+        if not named:
+            raise DataError("the name of the data is empty; name a file")
         if file.is_dir():
             raise DataError(f"{path} is a folder; name the file in it")
         if not file.exists():

@@ -58,7 +58,7 @@ def read_text(file: Path, path: str, *, ids: Collection[str] = (), form: NumberF
     """
     if file.suffix.lower() == ".gz":
         _check_size(file, path)
-    beginning, encoding, notes, whole = _decode(file)
+    beginning, encoding, notes, whole = _decode(file, path)
     layout = find_layout(beginning, whole=whole)
     _check_names(layout.names, path)
     small = layout.delimiter in _LOCAL and file.stat().st_size <= _SMALL
@@ -103,15 +103,22 @@ def memory_limit() -> int:
     return int(memory * _LARGEST_SHARE)
 
 
-def _decode(file: Path) -> tuple[str, str, tuple[str, ...], bool]:
+def _decode(file: Path, path: str) -> tuple[str, str, tuple[str, ...], bool]:
     """Return the beginning of a file as text, its encoding, what is to be said of it, and whether it is all."""
     with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
         content = stream.read(BEGINNING)
         while content.count(b"\n") < 2 and len(content) < _LONGEST_LINES and (more := stream.read(BEGINNING)):
             content += more  # very many columns
         whole = not stream.read(1)
+    for mark, what in _NO_TABLES.items():
+        if content.lstrip()[: len(mark)].lower() == mark:
+            raise DataError(f"{path} is {what}")
+    if content[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return content.decode("utf-32", errors="replace"), "utf-32", (), whole
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace"), "utf-16", (), whole
+    if b"\0" in content.split(b"\n", 1)[0]:
+        raise DataError(f"{path} is no text file, or one in UTF-16 without a mark; save it as UTF-8")
     try:
         content[: len(content) if whole else content.rfind(b"\n") + 1 or None].decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -119,6 +126,18 @@ def _decode(file: Path) -> tuple[str, str, tuple[str, ...], bool]:
     return content.decode("utf-8-sig", errors="replace"), "utf-8-sig", (), whole
 
 
+# How files begin that are called like a text file and hold something else.
+_NO_TABLES = {
+    b"\x1f\x8b": "compressed (gzip); call it .gz, or unpack it",
+    b"pk\x03\x04": "a spreadsheet or a ZIP file; call it .xlsx, or unpack it",
+    b"\x89png": "an image; export the table as CSV",
+    b"%pdf": "a PDF file; export the table as CSV",
+    b"<!doctype": "a web page; download the file that it links to",
+    b"<html": "a web page; download the file that it links to",
+    b"<?xml": "an XML file; convert it to CSV",
+    b"{": "a JSON file; convert it to CSV",
+    b"[{": "a JSON file; convert it to CSV",
+}
 _WESTERN = "the file is not in UTF-8 and was read as Windows-1252"
 
 
@@ -161,16 +180,17 @@ def _read_csv(file: Path, layout: Layout, encoding: str, ids: Collection[str], a
     kept = {name for name in names if name in ids}
     text = names if as_text else [*kept, *layout.times]
     missing: Any = list(MISSING_WORDS) if not kept else {n: [""] if n in kept else list(MISSING_WORDS) for n in names}
-    with warnings.catch_warnings():
+    opening = gzip.open if file.suffix.lower() == ".gz" else open
+    with warnings.catch_warnings(), opening(file, "rt", encoding=encoding) as stream:
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        for _ in range(0 if layout.plain else layout.first):
+            stream.readline()  # pandas would take a quote in a title for the beginning of a cell
         return pd.read_csv(
-            file,
+            stream,
             sep=layout.delimiter,
             names=None if layout.plain else names,
             header=0 if layout.plain else None,
-            skiprows=0 if layout.plain else layout.first,
             index_col=False,
-            encoding=encoding,
             skipinitialspace=True,
             na_values=missing,
             keep_default_na=not kept,

@@ -8,6 +8,7 @@ them. What stands before it is the header.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ DELIMITERS = (",", ";", "\t", "|")
 SPACES = r"\s+"
 _ROWS = 200  # of the beginning that are looked at
 _COMMENT = ("#", "%", "//")
-_NUMBER = re.compile(r"[+−-]?[€$£]?\s?[\d.,'’ \u00a0\u202f]*\d[\d.,]*(?:[eE][+-]?\d+)?\s?[%€$£]?")
+_NUMBER = re.compile(r"\(?[+−-]?[€$£]?\s?[\d.,'’ \u00a0\u202f]*\d[\d.,]*(?:[eE][+-]?\d+)?\s?[%€$£]?\)?")
 _MOST = 0.6  # share of the cells of a column that are alike, from which on the others are exceptions
 
 
@@ -67,7 +68,7 @@ def find_layout(beginning: str, *, whole: bool = True) -> Layout:
         beginning: its text, or as much of it as is looked at.
         whole: whether that is all of it; else its last line may be cut.
     """
-    lines = beginning.splitlines()
+    lines = [line.rstrip("\n") for line in io.StringIO(beginning, newline=None)]  # as files are read, line by line
     if not whole and len(lines) > 1:
         lines = lines[:-1]
     first, forced, comments = _skip_preamble(lines)
@@ -169,6 +170,7 @@ def _first_row(table: _Table) -> int:
         numbers = [kind for kind, want in pairs if want == "n"]
         fits = all(kind in (want, "m") or (kind in "nt" and want in "nt") for kind, want in pairs)
         fits |= "n" in numbers and all(kind in "nm" for kind in numbers)  # of an unreadable time, which an error names
+        fits |= len(cells) == table.width and ("t", "t") in pairs  # of an unreadable number
         if fits and any(kind == want for kind, want in pairs) and not _names_columns(cells, kinds_here):
             return i
     return filled[0] + 1  # no column of numbers or stamps: the first line names the columns

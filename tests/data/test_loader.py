@@ -110,7 +110,7 @@ def test_unknown_example_is_refused_with_the_known_ones() -> None:
         ("data.parquet", "no parquet", "cannot be read"),
         ("data.feather", "no feather", "cannot be read"),
         ("data", "", "known: .csv"),
-        ("data.csv", "text\nfoo\nbar\n", "no numeric column"),
+        ("data.csv", "text\nfoo\nbar\n", "column 'text' holds text (first 'foo'"),
         ("data.csv", "a,b\n1,5\n2,3\n9,7\n", "2 columns could be the target: a, b; choose with --target"),
         ("data.csv", "y\n5\n5\n5\n", "choose a target that varies"),
         ("data.csv", "y\nNA\n?\n-\n", "holds no value at all (3 rows)"),

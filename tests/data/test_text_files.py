@@ -54,6 +54,9 @@ def loaded(folder: Path, content: str | bytes, name: str = "data.csv", **options
         ("date,y\nTotal,300\n" + ROWS, "y"),
         ("date,y\n" + ROWS + "\n\nSource: somebody\nDownloaded 2024-05-01\n", "y"),
         ("date,y\n" + ROWS.replace("\n", "\n# the sensor was moved\n", 1), "y"),
+        ('date,"y\n(kW)"\n' + ROWS, "y\n(kW)"),
+        ('Pipe of 5" in hall 3\ndate,y\n' + ROWS, "y"),
+        ("# page\x0c2\ndate,y\n" + ROWS, "y"),
     ],
 )  # fmt: skip
 def test_rows_are_those_of_the_plain_file(tmp_path: Path, text: str, target: str | None) -> None:
@@ -62,7 +65,57 @@ def test_rows_are_those_of_the_plain_file(tmp_path: Path, text: str, target: str
     assert (str(series.times[0])[:10], series.freq) == ("2024-01-01", "D")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("row", [0, 1, 29])
+@pytest.mark.parametrize("head", ["", "date,y\n", "report\ndate,y\n"])
+def test_row_whose_value_cannot_be_read_is_no_title(tmp_path: Path, head: str, row: int) -> None:
+    for cell in ("closed", "1.5k", "10 kWh", "<0.5"):
+        lines = [f"{d},{cell if i == row else v}" for i, (d, v) in enumerate(zip(DAYS, Y, strict=True))]
+        with pytest.raises(DataError, match="column 'y' holds text "):
+            loaded(tmp_path, head + "\n".join(lines), target="y")
+    lines = [f"{d},{f'({v})' if i == row else v}" for i, (d, v) in enumerate(zip(DAYS, Y, strict=True))]
+    assert loaded(tmp_path, head + "\n".join(lines)).values[0, row] == pytest.approx(-Y[row])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (gzip.compress(b"y\n1\n2"), r"is compressed \(gzip\)"),
+        (b"PK\x03\x04abc", "is a spreadsheet or a ZIP file"),
+        (b"\x89PNG\r\n", "is an image"),
+        (b"<!DOCTYPE html><html></html>", "is a web page"),
+        (b'[{"date": "2024-01-01", "y": 1}]', "is a JSON file"),
+        (("date,y\n" + ROWS).encode("utf-16-le"), "in UTF-16 without a mark"),
+        (bytes(100), "is no text file"),
+    ],
+)
+def test_file_of_another_kind_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        loaded(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1.5k"] * 30, ["yes", "no"] * 15, ["10 kWh"] * 30],
+)
+def test_only_column_that_is_left_is_named_if_it_holds_text(tmp_path: Path, cells: list[str]) -> None:
+    with pytest.raises(DataError, match=f"^column 'y' holds text \\(first '{cells[0]}', 30 values that are no numbers"):
+        loaded(tmp_path, "date,y\n" + "\n".join(f"{d},{c}" for d, c in zip(DAYS, cells, strict=True)))
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("TRUE", "FALSE"), ("True", "False")])
+def test_truths_are_one_and_zero(tmp_path: Path, words: tuple[str, str]) -> None:
+    lines = [f"{d},{words[i % 3 > 0]}" for i, d in enumerate(DAYS)]
+    assert loaded(tmp_path, "date,y\n" + "\n".join(lines), target="y").values[0, :4].tolist() == [1, 0, 0, 1]
+
+
+def test_errors_of_spreadsheets_are_missing_values(tmp_path: Path) -> None:
+    errors = {3: "#N/A", 7: "#REF!", 9: "#DIV/0!", 12: "#NAME?", 20: "#WERT!", 21: "#NV"}
+    lines = [f"{d},{errors.get(i, v)}" for i, (d, v) in enumerate(zip(DAYS, Y, strict=True))]
+    series = loaded(tmp_path, "date,y\n" + "\n".join(lines))
+    assert (~series.observed[0]).nonzero().flatten().tolist() == list(errors)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
 def test_sign_of_the_euro_survives_the_encodings_of_excel(tmp_path: Path, encoding: str) -> None:
     text = "Datum;Umsatz €;Menge\n" + "\n".join(f"{d};{v};1" for d, v in zip(DAYS, Y, strict=True))
     series = loaded(tmp_path, text.encode(encoding), target="Umsatz €")
