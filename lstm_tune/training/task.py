@@ -156,11 +156,16 @@ def build_task(
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
     visible, split = _without_test_rows(data, split)
+    longest = max((b - a for a, b in split.train), default=0)
+    if seasons and max(seasons) > longest:
+        raise UsageError(
+            f"a season of {max(seasons)} rows is longer than the {longest} train rows; leave it out, or use more rows"
+        )
     seasons = tuple(seasons) or find_seasons(visible, split.train)
     period = best_season(visible, split.train, seasons, horizon)
     windows = Windows(visible, horizon, device, period)
     scale = TargetScale.of(windows, split.train)
-    possible = rolling_folds(visible, split, folds, horizon)
+    possible = [s for s in rolling_folds(visible, split, folds, horizon) if data.n_series > 1 or _holds(s, period)]
     segments, lacking = usable_folds(windows, possible)
     notes = []
     if len(segments) < folds:
@@ -208,6 +213,12 @@ def build_task(
         positive=limits.positive and is_positive(visible, split.final.fit),
         notes=tuple(notes),
     )
+
+
+def _holds(segment: Segment, period: int | None) -> bool:
+    """Return whether a season lies before the first scored row of a single series."""
+    ((start, end),) = segment.fit
+    return end - start >= (period or 1)
 
 
 def _without_test_rows(data: SeriesSet, split: Split) -> tuple[SeriesSet, Split]:

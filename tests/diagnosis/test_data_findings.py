@@ -364,6 +364,17 @@ def test_last_value_of_intermittent_demand_is_not_called_hard_to_beat() -> None:
     assert "hard to beat" not in finding.says
 
 
+@pytest.mark.parametrize("rows", [60, 70])
+def test_season_that_no_earlier_fold_holds_is_possible(rows: int) -> None:
+    assert of(daily(season(12, 100) + ar(100)), season=rows).data["period"] == rows
+
+
+@pytest.mark.parametrize("seasons", [71, (7, 365)])
+def test_season_longer_than_the_train_rows_is_refused(seasons: Any) -> None:
+    with pytest.raises(UsageError, match=r"^a season of \d+ rows is longer than the 70 train rows; leave it out"):
+        of(daily(season(12, 100) + ar(100)), season=seasons)
+
+
 def test_diagnose_leaves_the_threads_of_torch_as_they_were() -> None:
     import torch
 
