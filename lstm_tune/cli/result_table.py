@@ -184,9 +184,10 @@ def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> Non
         + Text(f": report.html, result.json, forecast.csv, {each}trials.csv, model/")
     )
     path = record["data"]["path"]
-    console.print(Text("Next: ") + Text(f"lstm-tune predict {shell(folder)} {shell(path)}", style="cyan"))
+    predict = Text(f"lstm-tune predict {shell(folder)} {shell(path)}", style="cyan")
+    console.print(Text("Next: ") + predict, soft_wrap=True)  # a line break of ours would be pasted with a command
     if "***" not in str(record["study"]["storage"]):  # its password is not kept
-        console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"))
+        console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"), soft_wrap=True)
 
 
 def show_findings(

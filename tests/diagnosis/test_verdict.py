@@ -427,6 +427,12 @@ def test_verdict_and_findings_close_the_output(width: int) -> None:
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
 
 
+def test_commands_to_paste_stay_on_one_line() -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    record["data"]["path"] = "data/" + "long" * 40 + ".csv"
+    assert f"lstm-tune predict runs/x {record['data']['path']}\n" in shown(record, 80)
+
+
 def test_untrained_parts_and_a_missing_season_are_explained() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     assert "seasonal naive (last season)" in shown(record, 120)
