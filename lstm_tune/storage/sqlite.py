@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from optuna.storages import BaseStorage
@@ -12,12 +13,15 @@ from lstm_tune.errors import StudyError
 from lstm_tune.storage.kind import Opening, StorageKind
 from lstm_tune.storage.urls import scheme_of
 
+if TYPE_CHECKING:
+    import sqlalchemy as sql
+
 
 def _open(url: str, opening: Opening) -> BaseStorage:
     from lstm_tune.storage.database_access import parse_url
     from lstm_tune.storage.database_opening import open_database
 
-    return open_database(url, parse_url(url), opening=opening, heartbeats=False)
+    return open_database(url, parse_url(url), opening=opening, heartbeats=False, why_not_writable=_check_writable)
 
 
 def _open_read_only(url: str) -> BaseStorage:
@@ -28,6 +32,23 @@ def _open_read_only(url: str) -> BaseStorage:
         raise StudyError(f"there is no study at {url!r}: no such file; check the path")
     file = f"file:{quote(str(path))}?mode=ro"
     return connect_read_only(url, {"creator": lambda: sqlite3.connect(file, uri=True)})
+
+
+def _check_writable(connection: sql.Connection) -> str:
+    """Write to the file without changing it.
+
+    Raises:
+        StudyError: the file is read-only.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        connection.exec_driver_sql("update studies set study_name = study_name where 0")
+        connection.rollback()
+    except OperationalError as error:  # or another process writes just now
+        if "readonly" in str(error.orig):
+            raise StudyError("the file is read-only; make it writable, or name another one") from None
+    return ""
 
 
 SQLITE = StorageKind(

@@ -67,6 +67,14 @@ def test_passwords_are_taken_out_of_errors_in_every_form() -> None:
     assert without_secrets(said, url) == "no: ***, ***, ***, ***"
 
 
+def test_sqlite_file_that_is_read_only_is_refused_before_the_study_begins(tmp_path: Path) -> None:
+    open_storage(f"sqlite:///{tmp_path / 'study.db'}")  # makes the tables
+    for how in ("mode=ro", "immutable=1"):
+        url = f"sqlite:///file:{tmp_path / 'study.db'}?{how}&uri=true"
+        with pytest.raises(StudyError, match=r"^cannot open the storage .* read-only; make it writable, or name anot"):
+            open_storage(url)
+
+
 @pytest.mark.parametrize("password", ["s3cr@t/w0rd", "s3cr@t", "a@b:s3c/ret", "s3c?r@t"])
 @pytest.mark.parametrize("opens", [open_storage, open_read_only])
 def test_password_that_is_not_quoted_is_refused_before_a_part_of_it_is_taken_for_the_host(
