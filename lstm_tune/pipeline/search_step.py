@@ -22,7 +22,7 @@ from lstm_tune.search.progress import Progress
 from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.task_objective import TaskObjective, Trained
-from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted
+from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted, fail_waiting
 from lstm_tune.search.trials import Trial, completed, read_trials
 from lstm_tune.storage.database_kind import is_database, seconds_between_questions
 from lstm_tune.storage.optuna_private import storage_of
@@ -161,6 +161,8 @@ def search(
                 ) from None
             raise
     interrupted = stop.requested
+    if not interrupted:  # else a resumed study goes on with the same numbers
+        fail_waiting(study)
     trials = read_trials(study)
     best = _find_best(trials, needed=not interrupted)
     levelled_off = options.patience is not None and gained_nothing(trials, options.patience)

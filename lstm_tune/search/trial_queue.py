@@ -96,6 +96,13 @@ def fail_own_interrupted(study: optuna.Study, run: str) -> None:
             fail_interrupted(study, trial.number)
 
 
+def fail_waiting(study: optuna.Study) -> None:
+    """Fail the trials that still wait in the queue of a study that has ended; a resumed study tries them first."""
+    for trial in read_trials(study):
+        if trial.state == "WAITING":
+            fail_interrupted(study, trial.number)
+
+
 def fail_and_requeue(study: optuna.Study, number: int, cause: str) -> Literal["ended", "queued", "given up"]:
     """Fail a running trial whose process is gone, and queue its configuration again.
 
@@ -155,7 +162,8 @@ def recover_stale_trials(study: optuna.Study, dead: str | None, take_over: bool,
     trials = read_trials(study)
     queued = {t.repeats for t in trials}
     for trial in trials:
-        if needs_retry(trials, trial) and trial.number not in queued:
+        unused = trial.run is None and not trial.queued_params  # a ticket that nobody took is as good as a new one
+        if needs_retry(trials, trial) and trial.number not in queued and not unused:
             _queue_again(study, trial)
 
 

@@ -342,6 +342,23 @@ def test_resumed_study_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     assert resumed.record["best"] == whole.record["best"]
 
 
+def test_configurations_that_time_did_not_reach_are_tried_first_when_the_study_is_resumed(tmp_path: Path) -> None:
+    def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        study.stop()
+
+    known = [{"lookback": 12, "skip": "last"}, {"lookback": 8}]
+    options = {"space": SPACE | {"first": known}, "n_trials": 5}
+    whole = tune(daily(wave()), **options)
+    part = tune(daily(wave()), **options, out=tmp_path, callbacks=[stop])
+    assert [t.state for t in part.study.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
+    assert part.record["study"]["not_counted"] == 2
+    resumed = tune(daily(wave()), **options, out=tmp_path, resume=True)
+    assert [(t.params, t.value) for t in resumed.study.trials if t.state is TrialState.COMPLETE] == [
+        (t.params, t.value) for t in whole.study.trials
+    ]
+    assert resumed.test == whole.test
+
+
 class InterruptedEpoch(Silent):
     """A person who presses Ctrl-C in the middle of trial 1."""
 
