@@ -95,7 +95,7 @@ def measure(horizon: int, n: int, columns: int, correlation: float, repeats: int
         own, other, count = (x.T.reshape(-1) for x in (errors[0], errors[1], counts))
         score = Score(
             mse=(), mae=(), r2=(), mse_scaled=math.nan, per_step_mse=(),
-            window_error=own, window_count=count, windows=len(own),
+            window_error=own, window_count=count, windows=len(own), series_mse=np.zeros((columns, 1)),
         )  # fmt: skip
         low, high = interval(score, blocks)
         held += low <= mse <= high
