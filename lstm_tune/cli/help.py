@@ -14,7 +14,7 @@ MACHINES = "Time and machines"
 OUTPUT = "Output"
 # What stands in the panel "Options" is not named here.
 _OPTIONS = {
-    DATA: "target time id horizon past future calendar decimal thousands season",
+    DATA: "target time id horizon past future static calendar decimal thousands season",
     SPLIT: "split folds",
     SEARCH: "metric space first sampler pruner trials seed retrain_seeds precision apply try_advice",
     MACHINES: "timeout workers device study storage resume take_over",

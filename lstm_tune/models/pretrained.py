@@ -56,7 +56,7 @@ def look(x: Tensor, m: int) -> Seen:
     row = torch.arange(length, device=x.device)
     back = row[:, None] - row[None, :]  # rows from the second to the first
     first = torch.diff(x, dim=1, prepend=x[:, :1])
-    seasonal = x - x[:, (row - m).clamp_min(0)] * 1.0
+    seasonal = x - x[:, (row - m).clamp_min(0)]
     has = (row >= m) & (m > 1)
     seasonal = torch.where(has, seasonal, torch.zeros_like(x))
     own = (first.abs().cumsum(1) / row.clamp_min(1)).clamp_min(_TINY)
