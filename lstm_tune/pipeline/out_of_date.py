@@ -6,6 +6,7 @@ Both judgements are careful: a level that wanders by itself is no sign, and neit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,17 +51,24 @@ def watch(model: ForecastModel, record: Mapping[str, Any] | None, folder: Path |
         record: `result.json` of the run; None: there is none.
         folder: of the run; None: it has none.
     """
-    test = error_of_test(record)
+    model.watch = _Watch(model, error_of_test(record), folder)
 
-    def say(data: SeriesSet) -> tuple[str, ...]:
-        reasons = out_of_date(model, test, data)
+
+@dataclass(frozen=True)
+class _Watch:
+    """What a model says of the data that it is given; a class, since a model can be pickled."""
+
+    model: ForecastModel
+    test: TestError | None
+    folder: Path | None
+
+    def __call__(self, data: SeriesSet) -> tuple[str, ...]:
+        reasons = out_of_date(self.model, self.test, data)
         if not reasons:
             return ()
-        known = folder is not None and Path(data.path).is_file()
-        remedy = f"lstm-tune refit {shell(str(folder))} {shell(data.path)}" if known else "model.refit(frame)"
+        known = self.folder is not None and Path(data.path).is_file()
+        remedy = f"lstm-tune refit {shell(str(self.folder))} {shell(data.path)}" if known else "model.refit(frame)"
         return (f"the model may be out of date: {'; '.join(reasons)}; to train it on the newest rows: {remedy}",)
-
-    model.watch = say
 
 
 def read_result(folder: Path) -> Mapping[str, Any] | None:

@@ -80,7 +80,7 @@ class ForecastModel:
         self.naive = naive
         self.recipe = recipe
         self.intervals = intervals
-        self.watch: Callable[[SeriesSet], tuple[str, ...]] = lambda data: ()
+        self.watch: Callable[[SeriesSet], tuple[str, ...]] | None = None
 
     @property
     def horizon(self) -> int:
@@ -154,7 +154,14 @@ class ForecastModel:
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
         network, _ = self.for_data(ahead.series)
         unseen = describe_unseen(self.network, self.spec.series, ahead.series)
-        warn((*ahead.notes, *short_series(ahead.series, self.lookback), *unseen, *self.watch(read)))
+        warn(
+            (
+                *ahead.notes,
+                *short_series(ahead.series, self.lookback),
+                *unseen,
+                *(self.watch(read) if self.watch else ()),
+            )
+        )
         columns, period = self.spec.forecast_columns, self.shape.period
         return forecast_ahead(network, ahead, columns, period, intervals=self.intervals, levels=levels)
 
@@ -195,7 +202,7 @@ class ForecastModel:
             DataError: too few rows for a single window, or the forecasts of `against` cannot be used.
         """
         series = self.read(data, **reading)
-        warn(self.watch(series))
+        warn(self.watch(series) if self.watch else ())
         network, scale = self.for_data(series)
         scored = ScoredWindows.of(network, self.shape, Windows(series, self.horizon, period=self.shape.period))
         if against is not None:

@@ -20,6 +20,7 @@ from series import daily, wave
 import lstm_tune
 from lstm_tune.cli import app as cli
 from lstm_tune.errors import UsageError
+from lstm_tune.report.study_text import score_digits
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import quote_column, split_columns
 from lstm_tune.utils.text import number
@@ -106,7 +107,7 @@ def test_tune_shows_the_score_beside_the_baselines_and_where_it_is(run: Any, tmp
     assert status == 0
     record = json.loads((tmp_path / "runs" / "data-y-h2" / "result.json").read_text())
     assert "tuned LSTM" in out
-    assert number(record["test"]["mse"], 4) in out
+    assert number(record["test"]["mse"], score_digits(record["test"])) in out
     assert "ridge" in out
     assert "runs/data-y-h2" in out
     assert "trial 1 (2/2)" in err

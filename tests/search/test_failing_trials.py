@@ -50,7 +50,7 @@ def test_loss_that_is_no_number_prunes_the_trial_with_the_reason(
 
 def test_exploding_validation_prunes_the_trial_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([1.0, 1e6])
-    monkeypatch.setattr("lstm_tune.search.task_objective.quick_mse_scaled", lambda *args: next(values))
+    monkeypatch.setattr("lstm_tune.training.task.quick_value", lambda *args: next(values))
     study, _ = run_study(task_of(wave()), TINY)
     assert study.trials[0].state is TrialState.PRUNED
     assert study.trials[0].user_attrs["pruned_because"].startswith("diverged: the validation MSE exploded to")
