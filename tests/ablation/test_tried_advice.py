@@ -52,6 +52,7 @@ def trying(task: Task, best: Trial, **changed: Any) -> Trying:
     return Trying(task=task, best=best, **(given | changed))
 
 
+@pytest.mark.laws
 def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task: Task, best: Trial) -> None:
     (found,) = try_actions([finding(search(**GOOD))], trying(task, best))
     expected = best_of(task, SPACE | GOOD).completed().value / best.completed().value - 1
@@ -67,6 +68,7 @@ def test_what_does_not_help_is_said_and_no_longer_advised(task: Task, best: Tria
     assert found.advice == "Look. Tried without gain: learning_rate = 1e-07 (validation unchanged)."
 
 
+@pytest.mark.laws
 def test_other_test_rows_change_nothing_that_was_tried(best: Trial, task: Task) -> None:
     frame = daily(wave(160))
     frame.loc[128:, "y"] = np.random.default_rng(0).normal(1e3, 1e3, 32)

@@ -188,6 +188,7 @@ def run_kind(kind: Kind, folder: Path, **changes: Any) -> Finished:
         "retrain_seeds": kind.seeds,
         "sampler": "random",
         "pruner": "none",
+        "try_advice": 0.0,  # trainings of their own, with tests in tests/ablation
         "out": folder / "run",
     }
     result = lstm_tune.tune(frame, **(columns | options | dict(kind.options) | changes))

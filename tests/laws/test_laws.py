@@ -83,6 +83,7 @@ def tune(data: Any, **options: Any) -> Any:
         "horizon": 2,
         "folds": 1,
         "calendar": False,
+        "try_advice": 0.0,
     }
     return lstm_tune.tune(data, **(given | options))
 
