@@ -37,6 +37,15 @@ _ALSO_LAWS = (
     "training",
     "utils",
 )
+# Of these, files about formats: no number depends on them.
+_NO_LAWS = (
+    "data/test_spreadsheets.py",
+    "data/test_text_files.py",
+    "models/test_onnx.py",
+    "search/test_progress.py",
+    "search/test_space_schema.py",
+    "training/test_precision.py",
+)
 _TAKE_LONG = ("slow", "processes", "postgres")
 
 # On a busy machine an example may take any time: that is no failure.
@@ -55,7 +64,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
         place = item.path.relative_to(tests).as_posix()
-        if place.startswith(_ALSO_LAWS) and not any(map(item.get_closest_marker, _TAKE_LONG)):
+        also = place.startswith(_ALSO_LAWS) and place not in _NO_LAWS
+        if also and not any(map(item.get_closest_marker, _TAKE_LONG)):
             item.add_marker(pytest.mark.laws)
     if missing := postgres.missing_requirement():
         for item in items:

@@ -187,6 +187,7 @@ def test_static_columns_alone_need_no_plan() -> None:
     assert len(model.predict(frame)) == 6
 
 
+@pytest.mark.slow
 def test_ten_thousand_categories_stay_small(tmp_path: Path) -> None:
     n = 2_500
     frame = pd.DataFrame({"date": pd.date_range("2000-01-01", periods=4 * n), "y": wave(4 * n)})
