@@ -33,7 +33,7 @@ def shops() -> pd.DataFrame:
     frame["weather"] = np.where(rng.random(len(frame)) < 0.5, "sun", "rain")
     frame["holiday"] = pd.Series(pd.NA, index=frame.index, dtype="string")
     frame.loc[frame.index % 9 == 4, "holiday"] = "feast"
-    frame["y"] += 2.0 * (frame["holiday"] == "feast").fillna(False)
+    frame["y"] += 2.0 * (frame["holiday"] == "feast").fillna(False).astype(float)
     frame["size"] = frame["shop"].map({"a": 10.0, "b": 30.0, "c": 90.0})
     frame["town"] = frame["shop"].map({"a": "Ulm", "b": "Köln", "c": "Ulm"})
     return frame
