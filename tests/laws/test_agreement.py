@@ -15,9 +15,11 @@ from oracle import Errors, Finished, numbers_of, per_target, same
 from oracle_baselines import seasonal
 from oracle_checks import compare_metrics
 from oracle_data import history_of, windows_of
+from series import daily, wave
 
 import lstm_tune
-from lstm_tune.errors import DataError
+from lstm_tune.data.load import load_series
+from lstm_tune.errors import DataError, LstmTuneWarning
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -69,6 +71,29 @@ def test_predict_forecasts_each_test_window_as_tune_did(study_of: Studies, name:
             assert [str(t)[:10] for t in of_series["time"]] == times.tolist()
             compared += 1
     assert compared >= 2
+
+
+def test_rows_of_another_level_before_the_newest_ones_change_no_forecast() -> None:
+    frame = daily(1e7 + np.arange(120) + wave(120))
+    space = {"lookback": 5, "hidden_units": 2, "epochs": 1, "skip": "none", "window_norm": "none"}
+    options: dict[str, Any] = {"folds": 1, "n_trials": 1, "retrain_seeds": 1, "try_advice": 0.0}
+    model = lstm_tune.tune(frame, target="y", horizon=2, space=space, **options).model
+    assert model.spec.origin != (0.0,)
+    loaded = load_series(frame.tail(30), target="y")
+    assert loaded.origin != model.spec.origin
+    for newest in (frame.tail(30), loaded):
+        assert model.predict(newest)["y"].tolist() == model.predict(frame)["y"].tolist()
+
+
+def test_evaluate_scores_all_where_the_season_before_fits_if_the_lookback_is_shorter() -> None:
+    frame, space = daily(wave(120)), {"lookback": 3, "hidden_units": 2, "epochs": 1}
+    options: dict[str, Any] = {"folds": 1, "n_trials": 1, "retrain_seeds": 1, "season": [7], "try_advice": 0.0}
+    model = lstm_tune.tune(frame, target="y", horizon=2, space=space, **options).model
+    with pytest.warns(LstmTuneWarning, match="was trained on"):
+        scores = model.evaluate(frame)
+    assert {name: found.windows for name, found in scores.items()} == dict.fromkeys(
+        ("model", "persistence", "seasonal_naive"), 120 - 7 - 2 + 1
+    )
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
