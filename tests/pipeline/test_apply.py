@@ -90,6 +90,12 @@ def test_options_that_are_given_stay(run: Path) -> None:
     assert (options.horizon, options.folds, options.n_trials) == (2, 3, 7)
 
 
+def test_an_option_that_is_given_wins_over_what_is_advised(run: Path, tmp_path: Path) -> None:
+    where = with_findings(run, tmp_path, advice("winner_within_seed_noise", options={"folds": 5}))
+    assert apply_advice(TuneOptions(apply=where)).folds == 5
+    assert apply_advice(TuneOptions(apply=where, folds=2)).folds == 2
+
+
 def test_all_warnings_are_followed_together_and_information_is_not(run: Path, tmp_path: Path) -> None:
     folder = with_findings(
         run,
