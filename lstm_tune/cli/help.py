@@ -12,7 +12,7 @@ SPLIT = "Split"
 SEARCH = "Search"
 MACHINES = "Time and machines"
 OUTPUT = "Output"
-# What stands in the panel "Options" is not named here.
+# All other options are in the panel "Options".
 _OPTIONS = {
     DATA: "target time id horizon past future static calendar decimal thousands season",
     SPLIT: "split folds",

@@ -36,7 +36,7 @@ _ROWS, _SEASONS, _MOST_ROWS = 96, 4, 192  # of a window: more change the forecas
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What is known of windows after each of their rows, all (B, T) if nothing else is said."""
+    """What is known of windows after each of their rows; each tensor is (B, T), except `inputs`."""
 
     x: Tensor
     m: int

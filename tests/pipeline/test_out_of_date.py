@@ -128,7 +128,7 @@ def test_a_model_in_python_warns_when_it_forecasts_or_scores_what_shows_it(run: 
             (said,) = [str(w.message) for w in told if "out of date" in str(w.message)]
             assert "may be out of date: since 2024-10-27 y lies" in said
             assert said.endswith("to train it on the newest rows: model.refit(frame)")
-        model.predict(daily(LONG))  # warnings are errors: as before, nothing is said
+        model.predict(daily(LONG))  # pytest turns a warning into an error, so there is none
         assert model.refit(late).watch is None
 
 
