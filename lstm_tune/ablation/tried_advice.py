@@ -115,16 +115,16 @@ def first_actions(findings: Sequence[Finding], most: int | None = None) -> list[
     return list(found.values())[:most]
 
 
-def try_actions(findings: Sequence[Finding], trying: Trying, most: int | None = None) -> list[Finding]:
-    """Try the first actions of the findings, and return the findings with what came of it.
+def try_actions(findings: Sequence[Finding], actions: Sequence[Action], trying: Trying) -> list[Finding]:
+    """Try actions of the findings, as many as there is time for, and return the findings with what came of it.
 
     Args:
         findings: whose actions have passed the gate.
+        actions: of these findings (`first_actions`).
         trying: how.
-        most: changes to try; None: as many as there is time for.
     """
     attempts: dict[str, Attempt] = {}
-    for action in first_actions(findings, most):
+    for action in actions:
         if trying.stop() or time.monotonic() >= trying.deadline:
             break
         attempt = trying.attempt(action)

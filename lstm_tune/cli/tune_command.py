@@ -205,6 +205,7 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
     import optuna
 
     from lstm_tune.cli.result_table import show_result
+    from lstm_tune.pipeline.run_context import RunContext
     from lstm_tune.pipeline.tune import run
     from lstm_tune.search.budget import Clock
     from lstm_tune.utils.process import keep_freed_memory
@@ -219,7 +220,7 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
         try:
             progress = make_progress(console, quiet=quiet or as_json)
             time_limit = Clock(options.seconds, _began(options.seconds), advice=options.try_advice)
-            result = run(data, options, time_limit, stop, progress=progress)
+            result = run(data, RunContext(options=options, clock=time_limit, stop=stop, progress=progress))
         except KeyboardInterrupt as error:
             ignore_ctrl_c()  # what is left takes no time, and the exit status counts
             stopped, result = True, getattr(error, "result", None)

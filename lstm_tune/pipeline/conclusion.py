@@ -15,15 +15,15 @@ from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.out_of_date import watch
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.retrain_step import retrain_best
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.pipeline.summary import build_result
 from lstm_tune.report.result import TRIALS, Result, write_trials
-from lstm_tune.search.budget import Clock
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.space import Space
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
-from lstm_tune.utils.signals import Stopped, StopRequest
+from lstm_tune.utils.signals import Stopped
 
 
 def conclude(
@@ -31,10 +31,7 @@ def conclude(
     dataset: Dataset,
     task: Task,
     opened: OpenStudy,
-    options: TuneOptions,
-    clock: Clock,
-    stop: StopRequest,
-    progress: Progress,
+    context: RunContext,
 ) -> Result:
     """Retrain the best trials, read the test rows once, and write the run folder.
 
@@ -43,35 +40,33 @@ def conclude(
         dataset: all rows.
         task: that the trials shared.
         opened: the study.
-        options: run folder, seed, number of retrains.
-        clock: the deadline.
-        stop: whether the user wants to stop.
-        progress: told what happens.
+        context: run folder, seed, number of retrains; the deadline.
 
     Raises:
         Stopped: there is no model, since the user stopped the study.
         StudyError: the model could not be finished; the trials are kept.
     """
+    options, clock, stop, progress = context.options, context.clock, context.stop, context.progress
     with keep_trials(outcome, options):
         with clock.step("retrain"):
-            retrained = retrain_best(outcome, task, opened, options, clock.retrain_end, stop, progress)
+            retrained = retrain_best(outcome, task, opened, context)
         if retrained is None:
             raise Stopped(None, stop.exit_status)
         if retrained.interrupted and not stop.requested:
             stop.request()  # a signal handler that is not ours raised it
         with clock.step("intervals"):
-            calibrated = calibrate_intervals(retrained, task, opened, options, stop, progress)
+            calibrated = calibrate_intervals(retrained, task, opened, context)
         opened.coordinator.verify()  # one process alone reads the test rows
         opened.coordinator.record_test_reading()
         with clock.step("test"):
             tested = score_test_rows(
                 retrained, dataset, task, calibrated, options.levels, threads=opened.resources.threads
             )
-            found = explain_score(dataset, task, opened.space, options, outcome, retrained, tested, progress)
+            found = explain_score(dataset, task, opened.space, outcome, retrained, tested, context)
         with clock.step("advice"):
-            tried = try_advice(list(found.findings), outcome, task, opened, options, clock, stop, progress)
-            found = replace(found, findings=tuple(tried))
-        result = build_result(options, dataset, task, opened, outcome, retrained, tested, found, clock)
+            tried = try_advice(found.findings, outcome, task, opened, context)
+            found = replace(found, findings=tried)
+        result = build_result(context, dataset, task, opened, outcome, retrained, tested, found)
         for note in tested.notes:
             progress.assumed(note)
         if options.folder is not None:
@@ -108,17 +103,16 @@ def explain_score(
     dataset: Dataset,
     task: Task,
     space: Space,
-    options: TuneOptions,
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
-    progress: Progress,
+    context: RunContext,
 ) -> Found:
     """Return the findings. A failure is reported, not raised: a result is worth more than its explanation."""
     try:
-        return diagnose_study(dataset, task, space, options, outcome, retrained, tested)
+        return diagnose_study(dataset, task, space, context.options, outcome, retrained, tested)
     except Exception as error:
-        progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
+        context.progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
         return Found()
 
 

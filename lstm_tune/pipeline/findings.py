@@ -18,14 +18,12 @@ from lstm_tune.diagnosis.study_findings import study_findings
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
-from lstm_tune.search.budget import Clock
-from lstm_tune.search.progress import Progress
 from lstm_tune.search.space import Fixed, Space
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
-from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted
 
 _TRIED = 3  # changes that are tried if there is no time limit
@@ -91,35 +89,34 @@ def diagnose_study(
 
 
 def try_advice(
-    findings: list[Finding],
+    findings: tuple[Finding, ...],
     outcome: SearchOutcome,
     task: Task,
     opened: OpenStudy,
-    options: TuneOptions,
-    clock: Clock,
-    stop: StopRequest,
-    progress: Progress,
-) -> list[Finding]:
+    context: RunContext,
+) -> tuple[Finding, ...]:
     """Try the first actions of the findings on the validation blocks; return the findings with what came of it.
 
     With a time limit, as many as fit into their share of it are tried; without one a fixed number, so that the same
     seed gives the same findings.
     """
-    most = _TRIED if clock.timeout is None else None
-    asked = first_actions(findings, most)
-    if not asked or not options.try_advice or stop.requested or outcome.best is None:
+    clock, stop = context.clock, context.stop
+    asked = first_actions(findings, _TRIED if clock.timeout is None else None)
+    if not asked or not context.options.try_advice or stop.requested or outcome.best is None:
         return findings
-    progress.info(f"tries what the findings advise on the validation blocks: {counted(len(asked), 'change')} at most")
+    context.progress.info(
+        f"tries what the findings advise on the validation blocks: {counted(len(asked), 'change')} at most"
+    )
     trying = Trying(
         task=task,
         best=outcome.best,
-        seed=options.seed,
+        seed=context.options.seed,
         precision=opened.precision,
         deadline=clock.advice_end(),
         threads=opened.resources.threads,
         stop=lambda: stop.requested,
     )
-    return try_actions(findings, trying, most)
+    return tuple(try_actions(findings, asked, trying))
 
 
 def _scores(task: Task, best: Trial, tested: TestResult) -> Scores:

@@ -13,6 +13,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions, show_storage
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report.result import Result
 from lstm_tune.report.run_folder import SCHEMA, claim_folder, remove_on_failure
@@ -26,7 +27,7 @@ from lstm_tune.storage.database import Database
 from lstm_tune.storage.optuna_private import storage_of, without_cache
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.utils.process import available_cores
-from lstm_tune.utils.signals import Stopped, StopRequest, stop_on_signals
+from lstm_tune.utils.signals import Stopped, stop_on_signals
 
 
 def finish(
@@ -73,18 +74,13 @@ def finish(
     assert not isinstance(options.timeout, str)
     told = checked_progress(progress)
     with stop_on_signals() as stop, coordinate(study, None) as coordinator:
-        return _finish(coordinator, objective, options, Clock(options.timeout, advice=options.try_advice), stop, told)
+        clock = Clock(options.timeout, advice=options.try_advice)
+        return _finish(coordinator, objective, RunContext(options=options, clock=clock, stop=stop, progress=told))
 
 
 @single_threaded_torch()
-def _finish(
-    coordinator: Coordinator,
-    objective: Objective,
-    options: TuneOptions,
-    clock: Clock,
-    stop: StopRequest,
-    progress: Progress,
-) -> Result:
+def _finish(coordinator: Coordinator, objective: Objective, context: RunContext) -> Result:
+    options, clock, stop = context.options, context.clock, context.stop
     trials = read_trials(coordinator.study)
     clock.seconds["study"] = 0.0  # which others have spent
     if not (ranked := completed(trials)):
@@ -100,11 +96,11 @@ def _finish(
         with remove_on_failure(options.folder):
             if options.folder is not None:
                 claim_folder(options.folder, resume=False)
-            result = conclude(outcome, dataset, objective.trials.task, opened, options, clock, stop, progress)
+            result = conclude(outcome, dataset, objective.trials.task, opened, context)
     except KeyboardInterrupt as error:
         raise error if isinstance(error, Stopped) else Stopped(None, stop.exit_status) from None
     finally:
-        progress.end()
+        context.progress.end()
     if stop.requested:
         raise Stopped(result, stop.exit_status)
     return result

@@ -9,33 +9,29 @@ from lstm_tune.evaluation.conformal import IntervalScore, scales_of, score_inter
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.evaluation.significance import TimeBlocks
 from lstm_tune.models.baselines import fit_baselines
-from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
-from lstm_tune.search.progress import Progress
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.training.calibration import Calibration, calibrate
 from lstm_tune.training.refit import recipe_of
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
-from lstm_tune.utils.signals import StopRequest
 
 
-def calibrate_intervals(
-    retrained: Retrained, task: Task, opened: OpenStudy, options: TuneOptions, stop: StopRequest, progress: Progress
-) -> Calibration | None:
+def calibrate_intervals(retrained: Retrained, task: Task, opened: OpenStudy, context: RunContext) -> Calibration | None:
     """Calibrate prediction intervals on the validation blocks; None: nobody asked, or the study was stopped.
 
     Args:
         retrained: the final models.
         task: that the trials shared.
         opened: the study: its precision and threads.
-        options: levels.
-        stop: whether the user wants to stop.
-        progress: told what happens.
+        context: levels.
     """
-    if not options.levels:
+    if not context.options.levels:
         return None
-    if stop.requested:
-        progress.info("no prediction intervals were calibrated: the study was stopped; --resume makes up for it")
+    if context.stop.requested:
+        context.progress.info(
+            "no prediction intervals were calibrated: the study was stopped; --resume makes up for it"
+        )
         return None
 
     def fit_simple(segment: Segment) -> dict[str, Forecaster]:
@@ -56,7 +52,7 @@ def calibrate_intervals(
         [fold.segment for fold in task.folds],
         fit_simple=fit_simple,
         threads=opened.resources.threads,
-        on_fold=progress.calibrate,
+        on_fold=context.progress.calibrate,
     )
 
 

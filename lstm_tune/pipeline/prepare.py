@@ -21,6 +21,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import InMemory, TuneOptions, show_storage
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.report.run_folder import JOURNAL, SCHEMA, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator, release_on_failure
 from lstm_tune.search.draws import draw
@@ -41,7 +42,6 @@ from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import shell
 from lstm_tune.utils.process import available_cores
-from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted
 from lstm_tune.workers import processes
 from lstm_tune.workers.count import pick_workers
@@ -242,31 +242,28 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
 
 
 def open_study(
-    options: TuneOptions,
+    context: RunContext,
     dataset: Dataset,
     task: Task,
     space: Space,
     resources: Resources,
-    stop: StopRequest,
-    progress: Progress,
 ) -> OpenStudy:
     """Create the study, or take up the one that the run folder or the storage holds.
 
     If it cannot be opened, the run folder that was made for it is removed again.
 
     Args:
-        options: storage, sampler, pruner, run folder.
+        context: storage, sampler, pruner, run folder; an outage of the storage is not waited for after a stop.
         dataset: all rows.
         task: what the trials share.
         space: cut to what the data allow.
         resources: device, threads and workers.
-        stop: whether the user wants to stop; then an outage of the storage is not waited for.
-        progress: told what the storage does.
 
     Raises:
         StudyError: the study exists and is not to be resumed, has other settings, or its storage cannot be opened.
         UsageError: the sampler or the pruner is unknown, or the run folder cannot be written to.
     """
+    options, stop, progress = context.options, context.stop, context.progress
     if options.pruner == "wilcoxon" and len(task.folds) == 1:
         progress.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
     series, folder, storage = dataset.series, options.folder, options.storage

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from lstm_tune.errors import StudyError
 from lstm_tune.pipeline.members import choose_members
-from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.task_objective import Trained
@@ -15,7 +15,6 @@ from lstm_tune.search.trials import Trial, completed
 from lstm_tune.training.ensemble import BEFOREHAND, Part
 from lstm_tune.training.retrain import Member, Retrained, retrain
 from lstm_tune.training.task import Task
-from lstm_tune.utils.signals import StopRequest
 from lstm_tune.utils.text import counted, listed
 
 
@@ -23,10 +22,7 @@ def retrain_best(
     outcome: SearchOutcome,
     task: Task,
     opened: OpenStudy,
-    options: TuneOptions,
-    deadline: float,
-    stop: StopRequest,
-    progress: Progress,
+    context: RunContext,
 ) -> Retrained | None:
     """Train the chosen trials on train and validation rows; if time allows none, keep the best trial's own weights.
 
@@ -34,11 +30,8 @@ def retrain_best(
         outcome: of the search.
         task: that the trials shared; it holds train and validation rows, and no test row.
         opened: the study: its precision and threads.
-        options: seed and number of seeds.
-        deadline: on the clock of `time.monotonic`.
-        stop: whether the user wants to stop. A first request in the search lets the best be retrained; a further one,
-            or a first one meanwhile, skips what is left of the retrain.
-        progress: told what happens.
+        context: seed and number of seeds; the deadline. A first request to stop in the search lets the best be
+            retrained; a further one, or a first one meanwhile, skips what is left of the retrain.
 
     Returns:
         None: there is no best trial, or the retrain was skipped and the best trial's weights were in another process.
@@ -46,6 +39,7 @@ def retrain_best(
     Raises:
         StudyError: every model diverged or ran out of memory.
     """
+    options, stop, progress = context.options, context.stop, context.progress
     best, own = outcome.best, outcome.own
     if best is None:
         return None
@@ -61,7 +55,7 @@ def retrain_best(
             range(options.seed, options.seed + options.retrain_seeds),
             rows="train+val" if can_retrain else "train",
             precision=opened.precision,
-            deadline=deadline,
+            deadline=context.clock.retrain_end,
             at_least_one=own is None,
             threads=opened.resources.threads,
             stop=lambda: stop.urgent if outcome.interrupted else stop.requested,

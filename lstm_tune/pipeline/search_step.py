@@ -16,7 +16,8 @@ from lstm_tune.errors import StudyError
 from lstm_tune.pipeline.members import choose
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import OpenStudy, Resources
-from lstm_tune.search.budget import Clock, RetrainCost
+from lstm_tune.pipeline.run_context import RunContext
+from lstm_tune.search.budget import RetrainCost
 from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
@@ -102,26 +103,21 @@ class _StopRule:
 def search(
     opened: OpenStudy,
     task: Task,
-    options: TuneOptions,
-    clock: Clock,
-    stop: StopRequest,
+    context: RunContext,
     callbacks: Sequence[OptunaCallback],
-    progress: Progress,
 ) -> SearchOutcome:
     """Run what is left of the study's budget, in this process or in several workers.
 
     Args:
         opened: the study.
         task: what the trials share.
-        options: trials, patience, seed.
-        clock: the deadline.
-        stop: whether the user wants to stop.
+        context: trials, patience, seed; the deadline.
         callbacks: called in this process after every trial.
-        progress: told what happens.
 
     Raises:
         StudyError: ten trials in a row failed, the workers cannot work, or no trial was completed.
     """
+    options, clock, stop, progress = context.options, context.clock, context.stop, context.progress
     study, resources = opened.study, opened.resources
     cost = _retrain_cost(options, task, resources)
 

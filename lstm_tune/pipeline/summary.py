@@ -20,13 +20,13 @@ from lstm_tune.pipeline.findings import Found
 from lstm_tune.pipeline.holdout import TestResult
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report import compared
 from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
-from lstm_tune.search.budget import Clock
 from lstm_tune.training.refit import recipe_of
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.saved_model import ForecastModel
@@ -34,7 +34,7 @@ from lstm_tune.training.task import Task
 
 
 def build_result(
-    options: TuneOptions,
+    context: RunContext,
     dataset: Dataset,
     task: Task,
     opened: OpenStudy,
@@ -42,12 +42,11 @@ def build_result(
     retrained: Retrained,
     tested: TestResult,
     found: Found,
-    clock: Clock,
 ) -> Result:
     """Return the result; each argument is what the step before returned.
 
     Args:
-        options: that it was asked for.
+        context: what was asked for, and the seconds of each step.
         dataset: all rows.
         task: that the trials shared.
         opened: the study.
@@ -55,8 +54,8 @@ def build_result(
         retrained: the final models.
         tested: their scores on the test rows.
         found: on data, training, forecasts and search.
-        clock: with the seconds of each step.
     """
+    options, clock = context.options, context.clock
     series, machine = dataset.series, opened.resources
     findings = found.findings
     judged = _judge(task, series.targets, outcome, retrained, tested, findings)

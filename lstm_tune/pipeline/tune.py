@@ -14,6 +14,7 @@ from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import search
 from lstm_tune.report.result import Result
 from lstm_tune.search.budget import Clock
@@ -22,7 +23,7 @@ from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.utils import arguments
-from lstm_tune.utils.signals import Stopped, StopRequest, stop_on_signals
+from lstm_tune.utils.signals import Stopped, stop_on_signals
 
 
 def tune(
@@ -166,34 +167,26 @@ def tune(
     options = apply_advice(options)
     callbacks, told = arguments.callables("callbacks", callbacks), checked_progress(progress)
     with stop_on_signals() as stop:
-        return run(
-            data, options, Clock(options.seconds, advice=options.try_advice), stop, callbacks=callbacks, progress=told
-        )
+        clock = Clock(options.seconds, advice=options.try_advice)
+        return run(data, RunContext(options=options, clock=clock, stop=stop, progress=told), callbacks)
 
 
 @single_threaded_torch()
-def run(
-    data: Any,
-    options: TuneOptions,
-    clock: Clock,
-    stop: StopRequest,
-    *,
-    callbacks: Sequence[OptunaCallback] = (),
-    progress: Progress,
-) -> Result:
+def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()) -> Result:
     """Do what `tune` promises, with options that are checked and a clock that already runs; see `tune`."""
+    options, clock, stop, progress = context.options, context.clock, context.stop, context.progress
     resources = pick_resources(options, progress)
     with clock.step("data"):
         dataset = load_dataset(data, options, resources.device)
         task, space = make_task(dataset, options, resources.device, progress)
-    opened = open_study(options, dataset, task, space, resources, stop, progress)
+    opened = open_study(context, dataset, task, space, resources)
     stop.cooperate()  # from here on nothing is left half done
     try:
         with clock.step("study"):
-            outcome = search(opened, task, options, clock, stop, callbacks, progress)
+            outcome = search(opened, task, context, callbacks)
         if outcome.interrupted:
             progress.info("stopped" if stop.urgent else "stopped: the best so far is retrained; Ctrl-C skips that")
-        result = conclude(outcome, dataset, task, opened, options, clock, stop, progress)
+        result = conclude(outcome, dataset, task, opened, context)
     except KeyboardInterrupt as error:  # already a `Stopped`, or somebody insists, or the storage does not answer
         raise error if isinstance(error, Stopped) else Stopped(None, stop.exit_status) from None
     finally:

@@ -52,9 +52,14 @@ def trying(task: Task, best: Trial, **changed: Any) -> Trying:
     return Trying(task=task, best=best, **(given | changed))
 
 
+def try_one(of: Finding, how: Trying) -> Finding:
+    (found,) = try_actions([of], first_actions([of]), how)
+    return found
+
+
 @pytest.mark.laws
 def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task: Task, best: Trial) -> None:
-    (found,) = try_actions([finding(search(**GOOD))], trying(task, best))
+    found = try_one(finding(search(**GOOD)), trying(task, best))
     expected = best_of(task, SPACE | GOOD).completed().value / best.completed().value - 1
     assert found.actions[0].tried == pytest.approx(expected, abs=1e-4)
     assert expected < -0.3
@@ -62,7 +67,7 @@ def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task:
 
 
 def test_what_does_not_help_is_said_and_no_longer_advised(task: Task, best: Trial) -> None:
-    (found,) = try_actions([finding(search(**BAD), by_hand="Look.")], trying(task, best))
+    found = try_one(finding(search(**BAD), by_hand="Look."), trying(task, best))
     assert found.actions == ()
     assert found.rejected[0].space == BAD
     assert found.advice == "Look. Tried without gain: learning_rate = 1e-07 (validation unchanged)."
@@ -114,10 +119,8 @@ def test_what_was_tried_with_gain_comes_before_what_was_not_tried() -> None:
 
 
 def test_a_change_that_diverges_is_not_advised(task: Task, best: Trial) -> None:
-    (found,) = try_actions(
-        [finding(search(learning_rate=10.0, optimizer="sgd", momentum=0.99, epochs=60, patience=60))],
-        trying(task, best),
-    )
+    diverges = search(learning_rate=10.0, optimizer="sgd", momentum=0.99, epochs=60, patience=60)
+    found = try_one(finding(diverges), trying(task, best))
     assert "training diverged" in found.advice
 
 
@@ -126,7 +129,7 @@ def test_nothing_is_tried_after_the_end_of_the_time_or_a_stop(
     task: Task, best: Trial, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = {"deadline": time.monotonic()} if reason == "time" else {"stop": lambda: True}
-    (found,) = try_actions([finding(search(**GOOD))], trying(task, best, **changed))
+    found = try_one(finding(search(**GOOD)), trying(task, best, **changed))
     assert found.actions[0].tried is None
     assert found.rejected == ()
 

@@ -16,6 +16,7 @@ from studies import Watching
 from lstm_tune.cli import tune_command
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.tune import run
 from lstm_tune.search.budget import Clock
 from lstm_tune.utils.signals import StopRequest
@@ -59,6 +60,7 @@ def test_time_that_had_passed_before_counts() -> None:
             told.append(seconds)
 
     options = TuneOptions(space=TINY | {"epochs": 1}, n_trials=1, timeout=100, retrain_seeds=1, folds=1)
-    run(daily(wave(200)), options, Clock(options.seconds, time.monotonic() - 30), StopRequest(), progress=Begun())
+    clock = Clock(options.seconds, time.monotonic() - 30)
+    run(daily(wave(200)), RunContext(options=options, clock=clock, stop=StopRequest(), progress=Begun()))
     assert told[0] is not None
     assert told[0] <= 70
