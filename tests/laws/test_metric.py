@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.evaluation.metrics import METRICS
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.models.baselines import fit_baselines
+from lstm_tune.pipeline.members import choose
 from lstm_tune.search.task_objective import Trained
 from lstm_tune.search.trials import read_trials
 from lstm_tune.training.task import Task, build_task
@@ -109,6 +111,24 @@ def test_the_metric_ranks_the_baselines_and_is_a_setting_of_the_study(tmp_path: 
     assert record["verdict"].startswith("The test MASE of ")
     with pytest.raises(StudyError, match=r'another metric \("mase", now "mae"\)'):
         lstm_tune.tune(shops(), **options, metric="mae", resume=True)
+
+
+def test_values_of_other_metrics_than_the_mse_choose_and_weigh_as_their_squares() -> None:
+    task = task_of(shops(), "mse", folds=1)
+    study, _ = run_study(task, SPACE, {"lookback": 8}, {"lookback": 12})
+    of_mae, of_squares = [], []
+    for trial, value in zip(read_trials(study), (0.9, 1.05), strict=True):
+        outcome = dataclasses.replace(trial.completed(), value=value, start=1.1, best_epoch=1)
+        of_mae.append(dataclasses.replace(trial, outcome=outcome))
+        squared = dataclasses.replace(outcome, value=value**2, start=1.1**2)
+        of_squares.append(dataclasses.replace(trial, outcome=squared))
+    mae = dataclasses.replace(task, metric="mae")
+    weights = [
+        [(part.number, part.epochs, part.weight) for _, part in choose(trials, of, 2, known=2)]
+        for trials, of in ((of_mae, mae), (of_squares, task), (of_mae, task))
+    ]
+    assert len(weights[0]) > 1
+    assert weights[0] == weights[1] != weights[2]
 
 
 def test_a_metric_without_a_value_is_refused_in_one_line() -> None:

@@ -19,9 +19,13 @@ from series import daily, wave
 
 import lstm_tune
 from lstm_tune.errors import RunError, StudyError
+from lstm_tune.pipeline import conclusion
 from lstm_tune.report import result as results
 from lstm_tune.report.result_json import to_plain
+from lstm_tune.search import coordinator
 from lstm_tune.search.progress import Silent
+from lstm_tune.storage.claims import claim
+from lstm_tune.storage.optuna_private import id_of_study, storage_of
 from lstm_tune.utils.atomic_files import atomic_write, write_json
 
 pytestmark = pytest.mark.laws
@@ -129,6 +133,26 @@ def test_a_study_in_parts_ends_as_the_whole_one(tmp_path: Path) -> None:
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     parts = ("data", "best", "test", "retrain", "baselines", "skill", "skill_ci95", "ensemble", "settings")
     assert {p for p in parts if part.record[p] != whole.record[p]} == set()
+
+
+def test_a_process_whose_study_another_machine_has_taken_over_reads_no_test_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies: list[optuna.Study] = []
+    retrain = conclusion.retrain_best
+
+    def taken_over(outcome: Any, task: Any, opened: Any, *rest: Any) -> Any:
+        study = opened.coordinator.study
+        studies.append(study)
+        number = coordinator._latest(storage_of(study).get_study_system_attrs(id_of_study(study)))
+        assert claim(storage_of(study), id_of_study(study), coordinator._key(number + 1), "far-away/77/123#other")
+        return retrain(outcome, task, opened, *rest)
+
+    monkeypatch.setattr(conclusion, "retrain_best", taken_over)
+    with pytest.raises(StudyError, match="process 77 on far-away has taken over"):
+        tune(out=tmp_path, n_trials=1)
+    assert coordinator.test_readings(studies[0]) == []
+    assert {"trials.csv"} == {p.name for p in tmp_path.iterdir()} - {"study.journal", "study.journal.lock", "run.toml"}
 
 
 CHANGES: dict[str, dict[str, Any]] = {
