@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -90,6 +91,7 @@ def _surroundings() -> None:
     # If a shell starts the tests in the background, they and all that they start would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    os.environ.pop("OPTUNA_STORAGE", None)  # or every study would be there
 
 
 @pytest.fixture(autouse=True)

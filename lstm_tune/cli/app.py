@@ -23,6 +23,7 @@ from lstm_tune.cli.tune_command import STARTED, tune
 from lstm_tune.cli.usage_errors import show_usage_error
 from lstm_tune.cli.worker_command import worker
 from lstm_tune.errors import LstmTuneError
+from lstm_tune.storage.urls import ENVIRONMENT
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import split_columns
 
@@ -175,7 +176,14 @@ def evaluate(
 @app.command(cls=PanelCommand)
 def dashboard(
     study: Annotated[
-        str, typer.Argument(metavar="RUN|STORAGE_URL", help="The run folder, or an Optuna storage.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN|STORAGE",
+            envvar=ENVIRONMENT,
+            show_envvar=False,
+            help="The run folder, or an Optuna storage; default: OPTUNA_STORAGE.",
+            show_default=False,
+        ),
     ],
     port: Annotated[int, typer.Option(metavar="N", help="Port; a free one near it where it is taken.")] = 8080,
     writable: Annotated[

@@ -15,6 +15,7 @@ from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_levels, parse_workers
 from lstm_tune.cli.run_file import read_run_file
+from lstm_tune.storage.urls import or_of_environment
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import shell, split_columns
 
@@ -94,8 +95,6 @@ def tune(
         str | None,
         typer.Option(
             metavar="URL|FILE",
-            envvar="OPTUNA_STORAGE",
-            show_envvar=False,
             help="Database or .journal file; default: OPTUNA_STORAGE, or a file in the run folder.",
         ),
     ] = None,
@@ -158,7 +157,7 @@ def tune(
         sampler=sampler,
         pruner=pruner,
         study_name=study,
-        storage=storage,
+        storage=or_of_environment(storage),
         retrain_seeds=retrain_seeds,
         try_advice=try_advice,
         out=out,

@@ -10,7 +10,6 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_workers
-from lstm_tune.errors import UsageError
 from lstm_tune.utils.duration import parse_duration
 
 
@@ -19,12 +18,7 @@ def worker(
     data: shared.Data,
     storage: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL|FILE",
-            envvar="OPTUNA_STORAGE",
-            show_envvar=False,
-            help="Database of the study; default: OPTUNA_STORAGE.",
-        ),
+        typer.Option(metavar="URL|FILE", help="Database of the study; default: OPTUNA_STORAGE.", show_default=False),
     ] = None,
     workers: Annotated[str, typer.Option(metavar="N|auto", help="Processes; auto: one per core.")] = "auto",
     until: Annotated[
@@ -38,8 +32,6 @@ def worker(
     """
     seconds = None if until is None else parse_duration(until)
     number = parse_workers(workers, repeatable=False)
-    if storage is None:
-        raise UsageError("storage is missing: pass --storage with the URL of the study's database, or OPTUNA_STORAGE")
     _import_packages()
     import optuna
 

@@ -30,6 +30,7 @@ from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.run_folder import JOURNAL, RESULT, SCHEMA
 from lstm_tune.storage.open import open_read_only, open_storage
 from lstm_tune.storage.optuna_private import id_of_study
+from lstm_tune.storage.urls import mask_password, or_of_environment
 from lstm_tune.utils.atomic_files import read_json
 
 HOST = "127.0.0.1"
@@ -83,6 +84,8 @@ def _of_run(folder: Path) -> str | Path:
         raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
     study = read_json(folder / RESULT, SCHEMA).get("study")
     storage = study.get("storage") if isinstance(study, dict) else None
+    if (named := or_of_environment(None)) is not None and storage == mask_password(named):
+        return named  # with the password that the result does not hold
     if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
         raise RunError(
             f"the study of {str(folder)!r} is not in the folder ({storage or 'it was in memory'}); name its storage URL"

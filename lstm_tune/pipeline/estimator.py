@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from lstm_tune.models.recursion import forecast_recursively
 from lstm_tune.models.rows_ahead import rows_ahead
-from lstm_tune.pipeline.options import LARGEST_SEED
-from lstm_tune.pipeline.tune import tune
+from lstm_tune.pipeline.options import LARGEST_SEED, TuneOptions
+from lstm_tune.pipeline.tune import start
 from lstm_tune.search.space import Space
 from lstm_tune.utils.decimals import widen
 
@@ -113,8 +113,7 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(LARGEST_SEED))
-        self.result_ = tune(
-            self._history,
+        options = TuneOptions(
             target=names[:n_targets],
             future=names[n_targets:],
             calendar=self.calendar,
@@ -130,6 +129,7 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             device=self.device,
             seed=seed,
         )
+        self.result_ = start(self._history, options)  # in memory, whatever OPTUNA_STORAGE names: fits share no study
         self.model_ = self.result_.model.refit(self._history) if self.refit else self.result_.model
         self.best_params_ = self.result_.best_params
         return self

@@ -21,6 +21,7 @@ from lstm_tune.search.budget import Clock
 from lstm_tune.search.progress import Progress, checked_progress
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
+from lstm_tune.storage.urls import or_of_environment
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.utils import arguments
 from lstm_tune.utils.signals import Stopped, stop_on_signals
@@ -104,8 +105,9 @@ def tune(
         pruner: "median", "none", "halving", "hyperband", "wilcoxon", or an Optuna pruner.
         callbacks: Optuna callbacks, called in this process after every trial.
         study_name: by default made from the data's name.
-        storage: Optuna storage, its URL, or the path of a journal file (.journal or .log); by default a journal file
-            in `out`, or memory (with several workers: a temporary file).
+        storage: Optuna storage, its URL, or the path of a journal file (.journal or .log); by default what the
+            environment variable OPTUNA_STORAGE names, else a journal file in `out`, or memory (with several workers: a
+            temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         try_advice: share of the time limit in which what the findings advise is tried on the validation blocks, so that
             only what helps there is advised; 0: nothing is tried. Without a time limit three changes are tried.
@@ -156,7 +158,7 @@ def tune(
         sampler=sampler,
         pruner=pruner,
         study_name=study_name,
-        storage=storage,
+        storage=or_of_environment(storage),
         retrain_seeds=retrain_seeds,
         try_advice=try_advice,
         out=out,
@@ -164,7 +166,16 @@ def tune(
         apply=apply,
         take_over=take_over,
     )
-    options = apply_advice(options)
+    return start(data, apply_advice(options), callbacks, progress)
+
+
+def start(
+    data: Any,
+    options: TuneOptions,
+    callbacks: OptunaCallback | Sequence[OptunaCallback] = (),
+    progress: Progress | bool | None = None,
+) -> Result:
+    """Do what `tune` promises, with options that are checked; see `tune`."""
     callbacks, told = arguments.callables("callbacks", callbacks), checked_progress(progress)
     with stop_on_signals() as stop:
         clock = Clock(options.seconds, advice=options.try_advice)

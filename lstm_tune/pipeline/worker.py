@@ -25,6 +25,7 @@ from lstm_tune.storage.database_kind import is_database, seconds_between_questio
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, why_not_shareable
 from lstm_tune.storage.optuna_private import id_of_study
+from lstm_tune.storage.urls import or_of_environment
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.precision import has_bf16
@@ -46,7 +47,7 @@ def worker(
     study_name: str,
     data: Any,
     *,
-    storage: str,
+    storage: str | None = None,
     workers: int | str = "auto",
     timeout: float | str | None = None,
     progress: Progress | bool | None = None,
@@ -58,7 +59,8 @@ def worker(
     Args:
         study_name: of a study that is begun, or will be within two minutes.
         data: the same data as the study's; they are compared.
-        storage: URL of the study's database, or, on the same machine, the path of its journal.
+        storage: URL of the study's database, or, on the same machine, the path of its journal; None: what the
+            environment variable OPTUNA_STORAGE names.
         workers: processes, or "auto": one per core of this machine.
         timeout: seconds, or a time such as "10m", after which no further trial is taken; None: no limit.
         progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
@@ -81,7 +83,7 @@ def worker(
 def run(
     study_name: str,
     data: Any,
-    storage: str,
+    storage: str | None,
     workers: int | str,
     seconds: float | None,
     stop: StopRequest,
@@ -89,6 +91,8 @@ def run(
 ) -> int:
     """Do what `worker` promises; see there."""
     began = time.monotonic()
+    if (storage := or_of_environment(storage)) is None:
+        raise UsageError("storage is missing: pass the URL of the study's database, or set OPTUNA_STORAGE to it")
     check_storage(storage)
     if (why := why_not_shareable(storage)) is not None:
         raise UsageError(f"{why}, so that no worker can take part in a study there; use PostgreSQL, or a journal")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import TypeVar
 from urllib.parse import unquote, unquote_plus
 
+T = TypeVar("T")
+
+ENVIRONMENT = "OPTUNA_STORAGE"  # the variable that names a storage, as it does for Optuna's command line
 _MASK = "***"
 # Up to the last @, so that a password which should have been quoted is hidden whole. Better too much than too little.
 _USER = re.compile(r"(?P<before>^(?!sqlite[^:]*:///)[^:/]*://[^:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
@@ -15,6 +20,11 @@ _QUERY_START = re.compile(r"\?[\w.]+=")
 def is_url(text: str) -> bool:
     """Return whether a storage is named by a URL, not by a path."""
     return "://" in text
+
+
+def or_of_environment(storage: T | None) -> T | str | None:
+    """Return a storage, or, if it is None, the one that the environment names; None: it names none."""
+    return (os.environ.get(ENVIRONMENT) or None) if storage is None else storage
 
 
 def scheme_of(url: str) -> str:
