@@ -24,6 +24,7 @@ from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, write_text
 from lstm_tune.utils.text import number
 
+Row = dict[str, Any]  # of a table
 SCHEMA = 1  # of report.json
 PAGE = "report.html"
 DETAILS = "report.json"
@@ -121,67 +122,37 @@ def _period(result: Mapping[str, Any]) -> float | None:
 
 def scores(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table of scores: the saved model first, each with a bar's length in percent."""
-    test, single = result["test"], len(result["data"]["target"]) == 1
-    rows = [
-        {
-            "key": "forecast",
-            "name": model_label(result.get("ensemble", [])),
-            "mse": test["mse"] if single else None,
-            "scaled": test["mse_scaled"],
-            "score": result.get("metric", {}).get("test_score"),
-            "validation": result["best"]["val_mse_scaled"],
-            "skill": None,
+    test, period = result["test"], _period(result)
+    single = len(result["data"]["target"]) == 1
+
+    def row(key: str, name: str, scored: Mapping[str, Any], *, skill: float | None, prefix: str = "test_") -> Row:
+        return {
+            "key": key,
+            "name": name,
+            "mse": scored[f"{prefix}mse"] if single else None,
+            "scaled": scored[f"{prefix}mse_scaled"],
+            "score": scored.get(f"{prefix}score"),
+            "validation": scored.get("val_mse_scaled"),
+            "skill": skill,
         }
-    ]
+
+    own = {
+        **test,
+        "score": result.get("metric", {}).get("test_score"),
+        "val_mse_scaled": result["best"]["val_mse_scaled"],
+    }
+    rows = [row("forecast", model_label(result.get("ensemble", [])), own, skill=None, prefix="")]
     if (alone := result.get("network_alone")) is not None:
         other = alone["test_mse_scaled"]
-        rows.append(
-            {
-                "key": "network_alone",
-                "name": alone_label(result["ensemble"]),
-                "mse": alone["test_mse"] if single else None,
-                "scaled": other,
-                "score": alone.get("test_score"),
-                "validation": None,
-                "skill": 1 - test["mse_scaled"] / other if other else None,
-            }
-        )
-    period = _period(result)
+        skill = 1 - test["mse_scaled"] / other if other else None
+        rows.append(row("network_alone", alone_label(result["ensemble"]), alone, skill=skill))
     for name, scored in result["baselines"].items():
-        rows.append(
-            {
-                "key": name,
-                "name": table_label(name, period),
-                "mse": scored["test_mse"] if single else None,
-                "scaled": scored["test_mse_scaled"],
-                "score": scored.get("test_score", scored["test_mse_scaled"]),
-                "validation": scored["val_mse_scaled"],
-                "skill": result["skill"][name],
-            }
-        )
+        scored = {"test_score": scored["test_mse_scaled"], **scored}
+        rows.append(row(name, table_label(name, period), scored, skill=result["skill"][name]))
     if (mean := result.get("train_mean")) is not None:
-        rows.append(
-            {
-                "key": "train_mean",
-                "name": table_label("train_mean", period),
-                "mse": mean["test_mse"] if single else None,
-                "scaled": mean["test_mse_scaled"],
-                "score": mean["test_score"],
-                "validation": None,
-                "skill": mean["skill"],
-            }
-        )
-    rows += [
-        {
-            "key": "given",
-            "name": cut(given_label(name, scored), 48),
-            "mse": scored["test_mse"] if single else None,
-            "scaled": scored["test_mse_scaled"],
-            "validation": None,
-            "skill": scored["skill"],
-        }
-        for name, scored in result.get("against", {}).items()
-    ]
+        rows.append(row("train_mean", table_label("train_mean", period), mean, skill=mean["skill"]))
+    for name, scored in result.get("against", {}).items():
+        rows.append(row("given", cut(given_label(name, scored), 48), scored, skill=scored["skill"]))
     most = max((row["scaled"] for row in rows if row["scaled"] is not None), default=0.0) or 1.0
     return [row | {"bar": round(100 * (row["scaled"] or 0.0) / most, 1)} for row in rows]
 
