@@ -23,7 +23,7 @@ from lstm_tune.data.columns import (
 )
 from lstm_tune.data.examples import Example, examples
 from lstm_tune.data.number_format import Clues, chosen_format
-from lstm_tune.data.readers import Data, read_source
+from lstm_tune.data.readers import Data, Source, read_source
 from lstm_tune.data.regular import Known
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, SplitRule, read_split
@@ -84,30 +84,13 @@ def load_series(
         str(name).strip() for name, kind in read.frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)
     )
     frame, index = tidy_frame(read.frame, read.path)
-    if known is None:
-        conventional = long_format(
-            frame, taken={*as_names(target), *as_names(past), *as_names(future), *as_names(static)}
-        )
-        ids, time = ids or conventional.ids, time or conventional.time
-        target = target or conventional.targets
-    if known is not None and time is None and known.time in frame.columns:
-        time = known.time
-    covariates = as_names(past) + as_names(future) + as_names(static)
-    targets = as_names(target)
-    if not targets and read.targets is not None:
-        targets = tuple(name for name in read.targets if name not in (*covariates, time, *ids))
-    # A model of a Series without a name calls it y; pandas writes such a Series under the name 0.
-    renamed = known is not None and targets == ("y",) and "y" not in frame.columns and "0" in frame.columns
-    roles = Roles(
-        targets=() if renamed else targets,
-        past=as_names(past),
-        future=as_names(future),
-        static=as_names(static),
-        ids=ids,
+    given = Roles(
+        targets=as_names(target), past=as_names(past), future=as_names(future), static=as_names(static), ids=ids
     )
+    roles, time, renamed = _whole_roles(given, time, frame, read, known)
     check_roles(list(frame.columns), roles, time)
-    codes, names = series_of_rows(frame, ids) if ids else (None, ("",))
-    taken = {*roles.names, *ids}
+    codes, names = series_of_rows(frame, roles.ids) if roles.ids else (None, ("",))
+    taken = {*roles.names, *roles.ids}
     day_first = read.delimiter == ";" or read.dotted_dates
     found = find_time(frame, named=time, index=index, taken=taken, ids=codes, day_first=day_first)
     if index is not None and index not in (*found.columns, *taken):
@@ -147,3 +130,29 @@ def load_series(
         known=known,
         keep_ahead=keep_ahead,
     )
+
+
+def _whole_roles(
+    given: Roles, time: str | None, frame: pd.DataFrame, read: Source, known: Known | None
+) -> tuple[Roles, str | None, bool]:
+    """Return the roles of the columns, the column of the time, and whether the target is called otherwise here.
+
+    Args:
+        given: the roles that were named; without targets the example's own are taken.
+        time: the column of the time, if it was named.
+        frame: the rows.
+        read: where they are from.
+        known: what a saved model keeps; None: columns named by the conventions of long format have their role, too.
+    """
+    targets, ids = given.targets, given.ids
+    covariates = (*given.past, *given.future, *given.static)
+    if known is None:
+        conventional = long_format(frame, taken={*targets, *covariates})
+        ids, time, targets = ids or conventional.ids, time or conventional.time, targets or conventional.targets
+    elif time is None and known.time in frame.columns:
+        time = known.time
+    if not targets and read.targets is not None:
+        targets = tuple(name for name in read.targets if name not in (*covariates, time, *ids))
+    # A model of a Series without a name calls it y; pandas writes such a Series under the name 0.
+    renamed = known is not None and targets == ("y",) and "y" not in frame.columns and "0" in frame.columns
+    return replace(given, targets=() if renamed else targets, ids=ids), time, renamed
