@@ -29,7 +29,7 @@ from common import machine
 from pool import SERIES, chosen
 
 import lstm_tune
-from lstm_tune.evaluation.conformal import IntervalScore
+from lstm_tune.evaluation.interval_score import IntervalScore
 from lstm_tune.report.environment import versions
 
 LEVELS = (80, 95)

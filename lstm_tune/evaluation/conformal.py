@@ -1,4 +1,4 @@
-"""Prediction intervals by split conformal prediction, and what they score.
+"""Prediction intervals by split conformal prediction.
 
 The width is the order statistic of the absolute errors that forecasts made on rows which their model was not fitted on
 (Vovk, Gammerman and Shafer 2005; Lei et al. 2018): of n errors the one of rank ⌈(n + 1) · level⌉, for each target and
@@ -29,7 +29,6 @@ from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster, forecast_all
-from lstm_tune.evaluation.significance import TimeBlocks, share_interval
 
 Floats = NDArray[np.float64]
 _KEPT = (*(q / 100 for q in range(1, 100)), 0.995, 0.999)
@@ -75,17 +74,12 @@ class Intervals:
         if self.usual and (len(self.usual) != len(self.widths) or min(self.usual) <= 0):
             raise ValueError("intervals: there must be a usual change above 0 for each target")
 
-    def units(self, channel: Tensor, scale: Tensor, change: Tensor) -> Tensor:
-        """Return what widths are multiplied by (n,).
-
-        Args:
-            channel: (n,) columns of the targets.
-            scale: (n,) of their series, see `scales_of`.
-            change: (n,) `RecentChange` before the windows.
-        """
+    def units(self, at: Placed) -> Tensor:
+        """Return what the widths of the intervals of windows are multiplied by (n,)."""
         if not self.usual:
-            return scale
-        return scale * _growth(change / scale / torch.tensor(self.usual, dtype=torch.float64)[channel])
+            return at.scale
+        usual = torch.tensor(self.usual, dtype=torch.float64)[at.channel]
+        return at.scale * _growth(at.change / at.scale / usual)
 
     def half_width(self, level: float) -> Tensor:
         """Return half the width (C, H) of the intervals of a level in percent.
@@ -168,11 +162,12 @@ class ErrorPool:
         self, forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor, change: RecentChange
     ) -> None:
         """Add the errors of a forecaster on the windows (n,) of a block, in units of `scales` (C, S)."""
-        for some in _batches(forecaster, windows, positions, scales, change):
-            self._errors.append((some.forecast - some.target).abs() / some.scale[:, None])
-            self._channels.append(some.channel)
-            self._changes.append(some.change / some.scale)
-            self._weights.append(torch.full(some.scale.shape, _AGEING**self._blocks, dtype=torch.float64))
+        for some, forecast, target in forecasts_by_chunk(forecaster, windows, positions):
+            at = placed(windows, some, scales, change)
+            self._errors.append((forecast - target).abs() / at.scale[:, None])
+            self._channels.append(at.channel)
+            self._changes.append(at.change / at.scale)
+            self._weights.append(torch.full(at.scale.shape, _AGEING**self._blocks, dtype=torch.float64))
         self._blocks += 1
 
     def intervals(self) -> Intervals:
@@ -221,80 +216,6 @@ def weighted_quantiles(errors: Tensor, weights: Tensor, levels: Sequence[float])
     return ordered.T.gather(1, index.minimum(seen.sum(0)[:, None] - 1))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IntervalScore:
-    """What the intervals of one level score; width and Winkler score in the target's own units, or scaled ones.
-
-    Attributes:
-        coverage: share of the observed targets that lie within; with several targets the mean over them.
-        coverage_ci95: its interval; NaN: too few windows.
-        width: mean distance from the lower to the upper end.
-        winkler: mean width plus 2 / (1 - level) times the distance of what lies outside (Winkler 1972).
-    """
-
-    coverage: float
-    coverage_ci95: tuple[float, float]
-    width: float
-    winkler: float
-
-
-def score_intervals(
-    forecaster: Forecaster,
-    intervals: Intervals,
-    levels: Sequence[float],
-    windows: Windows,
-    positions: Positions,
-    scales: Tensor,
-    *,
-    period: int,
-    sd: Sequence[float],
-    blocks: TimeBlocks,
-) -> dict[str, IntervalScore]:
-    """Score the intervals around forecasts, {level: score}.
-
-    Args:
-        forecaster: makes the forecasts.
-        intervals: around them.
-        levels: in percent.
-        windows: of the series.
-        positions: the windows (n,).
-        scales: (C, S), of rows before the windows.
-        period: rows of a season; 1: none.
-        sd: (C,) what width and Winkler score are divided by if there are several targets.
-        blocks: of these windows.
-    """
-    half = torch.stack([intervals.half_width(level) for level in levels]).double()  # (levels, C, H)
-    unit = torch.tensor(sd if len(sd) > 1 else [1.0], dtype=torch.float64)
-    sums: list[list[Tensor]] = []
-    counts = []
-    for some in _batches(forecaster, windows, positions, scales, RecentChange(windows.data, period)):
-        seen, channel = some.target.isfinite(), some.channel
-        error = torch.where(seen, (some.forecast - some.target).abs(), 0.0)
-        counts.append(seen.sum(1).double())
-        of_levels = []
-        for i, level in enumerate(levels):
-            reach = half[i][channel] * intervals.units(channel, some.scale, some.change)[:, None]
-            outside = (error - reach).clamp_min(0)
-            width = 2 * reach / unit[channel, None]
-            winkler = width + 2 / (1 - level / 100) * outside / unit[channel, None]
-            parts = ((error <= reach).double(), width, winkler)
-            of_levels.append(torch.stack([torch.where(seen, part, 0.0).sum(1) for part in parts]))
-        sums.append(of_levels)
-    count = torch.cat(counts).numpy()
-    found = {}
-    for i, level in enumerate(levels):
-        three = [torch.cat([s[i][k] for s in sums]).numpy() for k in range(3)]  # inside, width, Winkler score
-        total = blocks.sums(count).sum(0)
-        means = [float((blocks.sums(x).sum(0)[total > 0] / total[total > 0]).mean()) for x in three]
-        found[level_name(level)] = IntervalScore(
-            coverage=means[0],
-            coverage_ci95=share_interval(three[0], count, blocks),
-            width=means[1],
-            winkler=means[2],
-        )
-    return found
-
-
 def level_name(level: float) -> str:
     """Return how a level is written in the names of columns and keys: 80, 97.5."""
     return f"{level:g}"
@@ -307,28 +228,29 @@ def bounds(forecast: Floats, half_width: Floats, target: str, level: float) -> M
     return {name: np.array([float(f"{x:.{_DIGITS}g}") for x in end]) for name, end in ends.items()}
 
 
-class _Scored(NamedTuple):
-    """Some windows: what was forecast there, and what the width of its interval depends on."""
+class Placed(NamedTuple):
+    """What the width of the interval of each window depends on."""
 
-    forecast: Tensor  # (n, H)
-    target: Tensor  # (n, H); NaN: not observed
     channel: Tensor  # (n,)
     scale: Tensor  # (n,) of the series
     change: Tensor  # (n,) before the windows
 
 
-def _batches(
-    forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor, change: RecentChange
-) -> Iterator[_Scored]:
-    """Yield some windows at a time."""
-    offsets = torch.tensor(windows.data.offsets)
+def placed(windows: Windows, positions: Tensor, scales: Tensor, change: RecentChange) -> Placed:
+    """Return what the widths of the intervals of windows at `positions` (n,) depend on; `scales` is (C, S)."""
+    offsets, place = torch.tensor(windows.data.offsets), positions.cpu()
+    channel = torch.div(place, windows.rows, rounding_mode="floor")
+    row = place - channel * windows.rows
+    series = torch.searchsorted(offsets, row, right=True) - 1
+    return Placed(channel, scales[channel, series], change.before(channel, row, offsets[series]))
+
+
+def forecasts_by_chunk(
+    forecaster: Forecaster, windows: Windows, positions: Positions
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield the positions of some windows (n,) at a time, their forecasts and their targets (n, H); NaN: not seen."""
     for start in range(0, len(positions), _CHUNK):
         some = positions[start : start + _CHUNK]
         forecast = forecast_all(forecaster, windows, some).double()
         target = torch.cat([batch.target.cpu() for batch in windows.batches(some, 1, _CHUNK)]).double()
-        target = torch.where(windows.observed(some).cpu(), target, torch.nan)
-        place = some.cpu()
-        channel = torch.div(place, windows.rows, rounding_mode="floor")
-        row = place - channel * windows.rows
-        series = torch.searchsorted(offsets, row, right=True) - 1
-        yield _Scored(forecast, target, channel, scales[channel, series], change.before(channel, row, offsets[series]))
+        yield some, forecast, torch.where(windows.observed(some).cpu(), target, torch.nan)

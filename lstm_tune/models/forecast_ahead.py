@@ -14,7 +14,7 @@ from torch import Tensor
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import time_column
 from lstm_tune.errors import DataError
-from lstm_tune.evaluation.conformal import Intervals, bounds, series_scales
+from lstm_tune.evaluation.conformal import Intervals, Placed, bounds, series_scales
 from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
@@ -84,7 +84,8 @@ def _units(series: SeriesSet, period: int, intervals: Intervals, channel: int) -
         scales = series_scales(series, tuple(itertools.pairwise(series.offsets)), period)
     start, end = (torch.tensor(rows) for rows in (series.offsets[:-1], series.offsets[1:]))
     channels = torch.full_like(end, channel)
-    return intervals.units(channels, scales[channel], RecentChange(series, period).before(channels, end, start))
+    change = RecentChange(series, period).before(channels, end, start)
+    return intervals.units(Placed(channels, scales[channel], change))
 
 
 def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:

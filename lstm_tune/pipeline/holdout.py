@@ -8,10 +8,11 @@ from typing import Any
 
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Windows
-from lstm_tune.evaluation.conformal import Intervals, IntervalScore
+from lstm_tune.evaluation.conformal import Intervals
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.given_forecasts import GivenForecasts
 from lstm_tune.evaluation.in_sample import InSampleScores, score_in_sample
+from lstm_tune.evaluation.interval_score import IntervalScore
 from lstm_tune.evaluation.recorded_forecasts import Forecasts, Recorder, read_forecasts, stretches
 from lstm_tune.evaluation.score import Forecaster, Score, score
 from lstm_tune.evaluation.series_scores import SeriesScores

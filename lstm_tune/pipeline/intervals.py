@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lstm_tune.data.split import Segment
-from lstm_tune.evaluation.conformal import IntervalScore, scales_of, score_intervals
+from lstm_tune.evaluation.conformal import scales_of
+from lstm_tune.evaluation.interval_score import Bands, IntervalScore, score_intervals
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.evaluation.significance import TimeBlocks
 from lstm_tune.models.baselines import fit_baselines
@@ -70,19 +72,12 @@ def score_test_intervals(
     windows, split = dataset.windows, dataset.split
     every = {"model": calibrated.model, **calibrated.simple}
     scales = scales_of(windows.data, split.final.fit, task.shape.period)
-    positions = windows.positions(split.test, 0, reach_back=True)
+    change, positions = RecentChange(windows.data, task.shape.period), windows.positions(split.test, 0, reach_back=True)
+    bands = {
+        name: Bands(intervals=one, levels=tuple(levels), scales=scales, change=change) for name, one in every.items()
+    }
     return {
-        name: score_intervals(
-            f,
-            every[name],
-            levels,
-            windows,
-            positions,
-            scales,
-            period=task.shape.period,
-            sd=task.scale.sd,
-            blocks=blocks,
-        )
+        name: score_intervals(f, bands[name], windows, positions, sd=task.scale.sd, blocks=blocks)
         for name, f in forecasters.items()
-        if name in every
+        if name in bands
     }

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError
+from lstm_tune.evaluation.conformal import level_name
+from lstm_tune.evaluation.interval_score import Bands
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.report.encoding import encode_times, evenly, pack, rounded_list
 from lstm_tune.report.forecast_csv import SeriesErrors, actual_values
@@ -36,6 +38,7 @@ class Forecasters:
     model: ForecastModel
     simple: Forecaster | None  # the baseline of the least test MSE
     simple_name: str
+    bands: Bands | None = None  # prediction intervals of the model
 
 
 def forecasts_record(
@@ -60,7 +63,7 @@ def forecasts_record(
     budget = max(1, VALUES[0 if len(errors) == 1 else 1] // horizon)
     every = sum(e.windows for e in shown)
     whole = sum(_span(windows, positions, e) for e in shown) <= _LONGEST
-    ahead, reason = _ahead(forecasters.model, windows)
+    ahead, reason = _ahead(forecasters, windows)
     axes: list[dict[str, Any]] = []
     series = []
     for one in shown:
@@ -119,7 +122,8 @@ def _windows_record(
     """Return the windows of one series at `positions` (k,): actual values, forecasts, residuals.
 
     Actual values are those at `axis` (T,). Window j begins at `starts[j]` of these, and its forecast is
-    `forecast[j * H : (j + 1) * H]`. Rows are missing before those that `breaks` names.
+    `forecast[j * H : (j + 1) * H]`. Rows are missing before those that `breaks` names. The interval of a level reaches
+    from its forecast by `reach[level][step] * width[j]`.
 
     Args:
         forecasters: to draw.
@@ -149,14 +153,19 @@ def _windows_record(
     }
     if forecasters.simple is not None:
         record["simple"] = pack(forecast_all(forecasters.simple, windows, positions).numpy().reshape(-1))
+    if (bands := forecasters.bands) is not None:
+        half = bands.half_widths()[:, channel]
+        record["reach"] = {level_name(level): pack(one) for level, one in zip(bands.levels, half, strict=True)}
+        record["width"] = pack(bands.units(windows, positions))
     return record
 
 
-def _ahead(model: ForecastModel, windows: Windows) -> tuple[dict[tuple[int, int], dict[str, Any]], str | None]:
+def _ahead(forecasters: Forecasters, windows: Windows) -> tuple[dict[tuple[int, int], dict[str, Any]], str | None]:
     """Return the forecast of what follows the data by target and series, or why there is none."""
-    data = windows.data
+    data, model, bands = windows.data, forecasters.model, forecasters.bands
+    levels = () if bands is None else bands.levels
     try:
-        frame = model.predict(data)
+        frame = model.predict(data, level=levels) if levels else model.predict(data)
     except LstmTuneError as error:
         return {}, str(error)
     place = {name: s for s, name in enumerate(data.series)}
@@ -166,7 +175,11 @@ def _ahead(model: ForecastModel, windows: Windows) -> tuple[dict[tuple[int, int]
         times = encode_times(ahead[place[str(name)]])
         for channel, column in enumerate(model.spec.forecast_columns):
             values = rows[column].to_numpy() - data.origin[channel]
-            found[channel, place[str(name)]] = {"times": times, "values": pack(values)}
+            one = {"times": times, "values": pack(values)}
+            if levels:
+                ends = {n: rows[f"{column}-hi-{n}"].to_numpy() for n in map(level_name, levels)}
+                one["reach"] = {n: pack(end - rows[column].to_numpy()) for n, end in ends.items()}
+            found[channel, place[str(name)]] = one
     return found, None
 
 

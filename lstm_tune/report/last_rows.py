@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.evaluation.conformal import level_name
+from lstm_tune.evaluation.interval_score import Bands
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.report.encoding import rounded_list
 from lstm_tune.report.plot import Figure, figure, label, line
@@ -29,6 +32,7 @@ class LastRows:
         labels: (R,) the rows' times.
         actual: (R,) NaN where no value was observed.
         forecasts: (R,) of each forecaster, by its name; NaN where none was made.
+        reach: (R,) half the width of the first forecaster's intervals, by their levels, ascending.
         origin: to be added for original units.
         target: the column.
         series: the series; "": there is one.
@@ -38,19 +42,26 @@ class LastRows:
     labels: Sequence[str]
     actual: NDArray[np.float64]
     forecasts: dict[str, NDArray[np.float64]]
+    reach: dict[str, NDArray[np.float64]]
     origin: float
     target: str
     series: str
     horizon: int
 
 
-def last_rows(windows: Windows, positions: Positions, forecasters: Sequence[tuple[str, Forecaster]]) -> LastRows:
+def last_rows(
+    windows: Windows,
+    positions: Positions,
+    forecasters: Sequence[tuple[str, Forecaster]],
+    bands: Bands | None = None,
+) -> LastRows:
     """Forecast the last test rows, one horizon after the other.
 
     Args:
         windows: of all rows.
         positions: of the test windows.
         forecasters: to draw, with their names.
+        bands: of the first one.
     """
     data, horizon = windows.data, windows.horizon
     channel, row = divmod(int(positions[:1]), windows.rows)
@@ -60,15 +71,24 @@ def last_rows(windows: Windows, positions: Positions, forecasters: Sequence[tupl
     chosen = positions[torch.arange(own - 1 - (count - 1) * horizon, own, horizon)].cpu()
     first, last = int(chosen[0]) % windows.rows, int(chosen[-1]) % windows.rows + horizon
     rows = (chosen.numpy()[:, None] % windows.rows + np.arange(horizon)).reshape(-1)
-    forecasts = {}
-    for name, network in forecasters:
-        placed = np.full(last - first, np.nan)
-        placed[rows - first] = forecast_all(network, windows, chosen).double().numpy().reshape(-1)
-        forecasts[name] = placed
+
+    def spread(made: Tensor) -> NDArray[np.float64]:
+        found = np.full(last - first, np.nan)
+        found[rows - first] = made.double().numpy().reshape(-1)
+        return found
+
+    reach = {}
+    if bands is not None:
+        units = bands.units(windows, chosen)[:, None]
+        reach = {
+            level_name(level): spread(half[channel] * units)
+            for level, half in zip(bands.levels, bands.half_widths(), strict=True)
+        }
     return LastRows(
         labels=TimeStyle.of(data.times, data.zone).labels(data.times[first:last]).tolist(),
         actual=np.where(data.observed[channel, first:last].numpy(), data.values[channel, first:last].numpy(), np.nan),
-        forecasts=forecasts,
+        forecasts={name: spread(forecast_all(network, windows, chosen)) for name, network in forecasters},
+        reach=reach,
         origin=data.origin[channel],
         target=data.targets[channel],
         series=data.series[series],
@@ -83,6 +103,22 @@ def forecast_figure(rows: LastRows) -> Figure:
     for i, ((name, values), colour) in enumerate(zip(rows.forecasts.items(), _COLOURS, strict=False)):
         hidden = {"visible": "legendonly"} if i else {}
         traces.append(line(rows.labels, _raised(values, rows), name, colour, width=1.5) | hidden)
+    return figure(traces, x={}, y={"title": target}, height=420)
+
+
+def interval_figure(rows: LastRows) -> Figure:
+    """Draw the actual values and the first forecast within its prediction intervals."""
+    (name, forecast), *_ = rows.forecasts.items()
+    target = label(printable(rows.target, 60), 60)
+    traces = []
+    for level, reach in reversed(rows.reach.items()):
+        low, high = (_raised(forecast + side * reach, rows) for side in (-1, 1))
+        edge = {"hoverinfo": "skip", "legendgroup": level}
+        traces.append(line(rows.labels, low, "", "@band", width=0) | edge | {"showlegend": False})
+        filled = {"fill": "tonexty", "fillcolor": "@band"}
+        traces.append(line(rows.labels, high, f"{level}% interval", "@band", width=0) | edge | filled)
+    traces.append(line(rows.labels, _raised(rows.actual, rows), "actual", "@muted", width=1.5))
+    traces.append(line(rows.labels, _raised(forecast, rows), name, "@forecast", width=1.5))
     return figure(traces, x={}, y={"title": target}, height=420)
 
 

@@ -29,7 +29,7 @@ SCHEMA = 1  # of report.json
 PAGE = "report.html"
 DETAILS = "report.json"
 _RESULT = "result.json"
-_EXPLAINED = "explain.json"
+EXPLAINED = "explain.json"
 INPUTS = "inputs.json"
 _REPAIRS = {  # of `data.repaired`, in words
     "missing_values": "missing values in the source, covariates included",
@@ -84,7 +84,7 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     template = environment.get_template("report.html.j2")
     details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
     explained, inputs = (
-        read_json(folder / name, 1) if (folder / name).exists() else None for name in (_EXPLAINED, INPUTS)
+        read_json(folder / name, 1) if (folder / name).exists() else None for name in (EXPLAINED, INPUTS)
     )
     try:
         return template.render(_context(folder, result, details, explained, inputs))

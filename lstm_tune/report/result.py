@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ import pandas as pd
 from lstm_tune.data.split import Split
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
+from lstm_tune.evaluation.conformal import scales_of
+from lstm_tune.evaluation.interval_score import Bands
+from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster, forecast_all
 from lstm_tune.evaluation.series_scores import SeriesScores
 from lstm_tune.evaluation.test_score import TestScore
@@ -55,6 +58,7 @@ class Result:
         split: of the rows.
         baselines: forecasts that need no LSTM, fitted as the model is.
         run_file: TOML that repeats the run with `lstm-tune tune --config`; None: text cannot say it.
+        folders: run folders that it was written to, the newest last.
     """
 
     model: ForecastModel
@@ -66,6 +70,7 @@ class Result:
     baselines: Mapping[str, Forecaster]
     series: SeriesScores | None
     run_file: str | None
+    folders: list[Path] = field(default_factory=list)
 
     @property
     def test(self) -> TestScore:
@@ -114,12 +119,15 @@ class Result:
         """Return a plotly figure.
 
         Args:
-            kind: "forecast": the last test rows with the forecasts over them; "residuals": what these miss;
-                "learning_curves": of the best trials; "history": the score of each trial; "importances": how much of
-                the score's variation is due to each parameter.
+            kind: "forecast": the last test rows with the forecasts over them; "intervals": the same within the
+                prediction intervals of `level`; "residuals": what the forecasts miss; "learning_curves": of the best
+                trials; "history": the score of each trial; "importances": how much of the score's variation is due to
+                each parameter; "waterfall": which change took how much off, once `lstm_tune.explain` has been called
+                on the run folder.
 
         Raises:
-            UsageError: there is no such figure, or too few trials for it.
+            UsageError: there is no such figure, or what it shows is not there.
+            RunError: the record of `explain` is damaged.
         """
         return result_figure(
             kind,
@@ -128,6 +136,21 @@ class Result:
             windows=self.windows,
             positions=self.test_positions,
             network=self.model.network,
+            bands=self._bands,
+            folder=self.folders[-1] if self.folders else None,
+        )
+
+    @property
+    def _bands(self) -> Bands | None:
+        """The prediction intervals that were asked for, around test windows."""
+        period, asked = self.model.shape.period, self.test.intervals
+        if self.model.intervals is None or not asked:
+            return None
+        return Bands(
+            intervals=self.model.intervals,
+            levels=tuple(sorted(map(float, asked["model"]))),
+            scales=scales_of(self.windows.data, self.split.final.fit, period),
+            change=RecentChange(self.windows.data, period),
         )
 
     def save(self, folder: str | Path) -> None:
@@ -162,6 +185,7 @@ class Result:
             self._advise(folder)
             _write_or_remove(folder / RUN_FILE, self.run_file)
             write_json(folder / RESULT, self.record)
+            self.folders.append(folder)
         except OSError as error:
             raise RunError(
                 f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
@@ -176,7 +200,9 @@ class Result:
     def _report(self, folder: Path, errors: Sequence[SeriesErrors], note: Callable[[str], None]) -> None:
         scores = self.summary.baselines
         simple = min(scores, key=lambda name: scores[name].test_score)
-        forecasters = Forecasters(model=self.model, simple=self.baselines[simple], simple_name=simple)
+        forecasters = Forecasters(
+            model=self.model, simple=self.baselines[simple], simple_name=simple, bands=self._bands
+        )
         source = ReportSource(
             study=self.study,
             trials=self.trials,

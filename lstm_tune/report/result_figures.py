@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -10,14 +11,17 @@ from optuna.pruners import WilcoxonPruner
 
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.interval_score import Bands
 from lstm_tune.evaluation.score import Forecaster
-from lstm_tune.report import search_figures
-from lstm_tune.report.last_rows import forecast_figure, last_rows, residual_figure, title_of
+from lstm_tune.report import error_figures, search_figures
+from lstm_tune.report.last_rows import forecast_figure, interval_figure, last_rows, residual_figure, title_of
+from lstm_tune.report.page import EXPLAINED
 from lstm_tune.report.palette import painted
 from lstm_tune.report.plot import Figure
 from lstm_tune.report.report_json import curves, drawn_trials, importances
 from lstm_tune.report.search_figures import DrawnTrial
 from lstm_tune.search.trials import Trial
+from lstm_tune.utils.atomic_files import read_json
 from lstm_tune.utils.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ def result_figure(
     windows: Windows,
     positions: Positions,
     network: Forecaster,
+    bands: Bands | None,
+    folder: Path | None,
 ) -> plotly.graph_objects.Figure:
     """Return one figure of a result.
 
@@ -42,15 +48,23 @@ def result_figure(
         windows: of all rows.
         positions: of the test windows.
         network: the saved model.
+        bands: its prediction intervals; None: there are none.
+        folder: of the run; None: it was not written.
 
     Raises:
-        UsageError: there is no such figure, or too few trials for it.
+        UsageError: there is no such figure, or what it shows is not there.
+        RunError: the record of `explain` is damaged.
     """
     ended = [trial for trial in trials if trial.finished]
 
     def of_rows(draw: Callable[..., Figure]) -> tuple[Figure, str]:
-        rows = last_rows(windows, positions, [("forecast", network)])
+        rows = last_rows(windows, positions, [("forecast", network)], bands)
         return draw(rows), title_of(rows)
+
+    def of_intervals() -> tuple[Figure, str]:
+        if bands is None:
+            raise UsageError("the model has no prediction intervals; tune with level=[80, 95]")
+        return of_rows(interval_figure)
 
     def of_curves() -> tuple[Figure, str]:
         kept = curves(ended, by_fold=isinstance(study.pruner, WilcoxonPruner))
@@ -67,12 +81,21 @@ def result_figure(
     def of_history() -> tuple[Figure, str]:
         return search_figures.history([DrawnTrial(**trial) for trial in drawn_trials(ended)]), "Score of each trial"
 
+    def of_steps() -> tuple[Figure, str]:
+        if folder is None:
+            raise UsageError("the waterfall needs a run folder; save the result, then call lstm_tune.explain(folder)")
+        if not (folder / EXPLAINED).exists():
+            raise UsageError(f"the run is not explained yet; call lstm_tune.explain({str(folder)!r}), then plot again")
+        return error_figures.waterfall(read_json(folder / EXPLAINED, 1)), "From the plain LSTM to the tuned one"
+
     kinds: dict[str, Callable[[], tuple[Figure, str]]] = {
         "forecast": lambda: of_rows(forecast_figure),
+        "intervals": of_intervals,
         "residuals": lambda: of_rows(residual_figure),
         "learning_curves": of_curves,
         "history": of_history,
         "importances": of_importances,
+        "waterfall": of_steps,
     }
     if kind not in kinds:
         raise UsageError(f"kind must be one of {', '.join(kinds)}, but is {kind!r}{did_you_mean(kind, kinds)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -78,8 +79,27 @@ def test_the_drawn_residuals_are_actual_minus_forecast(result: Result) -> None:
 
 
 def test_an_unknown_figure_is_refused_with_the_known_ones(result: Result) -> None:
-    with pytest.raises(UsageError, match=r"one of forecast, residuals, .*but is 'forcast'; did you mean forecast\?"):
+    with pytest.raises(UsageError, match=r"one of forecast, intervals, .*but is 'forcast'; did you mean forecast\?"):
         result.plot("forcast")
+
+
+def test_a_figure_of_what_is_not_there_says_how_to_get_it(result: Result, folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"no prediction intervals; tune with level=\[80, 95\]"):
+        result.plot("intervals")
+    with pytest.raises(UsageError, match=rf"not explained yet; call lstm_tune.explain\('{folder}'\)"):
+        result.plot("waterfall")
+    with pytest.raises(UsageError, match="save the result, then call"):
+        dataclasses.replace(result, folders=[]).plot("waterfall")
+
+
+def test_the_waterfall_of_a_saved_and_explained_result_can_be_drawn(result: Result, tmp_path: Path) -> None:
+    other = dataclasses.replace(result, folders=[])
+    other.save(tmp_path / "run")
+    step = {"name": "plain LSTM", "val_mse_scaled": 1.0, "values": [0.9, 1.1], "sd": 0.1, "delta": None}
+    (tmp_path / "run" / "explain.json").write_text(json.dumps({"schema": 1, "steps": [step]}))
+    bars = other.plot("waterfall").data[0]
+    assert bars.x == (1.0, 1.0)
+    assert "plain LSTM" in bars.y[0]
 
 
 def test_public_objects_have_a_form_for_notebooks() -> None:
@@ -101,7 +121,6 @@ def test_forecasts_of_the_test_windows_are_a_frame_that_utilsforecast_scores(res
 
 
 def test_plots_of_utilsforecast_take_the_frame(result: Result) -> None:
-    pytest.importorskip("matplotlib")
     from utilsforecast.plotting import plot_series
 
     frame = result.to_frame()

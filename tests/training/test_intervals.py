@@ -23,6 +23,7 @@ from lstm_tune.errors import RunError, UsageError
 from lstm_tune.evaluation.conformal import (
     ErrorPool,
     Intervals,
+    Placed,
     scales_of,
     series_scales,
     weighted_quantiles,
@@ -30,6 +31,7 @@ from lstm_tune.evaluation.conformal import (
 )
 from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.models.baselines import Persistence
+from lstm_tune.report.encoding import unpack
 from lstm_tune.training.refit import refit_network
 from lstm_tune.training.saved_model import ForecastModel
 
@@ -158,10 +160,11 @@ def test_a_flat_stretch_makes_no_interval_of_no_width() -> None:
     windows = Windows(series_of(y), H)
     found = pooled(windows, (100, 140))
     change = RecentChange(windows.data, 7).before(torch.tensor([0]), torch.tensor([199]), torch.tensor([0]))
-    unit = found.units(torch.tensor([0]), torch.ones(1).double(), change)
+    unit = found.units(Placed(torch.tensor([0]), torch.ones(1).double(), change))
     assert float(change) == 0
     assert float(unit) == pytest.approx(0.1**0.5)
-    assert found.units(torch.tensor([0]), torch.ones(1).double(), torch.tensor([math.nan])).tolist() == [1.0]
+    unknown = Placed(torch.tensor([0]), torch.ones(1).double(), torch.tensor([math.nan]))
+    assert found.units(unknown).tolist() == [1.0]
 
 
 def test_series_count_in_their_own_scale() -> None:
@@ -297,6 +300,33 @@ def test_report_and_screen_show_what_the_intervals_cover(study: Any, capsys: pyt
     assert "Winkler score" in (run_folder(study) / "report.html").read_text()
     plain = dataclasses.replace(study.summary.test, intervals=None)
     assert interval_lines({"test": {"intervals": plain.intervals}}) == []
+
+
+def test_figures_draw_the_intervals_that_the_record_scores(study: Any) -> None:
+    drawn = {trace.name: trace for trace in study.plot("intervals").data}
+    lower = [trace for trace in study.plot("intervals").data if trace.name == ""]
+    assert [*drawn][:2] == ["", "95% interval"]
+    middle = np.array(drawn["forecast"].y, dtype=float)
+    widths = {}
+    for low, level in zip(lower, (95, 80), strict=True):
+        high = np.array(drawn[f"{level}% interval"].y, dtype=float)
+        np.testing.assert_allclose(high + np.array(low.y, dtype=float), 2 * middle, rtol=1e-5)
+        widths[level] = high - middle
+    values, kept, period = FRAME["y"].to_numpy(), study.model.known_intervals(), study.model.shape.period
+    last = kept.half_width(80)[0].numpy() * growth(change_before(values, 220 - H, period), *kept.usual)
+    np.testing.assert_allclose(widths[80][-H:], last, rtol=1e-4)
+    assert (widths[95] > widths[80]).all()
+
+
+def test_the_report_holds_the_intervals_of_each_window_and_of_what_follows(study: Any) -> None:
+    view = json.loads((run_folder(study) / "report.json").read_text())["forecasts"]["series"][0]
+    kept, values, period = study.model.known_intervals(), FRAME["y"].to_numpy(), study.model.shape.period
+    rows = [int(row) for row in study.test_positions[:]]
+    expected = [growth(change_before(values, row, period), *kept.usual) for row in rows]
+    np.testing.assert_allclose(unpack(view["width"]), expected, rtol=1e-5)
+    np.testing.assert_allclose(unpack(view["reach"]["95"]), kept.half_width(95)[0].numpy(), rtol=1e-6)
+    ahead = study.model.predict(FRAME, level=80)
+    np.testing.assert_allclose(unpack(view["ahead"]["reach"]["80"]), ahead["y-hi-80"] - ahead["y"], rtol=1e-5)
 
 
 def test_several_targets_are_scored_by_the_mean_over_them() -> None:
