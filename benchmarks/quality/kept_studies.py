@@ -72,7 +72,8 @@ class Kept:
         """Return the mean products of the errors of some forecasts, (K, K), on some blocks; None: on all."""
         places = range(len(self.reference)) if blocks is None else blocks
         errors = [np.stack([self.blocks[name][b] for name in names]) for b in places]
-        return error_products(errors, [self.reference[b] for b in places])
+        products: Floats = np.mean(error_products(errors, [self.reference[b] for b in places]), axis=0)
+        return products
 
 
 def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, pruner: str) -> Kept:

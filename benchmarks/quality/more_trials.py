@@ -35,9 +35,10 @@ from rich.table import Table
 
 from lstm_tune.diagnosis.search_outlook import expect
 from lstm_tune.errors import LstmTuneError
+from lstm_tune.models.pretrained import FURTHEST
 from lstm_tune.report.environment import versions
 from lstm_tune.training.ensemble import weigh
-from lstm_tune.training.stacking import stacked_weights
+from lstm_tune.training.stacking import best_pull, stacked_weights
 from lstm_tune.utils.process import keep_freed_memory
 
 CUTS = (5, 10, 20, 40, 80, 160)
@@ -61,9 +62,9 @@ def by_value(kept: Kept, trials: int) -> Weights:
 
 
 def with_pretrained(kept: Kept, trials: int, share: float = 0.35) -> Weights:
-    """Weights from the values, and a share for the LSTM trained beforehand, if its errors are kept."""
+    """Weights from the values, and a share for the LSTM trained beforehand, if it may take part."""
     weights = by_value(kept, trials)
-    if PRETRAINED not in kept.test:
+    if PRETRAINED not in kept.test or kept.horizon > FURTHEST:
         return weights
     *errors, own = np.diag(kept.products([*weights, PRETRAINED]))
     share *= min(1.0, min(errors) / own) ** 2
@@ -84,12 +85,22 @@ def best_trial(kept: Kept, trials: int) -> Weights:
 
 
 def stacked(
-    kept: Kept, trials: int, prior: Rule = with_pretrained, penalty: float = 0.3, window_rows: int = 24
+    kept: Kept, trials: int, prior: Rule = with_pretrained, pull: float | None = None, window_rows: int = 24
 ) -> Weights:
-    """Least squares on the blocks, drawn towards the weights of another rule; a window counts as `window_rows`."""
+    """Least squares on the blocks, drawn towards the weights of another rule; a window counts as `window_rows`.
+
+    pull: of the prior; None: as `tune` chooses it.
+    """
     given = prior(kept, trials)
-    names = list(given)
-    return _solve(kept, names, list(given.values()), kept.products(names), penalty, window_rows)
+    names, weights = list(given), list(given.values())
+    if pull is None:
+        blocks = [kept.products(names, [b]) for b in range(len(kept.reference))]
+        pull = best_pull(blocks, np.array(weights), _windows(kept, window_rows))
+    return _solve(kept, names, weights, kept.products(names), pull, window_rows)
+
+
+def _windows(kept: Kept, window_rows: int) -> float:
+    return kept.independent * len(kept.reference) / max(1.0, window_rows / kept.horizon)
 
 
 def _solve(
@@ -97,12 +108,10 @@ def _solve(
     names: Sequence[str],
     prior: Sequence[float],
     products: np.ndarray,
-    penalty: float = 0.3,
+    pull: float = 1.0,
     window_rows: int = 1,
 ) -> Weights:
-    windows = kept.independent * len(kept.reference) * math.sqrt(0.3 / penalty)
-    windows /= max(1.0, window_rows / kept.horizon)
-    found = stacked_weights(products, np.array(prior), windows)
+    found = stacked_weights(products, np.array(prior), _windows(kept, window_rows), pull)
     return dict(zip(names, found.tolist(), strict=True))
 
 
@@ -149,8 +158,9 @@ RULES: dict[str, Rule] = {
     "… a share of .5 for it": lambda k, n: stacked(k, n, lambda a, b: with_pretrained(a, b, 0.5)),
     "trained beforehand, alone": lambda k, n: {PRETRAINED: 1.0} if PRETRAINED in k.test else simple(k, n),
     "… nothing untrained": lambda k, n: stacked(k, n, trained_alone),
-    "… c = .03": lambda k, n: stacked(k, n, penalty=0.03),
-    "… c = 3": lambda k, n: stacked(k, n, penalty=3.0),
+    "… pull .1": lambda k, n: stacked(k, n, pull=0.1),
+    "… pull 1": lambda k, n: stacked(k, n, pull=1.0),
+    "… pull 10": lambda k, n: stacked(k, n, pull=10.0),
     "… windows of a horizon": lambda k, n: stacked(k, n, window_rows=1),
     "… one block out": one_block_out,
     "… and combination .15": lambda k, n: with_simple(k, n, 0.15),

@@ -11,7 +11,7 @@ from lstm_tune.evaluation.error_sample import Floats, each_window_alike
 from lstm_tune.models.pretrained import FURTHEST
 from lstm_tune.search.trials import Trial, candidates, completed
 from lstm_tune.training.ensemble import BEFOREHAND, FITTED_SKIPS, Part, add_pretrained, weigh
-from lstm_tune.training.stacking import error_products, stacked_weights
+from lstm_tune.training.stacking import best_pull, error_products, stacked_weights
 from lstm_tune.training.task import Task, untrained_models
 
 _WINDOW_ROWS = 24  # that a window counts as at least: a series errs alike over a stretch, whatever the horizon
@@ -65,13 +65,13 @@ def choose_members(trials: Sequence[Trial], task: Task, retrain_seeds: int, know
     parts = [part for _, part in chosen]
     fitted = any(trial.completed().config.skip in FITTED_SKIPS for trial, _ in chosen)
     if fitted and task.shape.horizon <= FURTHEST:
-        products = _products([*errors, task.sampled_errors(untrained_models(task, BEFOREHAND))], task)
-        *values, own = products.diagonal().tolist()
+        blocks = _products([*errors, task.sampled_errors(untrained_models(task, BEFOREHAND))], task)
+        *values, own = np.mean(blocks, axis=0).diagonal().tolist()
         parts = add_pretrained(parts, min(values) / own if own else 1.0)
     else:
-        products = _products(errors, task)
+        blocks = _products(errors, task)
     found = {trial.number: trial for trial, _ in chosen}
-    return [(found[part.number], part) for part in _stacked(parts, products, task)]
+    return [(found[part.number], part) for part in _stacked(parts, blocks, task)]
 
 
 def _errors(trial: Trial, part: Part, task: Task) -> Errors:
@@ -82,8 +82,8 @@ def _errors(trial: Trial, part: Part, task: Task) -> Errors:
     return task.sampled_errors(untrained_models(task, outcome.config))
 
 
-def _products(errors: Sequence[Errors], task: Task) -> Floats:
-    """Return the mean products of the members' errors, (K, K), all folds counting alike."""
+def _products(errors: Sequence[Errors], task: Task) -> list[Floats]:
+    """Return, for each fold, the mean products of the members' errors, (K, K)."""
     blocks = [np.stack([e[b] for e in errors]) for b in range(len(task.folds))]
     units = [fold.reference_mse for fold in task.folds]
     if task.windows.data.n_series > 1:
@@ -91,12 +91,13 @@ def _products(errors: Sequence[Errors], task: Task) -> Floats:
     return error_products(blocks, units)
 
 
-def _stacked(parts: Sequence[Part], products: Floats, task: Task) -> list[Part]:
+def _stacked(parts: Sequence[Part], blocks: Sequence[Floats], task: Task) -> list[Part]:
     """Return the parts with the weights that least squares gives them."""
     prior = np.array([part.weight for part in parts])
     horizon = task.shape.horizon
-    windows = task.independent_windows * horizon / max(horizon, _WINDOW_ROWS)
-    weights = stacked_weights(products, prior, windows * len(task.folds))
+    windows = len(blocks) * task.independent_windows * horizon / max(horizon, _WINDOW_ROWS)
+    pull = best_pull(blocks, prior, windows)
+    weights = stacked_weights(np.mean(blocks, axis=0), prior, windows, pull)
     weights = np.where(weights >= _LEAST_WEIGHT, weights, 0.0)
     weights /= weights.sum()
     kept = [replace(p, weight=float(w)) for p, w in zip(parts, weights, strict=True) if w]

@@ -23,7 +23,8 @@ def combination_weights(
         independent: windows of all blocks that do not overlap.
     """
     names = list(errors[0])
-    products = error_products([np.stack([block[name] for name in names]) for block in errors], reference)
+    blocks = error_products([np.stack([block[name] for name in names]) for block in errors], reference)
+    products = np.mean(blocks, axis=0)
     prior = 1 / products.diagonal().clip(min=_LEAST) ** 2
     weights = stacked_weights(products, prior / prior.sum(), independent)
     return dict(zip(names, weights.tolist(), strict=True))

@@ -301,7 +301,7 @@ class Finished:
         for fold in range(self.folds):
             windows, (fit, _) = self.sampled(fold), self.fold_rows(fold)
             blocks.append(np.array([self.sampled_errors(fold, self.baseline(n, windows, fit)) for n in SIMPLE]))
-        products = error_products(blocks, self.fold_units)
+        products = error_products(blocks, self.fold_units).mean(0)
         prior = 1 / np.maximum(products.diagonal(), 1e-12) ** 2
         weights = stacked(products, prior / prior.sum(), self.independent_windows * self.folds)
         return dict(zip(SIMPLE, weights.tolist(), strict=True))

@@ -32,8 +32,20 @@ class Tried:
 
 
 def error_products(blocks: Sequence[Array], units: Sequence[float]) -> Array:
-    """Return the mean products (K, K) of errors (K, N) of each block, in its unit."""
-    return np.mean([np.einsum("in,jn->ij", e, e) / e.shape[1] / unit for e, unit in zip(blocks, units, strict=True)], 0)
+    """Return the mean products (B, K, K) of errors (K, N) of each block, in its unit."""
+    return np.array([np.einsum("in,jn->ij", e, e) / e.shape[1] / unit for e, unit in zip(blocks, units, strict=True)])
+
+
+def pull_on_blocks(products: Array, prior: Array, independent: float) -> float:
+    """Return by which factor the penalty is multiplied: what errs least on blocks left out, if there are 60 windows."""
+    count = len(products)
+    if independent < 60 or count < 2:
+        return 1.0
+    errors = {}
+    for factor in (100.0, 10.0, 1.0, 0.1):
+        found = [stacked((products.sum(0) - p) / (count - 1), prior, independent / math.sqrt(factor)) for p in products]
+        errors[factor] = sum(float(w @ p @ w) for w, p in zip(found, products, strict=True))
+    return min(errors, key=lambda factor: errors[factor])
 
 
 def stacked(products: Array, prior: Array, independent: float) -> Array:
@@ -141,11 +153,13 @@ def by_errors(
                 own = slice(w * min(horizon, 6), (w + 1) * min(horizon, 6))
                 block[:, own] /= np.sqrt(np.mean(block[:, own] ** 2)) or 1.0
     products = error_products(blocks, units)
+    mean = products.mean(0)
     if one_more:
-        share = 0.35 * min(1.0, min(products.diagonal()[:-1]) / products[-1, -1]) ** 2
+        share = 0.35 * min(1.0, min(mean.diagonal()[:-1]) / mean[-1, -1]) ** 2
         heaviest = max(prior, key=lambda key: prior[key])
         prior = {key: (1 - share) * w for key, w in prior.items()} | {(heaviest[0], 0, True): share}
-    weights = stacked(products, np.array(list(prior.values())), windows)
+    given = np.array(list(prior.values()))
+    weights = stacked(mean, given, windows / math.sqrt(pull_on_blocks(products, given, windows)))
     weights[weights < 0.002] = 0
     return {key: float(w) for key, w in zip(prior, weights / weights.sum(), strict=True) if w}
 

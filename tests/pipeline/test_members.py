@@ -14,6 +14,7 @@ from lstm_tune.config import Config
 from lstm_tune.evaluation.score import score
 from lstm_tune.pipeline.members import choose, choose_members
 from lstm_tune.search.trials import Trial, read_trials
+from lstm_tune.training import stacking
 from lstm_tune.training.task import Task, untrained_models
 
 CONFIGS = (
@@ -69,7 +70,24 @@ def test_one_seed_keeps_the_best_trial_alone(study: tuple[Task, tuple[Trial, ...
     assert part.weight == 1
 
 
-def test_weights_are_least_squares_on_the_kept_errors(study: tuple[Task, tuple[Trial, ...]]) -> None:
+def least(products: np.ndarray, prior: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the weights of least penalised squared error."""
+    found = minimize(
+        lambda w: w @ products @ w + penalty * products.diagonal().min() * ((w - prior) ** 2).sum(),
+        prior,
+        bounds=[(0, 1)] * len(prior),
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-14, "maxiter": 1000},
+    )
+    return np.asarray(found.x)
+
+
+@pytest.mark.parametrize("enough", [60.0, 0.0])
+def test_weights_are_least_squares_on_the_kept_errors(
+    study: tuple[Task, tuple[Trial, ...]], enough: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn to the prior as hard as the blocks left out ask for, if there are enough windows."""
+    monkeypatch.setattr(stacking, "_ENOUGH", enough)
     task, trials = study
     prior = weights(choose(trials, task, 2, known=4))
     keys = [*prior, (max(prior, key=lambda key: prior[key])[0], 0, True)]
@@ -82,24 +100,22 @@ def test_weights_are_least_squares_on_the_kept_errors(study: tuple[Task, tuple[T
         return list(task.sampled_errors(untrained_models(task, config)))
 
     blocks = [np.stack([errors(*key)[b] for key in keys]) for b in range(2)]
-    p = np.mean(
-        [e @ e.T / e.shape[1] / f.reference_mse for e, f in zip(blocks, task.folds, strict=True)],
-        axis=0,
-    )
+    own = [e @ e.T / e.shape[1] / f.reference_mse for e, f in zip(blocks, task.folds, strict=True)]
+    p = np.mean(own, axis=0)
     share = 0.35 * min(1, p.diagonal()[:-1].min() / p[-1, -1]) ** 2  # of the LSTM trained beforehand
     given = np.array([*((1 - share) * np.array(list(prior.values()))), share])
     windows = task.independent_windows * 2 * 3 / 24  # three rows ahead count as 24
-    penalty = 0.3 * (40 / windows) ** 2 * p.diagonal().min()
-    best = minimize(
-        lambda w: w @ p @ w + penalty * ((w - given) ** 2).sum(),
-        given,
-        bounds=[(0, 1)] * len(given),
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
-        options={"ftol": 1e-14, "maxiter": 1000},
-    )
+    penalty = 0.3 * (40 / windows) ** 2
+    if not enough:
+
+        def left_out(factor: float) -> float:
+            pairs = ((least(own[1 - b], given, factor * penalty), own[b]) for b in range(2))
+            return float(sum(w @ q @ w for w, q in pairs))
+
+        penalty *= min((100.0, 10.0, 1.0, 0.1), key=left_out)
     found = weights(choose_members(trials, task, 2, known=4))
     assert sum(found.values()) == pytest.approx(1)
-    for key, expected in zip(keys, best.x, strict=True):
+    for key, expected in zip(keys, least(p, given, penalty), strict=True):
         assert found.get(key, 0.0) == pytest.approx(expected, abs=5e-3)
 
 

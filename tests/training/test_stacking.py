@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from lstm_tune.evaluation.error_sample import each_window_alike
-from lstm_tune.training.stacking import error_products, stacked_weights
+from lstm_tune.training.stacking import best_pull, error_products, stacked_weights
+
+
+def mean_products(errors: Sequence[np.ndarray], reference: Sequence[float]) -> np.ndarray:
+    return np.mean(error_products(errors, reference), axis=0)
 
 
 @settings(deadline=None)
@@ -18,7 +24,7 @@ def test_weights_minimize_the_penalised_squared_error(k: int, independent: float
     rng = np.random.default_rng(seed)
     errors = rng.normal(size=(k, 200)) * rng.uniform(0.5, 2, size=(k, 1)) + rng.normal(size=200)
     prior = rng.dirichlet(np.ones(k))
-    products = error_products([errors], [1.0])
+    products = mean_products([errors], [1.0])
     found = stacked_weights(products, prior, independent)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
@@ -41,7 +47,7 @@ def test_few_windows_leave_the_prior_and_many_do_not() -> None:
     rng = np.random.default_rng(0)
     errors = np.stack([rng.normal(size=500), 3 * rng.normal(size=500)])
     prior = np.array([0.2, 0.8])
-    products = error_products([errors], [1.0])
+    products = mean_products([errors], [1.0])
     assert stacked_weights(products, prior, 0.01) == pytest.approx(prior, abs=0.01)
     assert stacked_weights(products, prior, 1e6)[0] == pytest.approx(0.9, abs=0.02)  # inverse variances: 9 to 1
 
@@ -49,13 +55,13 @@ def test_few_windows_leave_the_prior_and_many_do_not() -> None:
 def test_members_that_forecast_alike_share_by_the_prior() -> None:
     errors = np.repeat(np.random.default_rng(0).normal(size=(1, 100)), 3, axis=0)
     prior = np.array([0.5, 0.3, 0.2])
-    assert stacked_weights(error_products([errors], [1.0]), prior, 40) == pytest.approx(prior, abs=1e-6)
+    assert stacked_weights(mean_products([errors], [1.0]), prior, 40) == pytest.approx(prior, abs=1e-6)
 
 
 def test_blocks_count_alike_whatever_their_size_and_unit() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50)), 100 * rng.normal(size=(2, 500))
-    products = error_products([a, b], [1.0, 100.0**2])
+    products = mean_products([a, b], [1.0, 100.0**2])
     assert products == pytest.approx((a @ a.T / 50 + b @ b.T / 500 / 1e4) / 2)
 
 
@@ -71,9 +77,44 @@ def test_a_window_with_huge_errors_decides_no_weights_among_many_series() -> Non
     errors = rng.normal(size=(2, 40, 3)) * np.array([1.0, 2.0])[:, None, None]
     errors[:, 7] = 1000 * np.array([[3.0], [1.0]])
     flat, prior = errors.reshape(2, -1), np.array([0.5, 0.5])
-    plain, alike = (stacked_weights(error_products([e], [1.0]), prior, 500) for e in (flat, each_window_alike(flat, 3)))
+    plain, alike = (stacked_weights(mean_products([e], [1.0]), prior, 500) for e in (flat, each_window_alike(flat, 3)))
     assert plain[0] < 0.3
     assert alike[0] > 0.7
     scaled = each_window_alike(flat, 3).reshape(2, 40, 3)
     np.testing.assert_allclose(np.square(scaled).mean(axis=(0, 2)), 1.0)
     assert not each_window_alike(np.zeros((2, 6)), 3).any()
+
+
+def blocks_of(*variances: tuple[float, float]) -> list[np.ndarray]:
+    """Return blocks on which two members err independently, with these variances."""
+    return [np.diag(pair) for pair in variances]
+
+
+def test_weights_that_hold_on_a_block_left_out_are_pulled_less_than_those_that_do_not() -> None:
+    prior = np.array([0.5, 0.5])
+    steady = blocks_of((1, 9), (1, 9), (1, 9))
+    changing = blocks_of((1, 9), (9, 1), (1, 1))
+    assert best_pull(steady, prior, 100) == 0.1
+    assert best_pull(changing, prior, 100) == 100.0
+
+
+def test_the_pull_errs_least_on_the_blocks_left_out() -> None:
+    rng = np.random.default_rng(0)
+    prior = rng.dirichlet(np.ones(4))
+    blocks = [np.cov(rng.normal(size=(4, 6)) * rng.uniform(0.5, 2, size=(4, 1))) for _ in range(3)]
+
+    def error(pull: float) -> float:
+        errors = []
+        for out in range(3):
+            rest = (sum(blocks) - blocks[out]) / 2
+            weights = stacked_weights(rest, prior, 80.0, pull)
+            errors.append(weights @ blocks[out] @ weights)
+        return float(np.mean(errors))
+
+    found = {pull: error(pull) for pull in (100.0, 10.0, 1.0, 0.1)}
+    assert best_pull(blocks, prior, 80.0) == min(found, key=found.__getitem__)
+
+
+@pytest.mark.parametrize(("blocks", "independent"), [(3, 59.9), (1, 1000.0)])
+def test_few_windows_or_one_block_choose_no_pull(blocks: int, independent: float) -> None:
+    assert best_pull(blocks_of((1, 9)) * blocks, np.array([0.5, 0.5]), independent) == 1.0
