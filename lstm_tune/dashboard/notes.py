@@ -72,7 +72,9 @@ def _score_lines(summary: ResultRecord) -> list[str]:
     for name, scored in summary.baselines.items():
         row = f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled)} "
         lines.append(f"{row}| {error_against(summary.skill[name])} |")
-    return lines
+    mean = summary.train_mean
+    row = f"| {table_label('train_mean', data.period)} | {number(mean.test_mse_scaled)} "
+    return [*lines, f"{row}| {error_against(mean.skill)} |"]
 
 
 def _finding_lines(summary: ResultRecord) -> list[str]:
