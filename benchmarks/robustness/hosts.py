@@ -1,16 +1,18 @@
-"""Run a study over two hosts whose workers, coordinator and database server are killed, frozen and restarted at random.
+"""Run a study over several machines whose parts are killed, frozen, terminated, removed and restarted at random.
 
-    python benchmarks/robustness/hosts.py [--trials 100] [--seconds-between 2]
+    python benchmarks/robustness/hosts.py [--trials 100] [--seconds-between 2] [--ray]
 
-The promise: the trials asked for are the trials that end, each once, and the test rows are read once. Hosts are
-processes with other host names, by which the package tells machines apart. The coordinator does no trials; when it was
-killed it is resumed at once. A worker that has ended is started again as long as the coordinator lives. The last line
-is JSON; the exit status is 1 if the promise was broken. It needs Linux and PostgreSQL.
+The promise: the trials asked for are the trials that end, each once, and the test rows are read once. Machines are
+processes with other host names, by which the package tells them apart: a coordinator that does no trials, and a worker
+command on each of two hosts, or, with --ray, two nodes of a Ray cluster. Whatever has ended is started again; a
+coordinator resumes. At the end the same trials run in two workers of one machine without faults, to compare the time.
+The last line is JSON; the exit status is 1 if the promise was broken. It needs Linux and PostgreSQL.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -34,6 +36,7 @@ from studies import descendants
 from lstm_tune.report.environment import versions
 from lstm_tune.search.coordinator import test_readings
 from lstm_tune.search.trial_queue import n_counted
+from lstm_tune.search.trials import read_trials
 from lstm_tune.storage.open import open_storage
 
 SPACE = """
@@ -43,114 +46,252 @@ learning_rate = { low = 1e-3, high = 1e-1, log = true }
 epochs = 4
 patience = 4
 """
-# Without a heartbeat for 12 s a trial is lost, and a worker silent for 5 s is frozen; a user's study waits longer.
 LAUNCH = """
 import platform
 platform.node = lambda: {host!r}
 from lstm_tune.storage import database, database_opening
-database.STALE = database_opening.STALE = 12
+database.STALE = database_opening.STALE = {stale}
 database_opening.BEAT = 2
 from lstm_tune.workers import supervisor
 supervisor.SILENCE = 5.0
 from lstm_tune.cli.app import main
 main()
 """
-FAULTS = {  # shares
+# Shares. Without a heartbeat for 12 s a trial is lost, and a worker silent for 5 s is frozen; users wait longer.
+HOST_FAULTS = {
     "worker process killed": 0.25,
     "worker command killed": 0.2,
     "worker command terminated": 0.2,
     "worker process frozen": 0.1,
-    "whole host frozen": 0.05,
+    "host frozen": 0.05,
     "coordinator killed": 0.1,
     "server restarted": 0.1,
 }
+# The workers are started by Ray, so these waits are the usual ones: a heartbeat every 15 s, frozen after 60 s.
+RAY_FAULTS = {
+    "worker process killed": 0.25,
+    "task killed": 0.2,
+    "task terminated": 0.15,
+    "worker process frozen": 0.05,
+    "task frozen": 0.05,
+    "node removed": 0.15,
+    "coordinator killed": 0.05,
+    "server restarted": 0.1,
+}
+NAME_OF_HOST = """
+import os, platform
+if "NAME_OF_HOST" in os.environ:
+    platform.node = lambda: os.environ["NAME_OF_HOST"]
+"""
 
 
-class Hosts:
-    """The coordinator on host a, and a worker command on each of the hosts b and c."""
+class Machines:
+    """The coordinator on host a, and what does the trials elsewhere."""
+
+    faults: dict[str, float]
+    stale = 12  # seconds without a heartbeat
 
     def __init__(self, folder: Path, server: postgres.Server, trials: int, seed: int) -> None:
         self.folder, self.server, self.trials = folder, server, trials
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.coordinators = 0
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPTUNA_STORAGE": server.url}
+        self.storage = open_storage(server.url)
         (folder / "space.toml").write_text(SPACE)
-        self.coordinator = self._coordinate()
-        self.workers = {host: self._work(host) for host in ("b", "c")}
 
-    def _start(self, host: str, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, host: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command on a host."""
         log = open(self.folder / f"{host}.txt", "ab")  # noqa: SIM115  # the child keeps it
-        return subprocess.Popen(
-            [sys.executable, "-c", LAUNCH.format(host=host), *words],
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH.format(host=host, stale=self.stale), *words],
             cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPTUNA_STORAGE": self.server.url},
+            env=self.environment,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
-    def _coordinate(self) -> subprocess.Popen[bytes]:
+    def tune(self, out: str, *options: str) -> subprocess.Popen[bytes]:
+        """Start a study, or resume it."""
+        usual = ["--space", "space.toml", "--folds", "1", "--retrain-seeds", "1", "--try-advice", "0"]
+        usual += ["--trials", str(self.trials), "--out", out]
+        return self.start("a", "tune", "example:sunspots", *usual, *options)
+
+    def coordinate(self) -> None:
+        """Begin the study, or resume it."""
         self.coordinators += 1
-        options = ["--space", "space.toml", "--folds", "1", "--retrain-seeds", "1", "--out", "run", "--study", "hosts"]
-        options += ["--trials", str(self.trials), "--workers", "0"]
-        resumed = ["--resume"] if self.coordinators > 1 else []
-        return self._start("a", "tune", "example:sunspots", *options, *resumed)
+        self.coordinator = self.tune("run", "--study", "hosts", *self.workers(), *["--resume"][: self.coordinators - 1])
 
-    def _work(self, host: str) -> subprocess.Popen[bytes]:
-        return self._start(host, "worker", "hosts", "example:sunspots", "--workers", "1")
+    def workers(self) -> tuple[str, ...]:
+        """Return the options of the coordinator that say who does the trials."""
+        raise NotImplementedError
 
     def study(self) -> optuna.Study | None:
         """Return the study, if it exists."""
-        storage = open_storage(self.server.url)
-        return optuna.load_study(study_name="hosts", storage=storage) if optuna.get_all_study_names(storage) else None
+        there = "hosts" in optuna.get_all_study_names(self.storage)
+        return optuna.load_study(study_name="hosts", storage=self.storage) if there else None
 
-    def fault(self) -> None:
-        """Cause one fault."""
-        name = self.random.choices(list(FAULTS), list(FAULTS.values()))[0]
-        host = self.random.choice(list(self.workers))
-        worker = self.workers[host]
-        below = [pid for pid in descendants(worker.pid) if not descendants(pid)]
-        match name:
-            case "worker process killed" | "worker process frozen":
-                if not below:
-                    return
-                os.kill(below[-1], signal.SIGKILL if name.endswith("killed") else signal.SIGSTOP)
-            case "worker command killed":
-                worker.kill()
-            case "worker command terminated":
-                worker.terminate()
-            case "whole host frozen":  # for ever: its trial is missed, and its results would be refused
-                for pid in (worker.pid, *descendants(worker.pid)):
-                    os.kill(pid, signal.SIGSTOP)
-                self.workers[host] = self._work(host)
-                self.frozen = getattr(self, "frozen", [])
-                self.frozen.append(worker)
-            case "coordinator killed":
-                self.coordinator.kill()
-            case "server restarted":
-                self.server.restart(self.random.choice(["fast", "immediate"]))
-        self.done[name] += 1
+    def at_work_now(self) -> list[str]:
+        """Return the hosts that trials run on; wait for one. []: no trial is left, or none began within 20 s."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not self.care():
+            study = self.study()
+            if study is not None and n_counted(study) >= self.trials:
+                break  # what is killed now would repeat the retrain and the test
+            trials = () if study is None else read_trials(study)
+            if found := [str(t.run).partition("/")[0] for t in trials if t.state == "RUNNING"]:
+                return found
+            time.sleep(0.05)
+        return []
+
+    def fault(self, name: str, host: str) -> bool:
+        """Cause one fault, on a host if that matters; return whether there was something to hit."""
+        if name == "coordinator killed":
+            self.coordinator.kill()
+        elif name == "server restarted":
+            self.server.restart(self.random.choice(["fast", "immediate"]))
+        else:
+            return self.hit(name, host)
+        return True
+
+    def hit(self, name: str, host: str) -> bool:
+        """Cause a fault among the workers; return whether there was something to hit."""
+        raise NotImplementedError
+
+    def signal_all(self, pid: int, signum: int) -> None:
+        """Send a signal to a process and all below it."""
+        for each in (pid, *descendants(pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signum)
+
+    def hit_worker(self, pid: int, signum: int) -> bool:
+        """Send a signal to the process that does the trials of a command or a task."""
+        below = [each for each in descendants(pid) if not descendants(each)]
+        if below:
+            os.kill(below[-1], signum)
+        return bool(below)
 
     def care(self) -> bool:
         """Start again what has ended; return whether the study has ended."""
         status = self.coordinator.poll()
-        if status == 0:
-            return True
-        if status is not None:
-            if status != -signal.SIGKILL:
-                raise RuntimeError((self.folder / "a.txt").read_text()[-2000:])
-            self.coordinator = self._coordinate()
-        for host, worker in self.workers.items():
-            if worker.poll() is not None:
-                self.workers[host] = self._work(host)
-        return False
+        if status not in (None, 0, -signal.SIGKILL):
+            raise RuntimeError((self.folder / "a.txt").read_text()[-2000:])
+        if status:
+            self.coordinate()
+        return status == 0
 
     def end(self) -> None:
         """End what is left."""
-        for worker in [*self.workers.values(), *getattr(self, "frozen", []), self.coordinator]:
-            if worker.poll() is None:
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Hosts(Machines):
+    """A worker command on each of the hosts b and c."""
+
+    faults = HOST_FAULTS
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.coordinate()
+        self.at_work = {host: self._work(host) for host in ("b", "c")}
+
+    def workers(self) -> tuple[str, ...]:
+        """Return the options of the coordinator."""
+        return "--workers", "0"
+
+    def _work(self, host: str) -> subprocess.Popen[bytes]:
+        return self.start(host, "worker", "hosts", "example:sunspots", "--workers", "1")
+
+    def hit(self, name: str, host: str) -> bool:
+        """Cause a fault; return whether there was something to hit."""
+        worker = self.at_work[host]
+        match name:
+            case "worker process killed":
+                return self.hit_worker(worker.pid, signal.SIGKILL)
+            case "worker process frozen":
+                return self.hit_worker(worker.pid, signal.SIGSTOP)
+            case "worker command killed":
+                worker.kill()
+            case "worker command terminated":
+                worker.terminate()
+            case "host frozen":  # for ever: its trial is missed, and its results would be refused
+                self.signal_all(worker.pid, signal.SIGSTOP)
+                self.at_work[host] = self._work(host)
+        return True
+
+    def care(self) -> bool:
+        """Start again what has ended; return whether the study has ended."""
+        ended = super().care()
+        for host, worker in self.at_work.items():
+            if not ended and worker.poll() is not None:
+                self.at_work[host] = self._work(host)
+        return ended
+
+
+class RayNodes(Machines):
+    """Two nodes of a Ray cluster, b and c, with a CPU each; its head has none."""
+
+    faults = RAY_FAULTS
+    stale = 40
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        from ray.cluster_utils import Cluster
+
+        (self.folder / "sitecustomize.py").write_text(NAME_OF_HOST)
+        os.environ |= {"PYTHONPATH": str(self.folder), "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.nodes = {host: self._add(host) for host in ("b", "c")}
+        self.environment |= {"RAY_ADDRESS": self.cluster.address}
+        self.coordinate()
+
+    def _add(self, host: str) -> Any:
+        return self.cluster.add_node(num_cpus=1, env_vars={"NAME_OF_HOST": host, "OMP_NUM_THREADS": "1"})
+
+    def workers(self) -> tuple[str, ...]:
+        """Return the options of the coordinator."""
+        return "--workers", "2", "--ray", "auto"
+
+    def hit(self, name: str, host: str) -> bool:
+        """Cause a fault; return whether there was something to hit."""
+        if name == "node removed":
+            self.cluster.remove_node(self.nodes[host], allow_graceful=False)
+            self.nodes[host] = self._add(host)
+            return True
+        (raylet,) = self.nodes[host].all_processes["raylet"]
+        tasks = [pid for pid in descendants(raylet.process.pid) if _title(pid).startswith("ray::_work")]
+        if not tasks:
+            return False
+        match name:
+            case "worker process killed":
+                return self.hit_worker(tasks[0], signal.SIGKILL)
+            case "worker process frozen":
+                return self.hit_worker(tasks[0], signal.SIGSTOP)
+            case "task killed":
+                os.kill(tasks[0], signal.SIGKILL)
+            case "task terminated":
+                os.kill(tasks[0], signal.SIGTERM)
+            case "task frozen":  # for ever: its trial is missed; Ray ends it with the study
+                self.signal_all(tasks[0], signal.SIGSTOP)
+        return True
+
+    def end(self) -> None:
+        """End what is left."""
+        super().end()
+        self.cluster.shutdown()
+
+
+def _title(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 def judge(study: optuna.Study, trials: int) -> dict[str, Any]:
@@ -162,7 +303,7 @@ def judge(study: optuna.Study, trials: int) -> dict[str, Any]:
         "states": dict(Counter(t.state.name for t in study.trials)),
         "repeated": len(repeats),
         "repeated_twice": len(repeats) - len(set(repeats)),
-        "test_rows_read": len(test_readings(study)),
+        "test_rows_read_by": test_readings(study),
     }
     kept = found["states"].get("COMPLETE", 0) + found["states"].get("PRUNED", 0)
     given_up = found["counted"] - kept  # lost three times
@@ -171,36 +312,55 @@ def judge(study: optuna.Study, trials: int) -> dict[str, Any]:
         found["counted"] == trials
         and not found["repeated_twice"]
         and not found["left_running"]
-        and found["test_rows_read"] == 1
+        and len(found["test_rows_read_by"]) == 1
     )
     return found
 
 
+def run(machines: Machines, faults: dict[str, float], seconds_between: float) -> dict[str, Any]:
+    """Run the study with faults, and the same trials without; return what came of it."""
+    began = time.monotonic()
+    while not machines.care():
+        time.sleep(machines.random.expovariate(1 / seconds_between))
+        name = machines.random.choices(list(faults), list(faults.values()))[0]
+        hosts = machines.at_work_now()
+        if hosts and machines.fault(name, machines.random.choice(hosts)):
+            machines.done[name] += 1
+    seconds = time.monotonic() - began
+    study = machines.study()
+    assert study is not None
+    found = judge(study, machines.trials) | {"coordinators": machines.coordinators, "seconds": round(seconds)}
+    began = time.monotonic()
+    machines.environment.pop("OPTUNA_STORAGE")
+    if machines.tune("alone", "--workers", "2").wait():
+        raise RuntimeError((machines.folder / "a.txt").read_text()[-2000:])
+    return found | {"seconds_on_one_machine_without_faults": round(time.monotonic() - began)}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A study over two hosts, with faults.")
+    parser = argparse.ArgumentParser(description="A study over several machines, with faults.")
     parser.add_argument("--trials", type=int, default=100, metavar="N")
     parser.add_argument("--seconds-between", type=float, default=2.0, metavar="S")
+    parser.add_argument("--ray", action="store_true", help="two nodes of a Ray cluster, not two hosts")
+    parser.add_argument("--faults", metavar="NAMES", help="comma-separated; all, if not given")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    began = time.monotonic()
+    kind = RayNodes if args.ray else Hosts
+    names = args.faults.split(",") if args.faults else list(kind.faults)
+    if unknown := set(names) - set(kind.faults):
+        parser.error(f"no such fault: {', '.join(unknown)}; there are {', '.join(kind.faults)}")
     with tempfile.TemporaryDirectory() as folder, postgres.Server() as server:
-        hosts = Hosts(Path(folder), server, args.trials, args.seed)
+        machines = kind(Path(folder), server, args.trials, args.seed)
         try:
-            while not hosts.care():
-                time.sleep(hosts.random.expovariate(1 / args.seconds_between))
-                hosts.fault()
-            seconds = time.monotonic() - began
-            study = hosts.study()
-            assert study is not None
-            found = judge(study, args.trials) | {"coordinators": hosts.coordinators, "seconds": round(seconds)}
+            found = run(machines, {name: kind.faults[name] for name in names}, args.seconds_between)
         finally:
-            hosts.end()
+            machines.end()
     console = wide_console()
-    console.print(f"{sum(hosts.done.values())} faults: {dict(hosts.done)}")
+    console.print(f"{sum(machines.done.values())} faults: {dict(machines.done)}")
     console.print(found)
     hardware, software = machine(), versions()
     show_machine(console, hardware, software)
-    print(json.dumps({"machine": hardware, "versions": software, "faults": dict(hosts.done), **found}))
+    print(json.dumps({"machine": hardware, "versions": software, "faults": dict(machines.done), **found}))
     sys.exit(0 if found["kept"] else 1)
 
 

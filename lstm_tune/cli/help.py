@@ -17,7 +17,7 @@ _OPTIONS = {
     DATA: "target time id horizon past future static calendar decimal thousands season",
     SPLIT: "split folds",
     SEARCH: "metric space first sampler pruner trials seed retrain_seeds precision apply try_advice",
-    MACHINES: "timeout workers device study storage resume take_over",
+    MACHINES: "timeout workers ray device study storage resume take_over",
     OUTPUT: "out level against quiet as_json",
 }
 PANEL_OF = {name: panel for panel, names in _OPTIONS.items() for name in names.split()}

@@ -82,6 +82,10 @@ def tune(
     workers: Annotated[
         str, typer.Option(metavar="N|auto", help="Worker processes; auto: one per core, 1 with --seed; 0: see worker.")
     ] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Workers are tasks of Ray: local, auto or ray://HOST:PORT."),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="S", help="The same seed gives the same result, with one worker. [default: 0]"),
@@ -123,7 +127,7 @@ def tune(
     """
     seconds = None if timeout is None else parse_duration(timeout)
     number = parse_workers(workers, repeatable=seed is not None)
-    _import_packages(number, device, trials)
+    _import_packages(number if ray is None else 1, device, trials)
     from lstm_tune.pipeline.advice import apply_advice
     from lstm_tune.pipeline.options import TuneOptions
     from lstm_tune.report.run_folder import default_folder, run_name
@@ -164,6 +168,7 @@ def tune(
         resume=resume,
         apply=apply,
         take_over=take_over,
+        ray=ray,
     )
     options = apply_advice(options, _given(context))
     if options.out is None:

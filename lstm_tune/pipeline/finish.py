@@ -12,7 +12,8 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions, show_storage
-from lstm_tune.pipeline.prepare import Dataset, OpenStudy, Resources
+from lstm_tune.pipeline.prepare import Dataset, OpenStudy
+from lstm_tune.pipeline.resources import Resources
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
 from lstm_tune.report.result import Result

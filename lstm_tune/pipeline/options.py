@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_tune.data.split import Split
 from lstm_tune.data.split_rule import SplitRule, read_split
+from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.metrics import checked_metric
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import quote_column, toml_value
-from lstm_tune.workers.count import MOST_WORKERS
+from lstm_tune.workers.count import MOST_TASKS, MOST_WORKERS, checked_workers
+from lstm_tune.workers.ray_address import checked_address
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -83,6 +84,7 @@ class TuneOptions:
     resume: bool = False
     apply: str | None = None
     take_over: bool = False
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
@@ -101,7 +103,10 @@ class TuneOptions:
         self._set("try_advice", arguments.share)
         self._set("season", arguments.wholes, 2)
         self._set("seed", arguments.whole, 0, LARGEST_SEED)
-        self._set("workers", _workers)
+        self._set("ray", checked_address)
+        self._set("workers", checked_workers, MOST_TASKS if self.ray else MOST_WORKERS)
+        if self.ray and self.workers == 0:
+            raise UsageError("workers is 0, but with ray they are its tasks; pass auto, or how many")
         self._set("timeout", arguments.seconds_or_none)
         self._set("split", read_split)
         self._set("calendar", arguments.flag_or_none)
@@ -288,7 +293,7 @@ _OF_ONE_RUN = (
     "space",
     "device",
 )  # the space is in the settings
-_OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "retrain_seeds", "try_advice")
+_OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "ray", "retrain_seeds", "try_advice")
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
 _OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 
@@ -331,11 +336,3 @@ def _storage(name: str, value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise arguments.refuse(name, "a URL, the path of a journal file, or an Optuna storage", value)
-
-
-def _workers(name: str, value: Any) -> int | str:
-    if value == "auto":
-        return "auto"
-    if hasattr(value, "__index__") and not isinstance(value, bool) and 0 <= operator.index(value) <= MOST_WORKERS:
-        return operator.index(value)
-    raise arguments.refuse(name, f"auto or from 0 to {MOST_WORKERS}", value)

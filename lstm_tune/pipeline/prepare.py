@@ -1,4 +1,4 @@
-"""The first steps of `tune`: the machine, the data, and the study that is begun or resumed."""
+"""The first steps of `tune`: the data, and the study that is begun or resumed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from lstm_tune.data.split import Split
 from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.data.summary import all_rows
 from lstm_tune.data.windows import Windows
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import StudyError
 from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
 from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import InMemory, TuneOptions, show_storage
+from lstm_tune.pipeline.resources import Resources
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.report.run_folder import JOURNAL, SCHEMA, claim_folder, remove_on_failure, run_name
 from lstm_tune.search.coordinator import Coordinator, release_on_failure
@@ -34,40 +35,15 @@ from lstm_tune.search.space import Space
 from lstm_tune.search.study import create_study, kept_precision
 from lstm_tune.search.trial_queue import STALE_TRIALS, n_counted
 from lstm_tune.storage.kind import Opening
-from lstm_tune.storage.open import check_storage, open_storage, temporary_journal
+from lstm_tune.storage.open import open_storage, temporary_journal
 from lstm_tune.training.calibration import check_windows
-from lstm_tune.training.device import pick_device
-from lstm_tune.training.precision import check_precision, has_bf16, pick_precision
+from lstm_tune.training.precision import has_bf16, pick_precision
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import shell
-from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.text import counted
-from lstm_tune.workers import processes
-from lstm_tune.workers.count import pick_workers
-from lstm_tune.workers.pool import check_shareable
 
 _DRAWN = 64  # random configurations that represent a space when bf16 is judged
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """What the study may use of this machine.
-
-    Attributes:
-        device: "cpu" or "cuda".
-        threads: of this process; folds of a trial and models of the retrain share them.
-        workers: processes that do the trials; 1: this one.
-    """
-
-    device: str
-    threads: int
-    workers: int
-
-    @property
-    def threads_each(self) -> int:
-        """Threads of one worker."""
-        return max(1, self.threads // max(1, self.workers))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -110,53 +86,6 @@ class OpenStudy:
     def study(self) -> optuna.Study:
         """The study itself."""
         return self.coordinator.study
-
-
-def pick_resources(options: TuneOptions, progress: Progress) -> Resources:
-    """Choose device, threads and workers.
-
-    Raises:
-        UsageError: what was asked for is not there, or several workers cannot share the study.
-    """
-    device = pick_device(options.device)
-    check_precision(options.precision, device)
-    check_storage(options.storage)
-    cores = available_cores()
-    trials = options.trials
-    workers = pick_workers(options.workers, cores=cores, device=device, n_trials=trials)
-    if workers == 0:
-        _check_reachable(options)
-    elif workers > 1:
-        workers = _shareable(workers, options, cores, progress)
-    return Resources(
-        device=device,
-        threads=cores if device == "cpu" else 1,
-        workers=workers if trials is None else min(workers, trials),
-    )
-
-
-def _check_reachable(options: TuneOptions) -> None:
-    """Refuse a study without workers of its own that no other process could find or understand."""
-    if options.storage is None and options.folder is None:
-        raise UsageError("workers is 0, and the study is in memory, where no worker finds it; pass a storage, or out")
-    if options.for_workers() is None:
-        raise UsageError("workers is 0, and other processes know samplers and pruners by name alone; pass a name")
-    check_shareable(options.storage, options.sampler, options.pruner)
-
-
-def _shareable(workers: int, options: TuneOptions, cores: int, progress: Progress) -> int:
-    """Return how many workers there will be: one, and the reason shown, if several cannot share the study."""
-    try:
-        check_shareable(options.storage, options.sampler, options.pruner)
-    except UsageError as error:
-        if options.workers != "auto":
-            raise
-        progress.info(f"one worker alone: {error}")
-        return 1
-    processes.prepare()
-    if workers > cores:
-        progress.info(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
-    return workers
 
 
 def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
@@ -274,7 +203,7 @@ def open_study(
         if storage is None and folder is not None:
             storage, alone = str((folder / JOURNAL).resolve()), True  # this journal holds no other study
         shown = show_storage(storage)
-        if storage is None and resources.workers > 1:
+        if storage is None and resources.several:
             storage = temporary_journal()
         opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
         name = options.study_name or run_name(series.path, series.targets, options.horizon)

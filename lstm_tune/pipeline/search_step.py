@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial
 from lstm_tune.errors import StudyError
 from lstm_tune.pipeline.members import choose
 from lstm_tune.pipeline.options import TuneOptions
-from lstm_tune.pipeline.prepare import OpenStudy, Resources
+from lstm_tune.pipeline.prepare import OpenStudy
+from lstm_tune.pipeline.resources import Resources
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.search.budget import RetrainCost
 from lstm_tune.search.optimize import optimize as run_trials
@@ -34,6 +35,7 @@ from lstm_tune.utils.signals import StopRequest
 from lstm_tune.workers.coordinated import CoordinatedTickets
 from lstm_tune.workers.messages import Job
 from lstm_tune.workers.pool import optimize
+from lstm_tune.workers.ray_tasks import RayTasks
 from lstm_tune.workers.sources import Budget
 
 
@@ -183,7 +185,8 @@ def _run_trials(
     progress: Progress,
 ) -> None:
     """Do `n_trials` trials (None: until the study is stopped), in this process or in several workers."""
-    study, workers = opened.study, opened.resources.workers
+    study, cluster = opened.study, opened.resources.cluster
+    workers = 0 if cluster is not None else opened.resources.workers
     if workers == 1:
         lost = "another process has ended it, so that its result was dropped"
         run_trials(
@@ -194,21 +197,7 @@ def _run_trials(
             on_lost=lambda number: progress.info(f"trial {number}: {lost}"),
         )
         return
-    assert opened.storage is not None
-    job = Job(
-        storage=opened.storage,
-        study=study.study_name,
-        sampler=study.sampler,
-        pruner=study.pruner,
-        task=objective.task,
-        space=opened.space,
-        seed=objective.seed,
-        precision=objective.precision,
-        threads=objective.threads,
-        ask_every=seconds_between_questions(storage_of(study)),
-        verbosity=optuna.logging.get_verbosity(),
-        run=this_run(),
-    )
+    job = _job(opened, objective)
     shared = SharedStudy(study.study_name, storage_of(study), study.sampler, study.pruner)
     watch: dict[str, Any] = {"progress": progress, "stop": objective.stop}
     if workers and not is_database(storage_of(study)):
@@ -226,15 +215,42 @@ def _run_trials(
         callbacks=callbacks,
         progress=progress,
     )
-    if workers == 0:
+    remote: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    if cluster is not None:
+        remote = tasks = RayTasks(
+            cluster=cluster, job=job, number=opened.resources.workers, device=options.device, progress=progress
+        )
+        tickets.watch = tasks.look
+    elif workers == 0:
         storage = "" if opened.shown_storage is None else f" --storage {shell(opened.shown_storage)}"
         progress.info(f"waits for workers: lstm-tune worker {shell(study.study_name)} DATA{storage}")
     try:
-        optimize(shared, job, workers, source=tickets, **watch)
+        with remote:
+            optimize(shared, job, workers, source=tickets, **watch)
     except BaseException:
         with contextlib.suppress(Exception):  # the error counts
             tickets.close()
         raise
+
+
+def _job(opened: OpenStudy, objective: TaskObjective) -> Job:
+    """Return what each worker needs."""
+    study = opened.study
+    assert opened.storage is not None
+    return Job(
+        storage=opened.storage,
+        study=study.study_name,
+        sampler=study.sampler,
+        pruner=study.pruner,
+        task=objective.task,
+        space=opened.space,
+        seed=objective.seed,
+        precision=objective.precision,
+        threads=objective.threads,
+        ask_every=seconds_between_questions(storage_of(study)),
+        verbosity=optuna.logging.get_verbosity(),
+        run=this_run(),
+    )
 
 
 def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:

@@ -13,7 +13,8 @@ from optuna.storages import BaseStorage
 from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.conclusion import conclude
 from lstm_tune.pipeline.options import TuneOptions
-from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study, pick_resources
+from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study
+from lstm_tune.pipeline.resources import Resources, pick_resources
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import search
 from lstm_tune.report.result import Result
@@ -25,6 +26,7 @@ from lstm_tune.storage.urls import or_of_environment
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.utils import arguments
 from lstm_tune.utils.signals import Stopped, stop_on_signals
+from lstm_tune.workers.ray_tasks import connected
 
 
 def tune(
@@ -65,6 +67,7 @@ def tune(
     resume: bool = False,
     apply: str | None = None,
     take_over: bool = False,
+    ray: str | None = None,
     progress: Progress | bool | None = None,
 ) -> Result:
     """Find the best LSTM for the data in the given time, and score it once on rows that no trial has seen.
@@ -117,6 +120,8 @@ def tune(
             of that run and the changes are tried first. Arguments that have their default take the run's value.
         take_over: whether to continue it although another machine has it: that machine is gone. Trials that it left
             running are done again.
+        ray: Ray cluster whose tasks are the workers: "local", "auto" or "ray://HOST:PORT". Its nodes need this package
+            and a database as `storage`; "local" does with a file.
         progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
 
     Returns:
@@ -165,6 +170,7 @@ def tune(
         resume=resume,
         apply=apply,
         take_over=take_over,
+        ray=ray,
     )
     return start(data, apply_advice(options), callbacks, progress)
 
@@ -185,8 +191,13 @@ def start(
 @single_threaded_torch()
 def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()) -> Result:
     """Do what `tune` promises, with options that are checked and a clock that already runs; see `tune`."""
+    with connected(context.options.ray, context.options.storage) as cluster:
+        resources = pick_resources(context.options, cluster, context.progress)
+        return _run(data, context, resources, callbacks)
+
+
+def _run(data: Any, context: RunContext, resources: Resources, callbacks: Sequence[OptunaCallback]) -> Result:
     options, clock, stop, progress = context.options, context.clock, context.stop, context.progress
-    resources = pick_resources(options, progress)
     with clock.step("data"):
         dataset = load_dataset(data, options, resources.device)
         task, space = make_task(dataset, options, resources.device, progress)

@@ -76,6 +76,20 @@ class Task:
         """Return whether a configuration can be fitted on validation rows, too: a logarithm needs positive values."""
         return config.transform != "log" or self.positive
 
+    def on(self, device: str) -> Task:
+        """Return the same task with its windows on a device."""
+        held = self.windows
+        folds = (
+            replace(
+                fold,
+                report_windows=fold.report_windows.to(device),
+                epoch_windows=fold.epoch_windows.to(device),
+                sampled_windows=fold.sampled_windows.to(device),
+            )
+            for fold in self.folds
+        )
+        return replace(self, windows=Windows(held.data, held.horizon, device, held.period), folds=tuple(folds))
+
     @property
     def development_rows(self) -> Ranges:
         """Train and validation rows of each series: what the retrain fits on, and every row that a task holds."""

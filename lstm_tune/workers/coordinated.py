@@ -40,6 +40,7 @@ class CoordinatedTickets:
         deadline: called when trials may begin; returns the time (`time.monotonic`) at which they must stop.
         callbacks: called in this process after each trial, wherever it ran.
         progress: told what happens elsewhere.
+        watch: called every second, with whether tickets may be taken, and how many trials have ended.
     """
 
     study: SharedStudy
@@ -50,6 +51,7 @@ class CoordinatedTickets:
     deadline: Callable[[], float]
     callbacks: Sequence[OptunaCallback]
     progress: Progress
+    watch: Callable[[bool, int], None] = lambda is_open, ended: None
     exhausted: bool = False
     has_others: bool = True
     _gate: Gate | None = None
@@ -100,6 +102,7 @@ class CoordinatedTickets:
         trials = read_trials(self.study)
         self._report(trials)
         self._balance(trials)
+        self.watch(self._gate is not None and self._gate.open, len(self._reported))
 
     def close(self) -> None:
         """Close the gate, and fail what still runs elsewhere; a resumed study tries it again."""

@@ -37,7 +37,7 @@ _OUTAGE = 300.0  # seconds for which a worker that begins waits for the storage
 def work(job: Job, link: Connection) -> None:
     """Run trials until none is left."""
     try:
-        signal.signal(signal.SIGINT, _interrupt_once)
+        signal.signal(signal.SIGINT, interrupt_once)
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _work(job, link)
@@ -48,7 +48,7 @@ def work(job: Job, link: Connection) -> None:
             link.send(WorkerFailed(" ".join(str(error).split()) or type(error).__name__))
 
 
-def _interrupt_once(signum: int, frame: object) -> None:
+def interrupt_once(signum: int, frame: object) -> None:
     """Interrupt the trial; a second Ctrl-C must not interrupt the clean-up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
