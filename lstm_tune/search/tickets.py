@@ -12,11 +12,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lstm_tune.search.trial_attributes import Attr
@@ -70,9 +72,23 @@ def read_trial_seconds(attributes: Mapping[str, Any]) -> float:
 
 
 def make_tickets(study: optuna.Study, number: int) -> None:
-    """Make tickets, whose parameters the sampler is free to choose."""
+    """Make tickets, whose parameters the sampler is free to choose; on a database, all in one transaction."""
+    database = inside(storage_of(study))
+    if isinstance(database, Database) and number > 0:
+        database.create_waiting_trials(id_of_study(study), number, _attributes_of_a_ticket())
+        return
     for _ in range(number):
         study.enqueue_trial({})
+
+
+@cache
+def _attributes_of_a_ticket() -> Mapping[str, Any]:
+    """Return the system attributes that Optuna's queue gives to a trial whose parameters are free."""
+    storage = InMemoryStorage()
+    storage.create_new_study([StudyDirection.MINIMIZE], "queue")
+    study = optuna.Study("queue", storage)
+    study.enqueue_trial({})
+    return study.trials[0].system_attrs
 
 
 def is_free(trial: Trial) -> bool:

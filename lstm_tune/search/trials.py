@@ -212,21 +212,21 @@ def read_trials(study: optuna.Study) -> tuple[Trial, ...]:
     Raises:
         StudyError: an attribute is not what the package writes; says which.
     """
-    known = _ended.setdefault(storage_of(study), {})
+    known = _unchanging.setdefault(storage_of(study), {})
     return tuple(_read(frozen, known) for frozen in study.get_trials(deepcopy=False))
 
 
-# Trials that have ended never change, and storages return the same objects for them each time; to read a thousand of
-# them anew after every trial would take longer than a short trial.
-_ended: WeakKeyDictionary[BaseStorage, dict[int, tuple[FrozenTrial, Trial]]] = WeakKeyDictionary()
+# Trials that have ended never change, those that wait change with their state alone, and storages return the same
+# objects for them each time; to read a thousand of them anew after every trial would take longer than a short trial.
+_unchanging: WeakKeyDictionary[BaseStorage, dict[int, tuple[FrozenTrial, Trial]]] = WeakKeyDictionary()
 
 
 def _read(frozen: FrozenTrial, known: dict[int, tuple[FrozenTrial, Trial]]) -> Trial:
     kept = known.get(id_of_trial(frozen))
-    if kept is not None and kept[0] is frozen:
+    if kept is not None and kept[0] is frozen and kept[1].state == frozen.state.name:
         return kept[1]
     trial = Trial.of(frozen)
-    if trial.finished:
+    if frozen.state is not TrialState.RUNNING:
         known[id_of_trial(frozen)] = frozen, trial
     return trial
 

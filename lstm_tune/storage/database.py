@@ -28,6 +28,7 @@ from lstm_tune.storage.database_errors import Outage, recognise
 from lstm_tune.storage.database_reading import TrialReader
 from lstm_tune.storage.database_statements import (
     TOKEN,
+    create_waiting_trials,
     find_taken,
     set_study_attr_once,
     silent_trials,
@@ -109,6 +110,19 @@ class Database(BaseStorage, BaseHeartbeat):
         if template.state is TrialState.RUNNING and self._heartbeats:
             self.record_heartbeat(trial_id)  # if its process is gone before it has sent one, the trial is missed, too
         return trial_id
+
+    def create_waiting_trials(self, study_id: int, number: int, attributes: Mapping[str, Any]) -> None:
+        """Put so many trials with these system attributes into the queue, once."""
+        token = uuid.uuid4().hex
+
+        def create() -> None:
+            create_waiting_trials(self._rdb.engine, study_id, number, token, attributes)
+
+        def again() -> None:
+            if find_taken(self._rdb.engine, token) is None:
+                create()
+
+        self._retry(create, again)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Set the state; False: another process has taken the trial out of the queue.

@@ -20,6 +20,7 @@ from lstm_tune.storage.schema import (
     HEARTBEATS,
     PARAMS,
     REPORTS,
+    STUDIES,
     STUDY_SYSTEM,
     TRIAL_SYSTEM,
     TRIAL_USER,
@@ -29,6 +30,32 @@ from lstm_tune.storage.schema import (
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 TOKEN = "lstm_tune:token"  # the system attribute by which a process finds the trial that it has created or taken
+
+
+def create_waiting_trials(
+    engine: sql.Engine, study_id: int, number: int, token: str, attributes: Mapping[str, Any]
+) -> None:
+    """Put so many trials into the queue of a study in one transaction, numbered as Optuna numbers them.
+
+    Args:
+        engine: of the database.
+        study_id: of the study.
+        number: of trials.
+        token: that each of them carries; no other process has it.
+        attributes: system attributes that each of them gets.
+    """
+    with engine.begin() as connection:
+        # Optuna locks this row, too, when it numbers a trial.
+        connection.execute(sql.select(STUDIES).where(STUDIES.c.study_id == study_id).with_for_update()).one()
+        of_study = TRIALS.c.study_id == study_id
+        first = connection.execute(sql.select(sql.func.count()).where(of_study)).scalar()
+        assert first is not None
+        row = {"study_id": study_id, "state": TrialState.WAITING}
+        connection.execute(sql.insert(TRIALS), [{**row, "number": first + i} for i in range(number)])
+        made = connection.execute(sql.select(TRIALS.c.trial_id).where(of_study & (TRIALS.c.number >= first))).scalars()
+        given = {key: json.dumps(value) for key, value in {**attributes, TOKEN: token}.items()}
+        rows = [{"trial_id": trial_id, "key": key, "value_json": v} for trial_id in made for key, v in given.items()]
+        connection.execute(sql.insert(TRIAL_SYSTEM), rows)
 
 
 def take_waiting_trial(engine: sql.Engine, trial_id: int, token: str) -> bool:

@@ -17,6 +17,7 @@ from studies import study_of
 from lstm_tune.search.tickets import Gate, make_tickets, read_trial_seconds, set_gate, set_trial_seconds, take_ticket
 from lstm_tune.search.trial_queue import fail_and_requeue, give_back, n_counted
 from lstm_tune.search.trials import Trial
+from lstm_tune.storage.database_statements import TOKEN
 from lstm_tune.storage.open import open_storage
 from lstm_tune.storage.optuna_private import id_of_study, storage_of
 
@@ -80,6 +81,21 @@ def test_what_was_lost_or_given_back_is_taken_first_and_does_not_count(study: op
 def test_ticket_asks_for_no_parameters(study: optuna.Study) -> None:
     make_tickets(study, 1)
     assert Trial.of(study.trials[0]).queued_params is None
+
+
+def test_tickets_of_one_transaction_are_those_of_the_queue(study: optuna.Study) -> None:
+    """Numbered one after the other, whoever makes them, and with the attributes that Optuna gives them."""
+    make_tickets(study, 3)
+    study.enqueue_trial({})
+    make_tickets(study, 0)
+    make_tickets(study, 2)
+    study.enqueue_trial({"x": 1})
+    trials = study.trials
+    assert [t.number for t in trials] == list(range(7))
+    assert {t.state for t in trials} == {TrialState.WAITING}
+    bare = [{key: v for key, v in t.system_attrs.items() if key != TOKEN} for t in trials]
+    assert bare == [bare[3]] * 6 + [{"fixed_params": {"x": 1}}]
+    assert [t.datetime_start for t in trials] == [None] * 7
 
 
 def test_seconds_of_a_trial_are_those_that_were_published(study: optuna.Study) -> None:

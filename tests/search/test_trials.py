@@ -52,6 +52,25 @@ def test_trial_is_read_as_the_objective_wrote_it(study: optuna.Study) -> None:
         assert (curve.best, curve.epochs) == (done.best_epoch, done.epochs)
 
 
+@pytest.mark.parametrize("name", ["study.journal", "sqlite:///study.db", None])
+def test_trials_that_wait_are_read_once_and_again_when_they_begin(
+    name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(storage=open_storage(name))
+    for _ in range(3):
+        study.enqueue_trial({})
+    read: list[int] = []
+    of = Trial.of
+    monkeypatch.setattr(Trial, "of", lambda frozen: (read.append(frozen.number), of(frozen))[1])
+    for _ in range(2):
+        assert [t.state for t in read_trials(study)] == ["WAITING"] * 3
+    study.tell(study.ask(), 1.0)
+    for _ in range(2):
+        assert [t.state for t in read_trials(study)] == ["COMPLETE", "WAITING", "WAITING"]
+    assert read == [0, 1, 2, 0]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

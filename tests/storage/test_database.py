@@ -19,6 +19,7 @@ from series import TINY
 from studies import Watching
 
 from lstm_tune.errors import StudyError
+from lstm_tune.search.tickets import make_tickets
 from lstm_tune.search.trial_queue import STALE_TRIALS, fail_and_requeue
 from lstm_tune.storage import database, database_opening, outages, schema
 from lstm_tune.storage.buffered import inside
@@ -104,6 +105,16 @@ def test_a_trial_from_the_queue_is_taken_once_though_the_answer_is_lost(
     monkeypatch.setattr(sqlite, "_take", losing(sqlite._take, 2, done=done))
     study.optimize(one, n_trials=1)
     assert [(t.state, t.value) for t in study.trials] == [(TrialState.COMPLETE, 0.5)]
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_tickets_are_made_once_though_the_answer_is_lost(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    study = optuna.create_study(storage=sqlite, study_name="s")
+    monkeypatch.setattr(database, "create_waiting_trials", losing(database.create_waiting_trials, 2, done=done))
+    make_tickets(study, 3)
+    assert [t.number for t in study.trials] == [0, 1, 2]
 
 
 def test_a_trial_that_another_took_is_not_taken(sqlite: Database) -> None:
