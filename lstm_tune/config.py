@@ -172,6 +172,13 @@ class Config:
         help="rows that mean and spread are taken of: those of each series, or those of all series together",
         phrase="one scale for the {}",
     )
+    loss_scale: str = _parameter(
+        "series",
+        words=("series", "window"),
+        step="window normalisation",
+        help="what training divides errors by: what scale says, or also the spread of each window's own rows",
+        phrase="errors in units of each {}",
+    )
     difference: str = _parameter(
         "none",
         words=("none", "first", "seasonal"),

@@ -19,7 +19,7 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch
 from lstm_tune.models.categories import covariate_widths, embedding_of
 from lstm_tune.models.cells import CELLS, Dropout, RecurrentLayers
-from lstm_tune.models.preprocessing import Preprocessing, Shape
+from lstm_tune.models.preprocessing import Located, Preprocessing, Shape
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
@@ -139,9 +139,17 @@ class LSTMForecaster(Preprocessing):
             forecast = forecast + self.future_output(torch.cat([future[:, -horizon:], context], dim=2)).squeeze(2)
         return forecast
 
+    def forecast_and_target(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return forecast and target, (B, H) each, in the units that the loss is taken in."""
+        at = self.locate(batch)
+        forecast, target = self._level(batch, at), self.scale_level(batch.target, self.group(batch))
+        return (forecast, target) if at.unit is None else (forecast / at.unit, target / at.unit)
+
     def level(self, batch: Batch) -> Tensor:
         """Forecast the scaled level, (B, H): compare with `scale_level(target, channel)`."""
-        at = self.locate(batch)
+        return self._level(batch, self.locate(batch))
+
+    def _level(self, batch: Batch, at: Located) -> Tensor:
         forecast = self._network(self.inputs(at), batch)
         if at.spread is not None:
             forecast = forecast * at.spread

@@ -69,6 +69,7 @@ class Located:
     window: Tensor  # (B, X - lag)
     location: Tensor | None  # (B, 1); None: 0
     spread: Tensor | None  # (B, 1); None: 1
+    unit: Tensor | None  # (B, 1) of the errors that are made small, in units of the level; None: 1
 
     def minus_location(self, x: Tensor) -> Tensor:
         """Subtract the windows' locations from x (B, n)."""
@@ -224,7 +225,8 @@ class Preprocessing(nn.Module):
         """Return what the linear skip regresses on, (B, L), and the targets, (B, H)."""
         at = self.locate(batch)
         target = self.difference_target(self.scale_level(batch.target, self.group(batch)), at)
-        return at.minus_location(at.window[:, -self.config.lookback :]), at.minus_location(target)
+        x, y = at.minus_location(at.window[:, -self.config.lookback :]), at.minus_location(target)
+        return (x, y) if at.unit is None else (x / at.unit, y / at.unit)
 
     def _fit_smoothing(self, data: SeriesSet, rows: Ranges) -> None:
         """Fit exponential smoothing to the scaled and differenced level of every channel and series, of 200 at most."""
@@ -289,13 +291,14 @@ class Preprocessing(nn.Module):
         level = self._history_level(batch)
         window = level[:, self.lag :] - level[:, : -self.lag] if self.lag else level
         looked_at = window[:, -self.config.lookback :]
-        location = spread = None
+        location = spread = unit = None
         if self.config.window_norm == "last":
             location = window[:, -1:]
         elif self.config.window_norm == "standard":
-            location = looked_at.mean(1, keepdim=True)
-            spread = (looked_at.var(1, keepdim=True, correction=0) + _SPREAD_FLOOR**2).sqrt()
-        return Located(level=level, window=window, location=location, spread=spread)
+            location, spread = looked_at.mean(1, keepdim=True), _spread(looked_at)
+        if self.config.loss_scale == "window":
+            unit = _spread(level[:, -self.config.lookback :])
+        return Located(level=level, window=window, location=location, spread=spread, unit=unit)
 
     def inputs(self, at: Located) -> Tensor:
         """Return what the network sees of the target, (B, L)."""
@@ -325,7 +328,9 @@ class Preprocessing(nn.Module):
             return at.minus_location(at.window[:, -1:])
         if self.config.skip == "linear":
             window = at.minus_location(at.window[:, -self.config.lookback :])
-            return nn.functional.linear(window, self.skip_weight, self.skip_bias)
+            if at.unit is None:
+                return nn.functional.linear(window, self.skip_weight, self.skip_bias)
+            return nn.functional.linear(window, self.skip_weight) + self.skip_bias * at.unit
         if self.config.skip == "ets":
             window = at.minus_location(at.window[:, -self.shape.smoothing :])
             last = window[:, -1:]  # the map's rows add up to 1: around the last value it loses no digits
@@ -338,6 +343,11 @@ class Preprocessing(nn.Module):
         if self.config.skip == "seasonal":
             return at.minus_location(seasonal_repeat(at.window, self.shape.period, self.shape.horizon))
         return None
+
+
+def _spread(rows: Tensor) -> Tensor:
+    """Return the spread (B, 1) of scaled rows (B, n), which is never 0."""
+    return (rows.var(1, keepdim=True, correction=0) + _SPREAD_FLOOR**2).sqrt()
 
 
 def _any(which: Tensor) -> bool:

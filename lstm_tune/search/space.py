@@ -155,7 +155,7 @@ class Space:
                 continue
             bound = bounds.get(name, _Bound())
             left = self._left(name, possible, bound)
-            if left.describe() != parameter.describe():
+            if left.describe() != parameter.describe() and not (bound.quiet and self.source == f"preset {self.name}"):
                 notes.append(f"{name}: {parameter.describe()} cut to {left.describe()}: {bound.reason}")
             parameters[name] = left
         for name, bound in bounds.items():
@@ -272,6 +272,7 @@ class _Bound:
     top: float = math.inf
     banned: str | None = None
     clips: bool = False  # whether a listed number that is too large is lowered, not dropped
+    quiet: bool = False  # whether a preset is cut without a word: nobody asked for what is left out
     reason: str = ""
     remedy: str = ""
 
@@ -312,6 +313,9 @@ def _bounds(limits: Limits, parameters: Mapping[str, Parameter]) -> dict[str, _B
     if limits.period is None:
         seasonal = _Bound(banned="seasonal", reason="the data show no season", remedy="use none")
         bounds |= {"difference": seasonal, "skip": seasonal}
+    if not limits.several_series and isinstance(parameters.get("loss_scale"), Choice):
+        reason = "there is one series, so the default weighs no series more than another"
+        bounds["loss_scale"] = _Bound(banned="window", reason=reason, remedy="use series", quiet=True)
     return bounds
 
 

@@ -68,6 +68,7 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
         max_lookback=max_lookback,
         positive=not any(data.origin) and is_positive(data, segments[0].fit),
         period=usable_period,
+        several_series=data.n_series > 1,
         max_batch_size=max(1, _fewest_windows(segments, max_lookback + reserve - 1) * data.n_channels),
     )
 

@@ -13,3 +13,4 @@ class Limits:
     positive: bool  # every target value is above 0, so that its logarithm exists
     period: int | None  # rows in a season; None: no seasonal difference, no seasonal skip
     max_batch_size: int  # training windows at least
+    several_series: bool = False

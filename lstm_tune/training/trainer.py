@@ -210,7 +210,7 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         """Return the mean loss over the batch's observed targets."""
-        forecast, target = self.model.level(batch), self.model.scale_level(batch.target, self.model.group(batch))
+        forecast, target = self.model.forecast_and_target(batch)
         loss_of = LOSSES[self.config.loss]
         if batch.observed is None:
             return loss_of(forecast, target)

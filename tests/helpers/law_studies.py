@@ -135,6 +135,7 @@ KINDS: dict[str, Kind] = {
     "all at once": Kind(
         frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
         columns={"target": ["z", "y"], "id": "shop", "past": ["p"], "future": ["f"], "calendar": True},
+        space=SKIPS | {"loss_scale": ["window", "series"]},
         folds=2,
         options={"level": (80,)},
     ),

@@ -105,6 +105,7 @@ class View:
     window: Array  # (B, X - lag)
     location: Array  # (B, 1)
     spread: Array  # (B, 1)
+    unit: Array  # (B, 1) that errors are divided by in training, in units of the level
 
 
 def lag_of(params: dict[str, Any], period: int) -> int:
@@ -130,7 +131,10 @@ def view_of(history: Array, member: Member, group: int, model: SavedModel) -> Vi
     elif params["window_norm"] == "standard":
         location = window[:, -lookback:].mean(axis=1, keepdims=True)
         spread = np.sqrt(window[:, -lookback:].var(axis=1, keepdims=True) + _SPREAD_FLOOR**2)
-    return View(level=level, window=window, location=location, spread=spread)
+    unit = np.ones((len(level), 1))
+    if params["loss_scale"] == "window":
+        unit = np.sqrt(level[:, -lookback:].var(axis=1, keepdims=True) + _SPREAD_FLOOR**2)
+    return View(level=level, window=window, location=location, spread=spread, unit=unit)
 
 
 def inputs_of(view: View, member: Member) -> Array:
@@ -175,7 +179,7 @@ def _skip(model: SavedModel, member: Member, view: View) -> Array:
         return view.window[:, -1:] - view.location
     if kind == "linear":
         window = view.window[:, -lookback:] - view.location
-        return window @ state["skip_weight"].T + state["skip_bias"]
+        return window @ state["skip_weight"].T + view.unit * state["skip_bias"]
     if kind == "ets":
         window = view.window[:, -state["skip_weight"].shape[1] :] - view.location
         return window @ state["skip_weight"].T

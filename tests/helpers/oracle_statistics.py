@@ -64,7 +64,8 @@ def _check_clip(run: Finished, member: Member, windows: list[Window], what: str)
 def _check_skip(run: Finished, member: Member, windows: list[Window], what: str) -> None:
     if member.params["skip"] not in ("linear", "ets"):
         return
-    seen = np.concatenate([_skip_window(run, member, w) for w in windows])
+    units = [_view(run, member, w).unit for w in windows]
+    seen = np.concatenate([_skip_window(run, member, w) / unit for w, unit in zip(windows, units, strict=True)])
     weight, bias = fit_skip(run, member, run.parts["fit"])
     # Nearly collinear columns leave single weights undetermined to float32: what they forecast is compared.
     expected = seen @ weight.T + bias
@@ -101,8 +102,8 @@ def fit_skip(run: Finished, member: Member, fit: Sequence[Rows]) -> tuple[Array,
         if lag:
             both = np.concatenate([view.level[:, -lag:], ahead], axis=1)
             ahead = both[:, lag:] - both[:, :-lag]
-        x.append(_skip_window(run, member, w)[0])
-        y.append((ahead - view.location)[0])
+        x.append((_skip_window(run, member, w) / view.unit)[0])
+        y.append(((ahead - view.location) / view.unit)[0])
         usable.append(seen.all())
     return simple.fit_ridge(np.array(x), np.array(y), np.array(usable))
 

@@ -43,7 +43,11 @@ def forecasts(task: Task, forecaster: Any) -> dict[int, torch.Tensor]:
     return {s: ahead[batch.group == s] for s in range(windows.data.n_series)}
 
 
-@pytest.mark.parametrize("params", [{}, {"skip": "ets"}, {"difference": "first", "window_norm": "standard"}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"skip": "ets"}, {"difference": "first", "window_norm": "standard"}, {"loss_scale": "window"}],
+    ids=str,
+)
 def test_a_series_times_c_has_its_forecasts_times_c_and_changes_no_other(params: dict[str, Any]) -> None:
     before, after = (task_of(shops(by), id="shop", target="y", horizon=3, folds=2) for by in (1.0, 2.0**-14))
     one, other = (forecasts(task, trained(task, **params)) for task in (before, after))

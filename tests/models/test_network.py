@@ -137,6 +137,17 @@ def test_untrained_model_with_a_linear_skip_is_that_regression(window_norm: str)
     assert np.mean(np.square(errors)) < 0.2 * np.mean(np.square(persistence))
 
 
+def test_linear_skip_in_units_of_each_window_does_not_follow_the_windows_that_vary_most() -> None:
+    rng = np.random.default_rng(0)
+    large, small = 20 * rng.normal(size=30), np.sin(np.arange(110) / 4) + 0.05 * rng.normal(size=110)
+    errors = {}
+    for scale in ("series", "window"):
+        config = config_of(skip="linear", window_norm="last", loss_scale=scale)
+        model, data = fitted(config, np.concatenate([large, small]), zero=True)
+        errors[scale] = np.mean([np.abs(forecast(model, data, r)[0] - small[r - 30]) for r in range(110, 130)])
+    assert errors["window"] < 0.5 * errors["series"]
+
+
 def test_seasonal_difference_and_last_value_are_the_airline_formula() -> None:
     shape = Shape(horizon=1, period=12)
     y = wave(160, period=12)

@@ -39,6 +39,7 @@ GROUPS: dict[str, list[dict[str, Any]]] = {
     "inputs": [
         {"lookback": 7, "patch": 3, "head_units": 5, "activation": "gelu"},
         {"window_norm": "last", "skip": "linear", "outlier_clip": 2.0, "activation": "silu"},
+        {"loss_scale": "window", "window_norm": "standard", "skip": "linear"},
         {"window_norm": "standard", "skip": "ets", "layers": 2, "activation": "relu"},
         {"difference": "first", "skip": "last", "activation": "none"},
         {"difference": "seasonal", "window_norm": "last", "skip": "seasonal", "activation": "leaky_relu"},
@@ -147,7 +148,7 @@ def test_the_groups_hold_every_switch_that_changes_a_forecast() -> None:
     tried = [Config.from_params(TINY | params) for group in GROUPS.values() for params in group]
     assert {c.activation for c in tried} == set(ACTIVATIONS)
     assert {c.cell_activation for c in tried} == set(CELL_ACTIVATIONS)
-    for name in ("transform", "difference", "window_norm", "skip", "scale"):
+    for name in ("transform", "difference", "window_norm", "skip", "scale", "loss_scale"):
         assert {getattr(c, name) for c in tried} == set(RULES[name].words), name
     for name in ("patch", "head_units", "outlier_clip", "layers"):
         assert len({getattr(c, name) for c in tried}) > 1, name

@@ -19,7 +19,7 @@ from lstm_tune.search.space import Choice, Fixed, Range, Space, _preset_folder, 
 from lstm_tune.training.limits import Limits
 
 PRESETS = ("classic", "default", "quick", "thorough")
-AMPLE = Limits(max_lookback=10_000, positive=True, period=24, max_batch_size=10_000)
+AMPLE = Limits(max_lookback=10_000, positive=True, period=24, max_batch_size=10_000, several_series=True)
 SCARCE = Limits(max_lookback=41, positive=False, period=None, max_batch_size=100)
 SGD_ALONE = {"low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}}
 
@@ -411,6 +411,17 @@ def test_enqueued_values_are_moved_into_the_space_and_kept_once() -> None:
 
 
 # Cutting to the data
+
+
+def test_one_series_has_no_loss_in_units_of_its_windows_unless_a_space_asks_for_it_alone() -> None:
+    one = replace(AMPLE, several_series=False)
+    default, notes = load_space("default").cut(one)
+    assert notes == ()
+    assert all(default.suggest(optuna.trial.FixedTrial(params)).loss_scale == "series" for params in default.enqueued())
+    _, notes = space_from_mapping({"loss_scale": ["series", "window"]}).cut(one)
+    assert notes[0].startswith("loss_scale: series, window cut to series: there is one series")
+    alone, notes = space_from_mapping({"loss_scale": "window"}).cut(one)
+    assert (alone.suggest(optuna.trial.FixedTrial({})).loss_scale, notes) == ("window", ())
 
 
 def test_ample_data_cut_nothing() -> None:

@@ -179,6 +179,19 @@ def test_training_loss_is_that_of_the_scaled_level(loss: str, expected: Any) -> 
     assert trainer.run_epoch() == pytest.approx(float(expected(error.numpy()).mean()), rel=1e-5)
 
 
+def test_training_loss_in_units_of_each_window_weighs_windows_of_every_size_alike() -> None:
+    y = wave() * np.where(np.arange(len(wave())) < 60, 1e3, 1.0)
+    trainer = trainer_of(y, loss_scale="window", learning_rate=1e-12, samples=103, batch_size=103)
+    batch = trainer.windows.gather(trainer.positions[:], trainer.model.context)
+    model = trainer.model
+    with torch.no_grad():
+        error = (model.level(batch) - model.scale_level(batch.target, batch.group)).numpy()
+        rows = model.scale_level(batch.history, batch.group)[:, -model.config.lookback :].numpy()
+    unit = np.sqrt(rows.var(axis=1, keepdims=True) + 1e-4)
+    assert unit.max() > 20 * unit.min()
+    assert trainer.run_epoch() == pytest.approx(float(np.square(error / unit).mean()), rel=1e-5)
+
+
 def test_gradient_is_clipped() -> None:
     steps = []
     for clip in (1e-6, 0.0):
