@@ -18,7 +18,6 @@ from lstm_tune.training import trainer as train
 
 # Tests beside those in tests/laws that hold a law, a number that users read, or a promise, and that take little time.
 _ALSO_LAWS = (
-    "cli/test_cli.py",
     "cli/test_run_file.py",
     "data",
     "evaluation",
@@ -29,7 +28,6 @@ _ALSO_LAWS = (
     "pipeline/test_options.py",
     "pipeline/test_out_of_date.py",
     "pipeline/test_reproducibility.py",
-    "pipeline/test_tune.py",
     "report/test_report_json.py",
     "report/test_run_folder.py",
     "report/test_series_csv.py",
@@ -40,8 +38,10 @@ _ALSO_LAWS = (
 )
 # Of these, files about formats: no number depends on them.
 _NO_LAWS = (
+    "data/test_number_format.py",
     "data/test_spreadsheets.py",
     "data/test_text_files.py",
+    "data/test_time_column.py",
     "models/test_onnx.py",
     "search/test_progress.py",
     "search/test_space_schema.py",
@@ -81,6 +81,8 @@ def _group(item: pytest.Item) -> str:
     call = getattr(item, "callspec", None)
     if item.path.parent.name == "laws" and call is not None and "name" in call.params:
         return f"study of {call.params['name']}"
+    if mark := item.get_closest_marker("study"):
+        return f"study of {mark.args[0]}"
     return str(item.path)
 
 

@@ -109,7 +109,7 @@ class RawForecaster(nn.Module):
         """Repeat covariates (B, rows, n) for each target: (B · C, rows, n)."""
         if self.channels == 1:
             return x
-        return x[:, None].expand(-1, self.channels, -1, -1).reshape(-1, x.shape[1], x.shape[2])
+        return x[:, None].expand(-1, self.channels, -1, -1).flatten(0, 1)
 
 
 def calendar_features(time: Tensor, step: Step) -> Tensor:
