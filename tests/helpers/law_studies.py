@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import oracle_checks
+import oracle_findings
 import oracle_outputs
 import oracle_statistics
 import oracle_trials
@@ -87,6 +88,12 @@ def unequal(*lengths: int, same_end: bool = True) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def one_holed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A panel with values missing in series a alone."""
+    rows = np.arange(len(frame))
+    return frame.assign(y=frame["y"].where((frame["shop"] != "a") | (rows % 9 != 4)))
+
+
 def with_words(frame: pd.DataFrame) -> pd.DataFrame:
     """A panel with words: a past one, one that is known ahead, and one of each series beside its size."""
     rows = np.arange(len(frame))
@@ -130,7 +137,10 @@ KINDS: dict[str, Kind] = {
         trials=3,
     ),
     "panel, dates": Kind(
-        frame=unequal(150, 120), columns={"target": "y", "id": "shop"}, split="2024-04-10,2024-05-01", space=LEARNED
+        frame=one_holed(unequal(150, 120)),
+        columns={"target": "y", "id": "shop"},
+        split="2024-04-10,2024-05-01",
+        space=LEARNED,
     ),
     "all at once": Kind(
         frame=pd.concat([holed(part) for _, part in unequal(150, 170).groupby("shop", sort=False)]),
@@ -170,7 +180,7 @@ KINDS: dict[str, Kind] = {
 
 CHECKS: dict[str, Callable[[Finished], None]] = {
     name.removeprefix("check_"): check
-    for module in (oracle_checks, oracle_outputs, oracle_trials, oracle_statistics)
+    for module in (oracle_checks, oracle_findings, oracle_outputs, oracle_trials, oracle_statistics)
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
