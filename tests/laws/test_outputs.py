@@ -138,7 +138,7 @@ def test_noise_is_what_the_most_similar_window_apart_from_it_differs_by() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["all at once", "holes"])
+@pytest.mark.parametrize("name", ["panel, rows at the end", "holes"])
 def test_how_many_windows_are_looked_at_together_changes_no_number(
     study_of: Callable[[str], Finished], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

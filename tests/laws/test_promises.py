@@ -128,6 +128,7 @@ def test_a_study_in_parts_ends_as_the_whole_one(tmp_path: Path) -> None:
     for trials in (2, 4, 6):
         part = tune(out=tmp_path / "part", n_trials=trials, space=wide, retrain_seeds=2, resume=True)
         assert len(part.study.trials) == trials
+    assert [len(coordinator.test_readings(run.study)) for run in (whole, part)] == [1, 3]
     assert [(t.params, t.value) for t in part.study.trials] == [(t.params, t.value) for t in whole.study.trials]
     for file in ("forecast.csv", "model/config.json", "model/weights.safetensors"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

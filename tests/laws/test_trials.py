@@ -78,6 +78,7 @@ def test_every_trial_is_worth_what_its_kept_weights_score_on_the_same_targets(st
         assert trial.intermediate_values[trial.user_attrs["best_epoch"]] == trial.value
 
 
+@pytest.mark.study("one series, split by shares, folds")
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_pruner_for_folds_is_asked_about_each_fold_that_has_ended(study_of: Studies) -> None:
     kind, run = KINDS["one series, split by shares, folds"], study_of("one series, split by shares, folds")
@@ -104,6 +105,7 @@ def test_a_pruner_for_folds_is_asked_about_each_fold_that_has_ended(study_of: St
     assert [sorted(reports) for reports in asked] == [[0], [0, 1]]
 
 
+@pytest.mark.study("one series, split by shares, folds")
 def test_a_pruned_trial_ends_after_the_epoch_or_fold_that_was_judged(study_of: Studies) -> None:
     kind = KINDS["one series, split by shares, folds"]
 

@@ -17,7 +17,7 @@ from oracle_model import read_tensors
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
-SCALED = ("one series, split by shares, folds", "holes", "covariates", "two targets", "panel", "all at once")
+SCALED = ("one series, split by shares, folds", "holes", "covariates", "two targets", "panel")
 
 
 def scaled(kind: Kind, by: float) -> Kind:
@@ -62,6 +62,7 @@ def test_data_times_c_give_forecasts_times_c_and_mses_times_c_squared(
         )
 
 
+@pytest.mark.study("panel, rows at the end")
 def test_one_series_times_c_changes_the_units_of_that_series_alone(
     study_of: Callable[[str], Finished], tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def power_of(path: tuple[str, ...], *, several: bool) -> int:
     return 1 if {"rmse", "mae"} & set(path) else 0
 
 
+@pytest.mark.study("one series, split by rows")
 @pytest.mark.parametrize("by", [1000.0, 1e9])
 def test_data_at_another_level_give_the_same_scores(
     study_of: Callable[[str], Finished], by: float, tmp_path: Path
@@ -109,6 +111,7 @@ def test_data_at_another_level_give_the_same_scores(
     assert csvs[1]["forecast"].mean() == pytest.approx(csvs[0]["forecast"].mean() + by, rel=1e-6)
 
 
+@pytest.mark.study("panel")
 def test_later_time_stamps_change_the_stamps_alone(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
     kind, before = KINDS["panel"], study_of("panel")
     later = kind.frame.assign(date=kind.frame["date"] + pd.Timedelta(days=4018))
@@ -119,7 +122,8 @@ def test_later_time_stamps_change_the_stamps_alone(study_of: Callable[[str], Fin
     assert ((times[1] - times[0]) == pd.Timedelta(days=4018)).all()
 
 
-@pytest.mark.parametrize("by", [-1e6, 1e9, 1e13])
+@pytest.mark.study("covariates")
+@pytest.mark.parametrize("by", [-1e6, 1e13])
 def test_covariates_at_another_level_give_the_same_scores(
     study_of: Callable[[str], Finished], by: float, tmp_path: Path
 ) -> None:

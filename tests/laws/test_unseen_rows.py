@@ -47,6 +47,8 @@ def noise_and_holes(frame: pd.DataFrame, later: np.ndarray[Any, Any]) -> pd.Data
         values = rng.normal(-50, 400, size=len(frame))
         values[(np.arange(len(frame)) + i) % 5 == 0] = np.nan
         frame[name] = np.where(later, values, frame[name])
+    for name in (name for name in ("weather", "holiday") if name in frame):
+        frame[name] = np.where(later, "hail", frame[name])  # a word that no train row holds
     return frame
 
 
@@ -89,8 +91,13 @@ def forecasts_before(run: Finished) -> np.ndarray[Any, Any]:
     return csv["forecast"].to_numpy().reshape(-1, run.horizon)[first]
 
 
-@pytest.mark.parametrize("change", [noise_and_holes, higher_and_uneven], ids=lambda change: change.__name__)
-@pytest.mark.parametrize("name", sorted(KINDS))
+CHANGES = (noise_and_holes, higher_and_uneven)
+# One of the changes for each kind, by turns, and both for some.
+PAIRS = [(name, CHANGES[i % 2]) for i, name in enumerate(sorted(KINDS))]
+PAIRS += [("all at once", higher_and_uneven), ("large numbers", noise_and_holes), ("panel", noise_and_holes)]
+
+
+@pytest.mark.parametrize(("name", "change"), PAIRS, ids=lambda value: getattr(value, "__name__", value))
 def test_content_of_the_test_rows_changes_nothing_but_the_test_score(
     study_of: Callable[[str], Finished], name: str, change: Any, tmp_path: Path
 ) -> None:
@@ -104,6 +111,7 @@ def test_content_of_the_test_rows_changes_nothing_but_the_test_score(
         assert ends.tolist() == forecasts_before(before)[: len(ends)].tolist()
 
 
+@pytest.mark.study("panel")
 def test_a_forecast_knows_no_row_from_its_first_target_on(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
     kind, before = KINDS["panel"], study_of("panel")
     later = later_rows(kind, before)
@@ -116,6 +124,7 @@ def test_a_forecast_knows_no_row_from_its_first_target_on(study_of: Callable[[st
     assert same.all(axis=1).tolist() == known
 
 
+@pytest.mark.study("one series, split by rows")
 def test_rows_past_a_split_by_rows_change_nothing_at_all(study_of: Callable[[str], Finished], tmp_path: Path) -> None:
     kind, before = KINDS["one series, split by rows"], study_of("one series, split by rows")
     more = pd.DataFrame({"date": pd.date_range("2024-06-12", periods=90), "y": np.linspace(-1e6, 1e6, 90)})
@@ -138,12 +147,12 @@ def test_most_rows_may_be_test_rows(tmp_path: Path) -> None:
         assert {key for key in other if other[key] != runs[0][key]} == set()
 
 
-def test_the_record_of_a_study_can_be_read_by_any_program(study_of: Callable[[str], Finished]) -> None:
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_the_record_of_a_study_can_be_read_by_any_program(study_of: Callable[[str], Finished], name: str) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
 
-    for name in sorted(KINDS):
-        json.loads((study_of(name).folder / "result.json").read_text(), parse_constant=refuse)
+    json.loads((study_of(name).folder / "result.json").read_text(), parse_constant=refuse)
 
 
 # ---- by construction
@@ -224,6 +233,7 @@ def test_no_step_before_the_test_touches_a_window_that_holds_test_rows(
     assert after.record["test"] == before.record["test"]
 
 
+@pytest.mark.study("panel, rows at the end")
 def test_test_rows_of_one_series_change_no_score_of_another(
     study_of: Callable[[str], Finished], tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_checks_of_scikit_learn_pass() -> None:
     assert len(found) > 45
 
 
+@pytest.mark.laws
 def test_first_horizon_is_the_forecast_of_the_model_and_a_prefix_changes_nothing() -> None:
     """Beyond the horizon, too, where forecasts are made of forecasts."""
     fitted = small(horizon=3).fit(X[:80], Y)
@@ -96,6 +97,7 @@ def test_several_targets_and_missing_values() -> None:
     assert np.isfinite(fitted.score(np.empty((4, 0)), both[76:]))
 
 
+@pytest.mark.laws
 def test_refit_uses_the_last_rows_and_without_it_the_model_is_that_of_the_study() -> None:
     refitted, kept = small().fit(X[:80], Y), small(refit=False).fit(X[:80], Y)
     assert kept.model_ is kept.result_.model

@@ -187,6 +187,7 @@ def test_on_a_random_walk_the_model_stays_near_the_forecast_that_cannot_be_beate
     assert len(alone.record["ensemble"]) == 1
 
 
+@pytest.mark.laws
 def test_start_of_a_trial_is_recorded_whatever_the_pruner_reports() -> None:
     starts = [
         {
@@ -198,6 +199,7 @@ def test_start_of_a_trial_is_recorded_whatever_the_pruner_reports() -> None:
     assert starts[0] == pytest.approx(starts[1])
 
 
+@pytest.mark.laws
 def test_pruner_for_folds_reports_fold_by_fold() -> None:
     result = tune(daily(wave(200)), folds=3, pruner="wilcoxon", n_trials=3)
     complete = [t for t in result.study.trials if t.state is TrialState.COMPLETE]
@@ -253,6 +255,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
     assert tune(daily(wave()), n_trials=6, space=one_config).record["study"]["n_trials"] == 6
 
 
+@pytest.mark.laws
 def test_trials_that_end_while_others_are_read_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process completes a trial after every reading, better than all before it."""
     original = optuna.Study.get_trials
@@ -330,6 +333,7 @@ def interrupt_after(number: int) -> Any:
     return callback
 
 
+@pytest.mark.laws
 def test_resumed_study_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     whole = tune(daily(wave()), n_trials=5, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -342,6 +346,7 @@ def test_resumed_study_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     assert resumed.record["best"] == whole.record["best"]
 
 
+@pytest.mark.laws
 def test_configurations_that_time_did_not_reach_are_tried_first_when_the_study_is_resumed(tmp_path: Path) -> None:
     def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         study.stop()
@@ -367,6 +372,7 @@ class InterruptedEpoch(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.laws
 def test_trial_that_an_interruption_ended_is_tried_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         tune(daily(wave()), n_trials=3, out=tmp_path, progress=InterruptedEpoch())
@@ -377,6 +383,7 @@ def test_trial_that_an_interruption_ended_is_tried_again(tmp_path: Path) -> None
     assert (resumed.record["study"]["states"]["FAIL"], resumed.record["study"]["not_counted"]) == (1, 1)
 
 
+@pytest.mark.laws
 def test_resumed_study_keeps_the_precision_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(prepare, "pick_precision", lambda *asked: "bf16")
@@ -392,6 +399,7 @@ def test_resumed_study_keeps_the_precision_that_it_began_with(tmp_path: Path, mo
         tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)
 
 
+@pytest.mark.laws
 def test_trials_and_retrain_train_in_the_precision_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(train, "_LEAST_WORK", 0)
@@ -407,6 +415,7 @@ def test_trials_and_retrain_train_in_the_precision_of_the_study(monkeypatch: pyt
         assert result.record["env"]["precision"] == name
 
 
+@pytest.mark.laws
 def test_finished_study_can_be_resumed_for_more_trials_or_none(tmp_path: Path) -> None:
     first = tune(daily(wave()), n_trials=2, out=tmp_path)
     again = tune(daily(wave()), n_trials=2, out=tmp_path, resume=True)

@@ -84,7 +84,7 @@ def test_train_rows_that_leave_no_window_are_refused_in_one_line() -> None:
         task_of(y, horizon=1, folds=3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     gaps=st.lists(st.tuples(st.integers(0, 239), st.integers(1, 200)), max_size=3),
     late=st.integers(0, 200),

@@ -53,7 +53,7 @@ def in_unit_1(name: str) -> tuple[float, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(decade=st.floats(-30, 30))
 def test_validation_value_is_the_same_over_60_decades(name: str, decade: float) -> None:
     task = task_of(scaled_by(10**decade, 10**-decade))
@@ -66,7 +66,7 @@ def test_validation_value_is_the_same_over_60_decades(name: str, decade: float) 
     assert task.limits == task_in_unit_1().limits
 
 
-@pytest.mark.parametrize("power", [-96, -1, 3, 96])
+@pytest.mark.parametrize("power", [-96, 3])
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "log"])
 def test_a_power_of_two_changes_no_bit(name: str, power: int) -> None:
     value, weights = trained(task_of(scaled_by(2.0**power, 2.0**-power)), CONFIGS[name])
