@@ -262,5 +262,5 @@ def _calendar(times: Times | EvenTimes, freq: str | None, wanted: bool | None) -
     features, names = calendar_features(times, freq if wanted else None)
     if wanted and not names:
         kind = "irregular or missing time stamps" if freq is None else f"frequency {freq!r}"
-        raise UsageError(f"calendar features need regular time stamps of a month or less, not {kind}; --no-calendar")
+        raise UsageError(f"calendar features need regular time stamps of less than a year, not {kind}; --no-calendar")
     return features, names

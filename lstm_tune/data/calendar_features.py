@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from lstm_tune.data.even_times import EvenTimes, Times
 from lstm_tune.data.frequency import DAY, Step, parse_freq
 
-MONTH_LENGTH = 31 * DAY
 YEAR_DAYS = 365.25
+_LONGEST = {"hour": DAY - 1, "weekday": DAY, "yearday": 31 * DAY}  # steps that tell the cycle apart
 
 
 def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return sine and cosine of the position in the day, week and year, as far as the frequency tells them apart.
 
-    Hour of day below a day, day of week up to a day (business days too), day of year up to a month, month of year
-    for months; nothing for longer steps and for rows without frequency.
+    Hour of day below a day, day of week up to a day, day of year up to a month, month of year for months and quarters;
+    nothing for years and for rows without frequency. Of business days and opening hours only what differs among the
+    open ones: no hour if there is one row a day, no day of week if the same day is always open.
 
     Args:
         times: (N,) datetime64[ns].
@@ -38,10 +39,16 @@ def calendar_features(times: Times | EvenTimes, freq: str | None) -> tuple[NDArr
 def cycle_names(step: Step) -> tuple[str, ...]:
     """Return the cycles that a frequency tells apart, in the order of their features."""
     if step.unit == "month":
-        return ("month",) if step.size == 1 else ()
+        return ("month",) if step.size % 12 else ()
+    if step.unit == "week":
+        differs = {"hour": _differ(slot % DAY for slot in step.slots), "weekday": _differ(s // DAY for s in step.slots)}
+        return tuple(name for name in _LONGEST if differs.get(name, True))
     length = step.size if step.unit == "fixed" else step.size * DAY
-    longest = {"hour": DAY - 1, "weekday": DAY, "yearday": MONTH_LENGTH}
-    return tuple(name for name, most in longest.items() if length <= most)
+    return tuple(name for name, most in _LONGEST.items() if length <= most)
+
+
+def _differ(values: Iterable[int]) -> bool:
+    return len(set(values)) > 1
 
 
 def _cycles(times: Times, step: Step) -> dict[str, NDArray[np.float64]]:

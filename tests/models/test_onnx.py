@@ -200,7 +200,7 @@ def test_module_is_exported_by_torch_with_a_free_batch() -> None:
 
 @given(
     times=st.lists(st.integers(-(2**63) + DAY, 2**63 - DAY), min_size=1, max_size=20),
-    freq=st.sampled_from(["30min", "h", "D", "B", "W-SUN", "MS", "ME"]),
+    freq=st.sampled_from(["30min", "h", "D", "B", "W-SUN", "MS", "ME", "QS", "h[Mon-Fri 09:00-17:00]", "D[Mon-Sat]"]),
 )
 def test_calendar_is_that_of_the_data_at_any_time(times: list[int], freq: str) -> None:
     nanoseconds = np.array(times, dtype=np.int64)
