@@ -14,7 +14,7 @@ MACHINES = "Time and machines"
 OUTPUT = "Output"
 # All other options are in the panel "Options".
 _OPTIONS = {
-    DATA: "target time id horizon past future static calendar decimal thousands season",
+    DATA: "target time id horizon past future static calendar holidays decimal thousands season",
     SPLIT: "split folds",
     SEARCH: "metric space first sampler pruner trials seed retrain_seeds precision apply try_advice",
     MACHINES: "timeout workers ray device study storage resume take_over",

@@ -49,6 +49,9 @@ def tune(
     calendar: Annotated[
         bool | None, typer.Option("--calendar/--no-calendar", help="Hour, weekday and season as covariates.")
     ] = None,
+    holidays: Annotated[
+        str | None, typer.Option(metavar="COUNTRY", help="Public holidays as covariates: DE, DE-BY, US-CA.")
+    ] = None,
     decimal: shared.Decimal = None,
     thousands: shared.Thousands = None,
     split: shared.SplitText = None,
@@ -142,6 +145,7 @@ def tune(
         future=split_columns(future),
         static=split_columns(static),
         calendar=calendar,
+        holidays=holidays,
         decimal=decimal,
         thousands=thousands,
         split=split,

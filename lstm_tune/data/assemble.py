@@ -26,6 +26,7 @@ from lstm_tune.data.cleaning import (
 from lstm_tune.data.columns import Floats, Numbers, Roles, read_numbers
 from lstm_tune.data.even_times import Bools, EvenTimes, Ints, Times
 from lstm_tune.data.filling import fill_forward, find_origin, ranges, to_float32, values_before
+from lstm_tune.data.holidays import holiday_features, holiday_names
 from lstm_tune.data.number_format import Clues, NumberFormat
 from lstm_tune.data.regular import Known, Regular, lay_rows
 from lstm_tune.data.series import SeriesSet, marks
@@ -51,6 +52,7 @@ def assemble(
     table: Table,
     *,
     calendar: bool | None,
+    holidays: str | None,
     repairs: Repairs,
     clues: Clues,
     split: SplitRule | None,
@@ -62,6 +64,7 @@ def assemble(
     Args:
         table: the rows.
         calendar: whether to add calendar features; None: no.
+        holidays: country whose public holidays are added; None: none.
         repairs: what was decided so far; grows.
         clues: to how numbers are written.
         split: by which the rows are cut: whatever is decided by the data, is decided by rows before the test rows, and
@@ -112,18 +115,20 @@ def assemble(
     seen = np.isfinite(np.stack(ahead, axis=1)) if ahead else None
     known_now, future = np.split(covariates, [len(roles.past)], axis=1)
     features, feature_names = _calendar(regular.times, regular.freq, calendar)
+    zone = None if regular.is_local else table.time.zone
+    free = holiday_features(regular.times, regular.freq, zone, holidays)
     return SeriesSet(
         values=torch.from_numpy(values),
         observed=marks(torch.from_numpy(observed)),
         past=torch.from_numpy(np.ascontiguousarray(known_now)),
-        future=torch.from_numpy(np.concatenate([future, features], axis=1)),
+        future=torch.from_numpy(np.concatenate([future, free, features], axis=1)),
         offsets=regular.offsets,
         times=regular.times,
         freq=regular.freq,
         series=left,
         targets=roles.targets,
         past_names=roles.past,
-        future_names=roles.future + roles.static + feature_names,
+        future_names=roles.future + roles.static + holiday_names(holidays) + feature_names,
         static_names=roles.static,
         categories=vocabulary,
         origin=origins[:channels],
@@ -135,8 +140,9 @@ def assemble(
         repaired=repairs.counts,
         notes=tuple(repairs.notes),
         calendar=bool(feature_names),
+        holidays=holidays,
         step=regular.step,
-        zone=None if regular.is_local else table.time.zone,
+        zone=zone,
         formats=_formats(numbers),
         future_seen=torch.from_numpy(seen) if keep_ahead and seen is not None else None,
         cut=cut,

@@ -44,6 +44,7 @@ def load_series(
     future: str | Sequence[str] = (),
     static: str | Sequence[str] = (),
     calendar: bool | None = None,
+    holidays: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
     split: SplitRule | Sequence[float] | str | None = DEFAULT_SPLIT,
@@ -66,6 +67,7 @@ def load_series(
         future: covariates known into the future.
         static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: add calendar features to the future covariates; None: no.
+        holidays: country whose public holidays are future covariates, such as "DE" or "US-CA"; None: none.
         decimal: decimal mark of numbers in text, "." or ","; None: it is found.
         thousands: separator of thousands in text; None: it is found.
         split: by which the rows are cut later on. What is decided by the data is decided by the rows before the test
@@ -124,6 +126,7 @@ def load_series(
     return assemble(
         table,
         calendar=calendar,
+        holidays=holidays,
         repairs=repairs,
         clues=clues,
         split=read_split("split", split),

@@ -34,7 +34,7 @@ class SeriesSet:
     values: torch.Tensor  # (C, N) float32, contiguous, working units, filled
     observed: torch.Tensor  # (C, N) bool; False where the value was filled in; see `marks`
     past: torch.Tensor  # (N, P) float32 covariates known up to now, filled
-    future: torch.Tensor  # (N, F) float32 covariates known into the future, filled; then the static ones, the calendar
+    future: torch.Tensor  # (N, F) float32 known into the future, filled; then static ones, holidays, the calendar
     offsets: tuple[int, ...]  # (S+1,) the row at which each series begins; the last is N
     times: Times | EvenTimes  # (N,) datetime64[ns], or numbers: row numbers within each series, or counted time
     freq: str | None  # pandas offset alias, see `parse_freq`; None: rows without stamps, or irregular ones
@@ -50,11 +50,12 @@ class SeriesSet:
     repaired: dict[str, int]  # counted repairs, those above 0
     notes: tuple[str, ...]  # one sentence for each repair or decision
     calendar: bool  # whether `future` ends with calendar features
-    covariate_origin: tuple[float, ...] = ()  # (P + F,) as `origin`, without the calendar's; (): all 0
+    holidays: str | None = None  # country of the holidays before these; None: there are none
+    covariate_origin: tuple[float, ...] = ()  # as `origin`, without holidays and calendar; (): all 0
     step: float | None = None  # from row to row, if numbers count the time
     zone: str | None = None  # that times in UTC are written in; None: they are written as they are
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # of columns of text with marks
-    future_seen: torch.Tensor | None = None  # (N, F - calendar) bool, if rows to forecast were kept: False: filled
+    future_seen: torch.Tensor | None = None  # (N, own columns) bool, if rows to forecast were kept: False: filled
     cut: Cut | None = None  # how the rows were to be cut when they were loaded
     static_names: tuple[str, ...] = ()  # among `future_names`: that do not change within a series
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {covariate: its words}; codes from 1
@@ -142,7 +143,7 @@ class SeriesSet:
         moved = _shift(self.covariate_origin, covariates, own)
         if not bool(shift.any() or moved.any()):
             return self
-        moved = torch.nn.functional.pad(moved, (0, n_past + len(self.future_names) - own))  # the calendar stays
+        moved = torch.nn.functional.pad(moved, (0, n_past + len(self.future_names) - own))  # holidays and calendar stay
         return replace(
             self,
             values=(self.values.double() + shift[:, None]).float() if bool(shift.any()) else self.values,

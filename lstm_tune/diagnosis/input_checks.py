@@ -13,6 +13,7 @@ _CODE = "useless_covariates"
 _WORTH = 0.01  # share of the MSE: what is surely worth less is useless
 _FEWEST = 3  # blocks of time that tell
 _NAMED = 5
+_OF_STAMPS = {"calendar": "pass --no-calendar", "holidays": "leave out --holidays"}
 
 
 def useless_covariates(found: Sequence[Importance]) -> Finding | None:
@@ -22,10 +23,10 @@ def useless_covariates(found: Sequence[Importance]) -> Finding | None:
     if not useless:
         return None
     harmful = [f for f in useless if f.p99_high < 0]
-    names = ["the calendar" if f.input.kind == CALENDAR else f.input.name for f in useless]
+    names = ["the calendar" if f.input.kind == f.input.name == CALENDAR else f.input.name for f in useless]
     columns = [f.input.name for f in useless if f.input.kind != CALENDAR]
     ways = [f"leave {listed(columns, _NAMED)} out of --past and --future"] if columns else []
-    ways += ["pass --no-calendar"] if len(columns) < len(useless) else []
+    ways += [_OF_STAMPS[f.input.name] for f in useless if f.input.kind == CALENDAR]
     one = len(useless) == 1
     worse = f" {'It' if one else 'Some'} even {'makes' if one else 'make'} the forecast worse." if harmful else ""
     return Finding(

@@ -28,6 +28,7 @@ from lstm_tune.evaluation.significance import TimeBlocks, relative_change
 Floats = NDArray[np.float64]
 
 CALENDAR = "calendar"
+HOLIDAYS = "holidays"
 KINDS = ("past", "future", "calendar", "lookback")
 _SHUFFLES = 5
 _MOST_WINDOWS = 2_000  # of a block of rows
@@ -41,7 +42,7 @@ class Input:
     """A part of what a model sees.
 
     Attributes:
-        name: of a column, "calendar", or of a part of the lookback.
+        name: of a column, "holidays", "calendar", or of a part of the lookback.
         kind: one of `KINDS`.
         first: first column, of past or future covariates; of the lookback the newest row, counted back from 0.
         end: the column, or row, after the last one.
@@ -86,20 +87,28 @@ class ScoredRows:
     scale: TargetScale
 
 
-def inputs_of(past: Sequence[str], future: Sequence[str], calendar: int, context: int, period: int) -> list[Input]:
-    """Return the inputs of a model: each covariate, the calendar as a whole, and the parts of the lookback.
+def inputs_of(
+    past: Sequence[str], future: Sequence[str], static: int, stamps: tuple[int, int], context: int, period: int
+) -> list[Input]:
+    """Return the inputs of a model: each covariate, holidays, the calendar, and the parts of the lookback.
+
+    Static covariates are left out: other times have the same.
 
     Args:
         past: names of past covariates.
-        future: names of future ones, without those of the calendar.
-        calendar: features of the calendar, which follow these; 0: none.
+        future: names of future ones that are columns of the data.
+        static: number of static ones, which follow these.
+        stamps: columns of holidays and of the calendar, which follow these; 0: none.
         context: X, rows that the model looks back on.
         period: rows of a season; 1: none.
     """
     columns = [Input(name=name, kind="past", first=i, end=i + 1) for i, name in enumerate(past)]
     columns += [Input(name=name, kind="future", first=i, end=i + 1) for i, name in enumerate(future)]
-    if calendar:
-        columns.append(Input(name=CALENDAR, kind="calendar", first=len(future), end=len(future) + calendar))
+    first = len(future) + static
+    for name, width in zip((HOLIDAYS, CALENDAR), stamps, strict=True):
+        if width:
+            columns.append(Input(name=name, kind="calendar", first=first, end=first + width))
+        first += width
     season = max(_FEW, period)
     borders = [("newest row", 0, 1), (f"rows 2 to {_FEW}", 1, _FEW)]
     borders += [(f"rows {_FEW + 1} to {season} (one season)", _FEW, season)] if season > _FEW else []

@@ -36,9 +36,9 @@ class Checked:
             raise self._refuse(key, f"be a list of at least {least} names of columns, which must be text")
         return tuple(values)
 
-    def text(self, key: str) -> str | None:
-        """Return a text or None."""
-        value = self._value(key)
+    def text(self, key: str, default: Any = ...) -> str | None:
+        """Return a text or None; `default`: if the key is missing."""
+        value = self._value(key, default)
         if value is not None and not isinstance(value, str):
             raise self._refuse(key, "be text or null")
         return value

@@ -12,6 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from lstm_tune.data.calendar_features import calendar_features
+from lstm_tune.data.holidays import holiday_names
 from lstm_tune.data.load import load_series
 from lstm_tune.data.number_format import NumberFormat
 from lstm_tune.data.regular import Known
@@ -28,7 +29,7 @@ class DataSpec:
 
     targets: tuple[str, ...]
     past: tuple[str, ...]
-    future: tuple[str, ...]  # without the static ones and the calendar's
+    future: tuple[str, ...]  # without the static ones, holidays and the calendar's
     calendar: bool
     time: str | None
     id: tuple[str, ...]  # columns that name the series
@@ -40,16 +41,19 @@ class DataSpec:
     static: tuple[str, ...] = ()  # that do not change within a series
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {covariate: its words}
     series: tuple[str, ...] = ()  # of several, the names of those that it was tuned on; "": one was left out
+    holidays: str | None = None  # country whose public holidays are covariates
 
     @classmethod
     def of(cls, data: SeriesSet) -> DataSpec:
         """Describe a set of series."""
-        own = len(data.future_names) - len(data.static_names) - (calendar_width(data.freq) if data.calendar else 0)
+        stamps = len(holiday_names(data.holidays)) + (calendar_width(data.freq) if data.calendar else 0)
+        own = len(data.future_names) - len(data.static_names) - stamps
         return cls(
             targets=data.targets,
             past=data.past_names,
             future=data.future_names[:own],
             calendar=data.calendar,
+            holidays=data.holidays,
             time=data.time_name,
             id=data.id_names,
             freq=data.freq,
@@ -61,6 +65,11 @@ class DataSpec:
             categories=data.categories,
             series=data.series if data.n_series > 1 else (),
         )
+
+    @property
+    def stamp_widths(self) -> tuple[int, int]:
+        """Columns that the time stamps give: of holidays, and of the calendar."""
+        return len(holiday_names(self.holidays)), calendar_width(self.freq) if self.calendar else 0
 
     @property
     def known(self) -> Known:
@@ -127,6 +136,7 @@ class DataSpec:
                 future=self.future,
                 static=self.static,
                 calendar=self.calendar,
+                holidays=self.holidays,
                 decimal=decimal,
                 thousands=thousands,
                 split=split,
@@ -166,6 +176,7 @@ class DataSpec:
             past=given.names("past"),
             future=given.names("future"),
             calendar=given.flag("calendar"),
+            holidays=given.text("holidays", default=None),
             time=given.text("time"),
             id=given.names("id") if isinstance(ids, list) else tuple(filter(None, (given.text("id"),))),
             freq=given.text("freq"),

@@ -15,7 +15,7 @@ from lstm_tune.config import Config
 from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.checked import Checked
-from lstm_tune.models.data_spec import DataSpec, calendar_width
+from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import Recipe
@@ -46,7 +46,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Check that all parts speak of the same columns and members."""
         spec, shape = self.spec, self.shape
-        own = len(spec.static) + (calendar_width(spec.freq) if spec.calendar else 0)
+        own = len(spec.static) + sum(spec.stamp_widths)
         if (shape.channels, shape.past, shape.future - own) != (len(spec.targets), len(spec.past), len(spec.future)):
             raise ValueError("data: the columns do not fit the shape")
         words = [spec.categories.get(name) for name in (*spec.past, *spec.future, *spec.static)]

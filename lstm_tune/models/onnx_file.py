@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from lstm_tune.data.holidays import holiday_names
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.raw_module import RawForecaster
@@ -61,7 +62,7 @@ def _facts(module: RawForecaster, spec: DataSpec) -> dict[str, object]:
     return {
         "targets": spec.targets,
         "past": spec.past,
-        "future": [*spec.future, *spec.static],
+        "future": [*spec.future, *spec.static, *holiday_names(spec.holidays)],
         "categories": {name: list(words) for name, words in spec.categories.items()},
         "freq": spec.freq,
         "series": spec.series if "series" in module.inputs else (),

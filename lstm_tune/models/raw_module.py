@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_tune.data.calendar_features import YEAR_DAYS, cycle_names
 from lstm_tune.data.frequency import DAY, Step, parse_freq
+from lstm_tune.data.holidays import holiday_names
 from lstm_tune.data.windows import Batch
 from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecaster import MeanForecaster
@@ -36,8 +37,10 @@ class RawForecaster(nn.Module):
         self.network = network
         self.horizon, self.channels, self.n_series = shape.horizon, shape.channels, shape.series
         self.calendar = parse_freq(spec.freq) if spec.calendar and spec.freq is not None else None
-        known = [*spec.future, *spec.static]
-        own = [*spec.covariate_origin] or [0.0] * (len(spec.past) + len(known))
+        free = holiday_names(spec.holidays)
+        known = [*spec.future, *spec.static, *free]
+        own = [*spec.covariate_origin, *[0.0] * len(free)]
+        own = own if spec.covariate_origin else [0.0] * (len(spec.past) + len(known))
         for name, origin in {
             "origin": spec.origin,
             "past_origin": own[: len(spec.past)],
@@ -69,7 +72,8 @@ class RawForecaster(nn.Module):
             history: (B, X, C) float64, the targets, the newest row last; gaps are filled.
             past: (B, X, P) float64, covariates known up to now.
             future: (B, X + H, F) float64, covariates known in advance, those of the horizon included, then the static
-                ones. A category is its place, from 1, among the words of the model's `spec.categories`; 0: unknown.
+                ones, then 0 or 1 for holidays, the days before and the days after one. A category is its place, from
+                1, among the words of the model's `spec.categories`; 0: unknown.
             time: (B, X + H) int64, nanoseconds since 1970 of these rows, if the calendar is a covariate.
             series: (B,) int64, the number of each window's series among those that the model was trained on, if each
                 has a scale of its own.

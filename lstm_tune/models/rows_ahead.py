@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lstm_tune.data.calendar_features import calendar_features
 from lstm_tune.data.even_times import Times
+from lstm_tune.data.holidays import holiday_features
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Batch, continued_rows
@@ -21,7 +22,7 @@ from lstm_tune.errors import DataError
 class Ahead:
     """The series that can be forecast, cut after their last observed row, and the rows to forecast.
 
-    Letters: S series, H horizon, F future covariates (those of the calendar included).
+    Letters: S series, H horizon, F future covariates (holidays and the calendar included).
     """
 
     series: SeriesSet
@@ -39,8 +40,8 @@ def rows_ahead(data: SeriesSet, horizon: int, own: int) -> Ahead:
     Args:
         data: loaded with `keep_ahead`.
         horizon: H, rows to forecast.
-        own: future covariates that change from row to row and are columns of the data; static ones and the calendar
-            follow them.
+        own: future covariates that change from row to row and are columns of the data; static ones, holidays
+            and the calendar follow them.
 
     Raises:
         DataError: no series is left; the text says why.
@@ -86,7 +87,10 @@ def _hole(data: SeriesSet, last: int, end: int, horizon: int, own: int) -> str:
 
 
 def _with_calendar(data: SeriesSet, times: Times, columns: list[Tensor]) -> Tensor:
-    """Return future covariates (S, H, F): the columns, each (S, H, n), and the calendar of the stamps."""
+    """Return future covariates (S, H, F): the columns, each (S, H, n), holidays and calendar of the stamps."""
+    if data.holidays is not None:
+        free = holiday_features(times.reshape(-1), data.freq, data.zone, data.holidays)
+        columns = [*columns, torch.from_numpy(free.reshape(*times.shape, -1))]
     if data.calendar:
         features = np.stack([calendar_features(stamps, data.freq)[0] for stamps in times])
         columns = [*columns, torch.from_numpy(features)]

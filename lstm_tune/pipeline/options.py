@@ -58,6 +58,7 @@ class TuneOptions:
     future: str | Sequence[str] = ()
     static: str | Sequence[str] = ()
     calendar: bool | None = None
+    holidays: str | None = None
     decimal: str | None = None
     thousands: str | None = None
     split: SplitRule | Sequence[Any] | str | None = None
@@ -92,7 +93,7 @@ class TuneOptions:
             self._set(name, arguments.columns_or_none)
         for name in ("past", "future", "static"):
             self._set(name, arguments.columns)
-        for name in ("time", "decimal", "thousands", "study_name", "apply"):
+        for name in ("time", "holidays", "decimal", "thousands", "study_name", "apply"):
             self._set(name, arguments.text_or_none)
         for name in ("precision", "device"):
             self._set(name, arguments.text)

@@ -111,6 +111,7 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
             future=options.future,
             static=options.static,
             calendar=options.calendar,
+            holidays=options.holidays,
             decimal=options.decimal,
             thousands=options.thousands,
             split=rule,

@@ -40,6 +40,7 @@ def tune(
     future: str | Sequence[str] = (),
     static: str | Sequence[str] = (),
     calendar: bool | None = None,
+    holidays: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
     split: Sequence[Any] | str | None = None,
@@ -82,6 +83,8 @@ def tune(
         future: covariates known into the future, too.
         static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: whether features of the time stamps (hour, weekday, season) are added as known-future covariates.
+        holidays: country, such as "DE" or "US-CA", whose public holidays are known-future covariates: whether a day is
+            one, the day before one, the day after one.
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
         split: train, validation and test rows: three row counts; three fractions, of the rows or of the time that
@@ -144,6 +147,7 @@ def tune(
         future=future,
         static=static,
         calendar=calendar,
+        holidays=holidays,
         decimal=decimal,
         thousands=thousands,
         split=split,

@@ -42,6 +42,7 @@ class Objective:
         future: covariates known into the future, too.
         static: covariates that do not change within a series. Text among covariates becomes categories.
         calendar: whether features of the time stamps are added as known-future covariates.
+        holidays: country, such as "DE" or "US-CA", whose public holidays are known-future covariates.
         decimal: the decimal mark of numbers in text, "." or ","; found if the text shows it.
         thousands: the mark between groups of three digits.
         split: train, validation and test rows, as `lstm_tune.tune` takes them. Trials never read test rows.
@@ -79,6 +80,7 @@ class Objective:
         future: str | Sequence[str] = (),
         static: str | Sequence[str] = (),
         calendar: bool | None = None,
+        holidays: str | None = None,
         decimal: str | None = None,
         thousands: str | None = None,
         split: Sequence[Any] | str | None = None,
@@ -104,7 +106,7 @@ class Objective:
             "future": arguments.columns("future", future),
             "static": arguments.columns("static", static),
         }
-        reading |= {"calendar": calendar, "decimal": decimal, "thousands": thousands}
+        reading |= {"calendar": calendar, "holidays": holidays, "decimal": decimal, "thousands": thousands}
         seasons = arguments.wholes("season", season, 2)
         metric = checked_metric("metric", metric)
         self.arguments = reading | {"horizon": horizon, "split": rule, "season": seasons}

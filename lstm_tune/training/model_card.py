@@ -15,7 +15,8 @@ def model_facts(spec: DataSpec, horizon: int, lookback: int, members: int) -> di
         lookback: rows that it must see.
         members: its networks.
     """
-    covariates = [*spec.past, *spec.future, *spec.static, *(["the calendar"] if spec.calendar else [])]
+    stamps = [f"holidays of {spec.holidays}"] * (spec.holidays is not None) + ["the calendar"] * spec.calendar
+    covariates = [*spec.past, *spec.future, *spec.static, *stamps]
     return {
         "forecasts": ", ".join(spec.targets),
         "ahead": counted(horizon, "row") + (f" of frequency {spec.freq}" if spec.freq else ""),

@@ -17,7 +17,7 @@ from lstm_tune.evaluation.input_importance import Input, ScoredRows, importance_
 from lstm_tune.evaluation.metrics import Floats
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.evaluation.test_score import ComparedScore
-from lstm_tune.models.data_spec import DataSpec, calendar_width
+from lstm_tune.models.data_spec import DataSpec
 from lstm_tune.models.forecast_ahead import forecast_ahead, short_series
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.model_config import ModelConfig
@@ -213,10 +213,10 @@ class ForecastModel:
 
     @property
     def inputs(self) -> list[Input]:
-        """What it sees: each covariate, the calendar as a whole, and the parts of the lookback."""
+        """What it sees: each covariate, holidays, the calendar, and the parts of the lookback."""
         spec = self.spec
-        calendar = calendar_width(spec.freq) if spec.calendar else 0
-        return inputs_of(spec.past, spec.future, calendar, self.lookback, self.shape.period)
+        static, stamps = len(spec.static), spec.stamp_widths
+        return inputs_of(spec.past, spec.future, static, stamps, self.lookback, self.shape.period)
 
     def feature_importance(self, data: Any, **reading: Any) -> pd.DataFrame:
         """Measure what each input is worth: how much the MSE grows if it is replaced by that of other times.

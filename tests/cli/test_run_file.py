@@ -81,7 +81,7 @@ def test_a_run_file_that_is_not_there_is_named(run: Any) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"target": ("a", "b,c"), "id": "shop", "past": ('say "x"', "é\t"), "calendar": False},
+        {"target": ("a", "b,c"), "id": "shop", "past": ('say "x"', "é\t"), "calendar": False, "holidays": "DE-BY"},
         {"split": "last:4,8", "timeout": "90s", "n_trials": 7, "pruner": "none", "resume": True, "out": "here"},
         {"split": (0.6, 0.2, 0.2), "workers": 2, "seed": 5, "precision": "bf16", "decimal": ",", "space": "quick"},
     ],

@@ -29,6 +29,9 @@ def test_covariates_that_are_surely_worth_less_than_one_percent_are_named_with_w
     assert (found.severity, found.evidence["covariates"]) == ("info", {"calendar": 0.0, "u": 0.001})
     assert "as well without the calendar, u:" in found.says
     assert "leave u out of --past and --future and pass --no-calendar" in found.advice
+    holidays = useless_covariates([worth("holidays", 0.0, 0.0, 0.0, kind="calendar")])
+    assert holidays is not None
+    assert "To tune without it, leave out --holidays:" in holidays.advice
     harmful = useless_covariates([worth("u", -0.05, -0.08, -0.02)])
     assert harmful is not None
     assert harmful.severity == "warn"

@@ -45,7 +45,7 @@ def measured(forecaster: Formula | LastValue, y: np.ndarray = Y) -> pd.DataFrame
     windows = Windows(data, 1)
     scale = TargetScale.of(windows, ((0, 400),))
     part = ScoredRows(forecaster=forecaster, windows=windows, rows=SCORED, scale=scale)
-    found = input_importance(inputs_of(["x", "u"], [], 0, forecaster.context, 1), [part], 1)
+    found = input_importance(inputs_of(["x", "u"], [], 0, (0, 0), forecaster.context, 1), [part], 1)
     return importance_frame(found)
 
 
@@ -93,17 +93,18 @@ def test_standard_error_and_interval_are_those_of_a_t_test_over_blocks_of_time()
 
 def test_the_lookback_is_looked_at_up_to_what_the_model_sees() -> None:
     def lookback(context: int, period: int) -> list[tuple[str, int, int]]:
-        return [(i.name, i.first, i.end) for i in inputs_of([], [], 0, context, period)]
+        return [(i.name, i.first, i.end) for i in inputs_of([], [], 0, (0, 0), context, period)]
 
     newest, week = ("newest row", 0, 1), ("rows 2 to 7", 1, 7)
     assert lookback(1, 1) == [newest]
     assert lookback(5, 24) == [newest, ("rows 2 to 7", 1, 5)]
     assert lookback(20, 7) == [newest, week, ("older rows", 7, 20)]
     assert lookback(48, 24) == [newest, week, ("rows 8 to 24 (one season)", 7, 24), ("older rows", 24, 48)]
-    assert inputs_of(["p"], ["f", "g"], 4, 1, 1)[1:4] == [
+    assert inputs_of(["p"], ["f", "g"], 2, (3, 4), 1, 1)[1:5] == [
         Input(name="f", kind="future", first=0, end=1),
         Input(name="g", kind="future", first=1, end=2),
-        Input(name="calendar", kind="calendar", first=2, end=6),
+        Input(name="holidays", kind="calendar", first=4, end=7),  # behind two static columns
+        Input(name="calendar", kind="calendar", first=7, end=11),
     ]
 
 
@@ -121,5 +122,5 @@ def test_a_series_that_is_replaced_takes_values_of_its_own_alone() -> None:
     part = ScoredRows(
         forecaster=Own(), windows=windows, rows=rows, scale=TargetScale.of(windows, ((0, 200), (300, 500)))
     )
-    found = importance_frame(input_importance(inputs_of(["x"], [], 0, 12, 1), [part], 1))
+    found = importance_frame(input_importance(inputs_of(["x"], [], 0, (0, 0), 12, 1), [part], 1))
     assert 5 < found.loc["x", "importance"] < 100  # an x of the other series would cost 10 million times the MSE
