@@ -31,6 +31,7 @@ from lstm_tune.evaluation.conformal import (
 )
 from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.models.baselines import Persistence
+from lstm_tune.models.model_files import write_model
 from lstm_tune.report.encoding import unpack
 from lstm_tune.training.refit import refit_network
 from lstm_tune.training.saved_model import ForecastModel
@@ -363,6 +364,37 @@ def test_the_rows_that_are_asked_for_suffice() -> None:
     assert lstm_tune.tune(FRAME, **enough).model.known_intervals().windows >= 99
 
 
+def edited_model(model: ForecastModel, folder: Path, edit: Any) -> Path:
+    """Save a model whose record of the intervals `edit` has changed."""
+    model.save(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["schema"]
+    edit(config["intervals"])
+    write_model(folder, config, model.network.state_dict() | {"intervals": model.known_intervals().widths})
+    return folder
+
+
+def test_a_model_saved_before_widths_adapted_keeps_its_fixed_widths(study: Any, tmp_path: Path) -> None:
+    old = ForecastModel.load(edited_model(study.model, tmp_path, lambda record: record.pop("usual")))
+    assert old.known_intervals().usual == ()
+    expected = study.model.known_intervals().half_width(80)[0].numpy()
+    for rows in (200, 220):
+        found = old.predict(FRAME[:rows], level=80)
+        np.testing.assert_allclose((found["y-hi-80"] - found["y"]).to_numpy(), expected, rtol=1e-5)
+    again = old.refit(FRAME[:170])  # calibrated by this version
+    assert again.known_intervals().usual == study.model.known_intervals().usual
+
+
+@pytest.mark.parametrize("key", ["windows", "levels", "own_scale", "share"])
+def test_a_record_that_lacks_what_it_never_lacked_is_refused_in_one_line(study: Any, tmp_path: Path, key: str) -> None:
+    folder = edited_model(study.model, tmp_path, lambda record: record.pop(key))
+    with pytest.raises(
+        RunError, match=rf"config.json is damaged \(.*{key}.*\); restore it or run tune again"
+    ) as caught:
+        ForecastModel.load(folder)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -376,16 +408,9 @@ def test_the_rows_that_are_asked_for_suffice() -> None:
     ],
 )
 def test_a_damaged_record_of_intervals_is_refused(study: Any, tmp_path: Path, key: str, value: Any) -> None:
-    from lstm_tune.models.model_files import write_model
-
-    study.model.save(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    del config["schema"]
-    config["intervals"][key] = value
-    tensors = study.model.network.state_dict() | {"intervals": study.model.intervals.widths}
-    write_model(tmp_path, config, tensors)
+    folder = edited_model(study.model, tmp_path, lambda record: record.update({key: value}))
     with pytest.raises(RunError):
-        ForecastModel.load(tmp_path)
+        ForecastModel.load(folder)
 
 
 def test_widths_without_a_level_are_no_intervals() -> None:
