@@ -22,7 +22,7 @@ from lstm_tune.report.search_figures import DrawnTrial
 from lstm_tune.report.study_text import on_untrained, score_digits, trial_states
 from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, write_text
-from lstm_tune.utils.text import number
+from lstm_tune.utils.text import error_against, number
 
 Row = dict[str, Any]  # of a table
 SCHEMA = 1  # of report.json
@@ -80,7 +80,7 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "told": told}
+    environment.filters |= {"number": number, "told": told, "error_against": error_against}
     template = environment.get_template("report.html.j2")
     details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
     explained, inputs = (

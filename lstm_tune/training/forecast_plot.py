@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 _LEAST_ROWS, _HORIZONS = 60, 6  # of history
+_MARGIN = {"t": 50, "b": 40, "l": 50, "r": 20}
 _ACTUAL, _FORECAST, _SHADE = "#5c6773", "#0072b2", "rgba(0,114,178,{:.2f})"
 
 
@@ -64,7 +65,7 @@ def forecast_plot(
         figure.add_scatter(y=high, fill="tonexty", fillcolor=_SHADE.format(0.15 + 0.1 * i), name=f"{level}%", **edge)
     figure.add_scatter(x=from_last, y=path(column), mode="lines", name="forecast", line={"color": _FORECAST})
     title = " ".join(filter(None, (printable(str(name)), printable(data.targets[channel]))))
-    return figure.update_layout(template="plotly_white", title={"text": _escaped(title)}, height=340)
+    return figure.update_layout(template="plotly_white", title={"text": _escaped(title)}, height=340, margin=_MARGIN)
 
 
 def _escaped(text: str) -> str:

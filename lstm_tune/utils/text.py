@@ -37,7 +37,7 @@ def percent(share: float) -> str:
 
 def error_against(skill: float | None) -> str:
     """Return by how much an error is above that of another forecast: a skill of .12 is -12.0%; of None a dash."""
-    return "–" if skill is None else f"{-skill:+.1%}"
+    return "–" if skill is None else f"{-skill:+.1%}".replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
 
 
 def rounded(value: float, digits: int = 4) -> float | None:

@@ -388,11 +388,8 @@ def test_a_model_saved_before_widths_adapted_keeps_its_fixed_widths(study: Any, 
 @pytest.mark.parametrize("key", ["windows", "levels", "own_scale", "share"])
 def test_a_record_that_lacks_what_it_never_lacked_is_refused_in_one_line(study: Any, tmp_path: Path, key: str) -> None:
     folder = edited_model(study.model, tmp_path, lambda record: record.pop(key))
-    with pytest.raises(
-        RunError, match=rf"config.json is damaged \(.*{key}.*\); restore it or run tune again"
-    ) as caught:
+    with pytest.raises(RunError, match=rf"^[^\n]*damaged \([^\n]*{key}[^\n]*\); restore it or run tune again$"):
         ForecastModel.load(folder)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lstm_tune.utils.text import justified_digits, number
+from lstm_tune.utils.text import error_against, justified_digits, number
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,11 @@ from lstm_tune.utils.text import justified_digits, number
 )
 def test_digits_end_where_the_interval_leaves_them_open(interval: tuple[float, float] | None, shown: str) -> None:
     assert number(340.22, justified_digits(340.22, interval)) == shown
+
+
+@pytest.mark.parametrize(
+    ("skill", "shown"),
+    [(0.12, "-12.0%"), (-0.027, "+2.7%"), (0.0, "0.0%"), (1e-5, "0.0%"), (None, "–")],
+)
+def test_an_error_that_is_equal_has_no_sign(skill: float | None, shown: str) -> None:
+    assert error_against(skill) == shown
