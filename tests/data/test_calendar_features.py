@@ -15,16 +15,16 @@ from lstm_tune.models.data_spec import DataSpec
 
 TURNS = {
     "hour": lambda t: (t.hour + t.minute / 60) / 24,
-    "weekday": lambda t: t.dayofweek / 7,
-    "yearday": lambda t: (t.dayofyear - 1) / YEAR_DAYS,
+    "weekday": lambda t: t.day_of_week / 7,
+    "yearday": lambda t: (t.day_of_year - 1) / YEAR_DAYS,
     "month": lambda t: (t.month - 1) / 12,
 }
 OPEN = pd.date_range("2024-01-02 09:30", "2024-04-30", freq="h")
-OPEN = OPEN[(OPEN.dayofweek < 5) & (OPEN.hour >= 9) & (OPEN.hour < 16)]
+OPEN = OPEN[(OPEN.day_of_week < 5) & (OPEN.hour >= 9) & (OPEN.hour < 16)]
 SHOP = pd.date_range("2024-01-01", periods=200, freq="D")
-SHOP = SHOP[SHOP.dayofweek < 6]
+SHOP = SHOP[SHOP.day_of_week < 6]
 NIGHTS = pd.date_range("2024-01-03 22:00", periods=300, freq="h")
-NIGHTS = NIGHTS[(NIGHTS.dayofweek == 2) & (NIGHTS.hour >= 22)]
+NIGHTS = NIGHTS[(NIGHTS.day_of_week == 2) & (NIGHTS.hour >= 22)]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_years_have_no_calendar() -> None:
 
 
 def test_a_model_of_opening_hours_knows_the_calendar_of_the_rows_ahead() -> None:
-    frame = pd.DataFrame({"time": OPEN, "y": np.sin(OPEN.hour + OPEN.dayofweek)})
+    frame = pd.DataFrame({"time": OPEN, "y": np.sin(OPEN.hour + OPEN.day_of_week)})
     series = load_series(frame, calendar=True)
     assert DataSpec.of(series).calendar
     result = lstm_tune.tune(frame, target="y", calendar=True, horizon=7, n_trials=1, space=TINY, retrain_seeds=1)
