@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,14 +247,17 @@ class RayNodes(Machines):
         from ray.cluster_utils import Cluster
 
         (self.folder / "sitecustomize.py").write_text(NAME_OF_HOST)
-        os.environ |= {"PYTHONPATH": str(self.folder), "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        path = os.pathsep.join([str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ |= {"PYTHONPATH": path, "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self.cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
         self.nodes = {host: self._add(host) for host in ("b", "c")}
         self.environment |= {"RAY_ADDRESS": self.cluster.address}
         self.coordinate()
 
     def _add(self, host: str) -> Any:
-        return self.cluster.add_node(num_cpus=1, env_vars={"NAME_OF_HOST": host, "OMP_NUM_THREADS": "1"})
+        variables = {"NAME_OF_HOST": host, "OMP_NUM_THREADS": "1"}
+        return _patiently(lambda: self.cluster.add_node(num_cpus=1, env_vars=variables))
 
     def workers(self) -> tuple[str, ...]:
         """Return the options of the coordinator."""
@@ -286,6 +290,17 @@ class RayNodes(Machines):
         """End what is left."""
         super().end()
         self.cluster.shutdown()
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start a part of Ray, which gives up after 30 s: on a busy machine this may be too early."""
+    for attempt in range(3):
+        try:
+            return start()
+        except Exception:
+            if attempt == 2:
+                raise
+    return None
 
 
 def _title(pid: int) -> str:
