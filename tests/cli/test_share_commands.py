@@ -68,7 +68,7 @@ def test_log_asks_where_to(command_line: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of mlflow and of what it imports
+@pytest.mark.filterwarnings("ignore::Warning:mlflow")
 def test_mlflow_holds_the_run_and_its_model_predicts_the_same(sunspots: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
@@ -94,7 +94,6 @@ def test_mlflow_holds_the_run_and_its_model_predicts_the_same(sunspots: Any, mon
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_tensorboard_shows_the_learning_curves(sunspots: Any) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     status, _, err = sunspots("log", "runs/sunspots", "--tensorboard", "curves")
