@@ -1,6 +1,6 @@
 """Run a study over several machines whose parts are killed, frozen, terminated, removed and restarted at random.
 
-    python benchmarks/robustness/hosts.py [--trials 100] [--seconds-between 2] [--ray]
+    python benchmarks/robustness/hosts.py [--trials 100] [--trials-between 2] [--ray]
 
 The promise: the trials asked for are the trials that end, each once, and the test rows are read once. Machines are
 processes with other host names, by which the package tells them apart: a coordinator that does no trials, and a worker
@@ -136,12 +136,17 @@ class Machines:
         there = "hosts" in optuna.get_all_study_names(self.storage)
         return optuna.load_study(study_name="hosts", storage=self.storage) if there else None
 
+    def ended(self) -> int:
+        """Return how many trials have ended that count."""
+        study = self.study()
+        return 0 if study is None else n_counted(study)
+
     def at_work_now(self) -> list[str]:
         """Return the hosts that trials run on; wait for one. []: no trial is left, or none began within 20 s."""
         end = time.monotonic() + 20
         while time.monotonic() < end and not self.care():
             study = self.study()
-            if study is not None and n_counted(study) >= self.trials:
+            if self.ended() >= self.trials:
                 break  # what is killed now would repeat the retrain and the test
             trials = () if study is None else read_trials(study)
             if found := [str(t.run).partition("/")[0] for t in trials if t.state == "RUNNING"]:
@@ -332,15 +337,19 @@ def judge(study: optuna.Study, trials: int) -> dict[str, Any]:
     return found
 
 
-def run(machines: Machines, faults: dict[str, float], seconds_between: float) -> dict[str, Any]:
+def run(machines: Machines, faults: dict[str, float], trials_between: float) -> dict[str, Any]:
     """Run the study with faults, and the same trials without; return what came of it."""
     began = time.monotonic()
+    due = machines.random.expovariate(1 / trials_between)  # trials that have ended before the next fault
     while not machines.care():
-        time.sleep(machines.random.expovariate(1 / seconds_between))
+        time.sleep(0.1)
+        if machines.ended() < due:
+            continue
         name = machines.random.choices(list(faults), list(faults.values()))[0]
         hosts = machines.at_work_now()
         if hosts and machines.fault(name, machines.random.choice(hosts)):
             machines.done[name] += 1
+            due = machines.ended() + machines.random.expovariate(1 / trials_between)
     seconds = time.monotonic() - began
     study = machines.study()
     assert study is not None
@@ -355,7 +364,7 @@ def run(machines: Machines, faults: dict[str, float], seconds_between: float) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description="A study over several machines, with faults.")
     parser.add_argument("--trials", type=int, default=100, metavar="N")
-    parser.add_argument("--seconds-between", type=float, default=2.0, metavar="S")
+    parser.add_argument("--trials-between", type=float, default=2.0, metavar="N", help="that end between two faults")
     parser.add_argument("--ray", action="store_true", help="two nodes of a Ray cluster, not two hosts")
     parser.add_argument("--faults", metavar="NAMES", help="comma-separated; all, if not given")
     parser.add_argument("--seed", type=int, default=0)
@@ -367,7 +376,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, postgres.Server() as server:
         machines = kind(Path(folder), server, args.trials, args.seed)
         try:
-            found = run(machines, {name: kind.faults[name] for name in names}, args.seconds_between)
+            found = run(machines, {name: kind.faults[name] for name in names}, args.trials_between)
         finally:
             machines.end()
     console = wide_console()

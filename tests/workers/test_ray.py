@@ -323,7 +323,7 @@ def test_task_on_a_device_is_the_same_task() -> None:
     reason="Ray is not installed, or not in a checkout, or no /proc",
 )
 def test_trials_of_a_node_that_is_removed_are_done_again_each_once() -> None:
-    command = [sys.executable, str(SCRIPT), "--ray", "--trials", "8", "--seconds-between", "6", "--seed", "1"]
+    command = [sys.executable, str(SCRIPT), "--ray", "--trials", "8", "--trials-between", "2", "--seed", "1"]
     done = subprocess.run([*command, "--faults", "node removed"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
