@@ -20,6 +20,8 @@ from lstm_tune.data.split_rule import Cut, SplitRule, cut_rows, on_clock, read_s
 from lstm_tune.data.time_overlap import Overlap, find_overlap
 from lstm_tune.errors import DataError, UsageError
 
+_TELLING = 8  # train rows that tell the size of a series that is too short to be trained on
+
 Ranges = tuple[tuple[int, int], ...]  # one [start, end) of absolute rows for each series
 
 
@@ -68,7 +70,8 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
         horizon: rows that each forecast covers; every part must hold at least one window of targets.
 
     Returns:
-        The split. Among several series, one without a window in each part is left out (and said so in `notes`).
+        The split. Among several series, one with too few rows to train or validate on is only tested on, if it has a
+        row before a window of test rows; one without that is left out. `notes` names both.
 
     Raises:
         UsageError: the rule is none, or does not suit the data, or the horizon is below 1.
@@ -93,14 +96,18 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
             f"use more rows, a shorter --horizon or another --split",
             code="too_little_data",
         )
-    cuts = [rows if kept else (rows[0],) * 4 for rows, kept in zip(borders, fits, strict=True)]
+    cuts = [rows if kept else _tested_alone(rows, horizon) for rows, kept in zip(borders, fits, strict=True)]
     train, val, test = (tuple((rows[i], rows[i + 1]) for rows in cuts) for i in range(3))
-    left_out = [name for name, kept in zip(data.series, fits, strict=True) if not kept]
     notes = [cut.note] if cut.note else []
-    if left_out:
-        shown = ", ".join(map(repr, left_out[:5])) + (", …" if len(left_out) > 5 else "")
-        count = f"{len(left_out)} of {data.n_series} series"
-        notes.append(f"{count} are left out, since a part of their rows is too short: {shown}")
+    for tested, what in (
+        (True, "have too few rows to train or validate on: they are only tested on"),
+        (False, "are left out, since a part of their rows is too short"),
+    ):
+        short = zip(data.series, fits, test, strict=True)
+        names = [name for name, kept, (a, b) in short if not kept and (b > a) == tested]
+        if names:
+            shown = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
+            notes.append(f"{len(names)} of {data.n_series} series {what}: {shown}")
     _check_observed(data, train, val, test)
     overlap = find_overlap(data, train, val, test)
     if overlap is not None:
@@ -136,6 +143,17 @@ def _borders(data: SeriesSet, series: int, counts: tuple[int, int, int]) -> tupl
         else:
             at.append(int(places[count - 1]) + 1 if 0 < count < len(places) else start if count < 1 else end)
     return at[0], at[1], at[2], at[3]
+
+
+def _tested_alone(rows: tuple[int, int, int, int], horizon: int) -> tuple[int, int, int, int]:
+    """Return the borders of a series that lacks a part: with test rows if they hold a window behind a row, else none.
+
+    Its train rows tell its size. If they are too few for that, the validation rows count as train rows, too.
+    """
+    start, val, test, end = rows
+    if end - test < horizon or test == start:
+        return start, start, start, start
+    return start, val if val - start >= _TELLING else test, test, end
 
 
 def _check_counts(rule: SplitRule, data: SeriesSet) -> None:

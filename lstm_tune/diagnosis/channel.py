@@ -141,8 +141,13 @@ def evenly_chosen(items: Sequence[T], most: int) -> list[T]:
 
 
 def channels_of(series: SeriesSet, parts: Split, task: Task) -> list[Channel]:
-    """Return at most `MOST_CHANNELS` target columns of series, evenly spaced, each with its rows."""
-    every = [(c, s) for s, (a, b) in enumerate(parts.train) if b > a for c in range(series.n_channels)]
+    """Return at most `MOST_CHANNELS` target columns of series, evenly spaced, each with its rows.
+
+    Series that are too short to be trained and validated on show nothing to a check.
+    """
+    horizon, both = task.shape.horizon, zip(parts.train, parts.val, strict=True)
+    whole = [s for s, ((a, b), (c, d)) in enumerate(both) if b - a >= horizon + 2 and d - c >= horizon]
+    every = [(c, s) for s in whole for c in range(series.n_channels)]
     chosen = evenly_chosen(every, MOST_CHANNELS)
     year = _rows_a_year(series)
     channels = []

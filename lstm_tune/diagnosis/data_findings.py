@@ -125,6 +125,7 @@ def diagnose(
     id: str | Sequence[str] | None = None,
     past: Sequence[str] = (),
     future: Sequence[str] = (),
+    static: Sequence[str] = (),
     decimal: str | None = None,
     thousands: str | None = None,
     split: Sequence[Any] | str | None = None,
@@ -146,6 +147,7 @@ def diagnose(
         id: column that names the series, if the data hold many series in long format; several columns are joined.
         past: covariates that are known up to now.
         future: covariates that are known into the future, too.
+        static: covariates that do not change within a series.
         decimal: decimal mark of numbers in text, "." or ","; by default it is found.
         thousands: separator of thousands in text; by default it is found.
         split: train, validation and test rows, as `lstm_tune.tune` takes them.
@@ -167,6 +169,7 @@ def diagnose(
     rule, seasons = read_split("split", split), arguments.wholes("season", season, 2)
     target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
     past, future = arguments.columns("past", past), arguments.columns("future", future)
+    static = arguments.columns("static", static)
     given = read_own_mse(mse, rmse, scaled)
     loaded: list[SeriesSet] = []
 
@@ -179,6 +182,7 @@ def diagnose(
                 id=id,
                 past=past,
                 future=future,
+                static=static,
                 decimal=decimal,
                 thousands=thousands,
                 split=rule,

@@ -23,7 +23,8 @@ from lstm_tune.report.encoding import encode_times, evenly, pack, rounded_list
 from lstm_tune.report.forecast_csv import SeriesErrors, actual_values
 from lstm_tune.training.saved_model import ForecastModel
 
-SERIES = 100  # whose forecasts can be looked at
+LEAST_SERIES, MOST_SERIES = 100, 500  # whose forecasts can be looked at, if there are more
+_SERIES_BYTES = 850_000  # of the page for them, if each has one window, about
 HARDEST = 24  # that are named by their error
 VALUES = (60_000, 40_000)  # of forecasts that are kept: of a single series, of many
 _LONGEST = 60_000  # actual values that are kept of all series
@@ -59,22 +60,25 @@ def forecasts_record(
     """
     horizon = windows.horizon
     hardest = sorted((e for e in errors if math.isfinite(e.ratio)), key=lambda e: -e.ratio)[:HARDEST]
-    shown = _chosen(errors, hardest)
+    bands = forecasters.bands
+    shown = _chosen(errors, hardest, _selectable(horizon, 0 if bands is None else len(bands.levels)))
     budget = max(1, VALUES[0 if len(errors) == 1 else 1] // horizon)
     every = sum(e.windows for e in shown)
     whole = sum(_span(windows, positions, e) for e in shown) <= _LONGEST
     ahead, reason = _ahead(forecasters, windows)
+    kept = [evenly(one.windows, max(1, budget * one.windows // every)) for one in shown]
+    chosen = [positions[torch.from_numpy(one.start + index)].cpu() for one, index in zip(shown, kept, strict=True)]
+    drawn = [forecasters.model.network] + ([forecasters.simple] if forecasters.simple is not None else [])
+    lines = [torch.split(forecast_all(f, windows, torch.cat(chosen)), [len(c) for c in chosen]) for f in drawn]
     axes: list[dict[str, Any]] = []
     series = []
-    for one in shown:
-        index = evenly(one.windows, max(1, budget * one.windows // every))
-        chosen = positions[torch.from_numpy(one.start + index)].cpu()
-        record = _windows_record(forecasters, windows, chosen, axes, whole=whole)
+    for one, at, *forecasts in zip(shown, chosen, *lines, strict=True):
+        record = _windows_record(windows, at, [f.numpy() for f in forecasts], bands, axes, whole=whole)
         lags = _lags(one.windows, period, len(shown))
         record |= {
             "name": one.name,
             "windows": one.windows,
-            "kept": len(chosen),
+            "kept": len(at),
             "mse": one.mse,
             "bias": one.bias,
             "correlation": autocorrelation(one.first_residual, lags),
@@ -95,13 +99,22 @@ def forecasts_record(
     }
 
 
-def _chosen(errors: Sequence[SeriesErrors], hardest: Sequence[SeriesErrors]) -> list[SeriesErrors]:
+def _selectable(horizon: int, levels: int) -> int:
+    """Return how many series the page has room for: each takes about 450 bytes, and 5.3 for each of its numbers.
+
+    These are actual values of three horizons, two forecasts and the one ahead, and two numbers a step for each level.
+    """
+    numbers = horizon * (6 + 2 * levels)
+    return max(LEAST_SERIES, min(MOST_SERIES, int(_SERIES_BYTES / (450 + 5.3 * numbers))))
+
+
+def _chosen(errors: Sequence[SeriesErrors], hardest: Sequence[SeriesErrors], most: int) -> list[SeriesErrors]:
     """Return the series to show, in their order: all, or the hardest and evenly spaced others."""
-    if len(errors) <= SERIES:
+    if len(errors) <= most:
         return list(errors)
     named = {id(one) for one in hardest}
     others = [one for one in errors if id(one) not in named]
-    kept = named | {id(others[i]) for i in evenly(len(others), SERIES - len(named))}
+    kept = named | {id(others[i]) for i in evenly(len(others), most - len(named))}
     return [one for one in errors if id(one) in kept]
 
 
@@ -117,7 +130,13 @@ def _before(horizon: int) -> int:
 
 
 def _windows_record(
-    forecasters: Forecasters, windows: Windows, positions: torch.Tensor, axes: list[dict[str, Any]], *, whole: bool
+    windows: Windows,
+    positions: torch.Tensor,
+    forecasts: Sequence[NDArray[np.float32]],
+    bands: Bands | None,
+    axes: list[dict[str, Any]],
+    *,
+    whole: bool,
 ) -> dict[str, Any]:
     """Return the windows of one series at `positions` (k,): actual values, forecasts, residuals.
 
@@ -126,9 +145,10 @@ def _windows_record(
     from its forecast by `reach[level][step] * width[j]`.
 
     Args:
-        forecasters: to draw.
         windows: of all rows.
         positions: in ascending order.
+        forecasts: (k, H) of the model, and of the simple forecast if there is one.
+        bands: prediction intervals of the model.
         axes: of all series so far; series of the same times share one.
         whole: whether to keep every row between the windows, and some before the first.
     """
@@ -141,7 +161,7 @@ def _windows_record(
     else:
         rows = np.unique(first[:, None] + np.arange(horizon))
     actual = np.where(data.observed[channel, rows].numpy(), data.values[channel, rows].numpy(), np.nan)
-    forecast = forecast_all(forecasters.model.network, windows, positions).numpy()
+    forecast = forecasts[0]
     record = {
         "axis": _share(axes, encode_times(data.times[rows])),
         "origin": data.origin[channel],
@@ -151,9 +171,9 @@ def _windows_record(
         "forecast": pack(forecast.reshape(-1)),
         "bins": distribution(actual_values(windows, positions) - forecast),
     }
-    if forecasters.simple is not None:
-        record["simple"] = pack(forecast_all(forecasters.simple, windows, positions).numpy().reshape(-1))
-    if (bands := forecasters.bands) is not None:
+    if len(forecasts) > 1:
+        record["simple"] = pack(forecasts[1].reshape(-1))
+    if bands is not None:
         half = bands.half_widths()[:, channel]
         record["reach"] = {level_name(level): pack(one) for level, one in zip(bands.levels, half, strict=True)}
         record["width"] = pack(bands.units(windows, positions))

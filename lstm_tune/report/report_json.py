@@ -30,7 +30,7 @@ LEAST_TRIALS = 8  # completed ones, from which on importances are computed
 _FOREST_TRIALS = 300  # fANOVA takes a second for these, and grows faster than their number
 _CURVES = 100
 _DRAWN = 24_000  # points of the drawn series, all together
-_DRAWN_SERIES = 60
+_DRAWN_SERIES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -86,13 +86,24 @@ def test_train_rows_that_are_all_equal_are_refused() -> None:
         make_split(series_of(y), (0.7, 0.1, 0.2), 1)
 
 
-def test_each_series_is_split_on_its_own_and_those_without_a_window_are_left_out() -> None:
+def test_each_series_is_split_on_its_own_and_one_that_lacks_a_part_is_tested_alone() -> None:
     data = series_of(panel(wave(100), wave(10), wave(4)).drop(columns="date"), target="y", id="shop")
     split = make_split(data, (0.5, 0.2, 0.3), 1)
-    assert split.train == ((0, 50), (100, 105), (110, 110))
-    assert split.val == ((50, 70), (105, 107), (110, 110))
-    assert split.test == ((70, 100), (107, 110), (110, 110))
-    assert split.notes == ("1 of 3 series are left out, since a part of their rows is too short: 'c'",)
+    assert split.train == ((0, 50), (100, 105), (110, 113))
+    assert split.val == ((50, 70), (105, 107), (113, 113))
+    assert split.test == ((70, 100), (107, 110), (113, 114))
+    assert split.notes == ("1 of 3 series have too few rows to train or validate on: they are only tested on: 'c'",)
+
+
+def test_series_with_a_row_before_a_window_of_test_rows_are_tested_on_and_others_left_out() -> None:
+    data = series_of(panel(*map(wave, (60, 17, 9, 8))).drop(columns="date"), target="y", id="shop")
+    split = make_split(data, "last:8,8", 8)
+    assert split.train == ((0, 44), (60, 69), (77, 78), (86, 86))
+    assert split.val == ((44, 52), (69, 69), (78, 78), (86, 86))
+    assert split.test == ((52, 60), (69, 77), (78, 86), (86, 86))
+    tested, left_out = split.notes
+    assert tested == "2 of 4 series have too few rows to train or validate on: they are only tested on: 'b', 'c'"
+    assert left_out == "1 of 4 series are left out, since a part of their rows is too short: 'd'"
 
 
 def test_counts_must_fit_into_every_series() -> None:

@@ -503,6 +503,15 @@ def test_worst_series_is_named_with_how_many_are_concerned() -> None:
     assert finding.evidence["worst"][0] == finding.evidence["series"]
 
 
+def test_static_columns_are_read_as_covariates_that_must_not_change_within_a_series() -> None:
+    frame = panel(ar(120), ar(120, seed=1)).assign(town=["Ulm"] * 120 + ["Bern"] * 120)
+    shared: dict[str, Any] = {"target": "y", "id": "shop", "horizon": 2}
+    assert not any("town" in note for note in diagnose(frame, **shared, static="town").data["notes"])
+    frame.loc[frame.index[5], "town"] = "Bern"
+    with pytest.raises(DataError, match="'town' is named as static, but changes"):
+        diagnose(frame, **shared, static=["town"])
+
+
 def test_one_series_in_many_is_less_grave() -> None:
     frame = panel(*(ar(300, seed=i) + (0.05 * np.arange(300) if i == 1 else 0) for i in range(8)))
     assert next(f for f in of(frame).findings if f.code == "non_stationary_level").severity == "warn"

@@ -142,7 +142,8 @@ def test_rows_between_the_windows_are_left_out_of_very_long_test_parts(
 
 
 def test_the_hardest_series_of_many_can_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn_forecasts, "SERIES", 3)
+    monkeypatch.setattr(drawn_forecasts, "LEAST_SERIES", 3)
+    monkeypatch.setattr(drawn_forecasts, "MOST_SERIES", 3)
     monkeypatch.setattr(drawn_forecasts, "HARDEST", 2)
     rng = np.random.default_rng(0)
     easy = [np.linspace(0, k + 1, 60) for k in range(6)]
@@ -167,13 +168,18 @@ def test_high_levels_keep_their_digits_on_the_page_and_in_the_file(tmp_path: Pat
     assert float(one["mse"]) == pytest.approx(right, rel=1e-4)
 
 
+def test_the_page_has_room_for_all_series_of_a_panel_with_short_horizons() -> None:
+    rooms = [drawn_forecasts._selectable(horizon, levels) for horizon, levels in ((13, 0), (48, 0), (48, 2), (336, 0))]
+    assert rooms == [500, 430, 283, 100]
+
+
 @pytest.mark.slow
 def test_full_page_of_a_large_run_stays_below_its_limit(tmp_path: Path) -> None:
     """100 series of 500 windows of 24 steps, whose times differ."""
     rng = np.random.default_rng(0)
     frames = [
         daily(rng.normal(size=560), start=str(pd.Timestamp("2000-01-01") + pd.Timedelta(days=k))).assign(shop=f"s{k}")
-        for k in range(drawn_forecasts.SERIES)
+        for k in range(drawn_forecasts.LEAST_SERIES)
     ]
     record = record_of(series_of(pd.concat(frames), id="shop", target="y"), 24, tmp_path, 523)
     size = len(json.dumps(views.forecast_view(record, 7)))

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from series import TINY, daily, panel, series_of, task_of, wave
 
 from lstm_tune.config import Config
+from lstm_tune.data.split import make_split
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError
-from lstm_tune.evaluation.score import quick_mse_scaled
-from lstm_tune.training.task import Task, make_trainer
+from lstm_tune.evaluation.score import quick_mse_scaled, score
+from lstm_tune.models.baselines import Persistence
+from lstm_tune.training.task import Task, build_task, make_trainer
 
 
 def with_gap(first: int, end: int, rows: int = 300) -> np.ndarray:
@@ -112,3 +115,17 @@ def test_batch_is_bounded_by_the_windows_of_all_series_and_not_of_the_shortest()
     alone = task_of(wave(400)).limits
     many = task_of(panel(*(wave(400, seed=i) for i in range(3))), target="y", id="shop").limits
     assert many.max_batch_size == 3 * alone.max_batch_size
+
+
+def test_a_series_that_is_too_short_to_train_on_is_scored_in_units_of_its_own_size() -> None:
+    every = (wave(60), 1e6 + 1e4 * wave(17), 2 * wave(70))
+    data = series_of(panel(*every), target="y", id="shop")
+    split = make_split(data, "last:8,8", 8)
+    task, windows = build_task(data, split, 8), Windows(data, 8)
+    assert windows.counts(windows.positions(split.train, 0, reach_back=False))[0].tolist() == [37, 2, 47]
+    positions = windows.positions(split.test, 0, reach_back=True)
+    found = score(Persistence(horizon=8), windows, positions, task.scale)
+    expected = [np.mean((y[-8:] - y[-9]) ** 2) for y in every]
+    assert found.series_mse[0] == pytest.approx(expected, rel=1e-3)
+    spreads = [y[:rows].std() for y, rows in zip(every, (44, 9, 54), strict=True)]
+    assert found.mse_scaled == pytest.approx(np.mean(np.array(expected) / np.square(spreads)), rel=1e-3)
