@@ -38,9 +38,7 @@ class Stopwatch:
         self.cpu = 0.0  # seconds of the processor
         self.calls = 0
         self._depth = 0
-        for name in [
-            n for n in dir(storage) if (n == "_get_stale_trial_ids" or n[0] != "_") and callable(getattr(storage, n))
-        ]:
+        for name in [n for n in dir(storage) if n[0] != "_" and callable(getattr(storage, n))]:
             setattr(storage, name, self._timed(getattr(storage, name)))
 
     def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:

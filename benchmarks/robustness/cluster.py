@@ -82,6 +82,15 @@ class Plan:
         return open_storage(self.url) if self.port is None else GrpcStorageProxy(host="127.0.0.1", port=self.port)
 
 
+class Missed(Exception):
+    """A trial's heartbeats came too late, and another worker has it now."""
+
+
+def missed(number: int) -> None:
+    """Leave a trial."""
+    raise Missed
+
+
 class Worker(threading.Thread):
     """Takes tickets until none is left."""
 
@@ -90,7 +99,7 @@ class Worker(threading.Thread):
         self.run_name = f"host{number // 8}/{number}/1"
         space = load_space("default")
         storage = plan.open()
-        self.statements = 0
+        self.statements = self.missed = 0
         if isinstance(database := inside(storage), Database):
             event.listen(database._rdb.engine, "before_cursor_execute", self._count)
         self.study = SharedStudy("cluster", storage, make_sampler(plan.sampler, number, space), make_pruner("none", 30))
@@ -116,8 +125,12 @@ class Worker(threading.Thread):
                 self.abandoned.put(trial.number)
                 continue
             self.study.given = id_of_trial(trial)
-            optimize(self.study, self.objective, n_trials=1, callbacks=(), on_lost=lambda number: None)
-            self.seconds.append(time.monotonic() - began)
+            try:
+                optimize(self.study, self.objective, n_trials=1, callbacks=(), on_lost=missed)
+            except Missed:
+                self.missed += 1
+            else:
+                self.seconds.append(time.monotonic() - began)
 
 
 def run_workers(plan: Plan, numbers: range, ready: Any, over: Any, abandoned: Any, found: Any) -> None:
@@ -132,7 +145,7 @@ def run_workers(plan: Plan, numbers: range, ready: Any, over: Any, abandoned: An
             worker.join()
     waits = [wait for worker in workers for wait in worker.waits]
     seconds = [s for worker in workers for s in worker.seconds]
-    found.put((waits, seconds, sum(worker.statements for worker in workers)))
+    found.put((waits, seconds, sum(worker.statements for worker in workers), sum(w.missed for w in workers)))
 
 
 def serve(url: str, port: int) -> None:
@@ -208,7 +221,7 @@ def work(server: postgres.Server, args: argparse.Namespace) -> dict[str, Any]:
     repeats = Counter(t.repeats for t in trials if t.repeats is not None)
     waits, took = (sorted(value for row in told for value in row[place]) for place in (0, 1))
     ended = sum(t.state in ("COMPLETE", "PRUNED") for t in trials)
-    statements = sum(row[2] for row in told)
+    statements, late = (sum(row[place] for row in told) for place in (2, 3))
     return {
         "workers": args.workers,
         "processes": args.processes,
@@ -216,6 +229,7 @@ def work(server: postgres.Server, args: argparse.Namespace) -> dict[str, Any]:
         "asked": args.trials,
         "ended": ended,
         "abandoned": returned,
+        "late_heartbeats": late,
         "lost": args.trials - ended,
         "doubled": len(took) - ended + sum(n - 1 for n in repeats.values()),
         "seconds": round(seconds, 1),

@@ -84,7 +84,8 @@ def _of_run(folder: Path) -> str | Path:
         raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
     study = read_json(folder / RESULT, SCHEMA).get("study")
     storage = study.get("storage") if isinstance(study, dict) else None
-    if (named := or_of_environment(None)) is not None and storage == mask_password(named):
+    named: str | None = or_of_environment(None)
+    if named is not None and storage == mask_password(named):
         return named  # with the password that the result does not hold
     if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
         raise RunError(

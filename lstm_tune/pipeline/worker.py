@@ -47,7 +47,7 @@ def worker(
     study_name: str,
     data: Any,
     *,
-    storage: str | None = None,
+    storage: str | BaseStorage | None = None,
     workers: int | str = "auto",
     timeout: float | str | None = None,
     progress: Progress | bool | None = None,
@@ -59,8 +59,8 @@ def worker(
     Args:
         study_name: of a study that is begun, or will be within two minutes.
         data: the same data as the study's; they are compared.
-        storage: URL of the study's database, or, on the same machine, the path of its journal; None: what the
-            environment variable OPTUNA_STORAGE names.
+        storage: URL of the study's database, or Optuna's gRPC proxy before it, or, on the same machine, the path of
+            its journal; None: what the environment variable OPTUNA_STORAGE names.
         workers: processes, or "auto": one per core of this machine.
         timeout: seconds, or a time such as "10m", after which no further trial is taken; None: no limit.
         progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
@@ -83,7 +83,7 @@ def worker(
 def run(
     study_name: str,
     data: Any,
-    storage: str | None,
+    storage: str | BaseStorage | None,
     workers: int | str,
     seconds: float | None,
     stop: StopRequest,

@@ -40,7 +40,7 @@ class PerTrialSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the trial's own sampler."""
-        before = read_trials(study)[: trial.number]
+        before = read_trials(study, before=trial.number)
         number = trial.number - sum(needs_retry(before, t) for t in before)
         self._sampler = self._make(seed=(self._seed * 1_000_003 + number) % 2**32)
         self._sampler.before_trial(study, trial)

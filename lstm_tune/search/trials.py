@@ -29,7 +29,7 @@ from lstm_tune.search.trial_attributes import (
     number_before,
     one_or_more,
 )
-from lstm_tune.storage.optuna_private import id_of_trial, storage_of
+from lstm_tune.storage.optuna_private import id_of_trial, queued_params, storage_of
 from lstm_tune.training.ensemble import Candidate
 
 
@@ -206,14 +206,18 @@ class Trial:
         )
 
 
-def read_trials(study: optuna.Study) -> tuple[Trial, ...]:
+def read_trials(study: optuna.Study, before: int | None = None) -> tuple[Trial, ...]:
     """Return all trials at this moment, in the order of their numbers: one snapshot, to be handed on.
+
+    Args:
+        study: that is read.
+        before: a trial's number; only the trials before it are returned.
 
     Raises:
         StudyError: an attribute is not what the package writes; says which.
     """
     known = _unchanging.setdefault(storage_of(study), {})
-    return tuple(_read(frozen, known) for frozen in study.get_trials(deepcopy=False))
+    return tuple(_read(frozen, known) for frozen in study.get_trials(deepcopy=False)[:before])
 
 
 # Trials that have ended never change, those that wait change with their state alone, and storages return the same
@@ -299,7 +303,7 @@ def _error(value: float) -> float:
 
 
 def _queued(attributes: Any) -> Mapping[str, Any] | None:
-    params = as_mapping(attributes).get("fixed_params")
+    params = queued_params(as_mapping(attributes))
     return as_mapping(params) if params else None  # a ticket asks for nothing
 
 

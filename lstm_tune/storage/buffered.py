@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy, id_of_trial
+from lstm_tune.storage.optuna_private import FrozenStudy, WithHeartbeats, id_of_trial
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 _SECONDS = 1.0  # between two transactions of a trial
@@ -51,7 +51,7 @@ def _passed(name: str) -> Callable[..., Any]:
     return call
 
 
-class Buffered(BaseStorage, BaseHeartbeat):
+class Buffered(BaseStorage, WithHeartbeats):
     """A storage whose own trials are stored at most once a second.
 
     Args:
@@ -182,19 +182,20 @@ class Buffered(BaseStorage, BaseHeartbeat):
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Record that the trial's worker is alive."""
-        if isinstance(self.inside, BaseHeartbeat):
+        if isinstance(self.inside, WithHeartbeats):
             self.inside.record_heartbeat(trial_id)
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between heartbeats; None: there are none."""
-        return self.inside.get_heartbeat_interval() if isinstance(self.inside, BaseHeartbeat) else None
+        return self.inside.get_heartbeat_interval() if isinstance(self.inside, WithHeartbeats) else None
 
     def get_heartbeat_stale_trial_callback(self) -> Any:
         """Return what is done with a trial that was failed because its heartbeats stopped."""
-        return self.inside.get_heartbeat_stale_trial_callback() if isinstance(self.inside, BaseHeartbeat) else None
+        return self.inside.get_heartbeat_stale_trial_callback() if isinstance(self.inside, WithHeartbeats) else None
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        return self.inside._get_stale_trial_ids(study_id) if isinstance(self.inside, BaseHeartbeat) else []
+    def stale_trial_ids(self, study_id: int) -> list[int]:
+        """Return the ids of the running trials whose heartbeats have stopped."""
+        return self.inside.stale_trial_ids(study_id) if isinstance(self.inside, WithHeartbeats) else []
 
     # ---- everything else
 

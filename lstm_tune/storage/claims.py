@@ -11,6 +11,7 @@ from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_statements import set_study_attr_once
 from lstm_tune.storage.optuna_private import without_cache
+from lstm_tune.storage.schema import check_schema
 
 
 def claim(storage: BaseStorage, study_id: int, key: str, token: str) -> bool:
@@ -21,11 +22,16 @@ def claim(storage: BaseStorage, study_id: int, key: str, token: str) -> bool:
         study_id: of the study.
         key: what is claimed; it is claimed once, and stays so.
         token: of the one who claims; no other has it.
+
+    Raises:
+        StudyError: the storage is a database of Optuna's whose schema the tests have not seen.
     """
     database = without_cache(inside(storage))
     if isinstance(database, Database):
         database.set_study_attr_once(study_id, key, token)
     elif isinstance(database, RDBStorage):
+        with database.engine.connect() as connection:
+            check_schema(connection)
         set_study_attr_once(database.engine, study_id, key, token)
     else:
         storage.set_study_system_attr(study_id, f"{key}:{token}", token)

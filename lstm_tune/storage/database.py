@@ -37,7 +37,7 @@ from lstm_tune.storage.database_statements import (
     write_trial,
 )
 from lstm_tune.storage.kind import StaleTrials
-from lstm_tune.storage.optuna_private import BaseHeartbeat, FrozenStudy
+from lstm_tune.storage.optuna_private import FrozenStudy, WithHeartbeats, stale_trial_ids
 from lstm_tune.storage.outages import Outages
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
@@ -57,7 +57,7 @@ def _retried(name: str) -> Callable[..., Any]:
     return call
 
 
-class Database(BaseStorage, BaseHeartbeat):
+class Database(BaseStorage, WithHeartbeats):
     """An Optuna database storage that waits for a server that is away, for `LIMIT` seconds.
 
     Trials that run have heartbeats if the database is a server. A beat that fails is skipped. A trial without one for
@@ -189,14 +189,15 @@ class Database(BaseStorage, BaseHeartbeat):
         else:
             self.outages.mark_up()
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+    def stale_trial_ids(self, study_id: int) -> list[int]:
+        """Return the ids of the running trials whose heartbeats have stopped."""
         if time.monotonic() - self.outages.up_since < STALE:
             return []  # the other processes could not send heartbeats, either
         if time.monotonic() - self._checked < CHECK:
             return []
         self._checked = time.monotonic()
         stale = []
-        for trial_id in self._retry(lambda: self._rdb._get_stale_trial_ids(study_id)):
+        for trial_id in self._retry(lambda: stale_trial_ids(self._rdb, study_id)):
             with contextlib.suppress(UpdateFinishedTrialError):
                 # If this process dies before it has queued the trial again, a resumed study does it.
                 for key, value in (self._stale.attributes if self._stale else {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
@@ -12,8 +12,8 @@ _ASK_EVERY = 1.0
 
 
 def is_database(storage: BaseStorage) -> bool:
-    """Return whether a storage is a database: a call on it takes as long as a short epoch."""
-    return isinstance(without_cache(inside(storage)), (Database, RDBStorage))
+    """Return whether a storage is a database, or Optuna's proxy before one: a call takes as long as a short epoch."""
+    return isinstance(without_cache(inside(storage)), (Database, RDBStorage, GrpcStorageProxy))
 
 
 def seconds_between_questions(storage: BaseStorage) -> float:

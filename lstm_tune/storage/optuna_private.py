@@ -1,29 +1,33 @@
 """What Optuna keeps to itself and this package needs: the one place to look at when Optuna is upgraded.
 
 Optuna has no public way to a study's storage, to the ids by which the storage knows studies and trials, to choosing
-which trial a study begins, or to heartbeats of a storage of one's own.
+which trial a study begins, to heartbeats of a storage of one's own, or to the parameters that wait in its queue.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, _CachedStorage
-from optuna.storages._heartbeat import BaseHeartbeat  # by which `study.optimize` knows that a storage has heartbeats
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, _CachedStorage
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 __all__ = [
-    "BaseHeartbeat",
     "FrozenStudy",
     "JournalOperation",
     "StudyWithBegin",
+    "WithHeartbeats",
     "backend_of",
     "id_of_study",
     "id_of_trial",
+    "queued_params",
+    "stale_trial_ids",
     "storage_of",
     "without_cache",
 ]
@@ -52,6 +56,27 @@ def id_of_study(study: optuna.Study | FrozenStudy) -> int:
 def id_of_trial(trial: FrozenTrial | optuna.Trial) -> int:
     """Return by which number the storage knows a trial; its `number` counts within its study."""
     return trial._trial_id
+
+
+def queued_params(system_attrs: Mapping[str, Any]) -> Any:
+    """Return the parameters that were queued for a trial, among its system attributes; None: none were."""
+    return system_attrs.get("fixed_params")
+
+
+class WithHeartbeats(BaseHeartbeat):
+    """A storage with heartbeats, by which `study.optimize` knows it."""
+
+    @abstractmethod
+    def stale_trial_ids(self, study_id: int) -> list[int]:
+        """Return the ids of the running trials whose heartbeats have stopped."""
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        return self.stale_trial_ids(study_id)
+
+
+def stale_trial_ids(storage: RDBStorage, study_id: int) -> list[int]:
+    """Return the ids of the running trials in one of Optuna's storages whose heartbeats have stopped."""
+    return storage._get_stale_trial_ids(study_id)
 
 
 class StudyWithBegin(optuna.Study, ABC):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TypeVar
+from typing import Any
 from urllib.parse import unquote, unquote_plus
-
-T = TypeVar("T")
 
 ENVIRONMENT = "OPTUNA_STORAGE"  # the variable that names a storage, as it does for Optuna's command line
 _MASK = "***"
@@ -22,7 +20,7 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def or_of_environment(storage: T | None) -> T | str | None:
+def or_of_environment(storage: Any) -> Any:
     """Return a storage, or, if it is None, the one that the environment names; None: it names none."""
     return (os.environ.get(ENVIRONMENT) or None) if storage is None else storage
 

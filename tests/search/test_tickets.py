@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import optuna
 import postgres
 import pytest
+from optuna.storages import GrpcStorageProxy, InMemoryStorage, run_grpc_proxy_server
 from optuna.trial import TrialState
 from studies import study_of
 
@@ -28,13 +30,31 @@ def server() -> Iterator[postgres.Server]:
         yield running
 
 
-@pytest.fixture(params=["journal", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def proxy() -> int:
+    """Serve Optuna's gRPC proxy before a storage in memory, until the tests end; return its port."""
+    pytest.importorskip("grpc")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options = {"host": "127.0.0.1", "port": port}
+    threading.Thread(target=run_grpc_proxy_server, args=(InMemoryStorage(),), kwargs=options, daemon=True).start()
+    GrpcStorageProxy(host="127.0.0.1", port=port).wait_server_ready(60)
+    return port
+
+
+@pytest.fixture(params=["journal", "proxy", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
     """Opens the same storage again and again, as different processes do."""
     if request.param == "journal":
         return lambda: open_storage(tmp_path / "study.journal")
+    if request.param == "proxy":
+        port = proxy()
+        return lambda: GrpcStorageProxy(host="127.0.0.1", port=port)
     server = request.getfixturevalue("server")
     return lambda: open_storage(server.url)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import postgres
 import pytest
 import studies
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from series import TINY
 from studies import Watching
@@ -23,6 +24,7 @@ from lstm_tune.search.tickets import make_tickets
 from lstm_tune.search.trial_queue import STALE_TRIALS, fail_and_requeue
 from lstm_tune.storage import database, database_opening, outages, schema
 from lstm_tune.storage.buffered import inside
+from lstm_tune.storage.claims import claim
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_errors import Outage
 from lstm_tune.storage.kind import Opening
@@ -412,3 +414,8 @@ def test_schema_that_the_tests_have_not_seen_is_refused(tmp_path: Path, monkeypa
         StudyError, match="the database has version 12 of Optuna's schema, but lstm-tune knows 11 alone"
     ):
         open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    own = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")  # of which Optuna knows the schema
+    number = own.create_new_study([StudyDirection.MINIMIZE], "s")
+    with pytest.raises(StudyError, match="the database has version 12"):
+        claim(own, number, "key", "token")
+    assert own.get_study_system_attrs(number) == {}
