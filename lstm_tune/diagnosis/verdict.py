@@ -31,7 +31,7 @@ def verdict(record: Mapping[str, Any]) -> str:
 
     Args:
         record: as `result.json` holds it; `test`, `baselines`, `skill` and `findings` are read, and, if they are there,
-            `skill_ci95`, `in_sample`, `ensemble`, and the parameters and epochs of `best`.
+            `skill_ci95`, `in_sample`, `over_series`, `ensemble`, and the parameters and epochs of `best`.
     """
     findings: Sequence[Mapping[str, Any]] = record["findings"]
     params = (record.get("best") or {}).get("params") or {}
@@ -63,9 +63,11 @@ def _is_open(finding: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
 def _comparison(record: Mapping[str, Any]) -> str:
     """Compare the model with the best baseline, and say how certain the difference is."""
     test, baselines = record["test"], record["baselines"]
+    # Among several columns or series each counts alike, in units of its own spread; the skill is of that MSE.
     single = not isinstance(test["mse"], Mapping)
+    digits = justified_digits(test["mse"] if single else test["mse_scaled"], test.get("ci95"))
+    single = single and not record.get("over_series")
     own = test["mse"] if single else test["mse_scaled"]
-    digits = justified_digits(own, test.get("ci95"))
     what = f"The {'' if single else 'scaled '}test MSE of {number(own, digits)}"
     judged = record.get("metric") or {"name": "mse"}
     name = min(baselines, key=lambda n: baselines[n].get("test_score", baselines[n]["test_mse_scaled"]), default=None)

@@ -218,6 +218,18 @@ def test_verdict_says_when_a_difference_may_be_chance() -> None:
     assert "equals that of ridge regression" in verdict(record)
 
 
+def test_verdict_on_several_series_compares_what_each_counts_alike_in() -> None:
+    """In the unit of the data the series with large values decide; the skill is that of the scaled MSE."""
+    record = copy.deepcopy(found("season"))
+    record["over_series"] = {"scored": 2}
+    record["skill"]["ridge"], record["skill_ci95"]["ridge"] = 0.1, [0.05, 0.15]
+    record["test"]["mse_scaled"] = 0.9
+    for name, baseline in record["baselines"].items():
+        baseline["test_mse_scaled"] = baseline["test_score"] = 1.0 if name == "ridge" else 2.0
+    text = verdict(record)
+    assert re.match(r"The scaled test MSE of 0\.90* is 10% below that of ridge regression \(1", text), text
+
+
 def test_verdict_takes_findings_on_the_data_up() -> None:
     record = copy.deepcopy(found("season", **HEALTHY))
     shift = {
