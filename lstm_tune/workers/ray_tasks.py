@@ -37,7 +37,7 @@ from lstm_tune.workers.worker import interrupt_once
 
 _PAUSE = 5.0  # seconds before a task is started in place of one that has ended
 _MOST_FAILURES = 3  # of a task in a row, while no trial of the study ended: its place is given up
-_PATIENCE = 15.0  # seconds in which cancelled tasks give their trials back
+_PATIENCE = 10.0  # seconds in which cancelled tasks give their trials back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -131,7 +131,9 @@ def _connect(ray: Any, address: str) -> None:
         ray._private.worker._worker_logs_enabled = False
     except Exception as error:
         remedies = {"auto": "begin one with: ray start --head", LOCAL: "look at the logs in /tmp/ray"}
-        remedy = remedies.get(address, "check host and port, and that Ray and Python have the same versions there")
+        remedy = remedies.get(
+            address, "check host and port, the versions of Ray and Python there, and its token (RAY_AUTH_MODE)"
+        )
         raise StudyError(f"no Ray cluster answers at {address!r} ({_line(error)}); {remedy}") from None
     finally:
         for signum, handler in handlers.items():
