@@ -109,7 +109,8 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
             shown = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
             notes.append(f"{len(names)} of {data.n_series} series {what}: {shown}")
     _check_observed(data, train, val, test)
-    overlap = find_overlap(data, train, val, test)
+    learned = tuple((a, b) if b - a > horizon else (a, a) for a, b in train)  # fewer rows hold no window to learn from
+    overlap = find_overlap(data, learned, val, test)
     if overlap is not None:
         notes.append(overlap.sentence())
     return Split(train=train, val=val, test=test, notes=tuple(notes), common=cut.common, overlap=overlap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,16 @@ def test_series_with_a_row_before_a_window_of_test_rows_are_tested_on_and_others
     tested, left_out = split.notes
     assert tested == "2 of 4 series have too few rows to train or validate on: they are only tested on: 'b', 'c'"
     assert left_out == "1 of 4 series are left out, since a part of their rows is too short: 'd'"
+
+
+def test_rows_that_hold_no_window_to_learn_from_do_not_leak() -> None:
+    frames = [
+        daily(wave(rows), start=str(pd.Timestamp("2024-03-01") - pd.Timedelta(days=rows))) for rows in (60, 60, 12)
+    ]
+    data = series_of(pd.concat([frame.assign(shop=f"s{i}") for i, frame in enumerate(frames)]), target="y", id="shop")
+    split = make_split(data, "last:8,8", 8)
+    assert split.train[2] == (120, 124)
+    assert split.overlap is None
 
 
 def test_counts_must_fit_into_every_series() -> None:
