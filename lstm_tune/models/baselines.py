@@ -19,7 +19,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.evaluation.score import Forecaster, TargetScale, score
-from lstm_tune.models.preprocessing import seasonal_repeat
+from lstm_tune.models.located import seasonal_repeat
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
 from lstm_tune.models.smoothing import Floats, fit_smoothing, forecast_weights, some_ranges, window_rows
 

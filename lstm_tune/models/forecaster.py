@@ -19,7 +19,8 @@ from lstm_tune.config import Config
 from lstm_tune.data.windows import Batch
 from lstm_tune.models.categories import covariate_widths, embedding_of
 from lstm_tune.models.cells import CELLS, Dropout, RecurrentLayers
-from lstm_tune.models.preprocessing import Located, Preprocessing, Shape
+from lstm_tune.models.located import Located
+from lstm_tune.models.preprocessing import Preprocessing, Shape
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +33,7 @@ from lstm_tune.data.series import SeriesSet, mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Windows, evenly
 from lstm_tune.errors import DataError
+from lstm_tune.models.located import Located, extremes, seasonal_repeat, spread_of
 from lstm_tune.models.logarithms import LOG_REACH, LogTerms, log_of, log_terms
 from lstm_tune.models.pretrained import PretrainedNetwork, window_rows
 from lstm_tune.models.ridge import MAX_WINDOWS, fit_ridge, stretch_moments
@@ -43,7 +43,6 @@ LOG_FLOOR = "log_floor"  # the buffer that models of before lack
 NO_LOG_FLOOR = 0.0  # of a model that was saved without one: two standard deviations below the mean replace it
 _CHUNK = 4096
 _FLAT = 1e-8  # standard deviation over mean, below which rows are taken as constant
-_SPREAD_FLOOR = 1e-2  # of a window, in units of the fit rows' sd: a flat window is not blown up without limit
 _CLIP_WINDOWS, _CLIP_VALUES = 10_000, 2_000_000  # that the clip bounds are measured on
 
 
@@ -59,21 +58,6 @@ class Shape:
     smoothing: int = 1  # rows that exponential smoothing looks at
     series: int = 1  # S, if each of several series has a scale of its own
     categories: tuple[int, ...] = ()  # (P + F,) codes of each covariate; 0: a number; (): all are numbers
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Located:
-    """A batch on its way to the network."""
-
-    level: Tensor  # (B, X)
-    window: Tensor  # (B, X - lag)
-    location: Tensor | None  # (B, 1); None: 0
-    spread: Tensor | None  # (B, 1); None: 1
-    unit: Tensor | None  # (B, 1) of the errors that are made small, in units of the level; None: 1
-
-    def minus_location(self, x: Tensor) -> Tensor:
-        """Subtract the windows' locations from x (B, n)."""
-        return x if self.location is None else x - self.location
 
 
 class Preprocessing(nn.Module):
@@ -295,9 +279,9 @@ class Preprocessing(nn.Module):
         if self.config.window_norm == "last":
             location = window[:, -1:]
         elif self.config.window_norm == "standard":
-            location, spread = looked_at.mean(1, keepdim=True), _spread(looked_at)
+            location, spread = looked_at.mean(1, keepdim=True), spread_of(looked_at)
         if self.config.loss_scale == "window":
-            unit = _spread(level[:, -self.config.lookback :])
+            unit = spread_of(level[:, -self.config.lookback :])
         return Located(level=level, window=window, location=location, spread=spread, unit=unit)
 
     def inputs(self, at: Located) -> Tensor:
@@ -345,23 +329,6 @@ class Preprocessing(nn.Module):
         return None
 
 
-def _spread(rows: Tensor) -> Tensor:
-    """Return the spread (B, 1) of scaled rows (B, n), which is never 0."""
-    return (rows.var(1, keepdim=True, correction=0) + _SPREAD_FLOOR**2).sqrt()
-
-
 def _any(which: Tensor) -> bool:
     """Return whether any is true; in an exported graph, which is to serve all values, always."""
     return torch.compiler.is_compiling() or bool(which.any())
-
-
-def extremes(parts: Iterable[Tensor]) -> tuple[float, float]:
-    """Return the least and the largest number in the parts; of no number at all, inf and -inf."""
-    bounds = [(float(part.min()), float(part.max())) for part in parts if len(part)]
-    return min((low for low, _ in bounds), default=math.inf), max((high for _, high in bounds), default=-math.inf)
-
-
-def seasonal_repeat(history: Tensor, period: int, horizon: int) -> Tensor:
-    """Repeat the last season of history (B, X >= period) over the horizon: (B, H)."""
-    last = history[:, -period:]
-    return last.repeat(1, -(-horizon // period))[:, :horizon]

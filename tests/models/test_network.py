@@ -19,7 +19,8 @@ from lstm_tune.errors import DataError
 from lstm_tune.models import forecaster as networks
 from lstm_tune.models.cells import CELLS, FUNCTIONS, RecurrentLayers, layer_params, set_training_precision
 from lstm_tune.models.forecaster import LSTMForecaster
-from lstm_tune.models.preprocessing import NO_LOG_FLOOR, Shape, seasonal_repeat
+from lstm_tune.models.located import seasonal_repeat
+from lstm_tune.models.preprocessing import NO_LOG_FLOOR, Shape
 
 HORIZON = 5
 PERIOD = 4
