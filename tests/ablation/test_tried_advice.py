@@ -59,9 +59,15 @@ def try_one(of: Finding, how: Trying) -> Finding:
 
 @pytest.mark.laws
 def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task: Task, best: Trial) -> None:
-    found = try_one(finding(search(**GOOD)), trying(task, best))
-    expected = best_of(task, SPACE | GOOD).completed().value / best.completed().value - 1
+    change, before, after = search(**GOOD), best.completed(), best_of(task, SPACE | GOOD).completed()
+    attempt = trying(task, best).attempt(change)
+    assert attempt is not None
+    found = with_attempts(finding(change), {change.describe(): attempt})
+    expected = after.value / before.value - 1
     assert found.actions[0].tried == pytest.approx(expected, abs=1e-4)
+    blocks = [new / old - 1 for new, old in zip(after.fold_mse_scaled, before.fold_mse_scaled, strict=True)]
+    assert attempt.worst == pytest.approx(max(blocks), abs=1e-4)
+    assert max(blocks) > min(blocks) + 1e-3
     assert expected < -0.3
     assert found.advice == f"Tried: lookback = 14 with skip = linear, validation {expected:+.0%}."
 
@@ -95,6 +101,7 @@ def test_the_most_promising_changes_of_warnings_are_tried_first() -> None:
     assert [a.space for a in first_actions(findings, 1)] == [{"lookback": 9}]
 
 
+@pytest.mark.laws
 @pytest.mark.parametrize(
     ("attempt", "helps"),
     [

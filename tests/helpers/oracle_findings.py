@@ -70,6 +70,7 @@ def check_findings(run: Finished) -> None:
     for code in _SURE:
         assert (code in found) == (rules[code](run) is not None), code
     for code, evidence in found.items():
+        assert code in rules, f"{code}: write a rule that finds its numbers"
         expected = rules[code](run)
         assert expected is not None, code
         if setting := evidence.get("seen_to_by"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from exported import check_exported
 from law_studies import KINDS, Kind, run_kind
 from oracle import Errors, Finished, numbers_of, per_target, same
 from oracle_baselines import seasonal
@@ -21,7 +21,6 @@ from series import daily, wave
 import lstm_tune
 from lstm_tune.data.load import load_series
 from lstm_tune.errors import DataError, LstmTuneWarning
-from lstm_tune.models.raw_module import RawForecaster
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -146,31 +145,7 @@ def test_a_plan_with_a_hole_at_any_step_is_refused(study_of: Studies) -> None:
 
 @pytest.mark.parametrize("name", ["all at once", "covariates", "large numbers", "panel", "panel, words", "two targets"])
 def test_the_module_that_is_exported_forecasts_each_test_window_as_tune_did(study_of: Studies, name: str) -> None:
-    """What `to_onnx` writes and `to_torch` returns, given raw values, stamps and the number of the series."""
-    kind, run = KINDS[name], study_of(name)
-    csv = pd.read_csv(run.folder / "forecast.csv")
-    written = csv["forecast"].to_numpy().reshape(-1, run.horizon)
-    model = lstm_tune.load(run.folder)
-    module = RawForecaster(model.network, model.shape, model.spec).eval()
-    context, of = model.lookback, run.table.series
-    known = len(kind.columns.get("future", ())) + len(kind.columns.get("static", ()))
-    compared = 0
-    for i, w in list(enumerate(run.test))[::3]:
-        series, rows = of[w.series], slice(w.row - context, w.row)
-        ahead = slice(w.row - context, w.row + run.horizon)
-        given: dict[str, Any] = {
-            "history": series.values[:, rows].T,
-            "past": series.past[rows],
-            "future": series.future[ahead, :known],
-            "time": series.times[ahead].astype("datetime64[ns]").view(np.int64),
-            "series": np.array(w.series),
-        }
-        with torch.inference_mode():
-            found = module(**{name: torch.from_numpy(given[name].copy())[None] for name in module.inputs})
-        close = pytest.approx(written[i], rel=2e-6, abs=1e-6 * run.sd.min())
-        assert found[0, :, w.channel].numpy() == close
-        compared += 1
-    assert compared >= 8
+    check_exported(KINDS[name], study_of(name))
 
 
 @pytest.mark.parametrize("name", ["one series, split by rows", "two targets", "rows without time"])

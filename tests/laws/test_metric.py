@@ -99,7 +99,7 @@ def test_other_test_rows_and_another_size_of_a_series_change_no_trial(metric: st
 
 def test_the_metric_ranks_the_baselines_and_is_a_setting_of_the_study(tmp_path: Any) -> None:
     options: dict[str, Any] = {"id": "shop", "target": "y", "horizon": HORIZON, "split": "last:16,20", "folds": 1}
-    options |= {"space": SPACE, "n_trials": 2, "retrain_seeds": 1, "out": tmp_path / "run"}
+    options |= {"space": SPACE, "n_trials": 2, "retrain_seeds": 1, "try_advice": 0.0, "out": tmp_path / "run"}
     result = lstm_tune.tune(shops(), **options, metric="mase")
     record = result.to_dict()
     own, baselines = record["metric"], record["baselines"]

@@ -57,7 +57,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = panel(wave(110), wave(120, seed=1), wave(100, seed=2)).replace({"shop": NAMES})
     frame = frame.rename(columns={"y": "-y"})
     frame.to_csv(folder / "data.csv", index=False)
-    options: dict[str, Any] = {"space": QUICK | {"epochs": 1}, "n_trials": 1, "retrain_seeds": 1, "folds": 1}
+    options: dict[str, Any] = {
+        "space": QUICK | {"epochs": 1},
+        "n_trials": 1,
+        "retrain_seeds": 1,
+        "folds": 1,
+        "try_advice": 0.0,
+    }
     lstm_tune.tune(str(folder / "data.csv"), target="-y", id="shop", horizon=2, level=80, out=folder / "run", **options)
     return folder
 

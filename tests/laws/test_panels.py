@@ -113,7 +113,9 @@ def test_statistics_of_each_series_are_those_of_a_loop() -> None:
         seen = data.values[0, a:b][data.observed[0, a:b]].double().numpy()
         assert (found.count[0, s], found.low[0, s], found.high[0, s]) == (len(seen), seen.min(), seen.max())
         assert (found.mean[0, s], found.sd[0, s]) == (pytest.approx(seen.mean()), pytest.approx(seen.std()))
-    assert own_scale(found).spread[0] == pytest.approx(found.sd[0])
+    scale, size = own_scale(found), np.hypot(found.mean[0], found.sd[0])
+    assert scale.spread[0] == pytest.approx(found.sd[0])
+    assert scale.usual[0] == pytest.approx([np.median(found.sd[0] / size), np.median(found.sd[0])])
 
 
 def test_a_known_series_keeps_its_scale_and_a_new_one_is_scaled_by_its_history() -> None:
@@ -129,6 +131,12 @@ def test_a_known_series_keeps_its_scale_and_a_new_one_is_scaled_by_its_history()
     assert adapted.scale[0] == member.scale[0]
     assert float(adapted.center[1]) == pytest.approx(1e5 * wave(60, seed=4).mean(), rel=1e-5)
     assert float(adapted.scale[1]) == pytest.approx(1e5 * wave(60, seed=4).std(), rel=1e-4)
+    logarithms = trained(task, transform="log", skip="none")
+    twice = series_of(few.assign(y=2 * few["y"]), id="shop", target="y")
+    other = for_series(MeanForecaster([logarithms]), task.windows.data.series, twice).members[0]
+    for name in ("center", "scale", "log_ceiling"):
+        assert getattr(other, name)[0] == getattr(logarithms, name)[0], name
+        assert getattr(other, name)[1] not in getattr(logarithms, name), name
     size = float(np.sqrt(np.mean(np.square([7.0, 8.0, 7.0]))))
     assert float(adapted.scale[2]) == pytest.approx(float(member.usual_spread[0, 0]) * size, rel=1e-5)
     windows = Windows(data, 3)

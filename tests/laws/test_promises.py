@@ -37,7 +37,7 @@ MODEL = {"weights.safetensors", "config.json", "manifest.json"}
 
 def tune(**options: Any) -> Any:
     given: dict[str, Any] = {"target": "y", "horizon": 2, "space": QUICK | {"epochs": 1}, "n_trials": 3, "folds": 1}
-    given |= {"retrain_seeds": 1, "sampler": "random", "pruner": "none"}
+    given |= {"retrain_seeds": 1, "sampler": "random", "pruner": "none", "try_advice": 0.0}
     return lstm_tune.tune(daily(wave()), **(given | options))
 
 

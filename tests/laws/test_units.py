@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from exported import check_exported
 from law_studies import KINDS, Kind, run_kind
 from oracle import Finished, numbers_of, same
 from oracle_model import read_tensors
@@ -128,10 +129,11 @@ def test_covariates_at_another_level_give_the_same_scores(
     study_of: Callable[[str], Finished], by: float, tmp_path: Path
 ) -> None:
     kind, before = KINDS["covariates"], study_of("covariates")
-    moved = {name: kind.frame[name] + by for name in ("p", "f")}
+    moved = {"p": kind.frame["p"] + by, "f": kind.frame["f"] - by}
     after = run_kind(dataclasses.replace(kind, frame=kind.frame.assign(**moved)), tmp_path)
     for one, other in zip(before.study.trials, after.study.trials, strict=True):
         same(other.value, one.value, f"trial {one.number}", 0.02)
     same(after.record["test"]["mse_scaled"], before.record["test"]["mse_scaled"], "test.mse_scaled", 0.02)
     origins = json.loads((after.folder / "model" / "config.json").read_text())["data"]["covariate_origin"]
-    assert origins == pytest.approx([by, by], rel=1e-3)
+    assert origins == pytest.approx([by, -by], rel=1e-3)
+    check_exported(kind, after)

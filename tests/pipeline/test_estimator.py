@@ -48,7 +48,8 @@ def test_checks_of_scikit_learn_pass() -> None:
 @pytest.mark.laws
 def test_first_horizon_is_the_forecast_of_the_model_and_a_prefix_changes_nothing() -> None:
     """Beyond the horizon, too, where forecasts are made of forecasts."""
-    fitted = small(horizon=3).fit(X[:80], Y)
+    space = TINY | {"epochs": 6, "patience": 6, "learning_rate": 0.03, "lookback": 2}
+    fitted = small(horizon=3, space=space).fit(X[:80], Y)
     frame = pd.DataFrame({"y0": np.append(Y, [np.nan] * 3), "x0": X[:83, 0]})
     every = fitted.predict(X[80:90])
     assert every[:3] == pytest.approx(fitted.model_.predict(frame)["y0"].to_numpy())
@@ -57,6 +58,11 @@ def test_first_horizon_is_the_forecast_of_the_model_and_a_prefix_changes_nothing
     # Rows 4 to 6 are the forecast of a model that is told rows 1 to 3.
     told = pd.DataFrame({"y0": np.concatenate([Y, every[:3], [np.nan] * 3]), "x0": X[:86, 0]})
     assert every[3:6] == pytest.approx(fitted.model_.predict(told)["y0"].to_numpy(), rel=1e-5)
+    later = X.copy()
+    later[83:86] += 1
+    moved = fitted.predict(later[80:90])
+    assert moved[:3].tolist() == every[:3].tolist()
+    assert (np.abs(moved[3:6] - every[3:6]) > 1e-3).all()
 
 
 def test_dates_are_the_time_and_a_gap_is_followed() -> None:

@@ -24,7 +24,7 @@ from lstm_tune.search.trial_queue import begin_trial, recover_stale_trials
 from lstm_tune.storage.claims import claim
 from lstm_tune.storage.open import open_storage
 from lstm_tune.storage.optuna_private import id_of_study, storage_of
-from lstm_tune.utils.process import this_run
+from lstm_tune.utils.process import _start_of, this_run
 
 ELSEWHERE = "far-away/77/123"  # a process of another machine
 GONE = f"{this_run().partition('/')[0]}/999999999/1"  # a process of this machine that has ended
@@ -156,6 +156,16 @@ def test_a_study_is_taken_over_at_once_if_the_user_says_that_the_other_machine_i
 def test_a_study_of_a_living_process_of_this_machine_is_not_taken_over(study: optuna.Study) -> None:
     with coordinate(study, None), pytest.raises(StudyError, match="at work in process"):
         coordinate(study, None, take_over=True)
+
+
+def test_a_study_that_a_living_process_has_released_is_free(study: optuna.Study) -> None:
+    owned_by(study, f"{this_run().partition('/')[0]}/{os.getppid()}/{_start_of(os.getppid())}", beat=False)
+    with pytest.raises(StudyError, match="at work in process"):
+        coordinate(study, None)
+    storage, study_id = storage_of(study), id_of_study(study)
+    latest = coordinator._latest(storage.get_study_system_attrs(study_id))
+    storage.set_study_system_attr(study_id, coordinator._RELEASED, latest)
+    coordinate(study, None).release()
 
 
 def test_watching_ends_when_the_user_wants_to_stop(study: optuna.Study, quick: None) -> None:

@@ -156,6 +156,8 @@ def test_scores_are_those_of_the_frame(rich_model: ForecastModel) -> None:
         assert score.mse_scaled == pytest.approx(by_target.mean(), rel=1e-4)
         per_cutoff = (errors**2).groupby(found.frame.groupby("unique_id")["cutoff"].rank("dense")).mean()
         assert found.per_cutoff[name] == pytest.approx(per_cutoff.tolist(), rel=1e-4)
+    pairs = zip(found.per_cutoff["LSTM"], found.per_cutoff["LSTM-never"], strict=True)
+    assert found.better == sum(own < other for own, other in pairs)
     assert found.gain is not None
     assert found.gain.ratio == pytest.approx(found.scores["LSTM"].mse_scaled / found.scores["LSTM-never"].mse_scaled)
 
