@@ -20,6 +20,7 @@ _PENALTY = 0.3  # in units of the least squared error, at `_WINDOWS` independent
 _WINDOWS = 40.0
 _PULLS = (100.0, 10.0, 1.0, 0.1)  # multiples of the penalty that are tried on blocks left out
 _ENOUGH = 60.0  # independent windows at which that is done; on fewer it did harm
+_CAUTIOUS = 10.0  # the multiple for fewer: a few windows err alike for reasons that do not return
 _MOST_STEPS = 20  # per weight; a weight leaves 0 and returns to it once or twice
 _TOLERANCE = 1e-12
 
@@ -59,10 +60,10 @@ def best_pull(blocks: Sequence[Floats], prior: Floats, independent: float) -> fl
     Args:
         blocks: for each block, the mean products of the members' errors, (K, K).
         prior: weights fixed beforehand, (K,).
-        independent: windows of all blocks that do not overlap; below 60 the pull is 1.
+        independent: windows of all blocks that do not overlap; below 60, or with one block, the pull is 10.
     """
     if independent < _ENOUGH or len(blocks) == 1:
-        return 1.0
+        return _CAUTIOUS
 
     def error(pull: float) -> float:
         total = 0.0

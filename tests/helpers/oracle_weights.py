@@ -37,10 +37,10 @@ def error_products(blocks: Sequence[Array], units: Sequence[float]) -> Array:
 
 
 def pull_on_blocks(products: Array, prior: Array, independent: float) -> float:
-    """Return by which factor the penalty is multiplied: what errs least on blocks left out, if there are 60 windows."""
+    """Return by which factor the penalty is multiplied: what errs least on blocks left out; 10 below 60 windows."""
     count = len(products)
     if independent < 60 or count < 2:
-        return 1.0
+        return 10.0
     errors = {}
     for factor in (100.0, 10.0, 1.0, 0.1):
         found = [stacked((products.sum(0) - p) / (count - 1), prior, independent / math.sqrt(factor)) for p in products]

@@ -116,5 +116,5 @@ def test_the_pull_errs_least_on_the_blocks_left_out() -> None:
 
 
 @pytest.mark.parametrize(("blocks", "independent"), [(3, 59.9), (1, 1000.0)])
-def test_few_windows_or_one_block_choose_no_pull(blocks: int, independent: float) -> None:
-    assert best_pull(blocks_of((1, 9)) * blocks, np.array([0.5, 0.5]), independent) == 1.0
+def test_few_windows_or_one_block_are_pulled_ten_times_as_hard(blocks: int, independent: float) -> None:
+    assert best_pull(blocks_of((1, 9)) * blocks, np.array([0.5, 0.5]), independent) == 10.0
