@@ -156,7 +156,7 @@ def test_every_stamp_of_a_grid_keeps_its_time(alias: str, rows: int, holes: set[
         ("B", ["weekday", "yearday"]),
         ("W-SUN", ["yearday"]),
         ("MS", ["month"]),
-        ("QS", []),
+        ("QS", ["month"]),
         ("YS", []),
         (None, []),
     ],

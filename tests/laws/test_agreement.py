@@ -244,7 +244,7 @@ def test_threads_change_nothing(study_of: Studies, name: str, tmp_path: Path, mo
     from lstm_tune.utils import process
 
     cores = 1 if process.available_cores() > 1 else 3
-    for module in (process, lstm_tune.pipeline.prepare):
+    for module in (process, lstm_tune.pipeline.resources):
         monkeypatch.setattr(module, "available_cores", lambda: cores)
     after = run_kind(kind, tmp_path)
     assert after.record["env"]["threads"] != before.record["env"]["threads"]

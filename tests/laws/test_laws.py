@@ -416,7 +416,8 @@ def test_law_7_tune_leaves_the_global_random_numbers_alone() -> None:
 
 @pytest.mark.parametrize("preset", sorted(presets()))
 def test_law_8_every_preset_begins_with_the_plain_lstm_and_its_best_known(preset: str) -> None:
-    space, _ = load_space(preset).cut(Limits(max_lookback=9999, positive=True, period=24, max_batch_size=9999))
+    any_data = Limits(max_lookback=9999, positive=True, period=24, max_batch_size=9999, several_series=True)
+    space, _ = load_space(preset).cut(any_data)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     enqueue_known(study, space)
     tables = tomllib.loads(presets()[preset].read_text()).get("first", [])
