@@ -2,7 +2,8 @@
 
 The width is the order statistic of the absolute errors that forecasts made on rows which their model was not fitted on
 (Vovk, Gammerman and Shafer 2005; Lei et al. 2018): of n errors the one of rank ⌈(n + 1) · level⌉, for each target and
-step. Among several series each error counts in units of its series' own scale, and all series are pooled.
+step. Among several series each error counts in units of its series' own scale, and all series that
+change are pooled.
 
 Series change their ways. So errors of older blocks weigh less (Barber et al. 2023), each block half of the next newer
 one, and each error counts in units of the root of how much the series changed shortly before (Papadopoulos, Gammerman
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lstm_tune.data.own_scale import SeriesStatistics, own_scale
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Positions, Windows
@@ -48,7 +50,7 @@ class Intervals:
         levels: (Q,) ascending, between 0 and 1.
         widths: (C, H, Q) half the width of an interval of each level, in working units or, with `own_scale`, in units
             of the series' own scale.
-        own_scale: whether errors count in units of the series' own scale; see `series_scales`.
+        own_scale: whether errors count in units of the series' own scale; see `scales_of`.
         folds: blocks that the errors come from.
         share: of the rows of a series that one block takes.
         usual: (C,) mean `RecentChange` before the windows, in the unit of the widths: what they are the widths at.
@@ -114,7 +116,7 @@ def check_levels(levels: Sequence[float], windows: int, remedy: str = "tune on m
 def series_scales(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
     """Return the scale (C, S) of each target of each series: its mean change over a season, in some rows.
 
-    Of a series without two observed rows a season apart, or without any change, it is the mean of the others'.
+    NaN: of a series without two observed rows a season apart, or without any change.
 
     Args:
         data: the series.
@@ -128,16 +130,39 @@ def series_scales(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
         change = (values[:, lag:] - values[:, :-lag]).abs()
         both = seen[:, lag:] & seen[:, :-lag]
         scales[:, s] = torch.where(both, change, 0.0).sum(1) / both.sum(1)
-    known = scales.isfinite() & (scales > 0)
-    mean = torch.where(known, scales, 0.0).sum(1) / known.sum(1).clamp_min(1)
-    return torch.where(known, scales, torch.where(mean > 0, mean, 1.0)[:, None])
+    return torch.where(scales > 0, scales, torch.nan)
 
 
-def scales_of(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
-    """Return what errors are divided by, (C, S): `series_scales` if there are several series, else 1."""
-    if data.n_series == 1:
+def scales_of(data: SeriesSet, rows: Ranges, period: int, spread: Floats | None = None) -> Tensor:
+    """Return what errors are divided by, (C, S): `series_scales` if there are several series, else 1.
+
+    A series without any change counts in units of its own spread: no other series of the data widens its intervals.
+
+    Args:
+        data: the series.
+        rows: of each series.
+        period: rows of a season; 1: there is none.
+        spread: (C, S) of each series; None: `own_scale` of these rows.
+    """
+    if data.n_series == 1 and spread is None:
         return torch.ones(data.n_channels, 1, dtype=torch.float64)
-    return series_scales(data, rows, period)
+    scales = series_scales(data, rows, period)
+    if scales.isnan().any():
+        spread = own_scale(SeriesStatistics.of(data, rows)).spread if spread is None else spread
+        scales = torch.where(scales.isnan(), torch.from_numpy(spread), scales)
+    return scales
+
+
+def pooled_scales(data: SeriesSet, rows: Ranges, period: int) -> Tensor:
+    """Return `scales_of`, but NaN for series without any change if another one has some.
+
+    Their errors are next to nothing and tell nothing of the others: pooled, they would make all intervals narrower.
+    """
+    scales = scales_of(data, rows, period)
+    if data.n_series == 1:
+        return scales
+    changes = series_scales(data, rows, period)
+    return torch.where(changes.isfinite().any(1, keepdim=True), changes, scales)
 
 
 def _growth(relative: Tensor) -> Tensor:
@@ -161,7 +186,7 @@ class ErrorPool:
     def add(
         self, forecaster: Forecaster, windows: Windows, positions: Positions, scales: Tensor, change: RecentChange
     ) -> None:
-        """Add the errors of a forecaster on the windows (n,) of a block, in units of `scales` (C, S)."""
+        """Add the errors of a forecaster on the windows (n,) of a block, in units of `scales` (C, S); NaN: none."""
         for some, forecast, target in forecasts_by_chunk(forecaster, windows, positions):
             at = placed(windows, some, scales, change)
             self._errors.append((forecast - target).abs() / at.scale[:, None])

@@ -77,13 +77,20 @@ class TargetScale:
             return self
         places = {name: i for i, name in enumerate(known) if name}
         index = np.array([places.get(name, -1) for name in data.series])
-        own = own_scale(SeriesStatistics.of(data, tuple(itertools.pairwise(data.offsets))))
+        own = own_scale(SeriesStatistics.of(data, tuple(itertools.pairwise(data.offsets))), usual=self._usual())
         pairs = ((self.own_mean, own.center), (self.own_sd, own.spread))
         mean, sd = (
             tuple(np.where(index >= 0, np.reshape(kept, (len(self.sd), -1))[:, index], new).reshape(-1).tolist())
             for kept, new in pairs
         )
         return TargetScale(mean=mean, sd=sd) if data.n_series == 1 else replace(self, own_mean=mean, own_sd=sd)
+
+    def _usual(self) -> NDArray[np.float64]:
+        """Return the spread that is usual among the series that were trained on, see `OwnScale`, (C, 2)."""
+        mean, sd = (np.reshape(kept, (len(self.sd), -1)) for kept in (self.own_mean, self.own_sd))
+        share = np.where(mean == 0, np.nan, sd / np.hypot(mean, sd))
+        relative = [np.nanmedian(row) if np.isfinite(row).any() else 1.0 for row in share]
+        return np.stack([np.array(relative), np.median(sd, axis=1)], axis=1)
 
     def groups(self, series: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of each column and series, (C · S,), see `Batch`.

@@ -14,8 +14,9 @@ from torch import Tensor
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import time_column
 from lstm_tune.errors import DataError
-from lstm_tune.evaluation.conformal import Intervals, Placed, bounds, series_scales
+from lstm_tune.evaluation.conformal import Intervals, Placed, bounds, scales_of
 from lstm_tune.evaluation.recent_change import RecentChange
+from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.utils.decimals import widen
@@ -30,6 +31,7 @@ def forecast_ahead(
     targets: Sequence[str],
     period: int,
     *,
+    scale: TargetScale,
     intervals: Intervals | None = None,
     levels: Sequence[float] = (),
 ) -> pd.DataFrame:
@@ -40,6 +42,7 @@ def forecast_ahead(
         ahead: the series, and what is known of the rows after them.
         targets: names of the columns that hold the forecasts, see `DataSpec.forecast_columns`.
         period: rows in a season; 1: there is none.
+        scale: of these series.
         intervals: around the forecasts.
         levels: of the intervals that are wanted, in percent.
 
@@ -64,7 +67,7 @@ def forecast_ahead(
         columns[target] = widen(torch.cat(parts).numpy(), series.origin[c]).reshape(-1)
         for level in levels if intervals is not None else ():
             assert intervals is not None
-            reach = intervals.half_width(level)[c].double() * _units(series, period, intervals, c)[:, None]
+            reach = intervals.half_width(level)[c].double() * _units(series, period, intervals, scale, c)[:, None]
             columns |= bounds(columns[target], reach.numpy().reshape(-1), target, level)
     frame = pd.DataFrame(columns)
     wrong = ~np.isfinite(frame[list(targets)].to_numpy(dtype=np.float64)).all(axis=1)
@@ -77,11 +80,12 @@ def forecast_ahead(
     return frame
 
 
-def _units(series: SeriesSet, period: int, intervals: Intervals, channel: int) -> Tensor:
+def _units(series: SeriesSet, period: int, intervals: Intervals, scale: TargetScale, channel: int) -> Tensor:
     """Return what the widths of the intervals of a target are multiplied by, (S,)."""
     scales = torch.ones(series.n_channels, series.n_series, dtype=torch.float64)
     if intervals.own_scale:
-        scales = series_scales(series, tuple(itertools.pairwise(series.offsets)), period)
+        spread = scale.groups(series.n_series)[1].reshape(scales.shape)
+        scales = scales_of(series, tuple(itertools.pairwise(series.offsets)), period, spread)
     start, end = (torch.tensor(rows) for rows in (series.offsets[:-1], series.offsets[1:]))
     channels = torch.full_like(end, channel)
     change = RecentChange(series, period).before(channels, end, start)

@@ -162,7 +162,7 @@ def make_task(dataset: Dataset, options: TuneOptions, device: str, progress: Pro
         seasons=arguments.wholes("season", options.season, 2),
         metric=options.metric,
     )
-    check_windows(options.levels, task.windows, [fold.segment for fold in task.folds])
+    check_windows(options.levels, task.windows, [fold.segment for fold in task.folds], task.shape.period)
     space, cut = full.cut(task.limits)
     for note in (*dataset.series.notes, *dataset.split.notes, *task.notes):
         progress.assumed(note)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from lstm_tune.data.folds import rolling_folds
 from lstm_tune.data.split import Segment, Split
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import UsageError
-from lstm_tune.evaluation.conformal import ErrorPool, Intervals, check_levels, scales_of
+from lstm_tune.evaluation.conformal import ErrorPool, Intervals, check_levels, pooled_scales
 from lstm_tune.evaluation.recent_change import RecentChange
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
@@ -67,7 +69,7 @@ def calibrate(
     for done, segment in enumerate(segments, 1):
         refitted = refit_before(segment, network, recipe, shape, windows, threads)
         positions = windows.positions(segment.score, 0, reach_back=True)
-        scales = scales_of(windows.data, segment.fit, shape.period)
+        scales = pooled_scales(windows.data, segment.fit, shape.period)
         for name, forecaster in {LSTM: refitted, **fit_simple(segment)}.items():
             pool = pools.setdefault(name, ErrorPool(own_scale=several, folds=len(segments), share=share))
             pool.add(forecaster, windows, positions, scales, change)
@@ -129,14 +131,17 @@ def _blocks_of(windows: Windows, intervals: Intervals) -> tuple[Segment, ...]:
     return usable_folds(windows, segments)[0]
 
 
-def check_windows(levels: Sequence[float], windows: Windows, segments: Sequence[Segment]) -> None:
+def check_windows(levels: Sequence[float], windows: Windows, segments: Sequence[Segment], period: int) -> None:
     """Refuse levels that the validation blocks cannot give, before anything is trained.
 
     Raises:
         UsageError: names the level, and how many rows would do.
     """
-    found = [len(windows.positions(segment.score, 0, reach_back=True)) // windows.channels for segment in segments]
-    total, rows = sum(found), sum(b - a for a, b in segments[0].score)
+    total, rows = 0, sum(b - a for a, b in segments[0].score)
+    for segment in segments:
+        counts = windows.counts(windows.positions(segment.score, 0, reach_back=True))
+        pooled = pooled_scales(windows.data, segment.fit, period).isfinite()
+        total += int(torch.where(pooled, counts.cpu(), 0).sum(1).min())
     for level in levels:
         try:
             check_levels((level,), total)

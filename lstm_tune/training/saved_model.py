@@ -152,7 +152,7 @@ class ForecastModel:
             check_levels(levels, self.known_intervals().windows)
         read = self.read(data, **reading, keep_ahead=True)
         ahead = rows_ahead(read, self.horizon, len(self.spec.future))
-        network, _ = self.for_data(ahead.series)
+        network, scale = self.for_data(ahead.series)
         unseen = describe_unseen(self.network, self.spec.series, ahead.series)
         warn(
             (
@@ -163,7 +163,7 @@ class ForecastModel:
             )
         )
         columns, period = self.spec.forecast_columns, self.shape.period
-        return forecast_ahead(network, ahead, columns, period, intervals=self.intervals, levels=levels)
+        return forecast_ahead(network, ahead, columns, period, scale=scale, intervals=self.intervals, levels=levels)
 
     def plot(
         self, data: Any, *, target: str | None = None, series: str | None = None, level: Any = (), **reading: Any

@@ -18,12 +18,14 @@ from series import daily, panel, series_of, wave
 from utilsforecast.losses import coverage, winkler_score
 
 import lstm_tune
+from lstm_tune.data.own_scale import SeriesStatistics, own_scale
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.evaluation.conformal import (
     ErrorPool,
     Intervals,
     Placed,
+    pooled_scales,
     scales_of,
     series_scales,
     weighted_quantiles,
@@ -175,8 +177,38 @@ def test_series_count_in_their_own_scale() -> None:
     expected = [np.abs(x[7:100] - x[:93]).mean() for x in (small, large)]
     assert scales[0].tolist() == pytest.approx(expected, rel=1e-4)
     assert scales_of(series_of(small), ((0, 100),), 7).tolist() == [[1.0]]
-    flat = series_scales(series_of(panel(small, np.full(120, 3.0)), id="shop", target="y"), ((0, 100), (120, 220)), 1)
-    assert float(flat[0, 1]) == float(flat[0, 0]) > 0
+
+
+def test_a_series_without_change_counts_in_its_own_spread_and_is_not_pooled() -> None:
+    rows = ((0, 100), (120, 220), (240, 340))
+    frame = panel(wave(120), np.full(120, 3.0), 1e6 * wave(120, seed=1))
+    data, alone = (series_of(f, id="shop", target="y") for f in (frame, frame[frame["shop"] != "c"]))
+    assert series_scales(data, rows, 7)[0].isnan().tolist() == [False, True, False]
+    spread = own_scale(SeriesStatistics.of(data, rows)).spread
+    assert float(scales_of(data, rows, 7)[0, 1]) == spread[0, 1]
+    given = np.array([[1.0, 0.25, 1.0]])
+    found = [scales_of(d, rows[:n], 7, given[:, :n]) for d, n in ((data, 3), (alone, 2))]
+    assert [float(one[0, 1]) for one in found] == [0.25, 0.25]
+    assert pooled_scales(data, rows, 7)[0].isnan().tolist() == [False, True, False]
+    flat = series_of(panel(np.full(120, 3.0), np.full(120, 5.0)), id="shop", target="y")
+    assert pooled_scales(flat, rows[:2], 7).isfinite().all()  # if no series changes, all are pooled
+
+
+def test_errors_of_series_without_change_make_no_interval_narrower() -> None:
+    both, one = (
+        series_of(panel(*some), id="shop", target="y") for some in ((wave(120), np.full(120, 3.0)), (wave(120),))
+    )
+    pools = []
+    for data in (both, one):
+        windows, rows, block = Windows(data, H), ((0, 80), (120, 200)), ((80, 110), (200, 230))
+        pool, n = ErrorPool(own_scale=True, folds=1, share=0.2), data.n_series
+        scales = pooled_scales(data, rows[:n], 7) if n > 1 else series_scales(data, rows[:1], 7)
+        positions = windows.positions(block[:n], 0, reach_back=True)
+        pool.add(Persistence(horizon=H), windows, positions, scales, RecentChange(data, 7))
+        pools.append(pool.intervals())
+    assert pools[0].windows == pools[1].windows == 28
+    assert torch.allclose(pools[0].widths, pools[1].widths, rtol=1e-5)
+    assert pools[0].usual == pytest.approx(pools[1].usual)
 
 
 # ---- the model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import resource
@@ -24,6 +25,7 @@ from lstm_tune.config import Config
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, LstmTuneError, LstmTuneWarning, RunError
+from lstm_tune.evaluation.conformal import Intervals
 from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
@@ -314,6 +316,26 @@ def test_short_series_is_continued_into_the_past_by_its_season_or_first_row_and_
     ahead, notes = forecast(model, short)
     pd.testing.assert_frame_equal(ahead, model.predict(daily(longer, start=str(start.date()))))
     assert notes == (f"the data have {rows} rows, but the model looks back on 8: they were continued into the past",)
+
+
+@pytest.mark.parametrize("value", [7.0, 0.0])
+def test_the_interval_of_a_constant_series_does_not_depend_on_the_other_series_of_the_data(value: float) -> None:
+    flat = np.full(120, value)
+    data = series_of(panel(wave(120), flat, 1e4 * wave(120, seed=1)), target="y", id="shop")
+    model = model_of(data)
+    model.scale = TargetScale.of(Windows(data, HORIZON), tuple(itertools.pairwise(data.offsets)))
+    widths = torch.ones(1, 3, 1)
+    model.intervals = Intervals(windows=100, levels=(0.9,), widths=widths, own_scale=True, folds=1, share=0.1)
+    new = panel(wave(120, seed=2), flat, 1e6 * wave(120, seed=1), flat, flat[:1])
+    files = [new, new[new["shop"] != "a"], new[new["shop"].isin(["b", "d", "e"])], new[new["shop"] == "b"]]
+    found = [model.predict(frame, level=90).set_index("series") for frame in files]
+    for series in ("b", "d", "e"):  # trained on, new, and new with a single row
+        ends = [one.loc[series, ["y", "y-lo-90", "y-hi-90"]].to_numpy() for one in found if series in one.index]
+        for other in ends[1:]:
+            np.testing.assert_allclose(other, ends[0], rtol=1e-6, err_msg=series)
+    assert found[0].loc["b", "y-hi-90"].to_numpy() - found[0].loc["b", "y"].to_numpy() == pytest.approx(
+        model.scale.own_sd[1], rel=1e-5
+    )
 
 
 def test_each_series_is_forecast_alone() -> None:
