@@ -248,7 +248,7 @@ class Config:
     @property
     def starts_from_simple_forecast(self) -> bool:
         """Whether the untrained network already forecasts: persistence, ridge regression or another."""
-        return self.skip != "none" or self.window_norm != "none" or self.difference != "none"
+        return any(getattr(self, name) != "none" for name in STARTS)
 
     def params(self) -> dict[str, int | float | str]:
         """Return {name: value} in the order of the entries, as JSON takes it."""
@@ -282,6 +282,9 @@ class Config:
                 parts.append(info.phrase.format(getattr(self, name)))
         return ", ".join([*parts, f"batch {self.batch_size}"])
 
+
+STARTS = ("skip", "window_norm", "difference")
+"""Parameters that let the untrained network forecast, unless they are "none"."""
 
 _WINDOW_NORM_PHRASES = {"last": "windows minus their last value", "standard": "windows standardised"}
 _SKIP_PHRASES = {

@@ -21,9 +21,10 @@ from lstm_tune.diagnosis.learning_curves import (
     oscillation,
 )
 from lstm_tune.diagnosis.learning_rate_checks import learned_too_slowly
-from lstm_tune.search.trials import Trial
+from lstm_tune.search.trials import Trial, distinct
 from lstm_tune.utils.text import counted, joined, rounded
 
+_LONGER = 4  # times the time limit, if not even one epoch fitted into it
 _WASTED = 0.5  # share of all epochs, after the best one
 _MANY_AFTER = 8  # epochs after the best one: more than patience waits for
 _DIVERGED = Thresholds(warn=0.2, high=0.5)  # share of the trials
@@ -38,8 +39,11 @@ _SHARED_BY = 0.8, 0.5  # at least of the diverged trials, at most of the others
 def too_few_epochs(training: Training) -> Finding | None:
     """Find a best trial that was still improving when its epochs, or the time, ended.
 
-    Its last quarter of the epochs took 2% off validation (10%: high), twice that under a schedule that ends at 0.
+    Its last quarter of the epochs took 2% off validation (10%: high), twice that under a schedule that ends at 0. High,
+    too, if the time limit ended it before its first epoch.
     """
+    if (none := _no_epoch(training)) is not None:
+        return none
     late = confirmed(training.lead, late_gain, LATE_GAIN.warn)
     if not late:
         return None
@@ -63,6 +67,20 @@ def too_few_epochs(training: Training) -> Finding | None:
         actions=(Action(factors={"timeout": 2}, gain=gain),)
         if by_time
         else at_least(epochs=3 * max(10, curve.epochs), gain=gain),
+    )
+
+
+def _no_epoch(training: Training) -> Finding | None:
+    ranked = [t.completed() for t in distinct(training.trials)]
+    if not ranked or ranked[0].epochs or ranked[0].stopped != "time":
+        return None
+    whose = " of the best trial" if any(done.epochs for done in ranked) else ""
+    return Finding(
+        code="too_few_epochs",
+        severity="high",
+        evidence={"epochs": 0, "best_epoch": 0, "stopped": "time"},
+        says=f"No epoch{whose} fitted into the time limit: its network is untrained.",
+        actions=(Action(factors={"timeout": _LONGER}),),
     )
 
 

@@ -12,7 +12,7 @@ from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
-from lstm_tune.evaluation.model_labels import LITTLE, network, trained_share
+from lstm_tune.evaluation.model_labels import LITTLE, network, starts_simple, trained_share
 from lstm_tune.utils.text import joined, justified_digits, number
 
 _LIKE_NOISE = 1.25  # times the noise estimate: as little error as can be expected
@@ -135,8 +135,10 @@ def _no_gain(record: Mapping[str, Any]) -> str:
     share = trained_share(ensemble)
     if share < LITTLE:
         return f"the {network(ensemble)} adds little here ({1 - share:.0%} of the saved model are untrained forecasts)"
-    if (record.get("best") or {}).get("epochs") == 0:
-        return "training made the best trial no better than the simple forecast that it starts from"
+    best = record.get("best") or {}
+    if best.get("epochs") == 0:
+        start = "simple forecast" if starts_simple(best["params"]) else "random network"
+        return f"training made the best trial no better than the {start} that it starts from"
     return ""
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_tune.config import CELL_LABELS, Config
+from lstm_tune.config import CELL_LABELS, STARTS, Config
 
 LITTLE = 0.5  # of the saved model: if trained networks weigh less, its name says how much
 _NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, a line beside its parameters says so
@@ -25,17 +25,28 @@ def is_beforehand(member: Mapping[str, Any]) -> bool:
     return not member["epochs"] and member.get("params", {}).get("skip") == "pretrained"
 
 
+def starts_simple(params: Mapping[str, Any]) -> bool:
+    """Return whether a network of these parameters forecasts before any training: else its weights are random."""
+    return any(params.get(name, "none") != "none" for name in STARTS)
+
+
+def is_untrained(member: Mapping[str, Any]) -> bool:
+    """Return whether a member is a simple forecast without its network; a network of random weights is none."""
+    params = member.get("params")  # an earlier version did not list them
+    return not member["epochs"] and (params is None or starts_simple(params))
+
+
 def member_name(member: Mapping[str, Any]) -> str:
     """Return what a member is called, such as "trial 3", "trial 3 untrained" or "the LSTM trained beforehand"."""
     if is_beforehand(member):
         return BEFOREHAND
-    return f"trial {member['trial']}{'' if member['epochs'] else ' untrained'}"
+    return f"trial {member['trial']}{' untrained' if is_untrained(member) else ''}"
 
 
 def trained_share(ensemble: Ensemble) -> float:
-    """Return the weight of the members that were trained, 0 to 1; 1 of none: an earlier version did not list them."""
+    """Return the weight of the networks, 0 to 1; 1 of no members: an earlier version did not list them."""
     total = math.fsum(member["weight"] for member in ensemble)
-    return math.fsum(member["weight"] for member in ensemble if member["epochs"]) / total if total else 1.0
+    return math.fsum(member["weight"] for member in ensemble if not is_untrained(member)) / total if total else 1.0
 
 
 def network(ensemble: Ensemble) -> str:

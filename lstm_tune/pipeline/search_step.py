@@ -162,7 +162,7 @@ def search(
     if not interrupted:  # else a resumed study goes on with the same numbers
         fail_waiting(study)
     trials = read_trials(study)
-    best = _find_best(trials, needed=not interrupted)
+    best = _find_best(trials, clock.timeout, needed=not interrupted)
     levelled_off = options.patience is not None and gained_nothing(trials, options.patience)
     return SearchOutcome(
         trials=trials, best=best, weights=objective.best, interrupted=interrupted, levelled_off=levelled_off
@@ -253,14 +253,22 @@ def _job(opened: OpenStudy, objective: TaskObjective) -> Job:
     )
 
 
-def _find_best(trials: Sequence[Trial], *, needed: bool) -> Trial | None:
+def _find_best(trials: Sequence[Trial], timeout: float | None, *, needed: bool) -> Trial | None:
     """Return the completed trial of the least value, or None if there is none and none is needed.
 
     Raises:
-        StudyError: a completed trial is needed; the text says why there is none.
+        StudyError: a completed trial is needed; the text says why there is none. Or the time limit ended all of them
+            before their first epoch, and they begin from no simple forecast: their weights are random.
     """
     ranked = completed(trials)
+    if needed and timeout is not None and ranked and all(map(_is_random, ranked)):
+        raise StudyError(f"no epoch fitted into the time limit of {timeout:g} s; pass a longer --timeout")
     if ranked or not needed:
         return ranked[0] if ranked else None
     reason = next((t.pruned_because for t in reversed(trials) if t.pruned_because), "none was begun")
     raise StudyError(f"no trial was completed (last reason: {reason}); allow more trials or time, or another space")
+
+
+def _is_random(trial: Trial) -> bool:
+    done = trial.completed()
+    return done.stopped == "time" and not done.epochs and not done.config.starts_from_simple_forecast

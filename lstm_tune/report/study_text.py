@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_tune.evaluation.model_labels import BEFOREHAND, is_beforehand
+from lstm_tune.evaluation.model_labels import BEFOREHAND, is_beforehand, is_untrained
 from lstm_tune.utils.text import justified_digits
 
 _LEAST_DIGITS = 3  # so that forecasts that differ by 1% are told apart
@@ -36,7 +36,7 @@ def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
     """
     beforehand = [m for m in ensemble if is_beforehand(m)]
     rest = [m for m in ensemble if not is_beforehand(m)]
-    named = [f"{m['trial']}{'' if m['epochs'] else ' untrained'} ({_share(m['weight'])})" for m in rest]
+    named = [f"{m['trial']}{' untrained' if is_untrained(m) else ''} ({_share(m['weight'])})" for m in rest]
     trials = [f"trial{'s' if len(named) > 1 else ''} {', '.join(named)}"] if named else []
     share = _share(math.fsum(m["weight"] for m in beforehand))
     return " and ".join(trials + ([f"{BEFOREHAND} ({share})"] if beforehand else []))
@@ -44,7 +44,7 @@ def members(ensemble: Sequence[Mapping[str, Any]]) -> str:
 
 def on_untrained(ensemble: Sequence[Mapping[str, Any]]) -> str:
     """Return what the members are that no trial has trained; "" if there is none."""
-    found = {is_beforehand(member) for member in ensemble if not member["epochs"]}
+    found = {is_beforehand(member) for member in ensemble if is_untrained(member)}
     return " ".join(text for kind, text in ((False, UNTRAINED), (True, _BEFOREHAND)) if kind in found)
 
 

@@ -55,7 +55,7 @@ def trial(
         value=reached,
         config=settings,
         history=(
-            EpochRecord(0, None, val[0], lr[0], 0.0),
+            EpochRecord(0, None, val[0], settings.learning_rate if rates is None else rates[0], 0.0),
             *(EpochRecord(e + 1, losses[e], val[e + 1], lr[e], 1.0 * e) for e in range(epochs)),
         ),
         outcome=outcome(
@@ -295,6 +295,19 @@ def test_too_few_epochs_are_those_that_end_while_validation_still_falls() -> Non
     cut = code_of(training(trial(falling(6, rate=0.2, noise=0), stopped="time")), "too_few_epochs")
     assert cut is not None
     assert cut.actions[0].factors == {"timeout": 2}
+
+
+def test_too_few_epochs_are_none_within_the_time_limit() -> None:
+    begun = trial([0.5], stopped="time", skip="linear")
+    found = code_of(training(begun), "too_few_epochs")
+    assert found is not None
+    assert found.severity == "high"
+    assert found.says.startswith("No epoch fitted into the time limit")
+    assert list(found.actions[0].factors) == ["timeout"]
+    told = code_of(training(begun, trial([1.0, 0.9], number=1, stopped="time")), "too_few_epochs")
+    assert told is not None
+    assert told.says.startswith("No epoch of the best trial")
+    assert code_of(training(trial([0.5, 0.6], stopped="time", skip="linear")), "too_few_epochs") is None
 
 
 def test_too_many_epochs_are_those_long_after_the_best_one() -> None:

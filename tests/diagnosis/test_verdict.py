@@ -335,7 +335,10 @@ def test_verdict_tells_that_training_gained_nothing() -> None:
 def test_verdict_and_table_tell_that_the_saved_model_is_mostly_untrained() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     member = record["ensemble"][0]
-    record["ensemble"] = [member | {"trial": 3, "epochs": 0, "weight": 0.91}, member | {"epochs": 3, "weight": 0.09}]
+    record["ensemble"] = [
+        member | {"trial": 3, "epochs": 0, "weight": 0.91, "params": {"skip": "last"}},
+        member | {"epochs": 3, "weight": 0.09},
+    ]
     record["network_alone"] = {"weight": 0.09, "test_mse": 17.25, "test_mse_scaled": 0.75}
     record["findings"], record["in_sample"] = [], {}
     told = "the LSTM adds little here (91% of the saved model are untrained forecasts)"
@@ -450,7 +453,10 @@ def test_untrained_parts_and_a_missing_season_are_explained() -> None:
     assert "seasonal naive (last season)" in shown(record, 120)
     assert UNTRAINED not in shown(record, 120)
     member = record["ensemble"][0]
-    record["ensemble"] = [member | {"trial": 0, "epochs": 0, "weight": 0.7}, member | {"epochs": 3, "weight": 0.3}]
+    record["ensemble"] = [
+        member | {"trial": 0, "epochs": 0, "weight": 0.7, "params": {"skip": "last"}},
+        member | {"epochs": 3, "weight": 0.3},
+    ]
     record["data"]["period"] = None
     text = shown(record, 120)
     assert "seasonal naive (no season)" in text

@@ -224,7 +224,7 @@ def test_file_and_frame_give_the_same_result(tmp_path: Path) -> None:
 
 
 def test_timeout_leaves_a_result_even_when_no_retrain_fits_in() -> None:
-    result = tune(daily(wave()), n_trials=None, timeout=0.01)
+    result = tune(daily(wave()), space=TINY | {"skip": "last"}, n_trials=None, timeout=0.01)
     assert_contract(result.to_dict())
     assert result.record["retrain"]["rows"] == "train"
     assert result.record["study"]["n_trials"] >= 1
@@ -464,6 +464,13 @@ def test_study_without_a_completed_trial_is_an_error_with_the_reason() -> None:
     wild = {"learning_rate": 10.0, "optimizer": "sgd", "gradient_clip": 0.0, "activation": "relu", "epochs": 8}
     with pytest.raises(StudyError, match=r"no trial was completed.*diverged"):
         tune(daily(1e3 * wave()), space=TINY | wild, n_trials=1)
+
+
+def test_study_without_one_epoch_and_without_a_simple_forecast_saves_no_random_weights(tmp_path: Path) -> None:
+    told = r"^no epoch fitted into the time limit of 0\.01 s; pass a longer --timeout$"
+    with pytest.raises(StudyError, match=told):
+        tune(daily(wave()), space=TINY, n_trials=None, timeout=0.01, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "result.json").exists()
 
 
 # ---- what happens after the search loses nothing

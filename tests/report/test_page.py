@@ -108,7 +108,10 @@ def test_untrained_parts_and_a_missing_season_are_explained(copy: Path) -> None:
     path = copy / "result.json"
     result = json.loads(path.read_text())
     member = result["ensemble"][0]
-    result["ensemble"] = [member | {"epochs": 0, "weight": 0.7}, member | {"epochs": 3, "weight": 0.3}]
+    result["ensemble"] = [
+        member | {"epochs": 0, "weight": 0.7, "params": {"skip": "last"}},
+        member | {"epochs": 3, "weight": 0.3},
+    ]
     result["data"]["period"] = None
     path.write_text(json.dumps(result))
     report.write_report(copy)

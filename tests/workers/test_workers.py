@@ -99,7 +99,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help(monkeypatch: pyte
 
 
 def test_without_time_one_model_is_still_retrained() -> None:
-    result = tune(n_trials=None, timeout=0.01)
+    result = tune(n_trials=None, timeout=0.01, space=TINY | {"skip": "last"})
     assert 1 <= result.record["study"]["n_trials"] <= 2
     assert result.record["retrain"]["rows"] == "train+val"
 
