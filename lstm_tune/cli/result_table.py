@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
-from lstm_tune.diagnosis.finding import SEVERITY_WORDS, SHOWN
+from lstm_tune.diagnosis.finding import SEVERITY_WORDS, most_shown
 from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
@@ -45,7 +45,7 @@ def show_result(console: Console, record: Mapping[str, Any], folder: str | None)
     if step.get("command"):  # on one line, so that it can be pasted
         console.print(Text(step["command"], style="cyan"), soft_wrap=True)
     if record["findings"]:
-        show_findings(console, record["findings"], rest="result.json")
+        show_findings(console, record["findings"], rest="result.json", named=step.get("code"))
     if folder is not None:
         _show_files(console, record, folder)
 
@@ -191,7 +191,12 @@ def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> Non
 
 
 def show_findings(
-    console: Console, findings: Sequence[Mapping[str, Any]], *, rest: str, evidence: bool = False
+    console: Console,
+    findings: Sequence[Mapping[str, Any]],
+    *,
+    rest: str,
+    evidence: bool = False,
+    named: str | None = None,
 ) -> None:
     """Print the most severe findings: severity and code, what is wrong, what to do.
 
@@ -200,11 +205,13 @@ def show_findings(
         findings: the most severe first.
         rest: where to find those that are not shown.
         evidence: whether to show the numbers behind each, too.
+        named: code of a finding that is shown however mild it is.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings[:SHOWN]:
+    shown = most_shown(findings, named)
+    for finding in shown:
         style = _STYLES[finding["severity"]]
         says = Text(finding["code"], style="bold") + Text(f"  {printable(finding['says'])}", style="not bold")
         table.add_row(Text(finding["severity"], style=style), says)
@@ -215,8 +222,8 @@ def show_findings(
     console.print()
     console.print(table)
     console.print(Text(SEVERITY_WORDS, style="dim"))
-    if len(findings) > SHOWN:
-        console.print(Text(f"and {len(findings) - SHOWN} more, less severe, in {rest}", style="dim"))
+    if len(findings) > len(shown):
+        console.print(Text(f"and {len(findings) - len(shown)} more, less severe, in {rest}", style="dim"))
 
 
 def _numbers(evidence: Mapping[str, Any]) -> str:

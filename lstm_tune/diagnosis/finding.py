@@ -90,3 +90,10 @@ def by_severity(findings: Iterable[Finding], most: int | None = None) -> list[Fi
 def severe_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the findings of a `result.json`, most severe first, in the given order within a severity."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))
+
+
+def most_shown(findings: Iterable[Mapping[str, Any]], code: str | None) -> list[Mapping[str, Any]]:
+    """Return the findings of a `result.json` that people are shown: the most severe, and any that "Next" names."""
+    ranked = list(findings)
+    named = [f for f in ranked[SHOWN:] if f["code"] == code][:1]
+    return ranked[:SHOWN] if any(f["code"] == code for f in ranked[:SHOWN]) else ranked[:SHOWN] + named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lstm_tune.diagnosis.finding import SHOWN, severe_first
+from lstm_tune.diagnosis.finding import SHOWN, most_shown, severe_first
 from lstm_tune.report.page import scores, title
 from lstm_tune.report.study_text import trial_states
 from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
@@ -53,6 +53,6 @@ def result_html(record: Mapping[str, Any]) -> str:
         for row in scores(record)
     ]
     header = ["forecast", "test MSE", "scaled", "validation MSE, scaled", "model's error vs. it"]
-    shown = severe_first(record["findings"])[:SHOWN]
+    shown = most_shown(severe_first(record["findings"]), (record.get("next") or {}).get("code"))
     findings = [(f"{f['severity']} · {f['code']}", f"{f['says']} {f['advice']}") for f in shown]
     return card(title(record["data"]), paragraph(record["verdict"]), table(header, rows), listing(findings))

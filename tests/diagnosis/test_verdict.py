@@ -515,3 +515,14 @@ def test_seasons_and_outliers_that_the_best_trial_sees_to_need_nothing(
     assert handling_setting(finding.to_dict(), params) == setting
     assert (seen == finding) == (not setting)
     assert seen.severity == ("info" if setting else finding.severity)
+
+
+def test_finding_that_next_names_is_shown_however_mild() -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    first = record["findings"][0]
+    record["findings"] = [first] * 8 + [first | {"code": "mild_one"}]
+    assert "mild_one" not in shown(record, 120)
+    record["next"] = (record["next"] or {}) | {"code": "mild_one"}
+    text = shown(record, 120)
+    assert "mild_one" in text
+    assert "and 1 more, less severe, in result.json" in text
