@@ -82,7 +82,7 @@ class OwnScale:
     """Centre and spread of each column and series, both (C, S), and what is usual among them.
 
     Attributes:
-        usual: (C, 2) the median spread in units of the size of the series, and the median spread.
+        usual: (C, 2) the median spread in units of the size of the series, and the least spread.
     """
 
     center: Floats
@@ -95,8 +95,9 @@ def own_scale(measured: SeriesStatistics, *, log: bool = False, usual: Floats | 
 
     A spread that is told by less than `LEAST_VALUES` values, or is none, is replaced by what is usual: the median over
     the series of the spread in units of the size, which is the root mean square (of logarithms: 1). If the size is 0,
-    too, the median spread is taken. A spread below a hundredth of the usual one is raised to it: a series that hardly
-    varies does not decide the scores by the one step that it takes.
+    too, the least spread is taken: what a model adds to zeros stays small beside the changes of every other series. A
+    spread below a hundredth of the usual one is raised to it: a series that hardly varies does not decide the scores by
+    the one step that it takes.
 
     Args:
         measured: of the rows to fit on.
@@ -117,10 +118,11 @@ def own_scale(measured: SeriesStatistics, *, log: bool = False, usual: Floats | 
 
 
 def _usual(sd: Floats, size: Floats, told: NDArray[np.bool_], count: Floats) -> Floats:
-    """Return the median spread over size, and the median spread, of the series (S,) that tell them."""
+    """Return the median spread over size, and the least spread, of the series (S,) that tell them."""
     if not told.any():
         told = (count > 0) & (sd > 0)
     if not told.any():  # series of a single value each
-        largest = float(size.max(initial=0.0))
-        return np.array([1.0, largest or 1.0])
-    return np.array([np.median(sd[told] / size[told]), np.median(sd[told])])
+        sized = size[size > 0]
+        return np.array([1.0, sized.min() if len(sized) else 1.0])
+    relative = np.median(sd[told] / size[told])
+    return np.array([relative, np.maximum(sd, _LEAST_SHARE * relative * size)[told].min()])

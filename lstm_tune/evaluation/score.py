@@ -90,7 +90,7 @@ class TargetScale:
         mean, sd = (np.reshape(kept, (len(self.sd), -1)) for kept in (self.own_mean, self.own_sd))
         share = np.where(mean == 0, np.nan, sd / np.hypot(mean, sd))
         relative = [np.nanmedian(row) if np.isfinite(row).any() else 1.0 for row in share]
-        return np.stack([np.array(relative), np.median(sd, axis=1)], axis=1)
+        return np.stack([np.array(relative), sd.min(axis=1)], axis=1)
 
     def groups(self, series: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of each column and series, (C · S,), see `Batch`.
