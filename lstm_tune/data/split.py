@@ -70,8 +70,9 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
         horizon: rows that each forecast covers; every part must hold at least one window of targets.
 
     Returns:
-        The split. Among several series, one with too few rows to train or validate on is only tested on, if it has a
-        row before a window of test rows; one without that is left out. `notes` names both.
+        The split. Among several series, one with too few rows to validate on is only trained and tested on, or only
+        tested on if its train rows hold no window; one without a row before a window of test rows is left out. `notes`
+        names them.
 
     Raises:
         UsageError: the rule is none, or does not suit the data, or the horizon is below 1.
@@ -99,17 +100,18 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
     cuts = [rows if kept else _tested_alone(rows, horizon) for rows, kept in zip(borders, fits, strict=True)]
     train, val, test = (tuple((rows[i], rows[i + 1]) for rows in cuts) for i in range(3))
     notes = [cut.note] if cut.note else []
-    for tested, what in (
-        (True, "have too few rows to train or validate on: they are only tested on"),
-        (False, "are left out, since a part of their rows is too short"),
+    learned = tuple((a, b) if b - a > horizon else (a, a) for a, b in train)  # fewer rows hold no window to learn from
+    for trained, tested, what in (
+        (True, True, "have too few rows to validate on: they are only trained and tested on"),
+        (False, True, "have too few rows to train or validate on: they are only tested on"),
+        (False, False, "are left out, since a part of their rows is too short"),
     ):
-        short = zip(data.series, fits, test, strict=True)
-        names = [name for name, kept, (a, b) in short if not kept and (b > a) == tested]
+        short = zip(data.series, fits, learned, test, strict=True)
+        names = [name for name, fit, (a, b), (c, d) in short if not fit and (b > a, d > c) == (trained, tested)]
         if names:
             shown = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
             notes.append(f"{len(names)} of {data.n_series} series {what}: {shown}")
     _check_observed(data, train, val, test)
-    learned = tuple((a, b) if b - a > horizon else (a, a) for a, b in train)  # fewer rows hold no window to learn from
     overlap = find_overlap(data, learned, val, test)
     if overlap is not None:
         notes.append(overlap.sentence())

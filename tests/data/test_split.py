@@ -12,6 +12,7 @@ from series import daily, panel, series_of, wave
 from lstm_tune.data.folds import rolling_folds
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.split_rule import parse_split
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, UsageError
 
 
@@ -93,7 +94,7 @@ def test_each_series_is_split_on_its_own_and_one_that_lacks_a_part_is_tested_alo
     assert split.train == ((0, 50), (100, 105), (110, 113))
     assert split.val == ((50, 70), (105, 107), (113, 113))
     assert split.test == ((70, 100), (107, 110), (113, 114))
-    assert split.notes == ("1 of 3 series have too few rows to train or validate on: they are only tested on: 'c'",)
+    assert split.notes == ("1 of 3 series have too few rows to validate on: they are only trained and tested on: 'c'",)
 
 
 def test_series_with_a_row_before_a_window_of_test_rows_are_tested_on_and_others_left_out() -> None:
@@ -102,8 +103,12 @@ def test_series_with_a_row_before_a_window_of_test_rows_are_tested_on_and_others
     assert split.train == ((0, 44), (60, 69), (77, 78), (86, 86))
     assert split.val == ((44, 52), (69, 69), (78, 78), (86, 86))
     assert split.test == ((52, 60), (69, 77), (78, 86), (86, 86))
-    tested, left_out = split.notes
-    assert tested == "2 of 4 series have too few rows to train or validate on: they are only tested on: 'b', 'c'"
+    trained, tested, left_out = split.notes
+    windows = Windows(data, 8, period=1)
+    counts = windows.counts(windows.positions(split.train, 1, reach_back=False))
+    assert counts.tolist() == [[36, 1, 0, 0]]
+    assert trained == "1 of 4 series have too few rows to validate on: they are only trained and tested on: 'b'"
+    assert tested == "1 of 4 series have too few rows to train or validate on: they are only tested on: 'c'"
     assert left_out == "1 of 4 series are left out, since a part of their rows is too short: 'd'"
 
 
