@@ -55,9 +55,11 @@ def holiday_features(
 def _free_days(country: str, days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     """Return the holidays (n,) of the years of the days, and of the years beside them."""
     first, last = (int(str(day)[:4]) for day in (days.min(), days.max()))
-    name, _, part = country.partition("-")
+    name, dash, part = country.partition("-")
     package = _package()
     try:
+        if dash and not part:
+            raise NotImplementedError
         found = package.country_holidays(name, subdiv=part or None, years=range(first - 1, last + 2))
     except NotImplementedError:
         known = package.list_supported_countries(include_aliases=False)

@@ -119,6 +119,7 @@ def test_what_a_model_without_holidays_kept_is_still_read() -> None:
     [
         ("XX", "holidays must be a country such as DE, DE-BY or US-CA, but is 'XX'"),
         ("DE-XX", "but is 'DE-XX'; its parts are BB, BE"),
+        ("DE-", "but is 'DE-'; its parts are BB, BE"),
         ("de", r"but is 'de'; did you mean DE\?"),
     ],
 )
