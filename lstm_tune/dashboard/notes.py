@@ -31,7 +31,7 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         result: of the study.
-        known: the configurations that were tried first: the plain LSTM, then the preset's.
+        known: the configurations that were tried first: the plain LSTM, then all others.
     """
     study = result.study
     save_note(study, None, study_note(result.summary))

@@ -119,6 +119,6 @@ def explain_score(
 def annotate_dashboard(result: Result, space: Space, progress: Progress) -> None:
     """Write the dashboard notes. A failure is reported, not raised."""
     try:
-        write_notes(result, space.enqueued())
+        write_notes(result, (space.plain, *space.enqueued()))
     except Exception as error:
         progress.info(f"the notes for the dashboard could not be written: {type(error).__name__}: {error}")

@@ -83,6 +83,6 @@ def advice_file(
     comments = [
         "The search space of this run, changed as its findings advise:",
         *said,
-        "The first tables are the best configuration of the run and the changes, one by one and all together.",
+        "The first tables are the most promising change, the best configuration, and all other changes.",
     ]
     return to_toml(advice.space, comments)

@@ -60,7 +60,9 @@ class Space:
     parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
     max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
     epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
-    first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the plain LSTM
+    first: tuple[
+        Mapping[str, Value], ...
+    ] = ()  # best-known configurations, tried after the plain LSTM, unless they name it
     borrowed: int = 0  # how many of these, the last ones, were found by another study
 
     def __repr__(self) -> str:
@@ -98,14 +100,25 @@ class Space:
     def enqueued(self) -> tuple[dict[str, Value], ...]:
         """Return what to try first, for `study.enqueue_trial`: the plain LSTM, then those of `first`.
 
-        Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside.
+        Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside. If
+        `first` names the plain LSTM itself, it has its place there.
         """
+        every = [self._first_trial(wanted) for wanted in ({}, *self.first)]
+        if every[0] in every[1:]:
+            del every[0]
         params_by_config: dict[Config, dict[str, Value]] = {}
-        for wanted in ({}, *self.first):
-            values = settle(self.parameters, wanted)
-            searched = {name: value for name, value in values.items() if name in self._searched()}
-            params_by_config.setdefault(self._resolved(values), searched)
+        for config, searched in every:
+            params_by_config.setdefault(config, searched)
         return tuple(params_by_config.values())
+
+    @property
+    def plain(self) -> dict[str, Value]:
+        """The plain LSTM, as far as the space admits it, as `enqueued` has it."""
+        return self._first_trial({})[1]
+
+    def _first_trial(self, wanted: Mapping[str, Value]) -> tuple[Config, dict[str, Value]]:
+        values = settle(self.parameters, wanted)
+        return self._resolved(values), {name: value for name, value in values.items() if name in self._searched()}
 
     @property
     def n_known(self) -> int:

@@ -12,10 +12,11 @@ from lstm_tune.search.space import Space
 
 
 def with_changes(space: Space, best: Mapping[str, Value], changes: Sequence[Mapping[str, Value]]) -> Space:
-    """Return the space in which a best configuration and changes of it are tried first, right after the plain LSTM.
+    """Return the space in which a best configuration and changes of it are tried first, before the plain LSTM.
 
-    Each change is tried by itself, and all of them together, as far as they do not set the same parameter. The space is
-    widened by the values that it did not hold; so the search goes on around a change that helps.
+    The most promising change comes first: a short time limit may leave no second trial. Each change is tried by itself,
+    and all of them together, as far as they do not set the same parameter. The space is widened by the values that it
+    did not hold; so the search goes on around a change that helps.
 
     Args:
         space: of the study that found the best configuration.
@@ -30,9 +31,8 @@ def with_changes(space: Space, best: Mapping[str, Value], changes: Sequence[Mapp
     for wanted in changes:
         if not wanted.keys() & together.keys():
             together |= wanted
-    tried = [dict(best), *({**best, **wanted} for wanted in changes)]
-    if len(changes) > 1:
-        tried.append({**best, **together})
+    changed: list[Mapping[str, Value]] = [{**best, **wanted} for wanted in changes]
+    tried = [*changed[:1], best, *changed[1:], *([{**best, **together}] if len(changes) > 1 else []), {}]
     first = [_active(parameters, wanted) for wanted in tried]
     first = [wanted for i, wanted in enumerate(first) if wanted not in first[:i]]
     return replace(space, parameters=parameters, first=(*first, *space.first))

@@ -60,7 +60,7 @@ def test_a_run_is_repeated_with_its_options_and_the_changed_space(run: Path) -> 
     options = apply_advice(TuneOptions(apply=f"{run}:worse_than_baseline"))
     assert (options.horizon, options.folds, options.n_trials, options.retrain_seeds) == (2, 1, 1, 1)
     assert isinstance(options.space, Space)
-    best, change = options.space.first[:2]
+    change, best = options.space.enqueued()[:2]
     assert best["skip"] == "none"  # the best configuration, as far as the space leaves it open
     assert change["skip"] != "none"
 

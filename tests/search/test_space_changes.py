@@ -24,9 +24,11 @@ def _fixed(space: Space) -> dict[str, Any]:
     return {name: p.value for name, p in space.parameters.items() if hasattr(p, "value")}
 
 
-def test_the_best_configuration_and_each_change_are_tried_after_the_plain_one() -> None:
+def test_the_most_promising_change_is_tried_first_and_the_plain_one_after_all_changes() -> None:
     space = with_changes(load_space("quick"), BEST, [{"lookback": 1008}, {"loss": "huber"}])
-    best, longer, robust, both = tried(space)[1:5]
+    longer, best, robust, both, plain = tried(space)[:5]
+    assert plain == tried(load_space("quick"))[0]
+    assert len(tried(space)) == len(tried(load_space("quick"))) + 4
     assert (best.lookback, best.loss, best.window_norm) == (48, "mse", "last")
     assert (longer.lookback, longer.loss) == (1008, "mse")
     assert (robust.lookback, robust.loss) == (48, "huber")
