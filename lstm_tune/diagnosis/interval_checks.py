@@ -27,9 +27,9 @@ def interval_coverage(scores: Scores) -> Finding | None:
         severity="warn" if narrow and level / 100 - coverage >= _TELLING else "info",
         rank=abs(level / 100 - coverage),
         evidence={"level": level, "coverage": rounded(coverage, 4), "coverage_ci95": [rounded(e, 4) for e in ends]},
-        says=f"The {level:g}% intervals hold {coverage:.1%} of the test values, {'fewer' if narrow else 'more'} than "
-        f"chance explains: the errors on the test rows are {'larger' if narrow else 'smaller'} than on the validation "
-        f"blocks.",
+        says=f"The {level:.15g}% intervals hold {coverage:.1%} of the test values, {'fewer' if narrow else 'more'} "
+        f"than chance explains: the errors on the test rows are {'larger' if narrow else 'smaller'} than on the "
+        f"validation blocks.",
         by_hand="Trust them less than they say, and refit the model on the newest rows (lstm-tune refit), which "
         "calibrates them anew."
         if narrow

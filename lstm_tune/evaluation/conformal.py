@@ -108,8 +108,8 @@ def check_levels(levels: Sequence[float], windows: int, remedy: str = "tune on m
     for level in levels:
         if windows_needed(level) > windows:
             raise UsageError(
-                f"level {level:g} needs {windows_needed(level)} windows to be calibrated on, but there are {windows}; "
-                f"{remedy}"
+                f"level {level_name(level)} needs {windows_needed(level)} windows to be calibrated on, "
+                f"but there are {windows}; {remedy}"
             )
 
 
@@ -242,8 +242,8 @@ def weighted_quantiles(errors: Tensor, weights: Tensor, levels: Sequence[float])
 
 
 def level_name(level: float) -> str:
-    """Return how a level is written in the names of columns and keys: 80, 97.5."""
-    return f"{level:g}"
+    """Return how a level is written in the names of columns and keys, with all of its digits: 80, 97.5."""
+    return f"{level:.15g}"
 
 
 def bounds(forecast: Floats, half_width: Floats, target: str, level: float) -> Mapping[str, Floats]:

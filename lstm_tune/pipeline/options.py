@@ -304,7 +304,7 @@ def _words(option: str, value: Any) -> list[str] | None:
     if option == "timeout":
         return ["--timeout", f"{math.ceil(value)}s"]
     if option == "level":
-        return ["--level", ",".join(f"{level:g}" for level in value)]
+        return ["--level", ",".join(f"{level:.15g}" for level in value)]
     if option == "split":
         return ["--split", str(value)]
     if isinstance(value, bool):

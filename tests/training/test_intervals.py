@@ -25,6 +25,8 @@ from lstm_tune.evaluation.conformal import (
     ErrorPool,
     Intervals,
     Placed,
+    check_levels,
+    level_name,
     pooled_scales,
     scales_of,
     series_scales,
@@ -383,6 +385,9 @@ def test_levels_that_cannot_be_given_are_refused_in_one_line(study: Any) -> None
             study.model.predict(FRAME, level=wrong)
     with pytest.raises(UsageError, match="level 99 needs 99 windows"):
         study.model.predict(FRAME, level=99)
+    with pytest.raises(UsageError, match=r"level 99\.99999 needs 9999999 windows"):
+        check_levels([99.99999], 56)
+    assert [level_name(level) for level in (80.0, 97.5, 100 * 0.29, 99.99999)] == ["80", "97.5", "29", "99.99999"]
     model = study.model
     plain = ForecastModel(model.network, model.shape, model.spec, model.scale)
     with pytest.raises(UsageError, match="no prediction intervals; run tune with --level 80,95"):
