@@ -12,6 +12,7 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line
 from lstm_tune.errors import UsageError
+from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import shell, split_columns
 
 
@@ -81,6 +82,8 @@ def backtest(
     import json
 
     every = _refit_every(refit)
+    arguments.whole("--windows", windows, 1)
+    arguments.whole("--step", 1 if step is None else step, 1)
     from lstm_tune.cli.backtest_table import show_backtest, to_record
     from lstm_tune.cli.forecast_output import check_output, write_forecast
     from lstm_tune.cli.waterfall_table import telling

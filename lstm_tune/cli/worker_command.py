@@ -30,7 +30,7 @@ def worker(
 
     All options come from the study; trials are taken until none is left.
     """
-    seconds = None if until is None else parse_duration(until)
+    seconds = None if until is None else parse_duration(until, "--for")
     number = parse_workers(workers, repeatable=False)
     _import_packages()
     import optuna

@@ -89,7 +89,7 @@ def seconds_or_none(name: str, value: Any) -> float | None:
     """Return a time above 0 as seconds, or None; "10m" and the like are times, too."""
     if value is None:
         return None
-    given = parse_duration(value) if isinstance(value, str) else value
+    given = parse_duration(value, name) if isinstance(value, str) else value
     try:
         seconds = float(given)
     except (TypeError, ValueError):

@@ -405,6 +405,11 @@ def test_duration_that_is_none_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+def test_worker_names_its_option_for_the_time(command_line: Any) -> None:
+    status, _, err = command_line("worker", "s", "none.csv", "--for", "-1s")
+    assert (status, "--for must be a time such as 90s" in err) == (2, True)
+
+
 def test_columns_are_split_at_commas() -> None:
     assert split_columns(["a, b", "c"]) == ["a", "b", "c"]
     assert split_columns(None) == []

@@ -208,3 +208,6 @@ def test_the_command_prints_scores_and_writes_the_forecasts(
     record = json.loads(out)
     assert (status, record["refits"], record["refit_gain"]) == (0, 0, None)
     assert command_line("backtest", "run", "data.csv", "--refit", "often")[0] == 2
+    for option, value in (("--windows", "0"), ("--step", "0")):
+        status, _, err = command_line("backtest", "run", "data.csv", option, value)
+        assert (status, err.rstrip().endswith(f"{option} must be at least 1, but is 0")) == (2, True)
