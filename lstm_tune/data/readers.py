@@ -102,6 +102,23 @@ def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat |
     return read_file(path, ids=ids, form=form)
 
 
+def check_there(source: Data) -> None:
+    """Refuse a path that names no file, before anything is waited for.
+
+    Raises:
+        DataError: it is missing, or a folder.
+    """
+    if not isinstance(source, (str, os.PathLike)) or os.fspath(source).startswith(EXAMPLE):
+        return
+    named, _ = split_sheet(path := os.fspath(source))
+    if not named:
+        raise DataError("the name of the data is empty; name a file")
+    if Path(named).is_dir():
+        raise DataError(f"{path} is a folder; name the file in it")
+    if not Path(named).exists():
+        raise DataError(f"{named} does not exist; check the path, or name example:sunspots to try one")
+
+
 def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None = None) -> Source:
     """Read a text, Parquet or Feather file.
 
@@ -117,12 +134,7 @@ def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None
     file = Path(named)
     ending = "".join(file.suffixes[-2:]).lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
     try:
-        if not named:
-            raise DataError("the name of the data is empty; name a file")
-        if file.is_dir():
-            raise DataError(f"{path} is a folder; name the file in it")
-        if not file.exists():
-            raise DataError(f"{named} does not exist; check the path, or name example:sunspots to try one")
+        check_there(path)
         if ending.removesuffix(".gz") in TEXT_ENDINGS:
             return _from_text(read_text(file, path, ids=ids, form=form), path)
         if ending in SPREADSHEET_ENDINGS:

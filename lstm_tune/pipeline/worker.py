@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from lstm_tune.data.readers import check_there
 from lstm_tune.errors import StudyError, UsageError
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task
@@ -57,7 +58,7 @@ def worker(
     All options come from the study. Trials are taken until none is left; the test rows are never read.
 
     Args:
-        study_name: of a study that is begun, or will be within two minutes.
+        study_name: of a study that is begun, or will be within two minutes, or `timeout`.
         data: the same data as the study's; they are compared.
         storage: URL of the study's database, or Optuna's gRPC proxy before it, or, on the same machine, the path of
             its journal; None: what the environment variable OPTUNA_STORAGE names.
@@ -91,6 +92,7 @@ def run(
 ) -> int:
     """Do what `worker` promises; see there."""
     began = time.monotonic()
+    check_there(data)
     if (storage := or_of_environment(storage)) is None:
         raise UsageError("storage is missing: pass the URL of the study's database, or set OPTUNA_STORAGE to it")
     check_storage(storage)
@@ -102,7 +104,7 @@ def run(
         raise UsageError("workers must be auto or at least 1 in a worker, but is 0")
     processes.prepare()
     opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
-    study = _find(study_name, opened)
+    study = _find(study_name, opened, began + (_WAIT if seconds is None else min(_WAIT, seconds)))
     settings = kept_settings(study)
     assert settings is not None
     options = TuneOptions(**worker_options(study), space=Space.from_dict(settings["space"]))
@@ -138,14 +140,13 @@ def run(
     return tickets.taken
 
 
-def _find(name: str, storage: BaseStorage) -> optuna.Study:
-    """Return the study, once it is ready for workers.
+def _find(name: str, storage: BaseStorage, end: float) -> optuna.Study:
+    """Return the study, once it is ready for workers; `end`: on the monotonic clock, of the wait for it.
 
     Raises:
         StudyError: it does not become so.
         UsageError: it is on another machine, in a journal.
     """
-    end = time.monotonic() + _WAIT
     while True:
         there = name in optuna.get_all_study_names(storage)
         if there:
@@ -158,7 +159,7 @@ def _find(name: str, storage: BaseStorage) -> optuna.Study:
                 if there
                 else f"there is no study {name!r} in this storage; check the name, and begin it with --workers 0"
             )
-        time.sleep(_LOOK)
+        time.sleep(min(_LOOK, max(0.0, end - time.monotonic()) + 0.01))
     if not is_database(storage) and not is_coordinated_here(study):
         raise UsageError(f"study {name!r} is in a journal of another machine; use PostgreSQL for several machines")
     return study

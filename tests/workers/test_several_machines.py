@@ -16,7 +16,7 @@ import pytest
 from series import daily, wave
 
 import lstm_tune
-from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.errors import DataError, StudyError, UsageError
 from lstm_tune.search.coordinator import test_readings as readings
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
@@ -139,6 +139,10 @@ def test_study_without_workers_must_be_where_workers_find_it() -> None:
 def test_worker_of_a_study_that_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lstm_tune.pipeline import worker as module
 
+    with pytest.raises(StudyError, match="there is no study 's' in this storage"):
+        lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"), timeout=0.01)
     monkeypatch.setattr(module, "_WAIT", 0.0)
     with pytest.raises(StudyError, match="there is no study 's' in this storage"):
         lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"))
+    with pytest.raises(DataError, match="does not exist"):
+        lstm_tune.worker("s", tmp_path / "none.csv", storage=str(tmp_path / "s.journal"))
