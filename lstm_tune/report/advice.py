@@ -79,7 +79,7 @@ def advice_file(
     advice = advice_of(findings, settings, best)
     if advice.space is None:
         return None
-    said = [f"- {action.describe()}" for action in advice.actions if action.space]
+    said = list(dict.fromkeys(f"- {action.describe()}" for action in advice.actions if action.space))
     comments = [
         "The search space of this run, changed as its findings advise:",
         *said,

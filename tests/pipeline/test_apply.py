@@ -16,6 +16,7 @@ from lstm_tune.cli import app as cli
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.options import TuneOptions
+from lstm_tune.report.advice import advice_file
 from lstm_tune.search.space import Space, load_space
 
 SPACE = "lookback = 3\nhidden_units = 2\nepochs = 1\nlearning_rate = 1e-6\n"
@@ -134,6 +135,14 @@ def test_space_of_the_advice_is_in_the_run_folder(run: Path) -> None:
     space = load_space(run / "advice.toml")
     assert not isinstance(space.parameters["skip"].plain(), str)
     assert "# - skip = linear" in (run / "advice.toml").read_text()
+
+
+def test_advice_file_lists_each_change_once(run: Path) -> None:
+    found = record(run)
+    twice = [advice(code, space={"lookback": 9}) for code in ("underfit", "missed_seasonality")]
+    text = advice_file(twice, found["settings"], found["best"]["params"])
+    assert text is not None
+    assert text.count("# - lookback = 9") == 1
 
 
 def test_what_cannot_be_applied_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
