@@ -73,6 +73,7 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         Column(
             "validation\nMSE, scaled",
             lambda scores: _validated(scores, digits),
+            optional=True,
         ),
         Column("model's\nerror", _against),
     ]
@@ -82,7 +83,7 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         title = ("scaled\n" if judged["name"] in IN_UNITS else "test\n") + TITLES[judged["name"]]
         columns[1:2] = [
             Column(title, lambda scores: number(scores.get("test_score"), 4)),
-            Column("validation\nscore", lambda scores: number(scores.get("val_score"), 4)),
+            Column("validation\nscore", lambda scores: number(scores.get("val_score"), 4), optional=True),
         ]
     if single:
         rmse = Column("RMSE", lambda scores: _rmse(scores, digits), optional=True)

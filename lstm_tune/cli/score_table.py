@@ -26,7 +26,7 @@ class Column:
     Attributes:
         title: of the column; a line break is kept.
         show: turns a row's scores into what is printed.
-        optional: whether the column goes if the table is wider than the screen.
+        optional: whether the column goes if the table is wider than the screen, the first of several before the next.
     """
 
     title: str
@@ -54,17 +54,25 @@ def baseline_rows(baselines: Mapping[str, Mapping[str, Any]], period: float | No
 
 
 def print_scores(console: Console, title: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """Print the table, each forecast on one line; without the optional columns if the screen is too narrow."""
-    table = _table(title, rows, columns)
+    """Print the table, each forecast on one line; on a narrow screen without optional columns, then with names folded.
+
+    No number is ever cut.
+    """
+    left = list(columns)
     unlimited = console.options.update(max_width=10_000)
-    if Measurement.get(console, unlimited, table).maximum > console.width:
-        table = _table(title, rows, [column for column in columns if not column.optional])
-    console.print(table)
+
+    def too_wide() -> bool:
+        return Measurement.get(console, unlimited, _table(title, rows, left)).maximum > console.width
+
+    for column in [column for column in columns if column.optional]:
+        if too_wide():
+            left.remove(column)
+    console.print(_table(title, rows, left, fold=too_wide()))
 
 
-def _table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+def _table(title: str, rows: Sequence[Row], columns: Sequence[Column], *, fold: bool = False) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(title, no_wrap=True, vertical="bottom")
+    table.add_column(title, no_wrap=not fold, vertical="bottom", overflow="fold")
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True, vertical="bottom")
     for row in rows:

@@ -526,3 +526,14 @@ def test_finding_that_next_names_is_shown_however_mild() -> None:
     text = shown(record, 120)
     assert "mild_one" in text
     assert "and 1 more, less severe, in result.json" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_number_of_the_table_is_cut(width: int) -> None:
+    record = copy.deepcopy(found("season", learning_rate=1e-6))
+    record["metric"] = record["metric"] | {"name": "mase", "test_score": 0.00012345}
+    record["best"]["val_score"] = 0.00054321
+    record["test"]["mse"] = 123456789.0
+    table = shown(record, width).partition("95% interval")[0]
+    assert "…" not in table
+    assert re.search(r"123,4\d\d,\d{3}", table) or "123,500,000" in table
