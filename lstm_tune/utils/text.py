@@ -31,7 +31,9 @@ def justified_digits(value: float, interval: Sequence[float | None] | None) -> i
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 as a percentage: 12%, 1.2%, "under 0.1%"."""
+    """Return a share of 1 as a percentage: 12%, 1.2%, "under 0.1%", 0%."""
+    if share == 0:
+        return "0%"
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 

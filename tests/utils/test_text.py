@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lstm_tune.utils.text import error_against, justified_digits, number
+from lstm_tune.utils.text import error_against, justified_digits, number, percent
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,8 @@ def test_digits_end_where_the_interval_leaves_them_open(interval: tuple[float, f
 )
 def test_an_error_that_is_equal_has_no_sign(skill: float | None, shown: str) -> None:
     assert error_against(skill) == shown
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.0, "0%"), (1e-9, "under 0.1%"), (0.012, "1.2%"), (0.5, "50%")])
+def test_a_share_of_nothing_is_not_a_small_one(share: float, shown: str) -> None:
+    assert percent(share) == shown
