@@ -99,12 +99,18 @@ def sentence(actions: Sequence[Action], by_hand: str, rejected: Sequence[Action]
     if open_ones:
         parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
     if by_hand:
-        parts.append(by_hand if parts else by_hand.replace(", too", "", 1))  # beside nothing, nothing helps "too"
+        parts.append(by_hand if parts else _alone(by_hand))
     if not parts:
         parts.append(NOTHING_LEFT)
     if rejected:
         parts.append(f"Tried without gain: {', '.join(f'{a.describe()} ({_came_of(a)})' for a in rejected)}.")
     return " ".join(parts)
+
+
+def _alone(by_hand: str) -> str:
+    """Return what only a person can do, if there is nothing else: without "too", and without "Or" at its beginning."""
+    text = by_hand.replace(", too", "", 1).removeprefix("Or ")
+    return text[:1].upper() + text[1:]
 
 
 def continues(action: Action) -> bool:

@@ -483,6 +483,13 @@ def test_bias_of_one_of_many_columns_is_measured_against_all_of_their_error() ->
     assert found.evidence["share_of_mse"] < 0.5
 
 
+def test_advice_begins_with_no_or_if_there_is_nothing_before_it() -> None:
+    found = worse_than_baseline(scores(test=0.6))
+    assert found is not None
+    assert " Or use the ridge regression itself." in found.advice
+    assert dataclasses.replace(found, actions=()).advice == "Use the ridge regression itself."
+
+
 def test_worse_than_baseline_is_high_only_beyond_chance() -> None:
     sure = scores(test=0.6, skill_ci95={"ridge": (-0.5, -0.1)})
     found = worse_than_baseline(sure)
