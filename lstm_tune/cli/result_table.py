@@ -14,7 +14,7 @@ from lstm_tune.diagnosis.finding import SEVERITY_WORDS, most_shown
 from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
-from lstm_tune.report.study_text import members, on_untrained, score_digits, trial_states
+from lstm_tune.report.study_text import levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, number, percent
 
@@ -185,7 +185,7 @@ def _show_files(console: Console, record: Mapping[str, Any], folder: str) -> Non
         + Text(f": report.html, result.json, forecast.csv, {each}trials.csv, model/")
     )
     path = record["data"]["path"]
-    predict = Text(f"lstm-tune predict {shell(folder)} {shell(path)}", style="cyan")
+    predict = Text(f"lstm-tune predict {shell(folder)} {shell(path)}{levels_option(record)}", style="cyan")
     console.print(Text("Next: ") + predict, soft_wrap=True)  # a line break of ours would be pasted with a command
     if "***" not in str(record["study"]["storage"]):  # its password is not kept
         console.print(Text("      ") + Text(f"lstm-tune dashboard {shell(folder)}", style="cyan"), soft_wrap=True)

@@ -19,7 +19,7 @@ from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
 from lstm_tune.report.plot import Figure, cut, label
 from lstm_tune.report.search_figures import DrawnTrial
-from lstm_tune.report.study_text import on_untrained, score_digits, trial_states
+from lstm_tune.report.study_text import levels_option, on_untrained, score_digits, trial_states
 from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, write_text
 from lstm_tune.utils.text import error_against, number
@@ -225,7 +225,8 @@ def _context(
         "slices_open": _SLICES_OPEN,
         "folder": str(folder),
         "explain_command": f"lstm-tune explain {shlex.quote(str(folder))}",
-        "predict_command": f"lstm-tune predict {shlex.quote(str(folder))} {shlex.quote(data['path'])}",
+        "predict_command": f"lstm-tune predict {shlex.quote(str(folder))} {shlex.quote(data['path'])}"
+        + levels_option(result),
         "figures": drawn,
         "payload": {
             "figures": drawn,

@@ -60,3 +60,9 @@ def score_digits(test: Mapping[str, Any]) -> int:
     """
     own = test["mse_scaled"] if isinstance(test["mse"], Mapping) else test["mse"]
     return 4 if own is None else max(_LEAST_DIGITS, justified_digits(own, test.get("ci95")))
+
+
+def levels_option(record: Mapping[str, Any]) -> str:
+    """Return the option of `predict` for the intervals that a run has: " --level 80,95"; "": it has none."""
+    levels = ",".join((record["test"].get("intervals") or {}).get("model", {}))
+    return f" --level {levels}" if levels else ""

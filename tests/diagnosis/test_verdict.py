@@ -446,6 +446,9 @@ def test_commands_to_paste_stay_on_one_line() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     record["data"]["path"] = "data/" + "long" * 40 + ".csv"
     assert f"lstm-tune predict runs/x {record['data']['path']}\n" in shown(record, 80)
+    score = {"coverage": 0.8, "coverage_ci95": [0.7, 0.9], "width": 1.0, "winkler": 1.5}
+    record["test"]["intervals"] = {"model": {"80": score, "97.5": score}, "persistence": {"80": score, "97.5": score}}
+    assert f"{record['data']['path']} --level 80,97.5\n" in shown(record, 80)
 
 
 def test_untrained_parts_and_a_missing_season_are_explained() -> None:
