@@ -38,6 +38,8 @@ from lstm_tune.workers.pool import optimize
 from lstm_tune.workers.ray_tasks import RayTasks
 from lstm_tune.workers.sources import Budget
 
+_NOTHING = 0.5  # seconds; a clock shows 0:00
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SearchOutcome:
@@ -142,7 +144,10 @@ def search(
     done = opened.trials_before
     enqueue_known(study, opened.space, options.trials)
     remaining = None if options.trials is None else max(0, options.trials - done)
-    progress.begin(options.trials, done, clock.left())
+    left = clock.left()
+    if left is not None and left < _NOTHING and remaining != 0:
+        progress.info("the time limit left nothing for trials; pass a longer --timeout")
+    progress.begin(options.trials, done, left)
     if remaining != 0 and not rule.no_longer_helps(study):
         every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]
         try:

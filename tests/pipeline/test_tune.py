@@ -473,6 +473,17 @@ def test_study_without_one_epoch_and_without_a_simple_forecast_saves_no_random_w
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+def test_time_limit_that_is_over_before_the_first_trial_is_said() -> None:
+    said: list[str] = []
+
+    class Notes(Silent):
+        def info(self, text: str) -> None:
+            said.append(text)
+
+    tune(daily(wave()), space=TINY | {"skip": "last"}, n_trials=1, timeout=0.01, progress=Notes())
+    assert "the time limit left nothing for trials; pass a longer --timeout" in said
+
+
 # ---- what happens after the search loses nothing
 
 
