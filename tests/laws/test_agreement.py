@@ -88,6 +88,32 @@ def test_rows_of_another_level_before_the_newest_ones_change_no_forecast() -> No
         assert model.predict(newest)["y"].tolist() == model.predict(frame)["y"].tolist()
 
 
+def test_each_target_is_forecast_at_its_own_level() -> None:
+    """Large values are kept as differences from an origin, of which each target has its own."""
+    frame = daily(wave(120), z=1e7 + wave(120, seed=1))
+    space = {"lookback": 5, "hidden_units": 2, "epochs": 1, "skip": "last", "window_norm": "last"}
+    options: dict[str, Any] = {"folds": 1, "n_trials": 1, "retrain_seeds": 1, "try_advice": 0.0}
+    model = lstm_tune.tune(frame, target=["y", "z"], horizon=2, space=space, **options).model
+    assert model.spec.origin[1] > 1e6 > abs(model.spec.origin[0])
+    ahead = model.predict(frame)
+    for target in ("y", "z"):
+        assert ahead[target].to_numpy() == pytest.approx(frame[target].iloc[-1], abs=10)
+
+
+def test_the_calendar_ahead_is_that_of_each_series() -> None:
+    """Series that end on different days have different weekdays ahead."""
+    rows = {"a": 120, "b": 117}
+    frame = pd.concat([daily(wave(n)).assign(id=name) for name, n in rows.items()], ignore_index=True)
+    space = {"lookback": 5, "hidden_units": 4, "epochs": 4, "skip": "none", "window_norm": "none"}
+    options: dict[str, Any] = {"folds": 1, "n_trials": 1, "retrain_seeds": 1, "try_advice": 0.0, "calendar": True}
+    model = lstm_tune.tune(frame, target="y", id="id", horizon=2, space=space, **options).model
+    together = model.predict(frame)
+    for name in rows:
+        alone = model.predict(frame[frame["id"] == name])["y"].to_numpy()
+        found = together.loc[together["id" if "id" in together else "series"] == name, "y"].to_numpy()
+        assert found == pytest.approx(alone, rel=1e-6)
+
+
 def test_evaluate_scores_all_where_the_season_before_fits_if_the_lookback_is_shorter() -> None:
     frame, space = daily(wave(120)), {"lookback": 3, "hidden_units": 2, "epochs": 1}
     options: dict[str, Any] = {"folds": 1, "n_trials": 1, "retrain_seeds": 1, "season": [7], "try_advice": 0.0}
