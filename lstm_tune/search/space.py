@@ -60,9 +60,7 @@ class Space:
     parameters: Mapping[str, Parameter]  # in an order in which every `when` refers to earlier ones
     max_steps: int | None = None  # of the LSTM; a longer window is taken in larger patches
     epoch_samples: int | None = None  # most training windows in an epoch; None: the trainer's own bound
-    first: tuple[
-        Mapping[str, Value], ...
-    ] = ()  # best-known configurations, tried after the plain LSTM, unless they name it
+    first: tuple[Mapping[str, Value], ...] = ()  # best-known configurations, tried right after the plain LSTM
     borrowed: int = 0  # how many of these, the last ones, were found by another study
 
     def __repr__(self) -> str:
@@ -100,11 +98,11 @@ class Space:
     def enqueued(self) -> tuple[dict[str, Value], ...]:
         """Return what to try first, for `study.enqueue_trial`: the plain LSTM, then those of `first`.
 
-        Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside. If
-        `first` names the plain LSTM itself, it has its place there.
+        Each names the active searched parameters alone. Values outside the space are replaced by the nearest inside. A
+        best-known configuration that is the plain LSTM itself is tried in its own place.
         """
         every = [self._first_trial(wanted) for wanted in ({}, *self.first)]
-        if every[0] in every[1:]:
+        if every[0] in every[1 : 1 + len(self.first) - self.borrowed]:
             del every[0]
         params_by_config: dict[Config, dict[str, Value]] = {}
         for config, searched in every:
