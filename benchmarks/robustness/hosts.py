@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +87,7 @@ if "NAME_OF_HOST" in os.environ:
 """
 
 
-class Machines:
+class Machines(ABC):
     """The coordinator on host a, and what does the trials elsewhere."""
 
     faults: dict[str, float]
@@ -127,9 +128,9 @@ class Machines:
         self.coordinators += 1
         self.coordinator = self.tune("run", "--study", "hosts", *self.workers(), *["--resume"][: self.coordinators - 1])
 
+    @abstractmethod
     def workers(self) -> tuple[str, ...]:
         """Return the options of the coordinator that say who does the trials."""
-        raise NotImplementedError
 
     def study(self) -> optuna.Study | None:
         """Return the study, if it exists."""
@@ -164,9 +165,9 @@ class Machines:
             return self.hit(name, host)
         return True
 
+    @abstractmethod
     def hit(self, name: str, host: str) -> bool:
         """Cause a fault among the workers; return whether there was something to hit."""
-        raise NotImplementedError
 
     def signal_all(self, pid: int, signum: int) -> None:
         """Send a signal to a process and all below it."""

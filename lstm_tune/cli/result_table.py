@@ -65,29 +65,12 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         "test_mse": test["mse"],
         "test_mse_scaled": test["mse_scaled"],
         "val_mse_scaled": record["best"]["val_mse_scaled"],
+        "test_score": record["metric"]["test_score"],
+        "val_score": record["best"]["val_score"],
     }
     baselines = {name: {**scores, "skill": record["skill"][name]} for name, scores in record["baselines"].items()}
     digits = score_digits(test)
-    columns = [
-        Column.of("scaled\nMSE", "test_mse_scaled", digits=digits),
-        Column(
-            "validation\nMSE, scaled",
-            lambda scores: _validated(scores, digits),
-            optional=True,
-        ),
-        Column("model's\nerror", _against),
-    ]
-    judged = record["metric"]
-    if judged["name"] != "mse":
-        own |= {"test_score": judged["test_score"], "val_score": record["best"]["val_score"]}
-        title = ("scaled\n" if judged["name"] in IN_UNITS else "test\n") + TITLES[judged["name"]]
-        columns[1:2] = [
-            Column(title, lambda scores: number(scores.get("test_score"), 4)),
-            Column("validation\nscore", lambda scores: number(scores.get("val_score"), 4), optional=True),
-        ]
-    if single:
-        rmse = Column("RMSE", lambda scores: _rmse(scores, digits), optional=True)
-        columns = [Column.of("test\nMSE", "test_mse", digits=digits), rmse, *columns]
+    columns = _score_columns(record["metric"]["name"], digits, single=single)
     ensemble = record["ensemble"]
     rows = [Row(model_label(ensemble), own, "bold green"), Row(alone_label(ensemble), _alone(record))]
     given = [Row(given_label(name, one), one) for name, one in record["against"].items()]
@@ -115,6 +98,25 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
             "dim",
         )
     )
+
+
+def _score_columns(metric: str, digits: int, *, single: bool) -> list[Column]:
+    """Return the columns of the table of scores: of one target its own unit, too; what a metric beside the MSE says."""
+    columns = [
+        Column.of("scaled\nMSE", "test_mse_scaled", digits=digits),
+        Column("validation\nMSE, scaled", lambda scores: _validated(scores, digits), optional=True),
+        Column("model's\nerror", _against),
+    ]
+    if metric != "mse":
+        title = ("scaled\n" if metric in IN_UNITS else "test\n") + TITLES[metric]
+        columns[1:2] = [
+            Column(title, lambda scores: number(scores.get("test_score"), 4)),
+            Column("validation\nscore", lambda scores: number(scores.get("val_score"), 4), optional=True),
+        ]
+    if single:
+        rmse = Column("RMSE", lambda scores: _rmse(scores, digits), optional=True)
+        columns = [Column.of("test\nMSE", "test_mse", digits=digits), rmse, *columns]
+    return columns
 
 
 def _show_series(console: Console, over: Mapping[str, Any] | None) -> None:

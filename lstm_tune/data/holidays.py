@@ -57,15 +57,20 @@ def _free_days(country: str, days: NDArray[np.datetime64]) -> NDArray[np.datetim
     first, last = (int(str(day)[:4]) for day in (days.min(), days.max()))
     name, dash, part = country.partition("-")
     package = _package()
+    if dash and not part:
+        raise _unknown(country, name, package)
     try:
-        if dash and not part:
-            raise NotImplementedError
         found = package.country_holidays(name, subdiv=part or None, years=range(first - 1, last + 2))
-    except NotImplementedError:
-        known = package.list_supported_countries(include_aliases=False)
-        hint = f"; its parts are {', '.join(known[name])}" if known.get(name) else did_you_mean(country.upper(), known)
-        raise UsageError(f"holidays must be a country such as DE, DE-BY or US-CA, but is {country!r}{hint}") from None
+    except NotImplementedError:  # so the package says that it does not know the country, or the part
+        raise _unknown(country, name, package) from None
     return np.array(sorted(found), dtype="datetime64[D]")
+
+
+def _unknown(country: str, name: str, package: ModuleType) -> UsageError:
+    """Return the error that says which countries, or parts of one, there are."""
+    known = package.list_supported_countries(include_aliases=False)
+    hint = f"; its parts are {', '.join(known[name])}" if known.get(name) else did_you_mean(country.upper(), known)
+    return UsageError(f"holidays must be a country such as DE, DE-BY or US-CA, but is {country!r}{hint}")
 
 
 def _package() -> ModuleType:
