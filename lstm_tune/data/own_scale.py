@@ -117,6 +117,16 @@ def own_scale(measured: SeriesStatistics, *, log: bool = False, usual: Floats | 
     return OwnScale(center=np.where(count > 0, measured.mean, 0.0), spread=spread, usual=usual)
 
 
+def usual_spread(center: Floats, spread: Floats) -> Floats:
+    """Return `OwnScale.usual`, (C, 2), if centre and spread of each series, both (C, S), are all that was kept.
+
+    A series of no value or of zeros has the centre 0, and has no spread in units of its size.
+    """
+    share = np.where(center == 0, np.nan, spread / np.hypot(center, spread))
+    relative = [np.nanmedian(row) if np.isfinite(row).any() else 1.0 for row in share]
+    return np.stack([np.array(relative), spread.min(axis=1)], axis=1)
+
+
 def _usual(sd: Floats, size: Floats, told: NDArray[np.bool_], count: Floats) -> Floats:
     """Return the median spread over size, and the least spread, of the series (S,) that tell them."""
     if not told.any():

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_tune.data.own_scale import SeriesStatistics, own_scale
+from lstm_tune.data.own_scale import SeriesStatistics, own_scale, usual_spread
 from lstm_tune.data.series import SeriesSet, mean_and_sd
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Batch, Positions, Windows
@@ -77,20 +77,14 @@ class TargetScale:
             return self
         places = {name: i for i, name in enumerate(known) if name}
         index = np.array([places.get(name, -1) for name in data.series])
-        own = own_scale(SeriesStatistics.of(data, tuple(itertools.pairwise(data.offsets))), usual=self._usual())
-        pairs = ((self.own_mean, own.center), (self.own_sd, own.spread))
+        known_mean, known_sd = (np.reshape(kept, (len(self.sd), -1)) for kept in (self.own_mean, self.own_sd))
+        measured = SeriesStatistics.of(data, tuple(itertools.pairwise(data.offsets)))
+        own = own_scale(measured, usual=usual_spread(known_mean, known_sd))
         mean, sd = (
-            tuple(np.where(index >= 0, np.reshape(kept, (len(self.sd), -1))[:, index], new).reshape(-1).tolist())
-            for kept, new in pairs
+            tuple(np.where(index >= 0, kept[:, index], new).reshape(-1).tolist())
+            for kept, new in ((known_mean, own.center), (known_sd, own.spread))
         )
         return TargetScale(mean=mean, sd=sd) if data.n_series == 1 else replace(self, own_mean=mean, own_sd=sd)
-
-    def _usual(self) -> NDArray[np.float64]:
-        """Return the spread that is usual among the series that were trained on, see `OwnScale`, (C, 2)."""
-        mean, sd = (np.reshape(kept, (len(self.sd), -1)) for kept in (self.own_mean, self.own_sd))
-        share = np.where(mean == 0, np.nan, sd / np.hypot(mean, sd))
-        relative = [np.nanmedian(row) if np.isfinite(row).any() else 1.0 for row in share]
-        return np.stack([np.array(relative), sd.min(axis=1)], axis=1)
 
     def groups(self, series: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of each column and series, (C · S,), see `Batch`.
