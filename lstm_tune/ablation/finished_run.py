@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
 from lstm_tune.diagnosis.action import Action
+from lstm_tune.diagnosis.next_step import promise
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.environment import versions
 from lstm_tune.report.run_folder import RESULT, SCHEMA
@@ -39,7 +40,7 @@ class FinishedRun:
         seeds: of the trainings of each step.
         precision: of all trainings.
         test: the test score of the saved model, from `result.json`.
-        advised: changes of the space that the findings advise, each once.
+        advised: changes of the space that the findings advise, each once, the most promising first.
         basis: a short name of all that trainings depend on; only those of the same basis can be compared.
     """
 
@@ -107,9 +108,17 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         seeds=tuple(range(seed, seed + seeds)),
         precision=precision,
         test=test,
-        advised=tuple({a.describe(): a for a in actions if a.space and not a.options}.values()),
+        advised=_changes(actions),
         basis=digest(about),
     )
+
+
+def _changes(actions: Iterable[Action]) -> tuple[Action, ...]:
+    found: dict[str, Action] = {}
+    for action in sorted(actions, key=promise, reverse=True):
+        if action.space and not action.options:
+            found.setdefault(action.describe(), action)
+    return tuple(found.values())
 
 
 def _member(entry: Mapping[str, Any]) -> Member:

@@ -23,6 +23,7 @@ from lstm_tune.ablation.trainings import OutOfTime, Trainings
 from lstm_tune.config import Config
 from lstm_tune.errors import StudyError
 
+_END = "the best trial"
 _SURE = 2  # seeds that every step is trained with; more only if they can make a difference
 
 
@@ -34,12 +35,16 @@ class Waterfall:
     listed_from: str | None = None  # the first step whose stage was not tried, for lack of time
 
 
-def most_trainings(run: FinishedRun, *, advice: bool) -> int:
-    """Return how many trainings the whole waterfall can take, and what is advised, if that is tried, too."""
+def most_trainings(run: FinishedRun) -> int:
+    """Return how many trainings the whole waterfall can take."""
     seeds = len(run.seeds)
     groups = sum(map(len, differing(run.start, run.end)))
-    advised = len(run.advised) if advice else 0
-    return 3 * seeds + groups * seeds + len(_members(run)) * seeds + advised * seeds
+    return 3 * seeds + groups * seeds + len(_members(run)) * seeds
+
+
+def most_advised(run: FinishedRun) -> int:
+    """Return how many trainings it can take to try what is advised."""
+    return (1 + len(run.advised)) * len(run.seeds)
 
 
 def walk(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:
@@ -69,7 +74,7 @@ def try_advised(run: FinishedRun, trainings: Trainings) -> Iterator[Step]:
     Raises:
         OutOfTime: there was no time for all.
     """
-    before = trainings.values({"the tuned LSTM": run.end}, run.seeds)["the tuned LSTM"]
+    before = trainings.values({_END: run.end}, run.seeds)[_END] if run.advised else ()
     own = run.end.params()
     for action in run.advised:
         config = Config.from_params({**own, **action.space})
@@ -86,7 +91,7 @@ def _both_ends(run: FinishedRun, trainings: Trainings, found: Waterfall) -> None
         raise StudyError("the plain LSTM diverged with every seed, so there is no step to start from")
     found.steps.append(Step(name=START, changes={}, values=values, before=None, config=run.start))
     if run.end != run.start:
-        trainings.values({"the tuned LSTM": run.end}, run.seeds)
+        trainings.values({_END: run.end}, run.seeds)
 
 
 def _take_stage(stage: Sequence[Group], run: FinishedRun, trainings: Trainings, found: Waterfall) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import sys
-import time as clock
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +15,15 @@ import typer
 import lstm_tune
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, print_line, print_warnings, quick_imports
+from lstm_tune.cli.explain_command import explain
 from lstm_tune.cli.help import PanelCommand
 from lstm_tune.cli.reuse_commands import backtest, refit
 from lstm_tune.cli.share_commands import export, log
-from lstm_tune.cli.tune_command import STARTED, tune
+from lstm_tune.cli.tune_command import tune
 from lstm_tune.cli.usage_errors import show_usage_error
 from lstm_tune.cli.worker_command import worker
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.storage.urls import ENVIRONMENT
-from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import split_columns
 
 _LONGEST = 4000  # characters of an error: names may be of any length
@@ -40,6 +39,7 @@ spaces_app = typer.Typer(help="The search-space presets: list them, show one, ch
 app.add_typer(spaces_app, name="spaces")
 app.command(cls=PanelCommand)(tune)
 app.command(cls=PanelCommand)(worker)
+app.command(cls=PanelCommand)(explain)
 app.command(cls=PanelCommand)(refit)
 app.command(cls=PanelCommand)(backtest)
 app.command(cls=PanelCommand)(export)
@@ -224,48 +224,6 @@ def report(run: shared.Run) -> None:
     from lstm_tune.report.page import write_report
 
     print(write_report(run))
-
-
-@app.command(cls=PanelCommand)
-def explain(
-    run: shared.Run,
-    inputs: Annotated[bool, typer.Option("--inputs", help="Show what each input is worth, in place of it.")] = False,
-    data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
-    ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each step; 3 at least.")] = 3,
-    timeout: Annotated[
-        str, typer.Option(metavar="TIME", help="Limit: 90s, 10m, 1h30m; what is done by then is kept.")
-    ] = "10m",
-    advice: Annotated[bool, typer.Option("--advice", help="Try what the findings advise, too.")] = False,
-    as_json: shared.Json = False,
-) -> None:
-    """Show which change took how much off the plain LSTM's MSE."""
-    seconds = parse_duration(timeout)
-    from lstm_tune.cli.input_table import show_inputs
-    from lstm_tune.cli.waterfall_table import show_waterfall, telling
-    from lstm_tune.pipeline import saved_run
-    from lstm_tune.utils.escaping import shell
-    from lstm_tune.utils.process import keep_freed_memory
-
-    keep_freed_memory()
-    console = make_console(stderr=as_json)
-    try:
-        with telling(console, quiet=as_json) as tell:
-            left = seconds if not seconds else max(1.0, seconds - (clock.monotonic() - STARTED))
-            if inputs:
-                record = saved_run.inputs(run, data=data, timeout=left, say=tell)
-            else:
-                record = saved_run.explain(run, data=data, seeds=seeds, timeout=left, advice=advice, say=tell)
-    except KeyboardInterrupt:
-        print_line(f"stopped; what was trained is kept. To go on: lstm-tune {' '.join(map(shell, sys.argv[1:]))}")
-        raise typer.Exit(130) from None
-    if as_json:
-        print(json.dumps(record, ensure_ascii=False, allow_nan=False))
-    elif inputs:
-        show_inputs(console, record)
-    else:
-        show_waterfall(console, record)
 
 
 @spaces_app.command("list")

@@ -51,7 +51,7 @@ EXAMPLES = {
     "evaluate": ("lstm-tune evaluate runs/sales newer_sales.csv --against other_models.csv",),
     "dashboard": ("lstm-tune dashboard runs/sales --port 8081",),
     "report": ("lstm-tune report runs/sales",),
-    "explain": ("lstm-tune explain runs/sales --timeout 5m",),
+    "explain": ("lstm-tune explain runs/sales --timeout 5m", "lstm-tune explain runs/sales --advice"),
 }
 
 

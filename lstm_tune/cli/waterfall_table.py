@@ -1,4 +1,4 @@
-"""The waterfall on a terminal: a table with a bar for each step, in 80 columns or more."""
+"""What `explain` prints: the waterfall, with a bar for each step in 80 columns or more, and what came of the advice."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lstm_tune.utils.text import number
 
 _BAR = (10, 40)  # columns of the bars, at least and at most
 _BESIDE = 68  # columns of the rest of the table
+_TIME_UP = "Time was up. What was trained is kept: the same command goes on from there."
 
 
 def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
@@ -29,7 +30,7 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
     steps, seeds = record["steps"], record["seeds"]
     console.print()
     console.print(
-        Text("From the plain LSTM to the tuned one, one change at a time", style="bold")
+        Text("From the plain LSTM to the saved model, one change at a time", style="bold")
         + Text("" if record["finished"] else " (not finished)", style="bold yellow")
     )
     known = [s["val_mse_scaled"] for s in steps if s["val_mse_scaled"] is not None]
@@ -69,21 +70,33 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
         for name, one in ((steps[0]["name"], start), ("the saved model", end)):
             own = f"{number(one['mse'])}, " if isinstance(one["mse"], (int, float)) else ""
             console.print(f"  {name + ':':20} {own}scaled {number(one['mse_scaled'])}")
-    if record["advice"] is not None:
-        _show_advice(console, record["advice"])
     if not record["finished"]:
-        console.print("Time was up. What was trained is kept: the same command goes on from there.")
+        console.print(_TIME_UP)
 
 
-def _show_advice(console: Console, tried: Sequence[Mapping[str, Any]]) -> None:
-    """Print what came of the changes that the findings advise, each made alone on the tuned LSTM."""
-    console.print(Text("What the findings advise", style="bold") + Text(" (one change of the tuned LSTM each)", "dim"))
+def show_advice(console: Console, record: Mapping[str, Any]) -> None:
+    """Print what came of the changes that the findings advise, each made alone on the best trial.
+
+    Args:
+        console: to print on.
+        record: what `explain.json` holds.
+    """
+    tried, seeds = record["advice"], len(record["seeds"])
+    console.print()
+    console.print(
+        Text("What the findings advise, tried", style="bold") + Text(" (one change of the best trial each)", "dim")
+    )
     for step in tried:
         before = None if step["delta"] is None else step["val_mse_scaled"] - step["delta"]
-        change = "diverged" if step["val_mse_scaled"] is None else f"validation {_change(step, before)}"
+        change = "diverged" if step["val_mse_scaled"] is None else f"validation score {_change(step, before)}"
         console.print(Text(f"  {step['name']}: ") + Text(change, style=_style(step)))
     if not tried:
         console.print("  no change of the search space is advised")
+    else:
+        rule = f"each trained with {seeds} seeds as a trial is; within noise: the 95% interval of its change contains 0"
+        console.print(Text(rule, style="dim"))
+    if not record["advice_finished"]:
+        console.print(_TIME_UP)
 
 
 @contextlib.contextmanager

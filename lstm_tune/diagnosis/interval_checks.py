@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lstm_tune.diagnosis.check import Check
 from lstm_tune.diagnosis.evidence import Scores
 from lstm_tune.diagnosis.finding import Finding
@@ -9,6 +11,13 @@ from lstm_tune.utils.text import rounded
 
 _CODE = "interval_coverage"
 _TELLING = 0.05  # share of the test values by which intervals miss their level, so that it matters
+_WIDEST = 0.5  # of the interval of a coverage: one that is wider judges nothing
+
+
+def judges(coverage_ci95: Sequence[float | None]) -> bool:
+    """Return whether the interval of a coverage is narrow enough to judge by; without one (None, NaN) nothing is."""
+    low, high = coverage_ci95
+    return low is not None and high is not None and high - low <= _WIDEST
 
 
 def interval_coverage(scores: Scores) -> Finding | None:
@@ -16,7 +25,7 @@ def interval_coverage(scores: Scores) -> Finding | None:
     missed = {
         level: found
         for level, found in scores.coverage.items()
-        if not found[1] <= level / 100 <= found[2] and found[1] <= found[2]  # NaN: too few windows to tell
+        if not found[1] <= level / 100 <= found[2] and judges(found[1:])
     }
     if not missed:
         return None

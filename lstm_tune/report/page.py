@@ -11,6 +11,7 @@ from typing import Any
 
 from lstm_tune.config import PARAMETERS
 from lstm_tune.diagnosis.finding import SEVERITY_WORDS, severe_first
+from lstm_tune.diagnosis.interval_checks import judges
 from lstm_tune.errors import RunError
 from lstm_tune.evaluation.baseline_labels import given_label, table_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
@@ -203,6 +204,7 @@ def _context(
         "metric": _metric(result),
         "scores": scores(result),
         "little": adds_little(ensemble),
+        "judges": judges,
         "interval_names": {"model": model_label(ensemble)}
         | {name: table_label(name, _period(result)) for name in result["baselines"]},
         "beside": weight_of_best(result["best"], ensemble),

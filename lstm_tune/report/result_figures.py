@@ -84,9 +84,10 @@ def result_figure(
     def of_steps() -> tuple[Figure, str]:
         if folder is None:
             raise UsageError("the waterfall needs a run folder; save the result, then call lstm_tune.explain(folder)")
-        if not (folder / EXPLAINED).exists():
+        explained = read_json(folder / EXPLAINED, 1) if (folder / EXPLAINED).exists() else {"steps": []}
+        if not explained["steps"]:
             raise UsageError(f"the run is not explained yet; call lstm_tune.explain({str(folder)!r}), then plot again")
-        return error_figures.waterfall(read_json(folder / EXPLAINED, 1)), "From the plain LSTM to the tuned one"
+        return error_figures.waterfall(explained), "From the plain LSTM to the saved model"
 
     kinds: dict[str, Callable[[], tuple[Figure, str]]] = {
         "forecast": lambda: of_rows(forecast_figure),

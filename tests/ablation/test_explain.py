@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ from lstm_tune.evaluation.score import quick_mse_scaled
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.pipeline import saved_run
 from lstm_tune.pipeline import tune as api
+from lstm_tune.report.page import write_report
 from lstm_tune.training.fitting import fit
 from lstm_tune.training.task import build_task, make_trainer
 from lstm_tune.training.trainer import Diverged
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_epochs")]
 
+WATERFALL = ("rule", "steps", "test", "finished")
 BEST = {"lookback": 8, "hidden_units": 4, "dropout": 0.0, "window_norm": "last"}
 SPACE: dict[str, Any] = {
     "lookback": [8, 20],
@@ -124,11 +127,39 @@ def test_what_the_findings_advise_is_tried_on_request_from_the_tuned_configurati
     assert saved_run.explain(done)["advice"] is None
     record = saved_run.explain(done, advice=True)
     (step,) = record["advice"]
+    assert record["advice_finished"]
+    assert [record[name] for name in WATERFALL] == [kept[name] for name in WATERFALL]  # the file keeps both
+    assert saved_run.explain(done)["advice"] == record["advice"]
     assert (step["name"], step["changes"]) == ("hidden_units = 6", {"hidden_units": [units, 6]})
     end = [s for s in kept["steps"] if "ensemble" not in s["changes"]][-1]
     differences = [after - before for after, before in zip(step["values"], end["values"], strict=False)]
     assert step["delta"] == pytest.approx(np.mean(differences))
-    assert printed(record, 80).count("hidden_units = 6: validation") == 1
+    text = printed(record, 80, explain_screen.show_advice)
+    assert text.count("hidden_units = 6: validation score") == 1
+    assert "From the plain LSTM" not in text
+    assert "What was advised, tried" in write_report(done).read_text()
+
+
+def test_trying_advice_trains_no_step_of_the_waterfall(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = record_of(copy, "result.json")
+    changes = [{"options": {}, "space": {"hidden_units": n}, "gain": n / 100, "tried": None} for n in (5, 6)]
+    result["findings"] = [{**result["findings"][0], "actions": changes}]
+    (copy / "result.json").write_text(json.dumps(result))
+    seen = counted(monkeypatch)
+    record = saved_run.explain(copy, advice=True)
+    assert {config.hidden_units for config in seen} == {5, 6, result["best"]["params"]["hidden_units"]}
+    assert len(seen) == 3 * 3
+    assert [step["name"] for step in record["advice"]] == ["hidden_units = 6", "hidden_units = 5"]  # more gain first
+    assert record["steps"] == []
+    assert "Not measured yet" in write_report(copy).read_text()
+
+
+def test_inputs_and_advice_are_not_asked_for_at_once(
+    copy: Path, command_line: Callable[..., tuple[int, str, str]]
+) -> None:
+    status, _, err = command_line("explain", str(copy), "--inputs", "--advice")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "one at a time" in err
 
 
 # ---- the way
@@ -317,7 +348,7 @@ def test_a_step_says_what_it_did() -> None:
         text: str = Step(name="log", changes={}, values=values, before=before).to_dict()["says"]
         return text
 
-    assert says((0.4, 0.4, 0.4), 0.2, 0.2, 0.2) == "Takes off 50.0% of the MSE before."
+    assert says((0.4, 0.4, 0.4), 0.2, 0.2, 0.2) == "Takes off 50.0% of the score before."
     assert says((0.4, 0.4, 0.4), 0.5, 0.5, 0.5) == "Adds 25.0% of the MSE before."
     assert says((0.4, 0.4, 0.4), 0.3, 0.6, 0.4) == "Within noise: not distinguishable from zero over 3 seeds."
     assert says((0.4, 0.4, 0.4), 0.4001, 0.4001, 0.4001) == "Within noise: the change is too small to count."
@@ -360,7 +391,7 @@ def test_time_that_runs_out_keeps_what_is_done_and_the_next_call_goes_on(
     *first, rest = cut["steps"]
     assert first == whole["steps"][: len(first)]
     assert rest["name"].startswith("remaining changes together: ")
-    assert rest["values"] == whole["steps"][-2]["values"]  # the tuned LSTM is known even so
+    assert rest["values"] == whole["steps"][-2]["values"]  # the best trial is known even so
     kept = record_of(copy)["trainings"]
     assert len(kept) == 10
     counted(monkeypatch)
@@ -473,9 +504,9 @@ def test_wrong_arguments_are_refused(copy: Path, tmp_path: Path) -> None:
 # ---- what is shown
 
 
-def printed(record: Any, width: int, **options: Any) -> str:
+def printed(record: Any, width: int, show: Any = explain_screen.show_waterfall, **options: Any) -> str:
     stream = io.StringIO()
-    explain_screen.show_waterfall(Console(file=stream, width=width, highlight=False, **options), record)
+    show(Console(file=stream, width=width, highlight=False, **options), record)
     return stream.getvalue()
 
 
