@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+from lstm_tune.utils.text import joined
 
 Value = int | float | str
 LEAST_GAIN = 0.01  # share of the MSE: an action that takes less off is not worth it
@@ -92,14 +95,30 @@ def options(*, gain: float | None = None, **values: Any) -> Action:
     return Action(options=values, gain=gain)
 
 
-def sentence(actions: Sequence[Action], by_hand: str, rejected: Sequence[Action] = ()) -> str:
-    """Return what to do in plain words: what has been tried, what to try, and what only a person can do."""
-    parts = [f"Tried: {a.describe()}, validation {a.tried:+.0%}." for a in actions if a.tried is not None]
-    open_ones = list(dict.fromkeys(a.describe() for a in actions if a.tried is None))
+def sentence(
+    actions: Sequence[Action],
+    by_hand: str,
+    rejected: Sequence[Action] = (),
+    said_by: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return what to do in plain words: what has been tried, what to try, and what only a person can do.
+
+    Args:
+        actions: that are advised.
+        by_hand: what only a person can do.
+        rejected: actions that were tried and did not help.
+        said_by: {what an action does: code of the finding that tells it}; this finding names that code alone.
+    """
+    own = [a for a in actions if a.describe() not in said_by]
+    rejected = [a for a in rejected if a.describe() not in said_by]
+    parts = [f"Tried: {a.describe()}, validation score {a.tried:+.0%}." for a in own if a.tried is not None]
+    open_ones = list(dict.fromkeys(a.describe() for a in own if a.tried is None))
     if open_ones:
         parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
     if by_hand:
         parts.append(by_hand if parts else _alone(by_hand))
+    if others := list(dict.fromkeys(said_by[a.describe()] for a in actions if a.describe() in said_by)):
+        parts.append(f"See {'also ' if parts else ''}what {joined(others)} advise{'s' if len(others) == 1 else ''}.")
     if not parts:
         parts.append(NOTHING_LEFT)
     if rejected:
@@ -124,8 +143,8 @@ def _came_of(action: Action) -> str:
         return "training diverged"
     change = f"{action.tried:+.0%}"
     if change in ("+0%", "-0%"):
-        return "validation unchanged"
-    return f"validation {change}{', but worse on one block' if action.tried <= -LEAST_GAIN else ''}"
+        return "validation score unchanged"
+    return f"validation score {change}{', but worse on one block' if action.tried <= -LEAST_GAIN else ''}"
 
 
 def _shown(value: Value) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lstm_tune.diagnosis.action import Action, sentence
@@ -26,6 +26,7 @@ class Finding:
         actions: changes of the study that should help, the best one first.
         rejected: actions that were tried and did not help on the validation blocks.
         by_hand: what only a person can do, in sentences; "": nothing.
+        said_by: {what an action does: code of the finding that tells it}: the same advice is told once.
         rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """
 
@@ -36,6 +37,7 @@ class Finding:
     actions: tuple[Action, ...] = ()
     rejected: tuple[Action, ...] = ()
     by_hand: str = ""
+    said_by: Mapping[str, str] = field(default_factory=dict)
     rank: float = 0.0
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class Finding:
     @property
     def advice(self) -> str:
         """What to do, in sentences made of the actions."""
-        return sentence(self.actions, self.by_hand, self.rejected)
+        return sentence(self.actions, self.by_hand, self.rejected, self.said_by)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `result.json`."""

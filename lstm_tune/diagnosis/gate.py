@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lstm_tune.config import PLAIN, RULES
 from lstm_tune.data.calendar_features import calendar_features
 from lstm_tune.diagnosis.action import Action, Value
-from lstm_tune.diagnosis.finding import SEVERITIES, Finding
+from lstm_tune.diagnosis.finding import SEVERITIES, SHOWN, Finding
+from lstm_tune.diagnosis.next_step import promise
 from lstm_tune.training.task import Task
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Circumstances:
 def gate(findings: Iterable[Finding], known: Circumstances) -> list[Finding]:
     """Return the findings, in their order, with those of their actions that are possible, new and not contradicted.
 
-    Of two findings that contradict each other, the more severe one keeps its action.
+    Of two findings that contradict each other, the more severe one keeps its action. An action of several findings is
+    told by the one that expects most of it; the others name that one.
     """
     findings = list(findings)
     moved: dict[str, float] = {}  # parameters that an action of a more severe finding moves, and in which direction
@@ -83,7 +85,28 @@ def gate(findings: Iterable[Finding], known: Circumstances) -> list[Finding]:
         for action in kept[i]:
             for name, way in _moves(action, known).items():
                 moved.setdefault(name, way)
-    return [replace(finding, actions=kept[i]) for i, finding in enumerate(findings)]
+    return _told_once([replace(finding, actions=kept[i]) for i, finding in enumerate(findings)])
+
+
+def _told_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, each of their actions told by one: of those that are shown, the one that expects most."""
+    best: dict[str, tuple[tuple[bool, float], str]] = {}
+    for i, finding in enumerate(findings):
+        for action in finding.actions:
+            rank = (i < SHOWN, promise(action))
+            known = best.get(action.describe())
+            if known is None or rank > known[0]:
+                best[action.describe()] = (rank, finding.code)
+    tellers = {what: code for what, (_, code) in best.items()}
+    return [
+        replace(
+            finding,
+            said_by={
+                what: tellers[what] for action in finding.actions if tellers[what := action.describe()] != finding.code
+            },
+        )
+        for finding in findings
+    ]
 
 
 def _resolved(finding: Finding, known: Circumstances) -> list[Action]:

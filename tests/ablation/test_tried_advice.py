@@ -69,14 +69,14 @@ def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task:
     assert attempt.worst == pytest.approx(max(blocks), abs=1e-4)
     assert max(blocks) > min(blocks) + 1e-3
     assert expected < -0.3
-    assert found.advice == f"Tried: lookback = 14 with skip = linear, validation {expected:+.0%}."
+    assert found.advice == f"Tried: lookback = 14 with skip = linear, validation score {expected:+.0%}."
 
 
 def test_what_does_not_help_is_said_and_no_longer_advised(task: Task, best: Trial) -> None:
     found = try_one(finding(search(**BAD), by_hand="Look."), trying(task, best))
     assert found.actions == ()
     assert found.rejected[0].space == BAD
-    assert found.advice == "Look. Tried without gain: learning_rate = 1e-07 (validation unchanged)."
+    assert found.advice == "Look. Tried without gain: learning_rate = 1e-07 (validation score unchanged)."
 
 
 @pytest.mark.laws
@@ -121,7 +121,8 @@ def test_what_was_tried_with_gain_comes_before_what_was_not_tried() -> None:
     attempts = {"skip = last": Attempt(change=-0.3), "skip = ets": Attempt(change=None)}
     found = with_attempts(finding(*each(skip=("linear", "ets", "last"))), attempts)
     assert found.advice == (
-        "Tried: skip = last, validation -30%. Try skip = linear. Tried without gain: skip = ets (training diverged)."
+        "Tried: skip = last, validation score -30%. Try skip = linear. "
+        "Tried without gain: skip = ets (training diverged)."
     )
 
 

@@ -10,7 +10,7 @@ from series import daily, task_of, wave
 
 from lstm_tune.config import Config
 from lstm_tune.diagnosis.action import Action, at_least, each, options, scaled, sentence
-from lstm_tune.diagnosis.finding import Finding, Severity
+from lstm_tune.diagnosis.finding import SHOWN, Finding, Severity
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.search.trials import Trial
@@ -99,7 +99,7 @@ def test_advice_is_made_of_the_actions() -> None:
     found = finding(*each(window_norm="last", difference=("first", "seasonal")))
     assert found.advice == "Try window_norm = last, difference = first or difference = seasonal."
     tried = Action(space={"lookback": 1008}, tried=-0.31)
-    assert sentence((tried,), "Look at it.") == "Tried: lookback = 1008, validation -31%. Look at it."
+    assert sentence((tried,), "Look at it.") == "Tried: lookback = 1008, validation score -31%. Look at it."
     assert sentence((), "") == "No setting is left to try for this."
 
 
@@ -117,3 +117,29 @@ def test_next_step_is_the_action_with_the_largest_gain() -> None:
 def test_what_helps_is_not_said_to_help_too_if_nothing_else_is_advised() -> None:
     assert sentence((), "More rows help, too.") == "More rows help."
     assert sentence(each(skip="ets"), "More rows help, too.") == "Try skip = ets. More rows help, too."
+
+
+def test_the_same_advice_is_told_once_by_the_finding_that_expects_most_of_it() -> None:
+    asked = (
+        finding(*each(skip="linear"), *at_least(lookback=60), code="biased"),
+        finding(*each(skip="linear", gain=0.3), code="underfit"),
+        finding(*at_least(lookback=60), severity="info", code="seasonality"),
+    )
+    first, second, third = gate(asked, Circumstances.of(TASK, params=Config().params()))
+    assert first.advice == "Try lookback = 60. See also what underfit advises."
+    assert second.advice == "Try skip = linear."
+    assert third.advice == "See what biased advises."
+    assert [len(f.actions) for f in (first, second, third)] == [2, 1, 1]  # each can still be followed by its code
+
+
+def test_advice_is_told_by_a_finding_that_is_shown() -> None:
+    many = [finding(code=f"c{i}") for i in range(SHOWN - 1)]
+    asked = [*many, finding(*each(skip="linear")), finding(*each(skip="linear", gain=0.3), code="underfit")]
+    *_, shown, hidden = gate(asked, Circumstances.of(TASK, params=Config().params()))
+    assert (shown.advice, hidden.advice) == ("Try skip = linear.", "See what biased advises.")
+
+
+def test_what_was_tried_without_gain_is_told_once() -> None:
+    failed = Action(space={"skip": "ets"}, tried=0.2)
+    assert sentence((), "", (failed,)).endswith("Tried without gain: skip = ets (validation score +20%).")
+    assert sentence((), "Look.", (failed,), {"skip = ets": "underfit"}) == "Look."
