@@ -9,10 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, print_scores
+from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.model_labels import MODEL
 from lstm_tune.evaluation.score import TargetScale, per_target
 from lstm_tune.report.plain import to_plain
-from lstm_tune.training.backtest import LSTM, NEVER, Backtest
+from lstm_tune.training.backtest import COLUMNS, LSTM, NEVER, Backtest
 from lstm_tune.utils.text import counted, number
+
+_FEWEST = 5  # cutoffs that judge whether refitting pays: of fewer all may be better by chance, one time in 16 or more
 
 
 def to_record(found: Backtest, targets: tuple[str, ...], scale: TargetScale) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def show_backtest(console: Console, record: Mapping[str, Any]) -> None:
     columns = [Column.of("scaled\nMSE", "mse_scaled")]
     if single:
         columns = [Column.of("MSE", "mse"), Column("RMSE", _rmse), Column.of("MAE", "mae", optional=True), *columns]
-    columns.append(Column("LSTM\nbetter in", lambda s: s["better"]))
+    columns.append(Column("model\nbetter in", lambda s: s["better"]))
     own = scores[LSTM]["per_cutoff_mse_scaled"]
     rows = [
         Row(_label(name, record), {**one, "better": _better(own, one["per_cutoff_mse_scaled"]) if name != LSTM else ""})
@@ -82,6 +86,8 @@ def refit_sentence(record: Mapping[str, Any]) -> str:
     if low is None or high is None:
         return f"{says}; {often}. The windows are too few for an interval: ask for more --windows."
     says += f" (95% interval: {low:+.1%} to {high:+.1%} off); {often}."
+    if record["cutoffs"] < _FEWEST:
+        return f"{says} So few cutoffs are too few to judge: ask for {_FEWEST} --windows or more."
     if low > 0:
         return f"{says} It pays."
     return f"{says} It does harm." if high < 0 else f"{says} That may be chance."
@@ -89,8 +95,11 @@ def refit_sentence(record: Mapping[str, Any]) -> str:
 
 def _label(name: str, record: Mapping[str, Any]) -> str:
     if name == LSTM and record["refits"]:
-        return f"LSTM, refitted {counted(record['refits'], 'time')}"
-    return "LSTM, never refitted" if name in (LSTM, NEVER) else name
+        return f"{MODEL}, refitted {counted(record['refits'], 'time')}"
+    if name in (LSTM, NEVER):
+        return f"{MODEL}, never refitted"
+    known = {column: label for label, column in COLUMNS.items()}
+    return label_of(known[name]).table if name in known else name
 
 
 def _better(own: list[float | None], other: list[float | None]) -> str:

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SEVERITY_WORDS, most_shown
+from lstm_tune.diagnosis.interval_checks import judges
 from lstm_tune.evaluation.baseline_labels import given_label
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
-from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
+from lstm_tune.evaluation.model_labels import MODEL, adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, number, percent
@@ -93,8 +94,8 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     console.print(
         Text(
             "scaled: divided by the variance of the train rows; 1.0 is what forecasting their mean costs\n"
-            f"model's error: the test MSE of the {model_label(ensemble)} against that of the forecast in the line\n"
-            f"{alone_label(ensemble)}: the mean of its trained members, without the untrained ones",
+            "model's error: the test MSE of the saved model against that of the forecast in the line\n"
+            f"{alone_label(ensemble)}: the mean of the saved model's trained members",
             "dim",
         )
     )
@@ -146,7 +147,9 @@ def interval_lines(record: Mapping[str, Any]) -> list[str]:
     lines = []
     for level, own in (record["test"]["intervals"] or {}).get("model", {}).items():
         low, high = own["coverage_ci95"]
-        sure = "" if low is None else f" (95% interval: {low:.0%} to {high:.0%})"
+        few = "" if judges(own["coverage_ci95"]) else "too few windows to judge"
+        parts = ["" if low is None else f"95% interval: {low:.0%} to {high:.0%}", few]
+        sure = f" ({', '.join(filter(None, parts))})"
         others = [scores[level]["width"] for name, scores in record["test"]["intervals"].items() if name != "model"]
         narrow = f"; the narrowest without an LSTM {number(min(others), 4)}" if others else ""
         covers = "–" if own["coverage"] is None else f"{own['coverage']:.1%}"
@@ -270,7 +273,7 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     columns += [Column("model's\nerror", _against), Column("95% interval\nof that", _interval)]
     baselines = {name: one for name, one in scores.items() if name != "model"}
     own = {name: value for name, value in scores["model"].items() if name != "skill"}
-    print_scores(console, "forecast", [Row("this model", own), *baseline_rows(baselines, period)], columns)
+    print_scores(console, "forecast", [Row(MODEL, own), *baseline_rows(baselines, period)], columns)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
     _show_metrics(console, own.get("metrics") or {})
     console.print(Text("model's error: its MSE against that of the forecast in the line", "dim"))

@@ -36,8 +36,8 @@ LABELS: Mapping[str, BaselineLabel] = {
         sentence="exponential smoothing",
     ),
     "combination": BaselineLabel(
-        table="mean of these forecasts",
-        sentence="a weighted mean of the simple forecasts",
+        table="mean of simple forecasts",
+        sentence="the mean of the simple forecasts",
     ),
     "train_mean": BaselineLabel(
         table="mean of the train rows",

@@ -15,6 +15,7 @@ from lstm_tune.config import CELL_LABELS, STARTS, Config
 LITTLE = 0.5  # of the saved model: if trained networks weigh less, its name says how much
 _NEGLIGIBLE = 0.05  # of the saved model: if the best trial weighs less, a line beside its parameters says so
 
+MODEL = "saved model"
 BEFOREHAND = "the LSTM trained beforehand"
 
 Ensemble = Sequence[Mapping[str, Any]]  # as in `result.json`: trial, weight, epochs and params of each member
@@ -56,9 +57,9 @@ def network(ensemble: Ensemble) -> str:
 
 
 def model_label(ensemble: Ensemble) -> str:
-    """Return what tables call the saved model: "tuned LSTM", or "saved model (9% LSTM)" if it is mostly untrained."""
+    """Return what all call the saved model; "saved model (9% LSTM)" if it is mostly untrained."""
     share = trained_share(ensemble)
-    return f"tuned {network(ensemble)}" if share >= LITTLE else f"saved model ({share:.0%} {network(ensemble)})"
+    return MODEL if share >= LITTLE else f"{MODEL} ({share:.0%} {network(ensemble)})"
 
 
 def alone_label(ensemble: Ensemble) -> str:

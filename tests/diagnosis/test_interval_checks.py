@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lstm_tune.diagnosis.evidence import Scores
-from lstm_tune.diagnosis.interval_checks import interval_coverage
+from lstm_tune.diagnosis.interval_checks import interval_coverage, judges
 
 
 def scores(**coverage: tuple[float, float, float]) -> Scores:
@@ -17,6 +17,14 @@ def test_intervals_that_miss_their_level_by_chance_are_no_finding() -> None:
     assert interval_coverage(scores()) is None
     assert interval_coverage(scores(of80=(0.72, 0.6, 0.84), of95=(0.93, 0.88, 0.98))) is None
     assert interval_coverage(scores(of80=(0.5, math.nan, math.nan))) is None
+
+
+def test_a_coverage_whose_own_interval_is_wide_is_no_finding() -> None:
+    assert interval_coverage(scores(of80=(0.4, 0.01, 0.79))) is None
+    assert not judges((0.07, 1.0))
+    assert not judges((None, None))
+    assert not judges((math.nan, math.nan))
+    assert judges((0.55, 0.69))
 
 
 def test_intervals_that_are_too_narrow_or_too_wide_beyond_chance_are_said() -> None:

@@ -13,6 +13,7 @@ from law_studies import LEARNED, unequal
 from series import daily, wave
 
 import lstm_tune
+from lstm_tune.cli.backtest_table import refit_sentence
 from lstm_tune.errors import DataError, RunError, UsageError
 from lstm_tune.training.saved_model import ForecastModel
 
@@ -197,7 +198,8 @@ def test_the_command_prints_scores_and_writes_the_forecasts(
     model.save("run")
     status, out, _ = command_line("backtest", "run", "data.csv", "--windows", "4", "--refit", "2", "--out", "b.csv")
     assert status == 0
-    assert "LSTM, refitted 2 times" in out
+    assert "saved model, refitted 2 times" in out
+    assert "exponential smoothing" in out
     assert "4 windows from 4 cutoffs" in out
     assert "Refitting" in out
     written = pd.read_csv("b.csv")
@@ -211,3 +213,16 @@ def test_the_command_prints_scores_and_writes_the_forecasts(
     for option, value in (("--windows", "0"), ("--step", "0")):
         status, _, err = command_line("backtest", "run", "data.csv", option, value)
         assert (status, err.rstrip().endswith(f"{option} must be at least 1, but is 0")) == (2, True)
+
+
+def test_refitting_is_judged_from_five_cutoffs_on_and_only_if_the_interval_allows() -> None:
+    def says(cutoffs: int, low: float | None, high: float | None) -> str:
+        found = {"refit_gain": 0.2, "refit_gain_ci95": [low, high], "refit_better": 3, "cutoffs": cutoffs}
+        return refit_sentence(found)
+
+    assert "too few to judge" in says(3, 0.1, 0.3)
+    assert "It pays" not in says(3, 0.1, 0.3)
+    assert says(5, 0.1, 0.3).endswith("It pays.")
+    assert says(5, -0.3, -0.1).endswith("It does harm.")
+    assert says(5, -0.1, 0.3).endswith("That may be chance.")
+    assert "too few for an interval" in says(5, None, None)
