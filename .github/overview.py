@@ -75,7 +75,7 @@ def right_half(result: dict) -> Iterator[str]:
     """Yield one bar for each forecast's test MSE."""
     period = result["data"]["period"]
     scores = {table_label(name, period): b["test_mse"] for name, b in result["baselines"].items()}
-    bars = {"tuned LSTM": result["test"]["mse"], **scores}
+    bars = {"saved model": result["test"]["mse"], **scores}
     longest = max(bars.values())
     yield text(BARS, 36, "2. Score once, then explain", size=17, style=' font-weight="600"')
     yield text(BARS, 58, f"test MSE over {result['test']['windows']} windows, lower is better", fill=PALE)
@@ -97,7 +97,8 @@ def main(folder: str) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'font-family="system-ui, -apple-system, \'Segoe UI\', Helvetica, Arial, sans-serif" role="img">'
     )
-    print("<title>A series in train, validation and test rows; test MSE of the tuned LSTM and of the baselines</title>")
+    title = "A series in train, validation and test rows; test MSE of the saved model and of the baselines"
+    print(f"<title>{title}</title>")
     print(f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="8" fill="#fff" stroke="#d5d9e0"/>')
     for part in (*left_half(result, forecast), *right_half(result)):
         print(part)

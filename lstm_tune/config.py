@@ -160,7 +160,7 @@ class Config:
         low=1,
         unit="epochs",
         step="epochs and patience",
-        help="epochs without a better validation MSE after which training stops",
+        help="epochs without a better validation score after which training stops",
     )
     transform: str = _parameter(
         "none", words=("none", "log"), step="log", help="function that is applied to the target before all else"

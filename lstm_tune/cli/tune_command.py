@@ -106,7 +106,7 @@ def tune(
         ),
     ] = None,
     retrain_seeds: Annotated[
-        int, typer.Option(metavar="N", help="Times each winner is retrained; 1: the best alone.")
+        int, typer.Option(metavar="N", help="Times each member is retrained; 1: the best trial alone.")
     ] = 3,
     try_advice: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of the time limit that tries what findings advise; 0: none.")

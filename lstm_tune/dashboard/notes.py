@@ -43,7 +43,7 @@ def write_notes(result: Result, known: Sequence[Mapping[str, Any]]) -> None:
 
 def study_note(summary: ResultRecord) -> str:
     """Return the note of the study: test MSE and verdict, scores of the baselines, findings, the saved model."""
-    lines = [*_score_lines(summary), *_finding_lines(summary), "", "### The model", "", _model_line(summary)]
+    lines = [*_score_lines(summary), *_finding_lines(summary), "", "### The saved model", "", _model_line(summary)]
     return "\n".join(lines)
 
 
@@ -132,7 +132,7 @@ def _outcome_lines(trial: Trial, config: Config, best: float | None) -> list[str
     if (done := trial.outcome) is not None:
         times = f", {done.value / best:.2f} times the best trial's" if best and 0 < best < done.value else ""
         lines.append(
-            f"Validation score {number(done.value)}{times}; scaled MSE on the validation rows "
+            f"Validation score {number(done.value)}{times}; validation MSE, scaled, "
             f"{number(done.val_mse_scaled)}; best epoch {done.best_epoch} of {done.epochs}."
         )
     if trial.pruned_because is not None:

@@ -31,7 +31,7 @@ def cause_of(finding: Mapping[str, Any]) -> str:
 
 
 def handling_setting(finding: Mapping[str, Any], params: Mapping[str, Any]) -> str:
-    """Return the setting of the tuned model that handles a finding, such as "window_norm = last"; "" if none does.
+    """Return the setting of the best trial that handles a finding, such as "window_norm = last"; "" if none does.
 
     Args:
         finding: as in `result.json`.
@@ -42,7 +42,7 @@ def handling_setting(finding: Mapping[str, Any], params: Mapping[str, Any]) -> s
 
 
 def mark_handled(findings: Iterable[Finding], params: Mapping[str, Any]) -> list[Finding]:
-    """Return the findings with those that a setting of the tuned model handles turned into information.
+    """Return the findings with those that a setting of the best trial handles turned into information.
 
     Args:
         findings: on the data.
@@ -57,7 +57,7 @@ def mark_handled(findings: Iterable[Finding], params: Mapping[str, Any]) -> list
                 severity="info",
                 evidence={**finding.evidence, "seen_to_by": setting},
                 actions=(),
-                by_hand=f"No action needed: the tuned model handles it ({setting}).",
+                by_hand=f"No action needed: the best trial handles it ({setting}).",
             )
         marked.append(finding)
     return marked

@@ -31,7 +31,7 @@ class Check(Generic[Subject]):
         look: returns the finding, or None if there is nothing to report.
         cause: what the verdict says of it, as the end of "Likely cause: …"; a function of the evidence if one code has
             several causes; None if the finding is no cause of error, such as advice on how to go on.
-        handled_by: returns the setting of the tuned model that handles the finding, such as "window_norm = last", or
+        handled_by: returns the setting of the best trial that handles the finding, such as "window_norm = last", or
             "" if there is none.
         explains: codes of findings that follow from this one and are left out beside it.
         most: channels that are looked at, evenly spaced ones of those that there are; None: all.

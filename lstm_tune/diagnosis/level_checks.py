@@ -112,7 +112,7 @@ def _cause(evidence: Evidence) -> str:
 
 
 def level_setting(evidence: Evidence, params: Params) -> str:
-    """Return the setting of the tuned model that handles a level that moves; "" if none does."""
+    """Return the setting of the best trial that handles a level that moves; "" if none does."""
     return first_setting(params, {"window_norm": ("last", "standard"), "difference": ("first", "seasonal")})
 
 

@@ -58,8 +58,8 @@ def validation_overfit(search: Search) -> Finding | None:
             "baselines_test_over_validation": rounded(max(harder), 3),
             "independent_validation_windows": rounded(scores.independent, 3),
         },
-        says=f"The test MSE is {ratio:.1f} times the winner's validation MSE, while for the baselines it is at most "
-        f"{max(harder):.1f} times: the winner fits the validation rows too well.",
+        says=f"The test MSE is {ratio:.1f} times that of the best trial on the validation rows, and for the baselines "
+        f"at most {max(harder):.1f} times: the best trial fits the validation rows too well.",
         actions=(options(folds=_MORE_FOLDS),),
         by_hand="More validation rows (--split) help, too.",
     )
@@ -93,7 +93,7 @@ def winner_within_seed_noise(search: Search) -> Finding | None:
         actions=(options(retrain_seeds=3), options(folds=_MORE_FOLDS)) if alone else (),
         by_hand="Leave time for the retrain (--timeout)."
         if alone
-        else "Do not read much into the winner's exact parameters; the saved model averages the best trials.",
+        else "Do not read much into the best trial's exact parameters; the saved model averages the best trials.",
     )
 
 

@@ -125,7 +125,8 @@ def _causes(causes: Sequence[Mapping[str, Any]], handled: Mapping[str, str], rec
     if handled:
         known = joined(list(handled)[:_MOST_NAMED])
         settings = joined(list(dict.fromkeys(handled.values())))
-        return f"{known[:1].upper()}{known[1:]}, which the model handles ({settings}); nothing else looks wrong{rest}."
+        first = f"{known[:1].upper()}{known[1:]}, which the best trial handles ({settings})"
+        return f"{first}; nothing else looks wrong{rest}."
     return f"Nothing {'else ' if beaten else ''}looks wrong in data, training or forecasts{rest}."
 
 

@@ -82,7 +82,7 @@ def _tell_left_out(trials: Sequence[Trial], task: Task, can_retrain: bool, progr
         instead = "left out of the model" if can_retrain else "retrained on the train rows alone"
         progress.info(
             f"{counted(len(left_out), 'trial')} with transform = log ({listed(left_out, 5)}): {instead}, "
-            f"since a validation value is not above 0"
+            f"since a value of the validation rows is not above 0"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_tune.evaluation.baseline_labels import table_label
+from lstm_tune.evaluation.model_labels import MODEL
 from lstm_tune.report.encoding import rounded_list
 from lstm_tune.report.plot import Figure, bars, dots, figure, label, line, ranking, unique
 from lstm_tune.utils.text import number
@@ -22,13 +23,13 @@ def error_per_step(
     """Draw the MSE of each step ahead, with those of the baselines.
 
     Args:
-        steps: (H,) of the tuned LSTM.
+        steps: (H,) of the saved model.
         baselines: (H,) of each.
         unit: of the MSE.
         period: rows in a season, as `table_label` takes it.
     """
     x = list(range(1, len(steps) + 1))
-    traces = [line(x, rounded_list(steps), "tuned LSTM", "@forecast", width=3.5)]
+    traces = [line(x, rounded_list(steps), MODEL, "@forecast", width=3.5)]
     least = min((max(values) for values in baselines.values()), default=0.0)
     visible = _FLAT * max(max(steps), least)  # what is far above would press the lines together that are compared
     for i, (name, values) in enumerate(baselines.items()):  # on top, so that both are seen if they are equal

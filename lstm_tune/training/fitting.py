@@ -126,9 +126,9 @@ def fit(
 def _refuse_diverged(stats: EpochStats, history: Sequence[EpochStats]) -> None:
     """Raise `Diverged` if the validation value is not finite, or many times that of the untrained model."""
     if not math.isfinite(stats.val):
-        raise Diverged(f"the validation MSE became {stats.val:g} after epoch {stats.epoch}")
+        raise Diverged(f"the validation score became {stats.val:g} after epoch {stats.epoch}")
     if stats.epoch and stats.val > _EXPLODED * max(1.0, history[0].val):
-        raise Diverged(f"the validation MSE exploded to {stats.val:g} after epoch {stats.epoch}")
+        raise Diverged(f"the validation score exploded to {stats.val:g} after epoch {stats.epoch}")
 
 
 def _advance(

@@ -106,7 +106,7 @@ def test_tune_shows_the_score_beside_the_baselines_and_where_it_is(run: Any, tmp
     status, out, err = tune(run)
     assert status == 0
     record = json.loads((tmp_path / "runs" / "data-y-h2" / "result.json").read_text())
-    assert "tuned LSTM" in out
+    assert "saved model" in out
     assert number(record["test"]["mse"], score_digits(record["test"])) in out
     assert "ridge" in out
     assert "runs/data-y-h2" in out
@@ -144,7 +144,7 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     assert set(scores["model"]) >= {"mse", "rmse", "mae", "r2", "mse_scaled", "windows"}
     status, out, err = run("evaluate", "run", "data.csv")
     assert status == 0
-    assert "this model" in out
+    assert "saved model" in out
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def members(*parts: tuple[int, int, float]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("trained", "label"), [(1.0, "tuned LSTM"), (0.5, "tuned LSTM"), (0.09, "saved model (9% LSTM)")]
+    ("trained", "label"), [(1.0, "saved model"), (0.5, "saved model"), (0.09, "saved model (9% LSTM)")]
 )
 def test_label_says_how_little_of_the_model_is_a_network(trained: float, label: str) -> None:
     ensemble = members((3, 5, trained), (3, 0, 1 - trained))
@@ -51,7 +51,7 @@ def test_best_trial_that_hardly_counts_is_told_from_one_that_does() -> None:
 
 def test_network_of_random_weights_is_no_simple_forecast() -> None:
     ensemble = [member | {"params": {"skip": "none"}} for member in members((0, 0, 1.0))]
-    assert model_label(ensemble) == "tuned LSTM"
+    assert model_label(ensemble) == "saved model"
     assert adds_little(ensemble) == ""
     assert member_name(ensemble[0]) == "trial 0"
     assert is_untrained(members((0, 0, 1.0))[0])

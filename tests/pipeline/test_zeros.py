@@ -47,7 +47,7 @@ def test_trials_that_a_zero_in_the_validation_rows_bars_from_the_retrain_are_lef
     assert set(by_number.values()) == {"none", "log"}
     assert {by_number[m["trial"]] for m in result.record["ensemble"]} == {"none"}
     (said,) = [text for text in heard.said if "transform = log" in text]
-    assert said.endswith("left out of the model, since a validation value is not above 0")
+    assert said.endswith("left out of the model, since a value of the validation rows is not above 0")
     assert result.record["retrain"]["rows"] == "train+val"
 
 

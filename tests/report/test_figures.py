@@ -51,7 +51,13 @@ def test_waterfall_shows_where_explain_has_run(copy: Path) -> None:
     step = {"name": "plain", "changes": {}, "values": [1.0, 1.1], "val_mse_scaled": 1.05, "sd": 0.07, "delta": None}
     step |= {"within_noise": False, "says": "The start."}
     end = {"mse": 2.0, "mse_scaled": 0.25}
-    explained = {"schema": 1, "rule": "By size.", "seeds": [0, 1], "unit": "validation MSE, scaled", "finished": True}
+    explained = {
+        "schema": 1,
+        "rule": "By size.",
+        "seeds": [0, 1],
+        "unit": "validation score (scaled MSE)",
+        "finished": True,
+    }
     worse = step | {"name": "wider", "val_mse_scaled": 1.3, "delta": 0.25, "says": "Adds."}
     explained |= {"seconds": 1.0, "steps": [step, worse], "test": {"start": end | {"mse_scaled": 0.75}, "end": end}}
     assert "lstm-tune explain" in report.render(copy, json.loads((copy / "result.json").read_text()))

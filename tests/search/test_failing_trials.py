@@ -53,7 +53,7 @@ def test_exploding_validation_prunes_the_trial_with_the_reason(monkeypatch: pyte
     monkeypatch.setattr("lstm_tune.training.task.quick_value", lambda *args: next(values))
     study, _ = run_study(task_of(wave()), TINY)
     assert study.trials[0].state is TrialState.PRUNED
-    assert study.trials[0].user_attrs["pruned_because"].startswith("diverged: the validation MSE exploded to")
+    assert study.trials[0].user_attrs["pruned_because"].startswith("diverged: the validation score exploded to")
 
 
 def test_trial_short_of_memory_takes_its_batches_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
