@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
     from lstm_tune.pipeline.finish import finish
     from lstm_tune.pipeline.options import TuneOptions
-    from lstm_tune.pipeline.saved_run import explain, load
+    from lstm_tune.pipeline.saved_run import explain, load, load_result
     from lstm_tune.pipeline.tune import tune
     from lstm_tune.pipeline.worker import worker
     from lstm_tune.report.result import Result
@@ -40,6 +40,7 @@ _HOMES = {
     "explain": "pipeline.saved_run",
     "finish": "pipeline.finish",
     "load": "pipeline.saved_run",
+    "load_result": "pipeline.saved_run",
     "tune": "pipeline.tune",
     "worker": "pipeline.worker",
 }
@@ -62,6 +63,7 @@ __all__ = [
     "explain",
     "finish",
     "load",
+    "load_result",
     "tune",
     "worker",
 ]

@@ -235,6 +235,7 @@ def test_public_names_are_pinned() -> None:
         "explain",
         "finish",
         "load",
+        "load_result",
         "tune",
         "worker",
     ]

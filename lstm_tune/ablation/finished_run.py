@@ -11,13 +11,13 @@ from typing import Any
 
 from lstm_tune.config import PLAIN, Config
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split, make_split
-from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
+from lstm_tune.data.split import Split
 from lstm_tune.diagnosis.action import Action
 from lstm_tune.diagnosis.next_step import promise
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.environment import versions
 from lstm_tune.report.run_folder import RESULT, SCHEMA
+from lstm_tune.report.run_rows import read_rows
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
@@ -74,8 +74,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
     if "settings" not in result:
         raise RunError(f"{path} was written by an earlier version and lacks the settings of the study; run tune again")
     try:
-        settings, source = result["settings"], str(result["data"]["path"])
-        fingerprint, split = str(settings["data"]), read_split("split", settings["split"])
+        settings = result["settings"]
         horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
         most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
         seasons = tuple(map(int, settings.get("season") or ()))
@@ -86,18 +85,11 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
     model = ForecastModel.load(folder / "model")
-    if data is None and not source.startswith("example:") and not Path(source).is_file():
-        raise UsageError(f"the data of the run are no longer at {source!r}; name their new path with --data")
-    series = model.read(source if data is None else data, split=split)
-    if not series.has_fingerprint(fingerprint):
-        raise UsageError(
-            f"{series.path!r} does not hold the data that {folder} was tuned on; "
-            f"name those with --data, or run tune again"
-        )
-    parts = make_split(series, split or DEFAULT_SPLIT, horizon)
+    rows = read_rows(folder, model, result, data, "name their new path with --data")
+    series, parts = rows.series, rows.split
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most, seasons=seasons)
-    about = [*seasons, fingerprint, horizon, settings["split"], folds, most, precision, device, versions()]
+    about = [*seasons, str(settings["data"]), horizon, settings["split"], folds, most, precision, device, versions()]
     return FinishedRun(
         series=series,
         parts=parts,

@@ -27,11 +27,9 @@ from waitress.server import create_server
 
 from lstm_tune.dashboard.access_guard import Guard
 from lstm_tune.errors import RunError, UsageError
-from lstm_tune.report.run_folder import JOURNAL, RESULT, SCHEMA
+from lstm_tune.report.run_folder import storage_of_run
 from lstm_tune.storage.open import open_read_only, open_storage
 from lstm_tune.storage.optuna_private import id_of_study
-from lstm_tune.storage.urls import mask_password, or_of_environment
-from lstm_tune.utils.atomic_files import read_json
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -65,7 +63,7 @@ def find_study(source: str) -> tuple[str | Path, Path | None]:
     try:
         if path.is_dir():
             artifacts = path / _ARTIFACTS
-            return _of_run(path), artifacts if artifacts.is_dir() else None
+            return storage_of_run(path), artifacts if artifacts.is_dir() else None
         with path.open("rb") as file:
             sqlite = file.read(15) == b"SQLite format 3"
     except (OSError, ValueError) as error:
@@ -74,24 +72,6 @@ def find_study(source: str) -> tuple[str | Path, Path | None]:
             f"{source!r} cannot be opened ({reason}); name a run folder that tune wrote, or a storage URL"
         ) from None
     return URL.create("sqlite", database=str(path.resolve())).render_as_string() if sqlite else path, None
-
-
-def _of_run(folder: Path) -> str | Path:
-    """Return the storage of the study in a run folder."""
-    if (folder / JOURNAL).is_file():
-        return folder / JOURNAL
-    if not (folder / RESULT).is_file():
-        raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
-    study = read_json(folder / RESULT, SCHEMA).get("study")
-    storage = study.get("storage") if isinstance(study, dict) else None
-    named: str | None = or_of_environment(None)
-    if named is not None and storage == mask_password(named):
-        return named  # with the password that the result does not hold
-    if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
-        raise RunError(
-            f"the study of {str(folder)!r} is not in the folder ({storage or 'it was in memory'}); name its storage URL"
-        )
-    return storage if "://" in storage else Path(storage)
 
 
 def dashboard_app(

@@ -27,6 +27,7 @@ class Finding:
         rejected: actions that were tried and did not help on the validation blocks.
         by_hand: what only a person can do, in sentences; "": nothing.
         said_by: {what an action does: code of the finding that tells it}: the same advice is told once.
+        recorded: the advice of a finding that is read from `result.json`, which does not hold `by_hand` and `said_by`.
         rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """
 
@@ -38,6 +39,7 @@ class Finding:
     rejected: tuple[Action, ...] = ()
     by_hand: str = ""
     said_by: Mapping[str, str] = field(default_factory=dict)
+    recorded: str | None = None
     rank: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,6 +49,8 @@ class Finding:
     @property
     def advice(self) -> str:
         """What to do, in sentences made of the actions."""
+        if self.recorded is not None:
+            return self.recorded
         return sentence(self.actions, self.by_hand, self.rejected, self.said_by)
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +64,23 @@ class Finding:
             "actions": [action.to_dict() for action in self.actions],
             "rejected": [action.to_dict() for action in self.rejected],
         }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Finding:
+        """Read an entry of `result.json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        return cls(
+            code=entry["code"],
+            severity=entry["severity"],
+            evidence=entry["evidence"],
+            says=entry["says"],
+            actions=tuple(map(Action.from_dict, entry["actions"])),
+            rejected=tuple(map(Action.from_dict, entry["rejected"])),
+            recorded=entry["advice"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,15 @@ class NextStep:
         """Return the entry of `result.json`."""
         return {"code": self.code, **self.action.to_dict(), "says": self.says, "command": self.command}
 
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> NextStep:
+        """Read the entry of `result.json`.
+
+        Raises:
+            KeyError, TypeError: it is none.
+        """
+        return cls(code=entry["code"], action=Action.from_dict(entry), command=entry["command"])
+
     @property
     def says(self) -> str:
         """The step as the end of "Next: …"."""

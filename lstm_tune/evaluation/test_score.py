@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
+from lstm_tune.evaluation.interval_score import IntervalScore
 from lstm_tune.evaluation.metrics import over_series
 from lstm_tune.evaluation.score import Number, Score, per_target
 from lstm_tune.evaluation.significance import Comparison
@@ -29,7 +29,9 @@ class TestScore:
     ci95: tuple[float, float]  # of mse; with several targets of mse_scaled
     windows: int
     metrics: dict[str, Number]  # each the mean over the series; see `evaluation.metrics`
-    intervals: Mapping[str, Mapping[str, Any]] | None = None  # {forecast: {level: its score}}; None: nobody asked
+    intervals: Mapping[str, Mapping[str, IntervalScore]] | None = (
+        None  # {forecast: {level: its score}}; None: nobody asked
+    )
 
     @classmethod
     def of(

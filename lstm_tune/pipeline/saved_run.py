@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_tune.errors import LstmTuneError, RunError
 from lstm_tune.pipeline.out_of_date import read_result, watch
+from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils import arguments
+from lstm_tune.utils.atomic_files import read_json
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
     from lstm_tune.pipeline.refit_run import Refit
+    from lstm_tune.report.result import Result
 
 # What needs Optuna and the report is imported where it is needed: a forecast needs neither.
 
@@ -28,6 +33,46 @@ def load(folder: str | Path) -> ForecastModel:
     model = ForecastModel.load(folder / "model" if (folder / "model").is_dir() else folder)
     watch(model, read_result(folder), folder)
     return model
+
+
+def load_result(folder: str | Path, *, data: Any = None, storage: str | BaseStorage | None = None) -> Result:
+    """Open the result of an earlier session from its run folder; nothing is trained again.
+
+    What needs more than the folder is read when it is asked for: figures of forecasts and `to_frame()` need the data of
+    the run, `study` and `trials` the study's storage. A result that is opened cannot be saved: copy its folder.
+
+    Args:
+        folder: that `tune` wrote.
+        data: of the run, if they are no longer at the path that it was given, for instance a frame.
+        storage: of the study, if the folder does not hold it and `result.json` does not name it with its password.
+
+    Raises:
+        RunError: the folder holds no result, or one that is damaged or of an earlier version.
+    """
+    from lstm_tune.report.plain import from_plain
+    from lstm_tune.report.result import RUN_FILE, Result
+    from lstm_tune.report.result_json import ResultRecord
+    from lstm_tune.report.result_parts import SavedParts
+
+    folder = _folder(folder)
+    path = folder / RESULT
+    record = read_json(path, SCHEMA)
+    if "refit" in record:
+        raise RunError(f"{str(folder)!r} was written by refit, and no row is left to test its model on; open its run")
+    try:
+        summary = from_plain(ResultRecord, record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{path} is damaged, or of an earlier version ({type(error).__name__}: {error}); run tune again"
+        ) from None
+    model, run_file = load(folder), folder / RUN_FILE
+    return Result(
+        model=model,
+        summary=summary,
+        parts=SavedParts(folder, model, record, data, storage),
+        run_file=run_file.read_text(encoding="utf-8") if run_file.is_file() else None,
+        folders=[folder],
+    )
 
 
 @single_threaded_torch()

@@ -27,6 +27,7 @@ from lstm_tune.report import result_json as record
 from lstm_tune.report.environment import Environment
 from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
+from lstm_tune.report.result_parts import MadeParts
 from lstm_tune.training.refit import recipe_of
 from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.saved_model import ForecastModel
@@ -101,12 +102,14 @@ def build_result(
     )
     return Result(
         model=_model(dataset, retrained, task, opened.precision, tested.calibrated),
-        study=opened.study,
-        trials=outcome.trials,
         summary=summary,
-        windows=dataset.windows.cpu(),
-        split=dataset.split,
-        baselines=tested.fitted,
+        parts=MadeParts(
+            study=opened.study,
+            trials=outcome.trials,
+            windows=dataset.windows.cpu(),
+            split=dataset.split,
+            baselines=tested.fitted,
+        ),
         series=None if tested.series is None else replace(tested.series, first=found.first),
         run_file=options.run_file(dataset.source, workers=machine.workers, precision=opened.precision),
     )

@@ -28,6 +28,7 @@ from lstm_tune.report.page import DETAILS, write_report
 from lstm_tune.report.report_json import ReportSource, collect
 from lstm_tune.report.result_figures import result_figure
 from lstm_tune.report.result_json import ResultRecord
+from lstm_tune.report.result_parts import Parts, SavedParts
 from lstm_tune.report.run_folder import JOURNAL, RESULT
 from lstm_tune.report.series_csv import SERIES, write_series
 from lstm_tune.search.trials import Trial
@@ -51,26 +52,44 @@ class Result:
 
     Attributes:
         model: forecasts frames; the weighted mean of the retrained models.
-        study: the ordinary `optuna.Study`.
-        trials: of the study, as they were when the result was made.
         summary: what `result.json` holds, as typed records.
-        windows: of all rows.
-        split: of the rows.
-        baselines: forecasts that need no LSTM, fitted as the model is.
+        parts: what it was made from.
+        series: scores of each of several series; None: there is one, or the result is opened from a run folder.
         run_file: TOML that repeats the run with `lstm-tune tune --config`; None: text cannot say it.
         folders: run folders that it was written to, the newest last.
     """
 
     model: ForecastModel
-    study: optuna.Study
-    trials: tuple[Trial, ...]
     summary: ResultRecord
-    windows: Windows
-    split: Split
-    baselines: Mapping[str, Forecaster]
-    series: SeriesScores | None
-    run_file: str | None
+    parts: Parts
+    series: SeriesScores | None = None
+    run_file: str | None = None
     folders: list[Path] = field(default_factory=list)
+
+    @property
+    def study(self) -> optuna.Study:
+        """The ordinary `optuna.Study`."""
+        return self.parts.study
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials of the study, as they were when the result was made or opened."""
+        return self.parts.trials
+
+    @property
+    def windows(self) -> Windows:
+        """The windows of all rows."""
+        return self.parts.windows
+
+    @property
+    def split(self) -> Split:
+        """The split of the rows."""
+        return self.parts.split
+
+    @property
+    def baselines(self) -> Mapping[str, Forecaster]:
+        """Forecasts that need no LSTM, fitted as the model is."""
+        return self.parts.baselines
 
     @property
     def test(self) -> TestScore:
@@ -127,16 +146,14 @@ class Result:
 
         Raises:
             UsageError: there is no such figure, or what it shows is not there.
-            RunError: the record of `explain` is damaged.
+            RunError: the record of `explain` is damaged, or the run folder lacks what is drawn.
         """
         return result_figure(
             kind,
-            study=self.study,
-            trials=self.trials,
-            windows=self.windows,
-            positions=self.test_positions,
+            parts=self.parts,
+            positions=lambda: self.test_positions,
             network=self.model.network,
-            bands=self._bands,
+            bands=lambda: self._bands,
             folder=self.folders[-1] if self.folders else None,
         )
 
@@ -157,8 +174,10 @@ class Result:
         """Write the run folder: model/, trials.csv, forecast.csv, report.json, report.html and, last, result.json.
 
         Raises:
-            UsageError: the folder cannot be written to, or holds another study.
+            UsageError: the folder cannot be written to, or holds another study; or the result was opened from one.
         """
+        if isinstance(self.parts, SavedParts):
+            raise UsageError(f"the result was opened from {str(self.folders[-1])!r}; copy that folder")
         folder = Path(folder)
         if (folder / RESULT).exists() or (folder / JOURNAL).exists():
             raise UsageError(f"the folder {str(folder)!r} holds a study already; save to another one")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import optuna
-from optuna.pruners import WilcoxonPruner
-
-from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.data.windows import Positions
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.interval_score import Bands
 from lstm_tune.evaluation.score import Forecaster
@@ -18,9 +15,8 @@ from lstm_tune.report.last_rows import forecast_figure, interval_figure, last_ro
 from lstm_tune.report.page import EXPLAINED
 from lstm_tune.report.palette import painted
 from lstm_tune.report.plot import Figure
-from lstm_tune.report.report_json import curves, drawn_trials, importances
+from lstm_tune.report.result_parts import Parts
 from lstm_tune.report.search_figures import DrawnTrial
-from lstm_tune.search.trials import Trial
 from lstm_tune.utils.atomic_files import read_json
 from lstm_tune.utils.text import did_you_mean
 
@@ -31,55 +27,50 @@ if TYPE_CHECKING:
 def result_figure(
     kind: str,
     *,
-    study: optuna.Study,
-    trials: Sequence[Trial],
-    windows: Windows,
-    positions: Positions,
+    parts: Parts,
+    positions: Callable[[], Positions],
     network: Forecaster,
-    bands: Bands | None,
+    bands: Callable[[], Bands | None],
     folder: Path | None,
 ) -> plotly.graph_objects.Figure:
     """Return one figure of a result.
 
     Args:
         kind: as `Result.plot` lists them.
-        study: that has ended.
-        trials: of it.
-        windows: of all rows.
-        positions: of the test windows.
+        parts: of the result.
+        positions: returns the test windows.
         network: the saved model.
-        bands: its prediction intervals; None: there are none.
+        bands: returns its prediction intervals; None: there are none.
         folder: of the run; None: it was not written.
 
     Raises:
         UsageError: there is no such figure, or what it shows is not there.
-        RunError: the record of `explain` is damaged.
+        RunError: the record of `explain` is damaged, or the run folder lacks what is drawn.
     """
-    ended = [trial for trial in trials if trial.finished]
 
     def of_rows(draw: Callable[..., Figure]) -> tuple[Figure, str]:
-        rows = last_rows(windows, positions, [("forecast", network)], bands)
+        rows = last_rows(parts.windows, positions(), [("forecast", network)], bands())
         return draw(rows), title_of(rows)
 
     def of_intervals() -> tuple[Figure, str]:
-        if bands is None:
+        if bands() is None:
             raise UsageError("the model has no prediction intervals; tune with level=[80, 95]")
         return of_rows(interval_figure)
 
     def of_curves() -> tuple[Figure, str]:
-        kept = curves(ended, by_fold=isinstance(study.pruner, WilcoxonPruner))
+        kept = parts.drawn("curves")
         if not kept["kept"]:
             raise UsageError("no trial has kept its learning curve, so there is none to draw")
         return search_figures.learning_curves(kept), "Learning curves"
 
     def of_importances() -> tuple[Figure, str]:
-        found = importances(study)
+        found = parts.drawn("importances")
         if found is None:
             raise UsageError("importances need more completed trials with different parameters; tune with more trials")
         return search_figures.importances(found), "Importance of each parameter"
 
     def of_history() -> tuple[Figure, str]:
-        return search_figures.history([DrawnTrial(**trial) for trial in drawn_trials(ended)]), "Score of each trial"
+        return search_figures.history([DrawnTrial(**trial) for trial in parts.drawn("trials")]), "Score of each trial"
 
     def of_steps() -> tuple[Figure, str]:
         if folder is None:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lstm_tune.errors import StudyError
-from lstm_tune.utils.atomic_files import make_folder
+from lstm_tune.errors import RunError, StudyError
+from lstm_tune.storage.urls import mask_password, or_of_environment
+from lstm_tune.utils.atomic_files import make_folder, read_json
 
 JOURNAL = "study.journal"
 RESULT = "result.json"
@@ -29,6 +30,30 @@ def claim_folder(folder: Path, resume: bool) -> None:
             f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
             f"pass --resume to continue it, or another --out"
         )
+
+
+def storage_of_run(folder: Path, remedy: str = "name its storage URL") -> str | Path:
+    """Return where the study of a run is stored.
+
+    Args:
+        folder: of the run.
+        remedy: how to name the storage, for the error.
+
+    Raises:
+        RunError: the folder holds no study, and does not tell where it is.
+    """
+    if (folder / JOURNAL).is_file():
+        return folder / JOURNAL
+    if not (folder / RESULT).is_file():
+        raise RunError(f"{str(folder)!r} holds no study; name the run folder that tune wrote, or a storage URL")
+    study = read_json(folder / RESULT, SCHEMA).get("study")
+    storage = study.get("storage") if isinstance(study, dict) else None
+    named: str | None = or_of_environment(None)
+    if named is not None and storage == mask_password(named):
+        return named  # with the password that the result does not hold
+    if not isinstance(storage, str) or "***" in storage or not ("://" in storage or Path(storage).is_file()):
+        raise RunError(f"the study of {str(folder)!r} is not in the folder ({storage or 'it was in memory'}); {remedy}")
+    return storage if "://" in storage else Path(storage)
 
 
 @contextlib.contextmanager

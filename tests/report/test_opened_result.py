@@ -1,0 +1,123 @@
+"""A result that is opened from its run folder, in a later session: what it shows, draws and refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from series import TINY, daily, wave
+
+import lstm_tune
+from lstm_tune.errors import RunError, StudyError, UsageError
+from lstm_tune.report.plain import from_plain
+from lstm_tune.report.result import Result
+from lstm_tune.report.result_json import ResultRecord
+from lstm_tune.training import trainer
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """The data of `result`."""
+    y = wave()
+    y[-3] = np.nan
+    return daily(y)
+
+
+@pytest.fixture
+def opened(run: Path, frame: pd.DataFrame) -> Result:
+    """`result`, opened from its folder."""
+    return lstm_tune.load_result(run, data=frame)
+
+
+def test_an_opened_result_shows_what_the_result_showed(result: Result, opened: Result) -> None:
+    assert opened.record == result.record
+    assert repr(opened) == repr(result)
+    assert opened._repr_html_() == result._repr_html_()
+    assert opened.test == result.test
+    assert opened.best_params == result.best_params
+
+
+@pytest.mark.parametrize("kind", ["forecast", "residuals", "learning_curves", "history", "importances"])
+def test_an_opened_result_draws_the_same_figures(result: Result, opened: Result, kind: str) -> None:
+    assert opened.plot(kind).to_json() == result.plot(kind).to_json()
+
+
+def test_an_opened_result_gives_the_same_frame(result: Result, opened: Result) -> None:
+    pd.testing.assert_frame_equal(opened.to_frame(), result.to_frame())
+
+
+def test_the_study_of_an_opened_result_can_be_read_and_not_written(result: Result, opened: Result) -> None:
+    assert [t.number for t in opened.trials] == [t.number for t in result.trials]
+    assert opened.study.best_value == result.study.best_value
+    with pytest.raises(StudyError, match="to be looked at alone"):
+        opened.study.set_user_attr("a", 1)
+
+
+def test_intervals_survive_and_data_and_study_are_found_where_they_were(
+    tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "MIN_SAMPLES_PER_EPOCH", 128)
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    made = lstm_tune.tune(
+        tmp_path / "d.csv",
+        space=TINY,
+        n_trials=1,
+        out=tmp_path / "run",
+        level=[80],
+        retrain_seeds=1,
+        storage=f"{tmp_path}/s.journal",
+    )
+    opened = lstm_tune.load_result(tmp_path / "run")
+    assert opened.test.intervals is not None
+    assert opened.test.intervals["model"]["80"] == made.test.intervals["model"]["80"]
+    assert opened.plot("intervals").to_json() == made.plot("intervals").to_json()
+    assert opened.study.study_name == made.study.study_name
+    (tmp_path / "d.csv").unlink()
+    with pytest.raises(UsageError, match=r"no longer at '.*d\.csv'; pass them as data="):
+        lstm_tune.load_result(tmp_path / "run").to_frame()
+    (tmp_path / "s.journal").unlink()
+    with pytest.raises(RunError, match=r"is not in the folder .*; pass storage="):
+        _ = lstm_tune.load_result(tmp_path / "run").study
+
+
+def test_the_result_of_many_series_is_the_same_to_the_last_key(shops: Path) -> None:
+    content = json.loads((shops / "result.json").read_text())
+    assert from_plain(ResultRecord, content).to_dict() == content
+
+
+def test_other_data_than_those_of_the_run_are_refused(run: Path) -> None:
+    opened = lstm_tune.load_result(run, data=daily(wave(seed=3)))
+    assert "test MSE" in repr(opened)
+    with pytest.raises(UsageError, match=r"does not hold the data that .*; pass them as data="):
+        opened.plot()
+
+
+def test_what_a_folder_does_not_hold_is_refused_in_one_line(run: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"result\.json"):
+        lstm_tune.load_result(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "report.json").unlink()
+    (copy / "study.journal").unlink()
+    opened = lstm_tune.load_result(copy, data=frame)
+    with pytest.raises(RunError, match=r"holds no report\.json"):
+        opened.plot("history")
+    with pytest.raises(StudyError, match="no longer holds the study"):
+        _ = lstm_tune.load_result(copy, storage=optuna.storages.InMemoryStorage()).study
+    with pytest.raises(UsageError, match="copy that folder"):
+        opened.save(tmp_path / "again")
+    with pytest.raises(UsageError, match="not explained yet"):
+        opened.plot("waterfall")
+    record = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(record | {"refit": {}}))
+    with pytest.raises(RunError, match="written by refit"):
+        lstm_tune.load_result(copy)
+    del record["best"]["epochs"]
+    (copy / "result.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match=r"damaged, or of an earlier version \(KeyError: 'epochs'\); run tune again"):
+        lstm_tune.load_result(copy)
