@@ -159,6 +159,19 @@ def test_the_change_before_a_window_stays_within_its_series() -> None:
     assert found[1:] == pytest.approx([change_before(second, 3, 7), change_before(second, 40, 7)], rel=1e-5)
 
 
+def test_small_changes_keep_their_digits_beside_large_ones() -> None:
+    """Of an earlier series of the file, or of the same one long before."""
+    grown = np.concatenate([1e11 * wave(30), 1e-5 * wave(90, seed=2)])
+    data = series_of(panel(1e12 * wave(100), 1e-4 * wave(150, seed=1), grown), id="shop", target="y")
+    change, values = RecentChange(data, 7), data.values[0].double().numpy()
+    for start, end, rows in ((0, 100, range(1, 101)), (100, 250, range(1, 151)), (250, 370, range(60, 121))):
+        row = torch.tensor([start + r for r in rows])
+        channel, first = torch.zeros_like(row), torch.full_like(row, start)
+        found = change.before(channel, row, first).numpy()
+        expected = np.array([change_before(values[start:end], r, 7) if r > 1 else math.nan for r in rows])
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_a_flat_stretch_makes_no_interval_of_no_width() -> None:
     y = wave(200)
     y[150:] = y[150]
