@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
@@ -35,10 +37,15 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         horizon: rows that the LSTM forecasts at once.
         calendar: whether hour, weekday and season are covariates, too; the rows must have times.
+        holidays: country whose public holidays are covariates, too, such as "DE"; the rows must have times.
         season: rows in a season, or in each of several; by default they are found.
         split: see `lstm_tune.tune`. Its test rows are those of `result_.test`, not those of scikit-learn.
         folds: see `lstm_tune.tune`.
+        metric: that trials are judged by, see `lstm_tune.tune`.
+        level: of prediction intervals, in percent, for `model_.predict(frame, level=...)`.
         space: search space: a preset, a TOML file, a mapping or a `Space`.
+        sampler: of Optuna, see `lstm_tune.tune`.
+        pruner: of Optuna, see `lstm_tune.tune`.
         n_trials: trials of the study.
         timeout: seconds of the study, or a time such as "10m". With neither, 50 trials within 10 minutes.
         workers: processes that do the trials, or "auto".
@@ -60,10 +67,15 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         *,
         horizon: int = 1,
         calendar: bool = False,
+        holidays: str | None = None,
         season: int | Sequence[int] = (),
         split: Sequence[Any] | str | None = None,
         folds: int = 3,
+        metric: str = "mse",
+        level: Sequence[float] | float = (),
         space: str | Mapping[str, Any] | Space = "default",
+        sampler: str | BaseSampler = "tpe",
+        pruner: str | BasePruner = "median",
         n_trials: int | None = None,
         timeout: float | str | None = None,
         workers: int | str = 1,
@@ -74,10 +86,15 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.horizon = horizon
         self.calendar = calendar
+        self.holidays = holidays
         self.season = season
         self.split = split
         self.folds = folds
+        self.metric = metric
+        self.level = level
         self.space = space
+        self.sampler = sampler
+        self.pruner = pruner
         self.n_trials = n_trials
         self.timeout = timeout
         self.workers = workers
@@ -117,11 +134,16 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             target=names[:n_targets],
             future=names[n_targets:],
             calendar=self.calendar,
+            holidays=self.holidays,
             horizon=self.horizon,
             season=self.season,
             split=self.split,
             folds=self.folds,
+            metric=self.metric,
+            level=self.level,
             space=self.space,
+            sampler=self.sampler,
+            pruner=self.pruner,
             n_trials=self.n_trials,
             timeout=self.timeout,
             workers=self.workers,

@@ -82,6 +82,17 @@ def test_dates_are_the_time_and_a_gap_is_followed() -> None:
         fitted.predict(covariates[85:90])
 
 
+def test_holidays_metric_and_intervals_are_options_of_the_study() -> None:
+    pytest.importorskip("holidays")
+    index = pd.date_range("2024-01-01", periods=80, freq="D")
+    nothing = pd.DataFrame(index=index)
+    fitted = small(holidays="DE", metric="mae", level=50).fit(nothing, pd.Series(Y, index=index))
+    assert fitted.result_.record["metric"]["name"] == "mae"
+    assert "holiday_DE" in fitted.result_.record["data"]["future"]
+    assert fitted.model_.known_intervals().windows > 0
+    assert len(fitted.predict(np.empty((3, 0)))) == 3
+
+
 def test_it_works_in_a_pipeline_with_time_series_split() -> None:
     model = make_pipeline(StandardScaler(), small(horizon=5))
     scores = cross_val_score(model, X[:80], Y, cv=TimeSeriesSplit(2, test_size=5), scoring="neg_mean_squared_error")
