@@ -78,7 +78,10 @@ def diagnose(
     mse: Annotated[
         float | None, typer.Option("--mse", metavar="X", help="The MSE of a model of yours: what is it worth here?")
     ] = None,
-    rmse: Annotated[float | None, typer.Option("--rmse", metavar="X", help="Its root, in place of it.")] = None,
+    rmse: Annotated[
+        float | None,
+        typer.Option("--rmse", metavar="X", help="The RMSE of a model of yours, if you know that instead."),
+    ] = None,
     scaled: Annotated[
         str | None,
         typer.Option(metavar="HOW", help="minmax or standard, if it was computed on scaled values. [default: not]"),
@@ -187,7 +190,7 @@ def dashboard(
             show_default=False,
         ),
     ],
-    port: Annotated[int, typer.Option(metavar="N", help="Port; a free one near it where it is taken.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="N", help="Port; if it is taken, a free one near it.")] = 8080,
     writable: Annotated[
         bool, typer.Option("--writable", help="Let the dashboard change and delete; else it only reads.")
     ] = False,
@@ -198,7 +201,7 @@ def dashboard(
 ) -> None:
     """Open optuna-dashboard on a study, for this machine alone.
 
-    The study may still run.
+    The study may still be running.
     """
     from lstm_tune.dashboard.server import serve
 
@@ -207,7 +210,7 @@ def dashboard(
 
 @app.command(cls=PanelCommand)
 def examples() -> None:
-    """List the real series that ship with it."""
+    """List the real series that come with the package."""
     from rich.table import Table
 
     from lstm_tune.data.examples import examples as known

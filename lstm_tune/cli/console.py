@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from lstm_tune.search.progress import Progress
 
+_WIDE = 120  # columns of what is no terminal, unless COLUMNS says otherwise
+
 
 def print_line(text: str) -> None:
     """Print a line on stderr, whatever is in it."""
@@ -26,7 +29,7 @@ def print_line(text: str) -> None:
 
 @contextlib.contextmanager
 def print_warnings(*, quiet: bool = False) -> Iterator[None]:
-    """Print the package's warnings on stderr, a line for each, in place of Python's two; `quiet`: print none."""
+    """Print the package's warnings on stderr, one line for each instead of Python's two; `quiet`: print none."""
 
     def show(message: Warning | str, category: type[Warning], *place: object) -> None:
         if not issubclass(category, LstmTuneWarning):
@@ -46,8 +49,11 @@ def make_console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     console = Console(stderr=stderr, highlight=False)
+    if console.is_terminal:
+        return console
+    asked = os.environ.get("COLUMNS", "")
     # A pipe has no width of its own; 80 columns would wrap the tables.
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+    return Console(stderr=stderr, highlight=False, width=int(asked) if asked.isdecimal() and int(asked) else _WIDE)
 
 
 def make_progress(console: Console, *, quiet: bool) -> Progress:

@@ -21,7 +21,8 @@ def explain(
     run: shared.Run,
     inputs: Annotated[bool, typer.Option("--inputs", help="What each input is worth, in place of that.")] = False,
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="The data of the run, where they were moved.", show_default=False)
+        str | None,
+        typer.Option(metavar="DATA", help="Where the data of the run are, if they were moved.", show_default=False),
     ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each step; 3 at least.")] = 3,
     timeout: Annotated[

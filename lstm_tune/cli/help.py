@@ -55,6 +55,15 @@ EXAMPLES = {
 }
 
 
+_GIVEN = """\
+time,series,step,prophet,nhits
+2024-01-01,shop1,1,20.1,19.7
+2024-01-02,shop1,2,21.4,20.9
+One column for each model. The series is needed if there are several. step is
+the rows ahead, from 1; a column cutoff with the last known time does as well.
+"""
+
+
 class PanelCommand(TyperCommand):
     """A command whose help shows its options in panels, in plain text of at most 80 columns."""
 
@@ -72,7 +81,11 @@ class PanelCommand(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples."""
+        """Write the format of the file of `--against`, and the examples."""
+        if any(param.name == "against" for param in self.params):
+            with formatter.section("FILE of --against"):
+                for line in _GIVEN.splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
         if examples := EXAMPLES.get(str(self.name), ()):
             with formatter.section("Examples"):
                 for line in examples:

@@ -17,7 +17,11 @@ Data = Annotated[
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that tune wrote.", show_default=False)]
 Against = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Forecasts of other models, scored on the same windows.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="Forecasts of other models, scored on the same windows; its format is shown below.",
+        show_default=False,
+    ),
 ]
 Level = Annotated[
     str | None,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer.main
 
@@ -12,6 +14,9 @@ from lstm_tune.cli.app import app
 from lstm_tune.cli.console import make_console
 from lstm_tune.cli.help import EXAMPLES, PANEL_OF
 from lstm_tune.data.examples import examples
+from lstm_tune.data.load import load_series
+from lstm_tune.data.windows import Windows
+from lstm_tune.evaluation.given_forecasts import read_given
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -32,7 +37,7 @@ def test_options_of_tune_stand_in_panels(command_line: Any) -> None:
     _, out, _ = command_line("tune", "--help")
     headings = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     panels = ["Data:", "Split:", "Search:", "Time and machines:", "Output:"]
-    assert headings == ["Arguments:", *panels, "Options:", "Examples:"]
+    assert headings == ["Arguments:", *panels, "Options:", "FILE of --against:", "Examples:"]
     names = {p.name for p in COMMANDS["tune"].params} - {"data"}
     assert names - set(PANEL_OF) == {"config", "calendar"} - set(PANEL_OF)
     every = {p.name for command in COMMANDS.values() for p in command.params}
@@ -104,3 +109,25 @@ def test_no_color_leaves_a_terminal_without_colours(
         make_console().print("text", style="green")
         assert (green in capsys.readouterr().out) is colours
         monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.mark.parametrize("name", ["tune", "evaluate"])
+def test_help_shows_a_file_of_forecasts_that_can_be_read(name: str, command_line: Any, tmp_path: Path) -> None:
+    _, out, _ = command_line(name, "--help")
+    lines = out.split("FILE of --against:\n")[1].splitlines()[:3]
+    (tmp_path / "given.csv").write_text("\n".join(line.strip() for line in lines))
+    data = load_series(
+        pd.DataFrame({"time": pd.date_range("2023-12-01", periods=40), "series": "shop1", "y": range(40)}),
+        target="y",
+        id="series",
+    )
+    windows = Windows(data, 2)
+    given = read_given(tmp_path / "given.csv", windows, windows.positions(((31, 33),), 0, reach_back=True))
+    assert given.complete
+    assert given.values["nhits"].flatten().tolist() == pytest.approx([19.7 - data.origin[0], 20.9 - data.origin[0]])
+
+
+@pytest.mark.parametrize(("columns", "width"), [("70", 70), ("", 120), ("0", 120), ("wide", 120)])
+def test_tables_in_a_pipe_follow_columns(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert make_console().width == width
