@@ -19,7 +19,7 @@ from lstm_tune.utils.escaping import shell
 
 def explain(
     run: shared.Run,
-    inputs: Annotated[bool, typer.Option("--inputs", help="What each input is worth, in place of that.")] = False,
+    inputs: Annotated[bool, typer.Option("--inputs", help="What each input is worth, not the steps.")] = False,
     data: Annotated[
         str | None,
         typer.Option(metavar="DATA", help="Where the data of the run are, if they were moved.", show_default=False),
@@ -28,7 +28,7 @@ def explain(
     timeout: Annotated[
         str, typer.Option(metavar="TIME", help="Limit: 90s, 10m, 1h30m; what is done by then is kept.")
     ] = "10m",
-    advice: Annotated[bool, typer.Option("--advice", help="Try what the findings advise, in place of that.")] = False,
+    advice: Annotated[bool, typer.Option("--advice", help="What the advised changes do, not the steps.")] = False,
     as_json: shared.Json = False,
 ) -> None:
     """Show which change took how much off the plain LSTM's MSE.
