@@ -22,6 +22,7 @@ from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.space import Space
 from lstm_tune.search.trial_attributes import (
     tried_params,
+    was_cut,
     write_config,
     write_copy,
     write_failed,
@@ -239,10 +240,10 @@ def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
 
 
 def _find_twin(trial: optuna.Trial, config: Config) -> FrozenTrial | None:
-    """Return a trial of the same configuration that has ended: with the same seed this one would end the same."""
+    """Return a trial of the same configuration that has ended by itself: with the same seed this one would, too."""
     params, ended = config.params(), (TrialState.COMPLETE, TrialState.PRUNED)
     for other in trial.study.get_trials(deepcopy=False, states=ended):
-        if other.number < trial.number and tried_params(other) == params:
+        if other.number < trial.number and tried_params(other) == params and not was_cut(other):
             return other
     return None
 

@@ -154,6 +154,11 @@ def tried_params(trial: FrozenTrial) -> Mapping[str, Any] | None:
     return trial.user_attrs.get(Attr.CONFIG)
 
 
+def was_cut(trial: FrozenTrial) -> bool:
+    """Return whether the time limit stopped a trial: with more time it would end otherwise."""
+    return trial.user_attrs.get(Attr.STOPPED) == "time"
+
+
 def _packed(errors: Floats) -> str:
     """Return numbers as base64 of half floats: three digits suffice to weigh forecasts by."""
     most = float(np.finfo(np.float16).max)

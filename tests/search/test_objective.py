@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import optuna
@@ -36,6 +38,15 @@ def test_twin_of_a_pruned_trial_is_pruned() -> None:
     study.optimize(objective_of(task_of(1e3 * wave()), TINY | wild), n_trials=2)
     assert [t.state for t in study.trials] == [TrialState.PRUNED] * 2
     assert study.trials[1].user_attrs["pruned_because"] == "the same configuration as trial 0, which was pruned"
+
+
+def test_configuration_whose_trial_the_time_limit_cut_is_trained_again() -> None:
+    ends = iter([time.monotonic(), math.inf, math.inf])
+    study = study_of()
+    study.optimize(objective_of(task_of(wave()), TINY, deadline=lambda: next(ends)), n_trials=3)
+    cut, whole, twin = read_trials(study)
+    assert (cut.completed().stopped, whole.completed().stopped) == ("time", "epochs")
+    assert (whole.same_as, twin.same_as) == (None, 1)
 
 
 def test_value_is_a_function_of_configuration_and_seed_not_of_the_number() -> None:
