@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
+from lstm_tune.cli.usage_errors import file_of
 from lstm_tune.errors import UsageError
 from lstm_tune.search.space_schema import DRAFT
 from lstm_tune.utils.escaping import quote_column
@@ -42,6 +45,22 @@ def read_run_file(context: typer.Context, path: Path | None) -> Path | None:
         found[option.name] = _plain(path, name, value, many=getattr(option, "multiple", False))
     context.default_map = {**(context.default_map or {}), **found}
     return path
+
+
+def names_run_file(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command's errors name the run file, if the value that they begin with comes from it."""
+
+    @functools.wraps(command)
+    def wrapped(context: typer.Context, **given: Any) -> None:
+        try:
+            command(context, **given)
+        except UsageError as error:
+            begins = re.sub(r"\W+", "_", str(error).strip("-'")).lower()
+            names = [p.name for p in context.command.params if p.name and f"{begins}_".startswith(f"{p.name}_")]
+            file = file_of(context, max(names, key=len)) if names else ""
+            raise UsageError(f"{file}{error}") from None
+
+    return wrapped
 
 
 def run_file_schema(command: Any, function: Callable[..., None]) -> dict[str, Any]:

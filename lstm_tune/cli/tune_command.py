@@ -14,7 +14,7 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_levels, parse_workers
-from lstm_tune.cli.run_file import read_run_file
+from lstm_tune.cli.run_file import names_run_file, read_run_file
 from lstm_tune.storage.urls import or_of_environment
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.escaping import shell, split_columns
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STARTED = clock.monotonic()  # imports count towards --timeout
 
 
+@names_run_file
 def tune(
     context: typer.Context,
     data: shared.Data,

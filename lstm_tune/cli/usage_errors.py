@@ -20,4 +20,14 @@ def show_usage_error(error: Any) -> None:
     if name is not None and text.startswith("No such option") and context is not None:
         known = [word for param in context.command.params for word in (*param.opts, *param.secondary_opts)]
         text = f"there is no option {name}{did_you_mean(name, [k for k in known if k.startswith('--')])}"
-    print_line(f"lstm-tune: {text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help")
+    param = getattr(error, "param", None)
+    file = "" if param is None or context is None else file_of(context, param.name)
+    print_line(
+        f"lstm-tune: {file}{text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help"
+    )
+
+
+def file_of(context: Any, name: str) -> str:
+    """Return "FILE: " if the value of a parameter comes from a run file; "" if it does not."""
+    source = context.get_parameter_source(name)
+    return f"{context.params['config']}: " if source is not None and source.name == "DEFAULT_MAP" else ""

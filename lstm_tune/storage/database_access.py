@@ -11,6 +11,7 @@ from optuna.storages import RDBStorage
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.database_errors import reason
+from lstm_tune.storage.remedies import remedy_for_message
 from lstm_tune.storage.urls import mask_password, reads_as_meant
 
 
@@ -42,5 +43,7 @@ def connect_read_only(url: str, engine: Mapping[str, Any]) -> RDBStorage:
     except StudyError:
         raise
     except Exception as error:
-        why = "it holds no study" if "version_info" in str(error.__cause__ or error) else reason(error, url)
+        said = reason(error, url)
+        empty = "version_info" in str(error.__cause__ or error)
+        why = "it holds no study; check the URL" if empty else f"{said}; {remedy_for_message(said)}"
         raise StudyError(f"cannot open the storage {mask_password(url)!r}: {why}") from None

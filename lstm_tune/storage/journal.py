@@ -13,6 +13,7 @@ from lstm_tune.storage.buffered import Buffered
 from lstm_tune.storage.journal_file import JournalFile, ReadOnlyJournalFile
 from lstm_tune.storage.kind import Opening, StorageKind
 from lstm_tune.storage.optuna_private import backend_of
+from lstm_tune.storage.remedies import remedy_for_file
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 from lstm_tune.storage.urls import is_url
 
@@ -94,7 +95,9 @@ def _open_read_only(path: str) -> BaseStorage:
     try:
         file = ReadOnlyJournalFile(Path(path).resolve(strict=True))
     except OSError as error:
-        raise StudyError(f"cannot open the study file {path!r}: {error.strerror or error}") from None
+        raise StudyError(
+            f"cannot open the study file {path!r}: {error.strerror or error}; {remedy_for_file(Path(path))}"
+        ) from None
     return _replay(file)
 
 

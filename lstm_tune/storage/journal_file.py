@@ -24,6 +24,7 @@ from lstm_tune.errors import StudyError
 from lstm_tune.storage.journal_lock import locked
 from lstm_tune.storage.optuna_private import JournalOperation
 from lstm_tune.storage.read_only import refuse
+from lstm_tune.storage.remedies import remedy_for_file
 
 _BLOCK = 1 << 16
 _BEGINNING = b'{"op_code":'  # of every record that Optuna or we write
@@ -53,7 +54,9 @@ class JournalFile(BaseJournalBackend):
             with locked(path) as file:
                 self.torn = _mend(file, path)  # bytes of an unfinished line that were cut off
         except OSError as error:
-            raise StudyError(f"cannot open the study file {str(path)!r}: {error.strerror or error}") from None
+            raise StudyError(
+                f"cannot open the study file {str(path)!r}: {error.strerror or error}; {remedy_for_file(path)}"
+            ) from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append one line for each record, all or none.
@@ -174,7 +177,10 @@ class _Reader:
                     if number > first:
                         yield record
         except OSError as error:
-            raise StudyError(f"cannot read the study file {str(self._path)!r}: {error.strerror or error}") from None
+            raise StudyError(
+                f"cannot read the study file {str(self._path)!r}: {error.strerror or error}; "
+                f"{remedy_for_file(self._path)}"
+            ) from None
 
 
 def _damaged(path: Path, number: int) -> StudyError:

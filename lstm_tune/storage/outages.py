@@ -12,6 +12,7 @@ from optuna.exceptions import StorageInternalError
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.database_errors import Outage, is_outage, reason
+from lstm_tune.storage.remedies import remedy_for_message
 from lstm_tune.storage.urls import mask_password
 
 T = TypeVar("T")
@@ -60,7 +61,8 @@ class Outages:
                 result = call()
             except (Outage, StorageInternalError, sql.exc.SQLAlchemyError) as error:
                 if not is_outage(error):
-                    raise self._failure("an error of", error) from None
+                    failure = self._failure("an error of", error)
+                    raise StudyError(f"{failure}; {remedy_for_message(str(failure))}") from None
                 self.mark_down()
                 if self._gave_up or time.monotonic() - began > self.limit:
                     self._gave_up = True  # what is still to be tidied up need not wait as long again

@@ -52,7 +52,7 @@ def _why_not_writable(connection: Connection) -> str:
 
     if connection.execute(text("select current_setting('transaction_read_only')")).scalar() != "on":
         return ""
-    return "the database is read-only (a standby, or default_transaction_read_only = on); name the primary server"
+    return "the database is read-only (a standby, or default_transaction_read_only = on)"
 
 
 def _address(url: str) -> URL:

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.kind import Opening, StorageKind
+from lstm_tune.storage.remedies import remedy_for_file
 from lstm_tune.storage.urls import scheme_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ def _open(url: str, opening: Opening) -> BaseStorage:
     from lstm_tune.storage.database_access import parse_url
     from lstm_tune.storage.database_opening import open_database
 
-    return open_database(url, parse_url(url), opening=opening, heartbeats=False, why_not_writable=_check_writable)
+    address = parse_url(url)
+    path = Path(address.database or "")
+    if not str(path).startswith("file:") and (path.is_dir() or not path.parent.is_dir()):
+        raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path)}")
+    return open_database(url, address, opening=opening, heartbeats=False, why_not_writable=_check_writable)
 
 
 def _open_read_only(url: str) -> BaseStorage:

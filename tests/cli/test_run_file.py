@@ -59,7 +59,11 @@ def test_the_run_file_of_a_folder_repeats_the_run(run: Any) -> None:
         ("horison = 2", "there is no option 'horison'; did you mean horizon?"),
         ("config = 'a.toml'", "there is no option 'config'"),
         ("horizon = [1, 2]", "horizon must be text, a number, true or false, but is [1, 2]"),
-        ("horizon = 'two'", "horizon"),
+        ("horizon = 'two'", "lstm-tune: job.toml: invalid value for '--horizon'"),
+        ("horizon = 0", "lstm-tune: job.toml: horizon must be"),
+        ("timeout = 'soon'", "lstm-tune: job.toml: timeout must be"),
+        ("retrain-seeds = 0", "lstm-tune: job.toml: retrain-seeds must be"),
+        ("split = '7'", "lstm-tune: job.toml: --split must be"),
         ("target = [{ a = 1 }]", "target must be text, a number or a list of these"),
         ("horizon = ", "is not TOML"),
     ],
@@ -70,6 +74,12 @@ def test_a_wrong_run_file_is_refused_in_one_line(run: Any, text: str, said: str)
     assert status == 2
     assert said in out + err
     assert "Traceback" not in out + err
+
+
+def test_an_error_of_the_command_line_names_no_run_file(run: Any) -> None:
+    for words in (["--horizon", "0"], ["--horizon", "two"]):
+        status, _, err = run("tune", "--config", "job.toml", *words)
+        assert (status, "job.toml" in err) == (2, False)
 
 
 def test_a_run_file_that_is_not_there_is_named(run: Any) -> None:

@@ -21,6 +21,7 @@ from lstm_tune.storage.memory import MEMORY
 from lstm_tune.storage.open import check_storage, kind_of, open_read_only, open_storage, why_not_shareable
 from lstm_tune.storage.other_database import OTHER_DATABASE
 from lstm_tune.storage.postgresql import POSTGRESQL
+from lstm_tune.storage.remedies import remedy_for_message
 from lstm_tune.storage.sqlite import SQLITE
 from lstm_tune.storage.urls import mask_argument, mask_password, without_secrets
 
@@ -73,6 +74,39 @@ def test_sqlite_file_that_is_read_only_is_refused_before_the_study_begins(tmp_pa
         url = f"sqlite:///file:{tmp_path / 'study.db'}?{how}&uri=true"
         with pytest.raises(StudyError, match=r"^cannot open the storage .* read-only; make it writable, or name anot"):
             open_storage(url)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite:///", ""])
+def test_file_in_a_folder_that_is_missing_is_refused_with_the_folder(scheme: str, tmp_path: Path) -> None:
+    name = "x.db" if scheme else "x.journal"
+    with pytest.raises(StudyError, match=r"^cannot open the .*make the folder '.*/missing', or name another file$"):
+        open_storage(f"{scheme}{tmp_path / 'missing' / name}")
+    (tmp_path / name).mkdir()
+    with pytest.raises(StudyError, match="this is a folder; name a file in it"):
+        open_storage(f"{scheme}{tmp_path / name}")
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ('FATAL: database "x" does not exist', "create it with createdb"),
+        ('FATAL: role "x" does not exist', "createuser"),
+        ('FATAL: no pg_hba.conf entry for host "1.2.3.4", user "x"', "pg_hba.conf"),
+        ('FATAL: password authentication failed for user "x"', "check user and password"),
+        ("fe_sendauth: no password supplied", "check user and password"),
+        ('could not translate host name "x" to address: Name or service not known', "name of the host"),
+        ("[Errno -2] Name or service not known", "name of the host"),
+        ("connection failed: Connection refused", "that the server runs"),
+        ("connection timeout expired", "that the server runs"),
+        ("permission denied for schema public", "give the user the right"),
+        ("FATAL: sorry, too many clients already", "max_connections"),
+        ("file is not a database", "another file"),
+        ("database or disk is full", "free some space"),
+        ("something that nobody has seen", "check the URL"),
+    ],
+)
+def test_what_a_database_says_has_a_remedy(said: str, remedy: str) -> None:
+    assert remedy in remedy_for_message(said)
 
 
 @pytest.mark.parametrize("password", ["s3cr@t/w0rd", "s3cr@t", "a@b:s3c/ret", "s3c?r@t"])
