@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import statistics
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from lstm_tune.search.study import OwnStudy
 from lstm_tune.search.task_objective import TaskObjective
 from lstm_tune.storage.open import open_storage
 from lstm_tune.training.limits import Limits
+from lstm_tune.utils.signals import stop_on_signals
 
 LIMITS = Limits(max_lookback=400, positive=True, period=24, max_batch_size=10_000)
 
@@ -59,6 +61,7 @@ class Stopwatch:
 
 def work(url: str, trials: int, seconds: float, ask_every: float, seed: int, into: Any) -> None:
     """Do trials of the study, and report what the storage took of them."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = load_space("default")
     storage = open_storage(url)
@@ -93,7 +96,8 @@ def share(url: str, *, workers: int, trials: int, seconds: float, ask_every: flo
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     processes = [
-        context.Process(target=work, args=(url, trials, seconds, ask_every, seed, results)) for seed in range(workers)
+        context.Process(target=work, args=(url, trials, seconds, ask_every, seed, results), daemon=True)
+        for seed in range(workers)
     ]
     for process in processes:
         process.start()
@@ -134,7 +138,7 @@ def opened(storage: str) -> Iterator[str]:
 
 def main(storage: str, *, workers: int, trials: int, seconds: float) -> None:
     """Measure and print."""
-    with opened(storage) as url:
+    with stop_on_signals(), opened(storage) as url:
         row = share(
             url,
             workers=workers,

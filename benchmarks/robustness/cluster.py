@@ -4,8 +4,9 @@
 
 Each worker is a thread with database connections of its own, in one of a few processes; all else is as in a study:
 tickets, parameters, attributes, reports, heartbeats. One of a hundred trials is abandoned by its worker, which takes
-the next ticket, and the coordinator must take it back. With `--grpc` the workers share Optuna's proxy before the same
-server. The last line is JSON; the exit status is 1 if a trial was lost or done twice.
+the next ticket, and the coordinator must take it back; so must it, if a trial's heartbeats come too late. With `--grpc`
+the workers share Optuna's proxy before the same server. The last line is JSON; the exit status is 1 if a trial was
+lost or done twice.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import socket
 import statistics
 import sys
@@ -50,10 +52,11 @@ from lstm_tune.search.space import load_space
 from lstm_tune.search.study import SharedStudy
 from lstm_tune.search.task_objective import TaskObjective
 from lstm_tune.search.tickets import Gate, make_tickets, set_gate, take_ticket
-from lstm_tune.search.trial_queue import fail_and_requeue, n_counted
+from lstm_tune.search.trial_queue import STALE_TRIALS, fail_and_requeue, n_counted
 from lstm_tune.search.trials import read_trials
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 from lstm_tune.storage.optuna_private import id_of_trial
 
@@ -135,6 +138,7 @@ class Worker(threading.Thread):
 
 def run_workers(plan: Plan, numbers: range, ready: Any, over: Any, abandoned: Any, found: Any) -> None:
     """Run workers in this process, and tell what they saw."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with fake_training(seconds=plan.seconds, epochs=30):
         workers = [Worker(plan, number, over, abandoned) for number in numbers]
@@ -150,6 +154,7 @@ def run_workers(plan: Plan, numbers: range, ready: Any, over: Any, abandoned: An
 
 def serve(url: str, port: int) -> None:
     """Be the proxy."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     run_grpc_proxy_server(open_storage(url), host="127.0.0.1", port=port, thread_pool=ThreadPoolExecutor(32))
@@ -176,9 +181,10 @@ def proxy(url: str, wanted: bool) -> Iterator[int | None]:
 def coordinate(
     study: optuna.Study, trials: int, server: postgres.Server, abandoned: Any, processes: Sequence[BaseProcess]
 ) -> tuple[int, int]:
-    """Take abandoned trials back until enough have ended; return how many there were, and the most connections."""
+    """Take lost trials back until enough have ended; return how many were abandoned, and the most connections."""
     returned = most = 0
     while n_counted(study) < trials:
+        optuna.storages.fail_stale_trials(study)
         if any(process.exitcode for process in processes):
             raise RuntimeError("a process of workers has failed; its error is above")
         while not abandoned.empty():
@@ -203,7 +209,8 @@ def work(server: postgres.Server, args: argparse.Namespace) -> dict[str, Any]:
         ]
         for process in processes:
             process.start()
-        study = optuna.load_study(study_name="cluster", storage=open_storage(server.url))
+        opening = Opening(stale=STALE_TRIALS)
+        study = optuna.load_study(study_name="cluster", storage=open_storage(server.url, opening))
         began = time.monotonic()
         make_tickets(study, args.trials)
         made = time.monotonic() - began

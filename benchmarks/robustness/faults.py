@@ -36,6 +36,7 @@ from rich.table import Table
 from lstm_tune.report.environment import versions
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
+from lstm_tune.utils.signals import stop_on_signals
 
 SPACE = """
 lookback = { low = 4, high = 24 }
@@ -202,17 +203,11 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     while True:
         with open(siege.folder / "errors.txt", "w") as errors:  # a pipe would stay open in frozen workers
             process = subprocess.Popen(siege.command(resume=siege.begun()), stderr=errors, start_new_session=True)
-        pause = siege.seconds_between * slowdown()
-        while process.poll() is None:
-            try:
-                process.wait(rng.expovariate(1 / pause))
-            except subprocess.TimeoutExpired:
-                # A fault that is due while the study starts waits for the workers, so that short studies have faults.
-                if workers := awaited_workers(process, until):
-                    strike(siege, process, rng, tally, workers)
-            if time.monotonic() > until:
-                process.kill()
-                tally.problems.append(f"not ended after {limit:.0f} s")
+        try:
+            attack(siege, process, rng, tally, until)
+        except BaseException:
+            process.kill()
+            raise
         message = (siege.folder / "errors.txt").read_text().strip()
         if process.returncode != -signal.SIGKILL or tally.problems:
             break
@@ -222,6 +217,21 @@ def besiege(siege: Siege, seed: int, limit: float) -> Tally:
     if process.returncode and not tally.problems:
         tally.problems.append(f"exit status {process.returncode}: {message[-300:]}")
     return tally
+
+
+def attack(siege: Siege, process: subprocess.Popen[bytes], rng: random.Random, tally: Tally, until: float) -> None:
+    """Cause faults until the process ends."""
+    pause = siege.seconds_between * slowdown()
+    while process.poll() is None:
+        try:
+            process.wait(rng.expovariate(1 / pause))
+        except subprocess.TimeoutExpired:
+            # A fault that is due while the study starts waits for the workers, so that short studies have faults.
+            if workers := awaited_workers(process, until):
+                strike(siege, process, rng, tally, workers)
+        if time.monotonic() > until:
+            process.kill()
+            tally.problems.append("not ended within the limit")
 
 
 def verdict(siege: Siege, tally: Tally) -> dict[str, Any]:
@@ -304,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     reports = {}
-    with tempfile.TemporaryDirectory(prefix="lstm-tune-faults-") as folder:
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lstm-tune-faults-") as folder:
         siege = Siege(
             folder=Path(folder), trials=args.trials, workers=args.workers, seconds_between=args.seconds_between
         )

@@ -51,9 +51,8 @@ patience = 4
 LAUNCH = """
 import platform
 platform.node = lambda: {host!r}
-from lstm_tune.storage import database, database_opening
-database.STALE = database_opening.STALE = {stale}
-database_opening.BEAT = 2
+from lstm_tune.storage import heartbeats
+heartbeats.STALE, heartbeats.BEAT, heartbeats.ASLEEP = {stale}, 2, 4
 from lstm_tune.workers import supervisor
 supervisor.SILENCE = 5.0
 from lstm_tune.cli.app import main

@@ -21,7 +21,6 @@ from lstm_tune.search.samplers import make_sampler
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import SharedStudy
 from lstm_tune.search.tickets import read_gate
-from lstm_tune.search.trial_queue import STALE_TRIALS
 from lstm_tune.storage.database_kind import is_database, seconds_between_questions
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, why_not_shareable
@@ -103,7 +102,7 @@ def run(
     if number < 1:
         raise UsageError("workers must be auto or at least 1 in a worker, but is 0")
     processes.prepare()
-    opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
+    opened = open_storage(storage, Opening(info=progress.info, stop=lambda: stop.requested))
     study = _find(study_name, opened, began + (_WAIT if seconds is None else min(_WAIT, seconds)))
     settings = kept_settings(study)
     assert settings is not None

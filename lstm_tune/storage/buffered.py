@@ -26,6 +26,7 @@ from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 _SECONDS = 1.0  # between two transactions of a trial
 _FRESH = 0.5  # seconds for which a process that runs a trial does not read the other trials again
+_BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 # Stores what a running trial of a storage has written, and its end, at once. It raises UpdateFinishedTrialError if
@@ -63,7 +64,8 @@ class Buffered(BaseStorage, WithHeartbeats):
         self.inside = inside
         self._write = write
         self._own: dict[int, _Own] = {}
-        self._seen: dict[int, tuple[float, list[FrozenTrial]]] = {}  # all trials of a study, and when they were read
+        # The trials of a study, with those that wait or without, and when they were read.
+        self._seen: dict[tuple[int, bool], tuple[float, list[FrozenTrial]]] = {}
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,10 +169,14 @@ class Buffered(BaseStorage, WithHeartbeats):
         with self._lock:
             if not self._own:
                 return self.inside.get_all_trials(study_id, deepcopy=deepcopy, states=states)
-            read, trials = self._seen.get(study_id, (-math.inf, []))
+            wanted = (
+                study_id,
+                states is None or TrialState.WAITING in states,
+            )  # thousands may wait, and few ask for them
+            read, trials = self._seen.get(wanted, (-math.inf, []))
             if time.monotonic() - read > _FRESH:
-                trials = self.inside.get_all_trials(study_id, deepcopy=False)
-                self._seen[study_id] = time.monotonic(), trials
+                trials = self.inside.get_all_trials(study_id, deepcopy=False, states=None if wanted[1] else _BEGUN)
+                self._seen[wanted] = time.monotonic(), trials
             shown = [self._with_writes(t) for t in trials if states is None or t.state in states]
         return copy.deepcopy(shown) if deepcopy else shown
 

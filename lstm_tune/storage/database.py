@@ -31,21 +31,17 @@ from lstm_tune.storage.database_statements import (
     create_waiting_trials,
     find_taken,
     set_study_attr_once,
-    silent_trials,
     take_next_trial,
     take_waiting_trial,
     write_trial,
 )
+from lstm_tune.storage.heartbeats import BEAT, CHECK, STALE, SilenceWatch, read_silences, record_beat
 from lstm_tune.storage.kind import StaleTrials
-from lstm_tune.storage.optuna_private import FrozenStudy, WithHeartbeats, stale_trial_ids
+from lstm_tune.storage.optuna_private import FrozenStudy, WithHeartbeats
 from lstm_tune.storage.outages import Outages
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 T = TypeVar("T")
-
-BEAT = 15  # seconds between heartbeats
-CHECK = 5.0  # seconds between looks for trials without heartbeats: Optuna looks before each trial
-STALE = 120  # seconds without one after which a trial is given to another
 
 
 def _retried(name: str) -> Callable[..., Any]:
@@ -61,13 +57,13 @@ class Database(BaseStorage, WithHeartbeats):
     """An Optuna database storage that waits for a server that is away, for `LIMIT` seconds.
 
     Trials that run have heartbeats if the database is a server. A beat that fails is skipped. A trial without one for
-    two minutes is failed by whoever begins the next trial, and queued again; its worker, if it lives after all, is
-    refused: the trial is finished. Right after an outage no trial counts as stale.
+    two minutes is failed by the process that coordinates the study, and queued again; its worker, if it lives after
+    all, is refused: the trial is finished. Right after an outage no trial counts as stale.
 
     Args:
         rdb: Optuna's storage, open.
         outages: that are waited for.
-        stale: what is done with trials whose process is gone; None: nothing.
+        stale: what is done with trials whose process is gone; None: nothing, another process sees to them.
         heartbeats: whether running trials have them.
     """
 
@@ -79,6 +75,7 @@ class Database(BaseStorage, WithHeartbeats):
         sql.event.listen(rdb.engine, "handle_error", recognise)
         self._reader = TrialReader(rdb.engine)
         self._checked = -math.inf
+        self._watch = SilenceWatch()
         self._read: dict[tuple[str, int], Any] = {}  # what never changes of a study
 
     @property
@@ -180,8 +177,9 @@ class Database(BaseStorage, WithHeartbeats):
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Record that the trial's worker is alive; a beat that fails is skipped, for the thread must live on."""
+        self._watch.sign()
         try:
-            self._rdb.record_heartbeat(trial_id)
+            record_beat(self._rdb.engine, trial_id)
         except Outage:
             self.outages.mark_down()
         except Exception:
@@ -190,17 +188,20 @@ class Database(BaseStorage, WithHeartbeats):
             self.outages.mark_up()
 
     def stale_trial_ids(self, study_id: int) -> list[int]:
-        """Return the ids of the running trials whose heartbeats have stopped."""
+        """Return the ids of the running trials whose heartbeats have stopped, if this process is to take them back."""
+        if self._stale is None or not self._heartbeats:
+            return []
         if time.monotonic() - self.outages.up_since < STALE:
             return []  # the other processes could not send heartbeats, either
         if time.monotonic() - self._checked < CHECK:
             return []
         self._checked = time.monotonic()
+        silences = self._retry(lambda: read_silences(self._rdb.engine, study_id))
         stale = []
-        for trial_id in self._retry(lambda: stale_trial_ids(self._rdb, study_id)):
+        for trial_id in self._watch.lost({trial_id: seconds for (trial_id, _), seconds in silences.items()}):
             with contextlib.suppress(UpdateFinishedTrialError):
                 # If this process dies before it has queued the trial again, a resumed study does it.
-                for key, value in (self._stale.attributes if self._stale else {}).items():
+                for key, value in self._stale.attributes.items():
                     self.set_trial_user_attr(trial_id, key, value)
                 stale.append(trial_id)
         return stale
@@ -209,15 +210,16 @@ class Database(BaseStorage, WithHeartbeats):
         """Return the numbers of the running trials without a heartbeat for two minutes."""
         if not self._heartbeats:
             return set()
-        return self._retry(lambda: silent_trials(self._rdb.engine, study_id, STALE))
+        silences = self._retry(lambda: read_silences(self._rdb.engine, study_id))
+        return {number for (_, number), seconds in silences.items() if seconds > STALE}
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between heartbeats."""
-        return self._rdb.get_heartbeat_interval()
+        return BEAT if self._heartbeats else None
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[optuna.Study, FrozenTrial], None] | None:
         """Return what is done with a trial that was failed because its heartbeats stopped."""
-        return self._rdb.get_heartbeat_stale_trial_callback()
+        return self._stale.requeue if self._stale else None
 
     # ---- what can be repeated as it is
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sql
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.buffered import Buffered
-from lstm_tune.storage.database import BEAT, STALE, Database
+from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_errors import Outage, may_open_soon, reason
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.outages import Outages
+from lstm_tune.storage.remedies import remedy_for_message
 from lstm_tune.storage.schema import check_schema
 from lstm_tune.storage.urls import mask_password
 
@@ -33,7 +32,7 @@ def open_database(
     opening: Opening,
     engine: Mapping[str, Any] | None = None,
     heartbeats: bool = True,
-    install: str = "install it with pip",
+    install: str = "install it with pip, or name another in the URL (mysql+pymysql://...)",
     why_not_writable: WhyNotWritable = lambda connection: "",
 ) -> Buffered:
     """Open a database; running trials of this process are stored at most once a second.
@@ -55,11 +54,11 @@ def open_database(
     pause = _FIRST
     while True:
         try:
-            rdb = _connect(address, engine or {}, opening, heartbeats, why_not_writable)
+            rdb = _connect(address, engine or {}, why_not_writable)
             break
-        except ImportError:
-            kind = address.get_backend_name()
-            raise _cannot_open(url, f"the Python driver of {kind} is missing; {install}") from None
+        except ImportError as error:
+            kind, module = address.get_backend_name(), f" ({error.name})" if error.name else ""
+            raise _cannot_open(url, f"the Python driver of {kind}{module} is missing; {install}") from None
         except sql.exc.NoSuchModuleError:
             raise _cannot_open(
                 url,
@@ -70,7 +69,8 @@ def open_database(
             raise _cannot_open(url, str(error)) from None
         except Exception as error:
             if not may_open_soon(error) or time.monotonic() + pause > limit:
-                raise _cannot_open(url, reason(error, url)) from None
+                why = reason(error, url)
+                raise _cannot_open(url, f"{why}; {remedy_for_message(why)}") from None
             outages.mark_down()
         outages.wait(pause)
         pause = min(2 * pause, _LONGEST)
@@ -78,25 +78,10 @@ def open_database(
     return Buffered(Database(rdb, outages, stale=opening.stale, heartbeats=heartbeats), Database.write_trial)
 
 
-def _connect(
-    address: sql.URL,
-    engine: Mapping[str, Any],
-    opening: Opening,
-    heartbeats: bool,
-    why_not_writable: WhyNotWritable,
-) -> RDBStorage:
+def _connect(address: sql.URL, engine: Mapping[str, Any], why_not_writable: WhyNotWritable) -> RDBStorage:
     storage = RDBStorage.__new__(RDBStorage)  # its connections must be closed, too, if it fails to open
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            RDBStorage.__init__(
-                storage,
-                address.render_as_string(hide_password=False),
-                engine_kwargs=dict(engine),
-                heartbeat_interval=BEAT if heartbeats else None,
-                grace_period=STALE if heartbeats else None,
-                heartbeat_stale_trial_callback=opening.stale.requeue if opening.stale else None,
-            )
+        RDBStorage.__init__(storage, address.render_as_string(hide_password=False), engine_kwargs=dict(engine))
         with storage.engine.connect() as connection:
             check_schema(connection)
             if why := why_not_writable(connection):

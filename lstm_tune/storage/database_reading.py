@@ -1,7 +1,7 @@
 """Reads the trials of a database, each ended one once: what is new alone is read.
 
 Optuna reads every trial that has not ended again at each look, with six statements through its mapper; with a queue of
-a thousand trials this takes longer than a short trial.
+a thousand trials this takes longer than a short trial. Who does not ask for the trials that wait gets nothing of them.
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ class TrialReader:
 
         A running trial may be as it was half a second ago.
         """
+        with_waiting = states is None or TrialState.WAITING in states
         with self._lock:
             known = self._studies[study_id]
+            passed = known.last
             with self._engine.connect() as connection:
                 now = time.monotonic()
-                rows = _states(connection, study_id, known.last)
-                wanted = [(i, state) for i, state in rows if states is None or state in states]
+                rows = _states(connection, study_id, passed, with_waiting)
+                wanted = [(i, state) for i, state, _ in rows if states is None or state in states]
                 new = [i for i, state in wanted if _is_new(known, i, state, now)]
                 for trial in _load(connection, new):
                     trial = self._ended.get(id_of_trial(trial), trial)  # the same object each time
@@ -97,8 +99,8 @@ class TrialReader:
                     known.read[id_of_trial(trial)] = now
                     if trial.state.is_finished():
                         self._ended[id_of_trial(trial)] = trial
-            self._pass_ended(known, rows)
-            old = (t for i, t in known.trials.items() if i < rows[0][0]) if rows else known.trials.values()
+            _pass_ended(known, rows)
+            old = (t for i, t in known.trials.items() if i <= passed)
             found = [*(t for t in old if states is None or t.state in states), *(known.trials[i] for i, _ in wanted)]
         return sorted(found, key=lambda t: t.number)
 
@@ -108,12 +110,14 @@ class TrialReader:
             trials = self._studies[study_id].trials.values()
             return next((id_of_trial(t) for t in trials if t.number == number), None)
 
-    def _pass_ended(self, known: _Known, rows: Sequence[tuple[int, TrialState]]) -> None:
-        """Look at no trial again before which all have ended and are known."""
-        for trial_id, state in rows:
-            if not state.is_finished() or trial_id not in self._ended:
-                return
-            known.last = trial_id
+
+def _pass_ended(known: _Known, rows: Sequence[tuple[int, TrialState, int | None]]) -> None:
+    """Look at no trial again before which all have ended and are known."""
+    for trial_id, _, waiting in rows:
+        trial = known.trials.get(trial_id)
+        if trial is None or not trial.state.is_finished() or (waiting is not None and waiting < trial_id):
+            return
+        known.last = trial_id
 
 
 def _is_new(known: _Known, trial_id: int, state: TrialState, now: float) -> bool:
@@ -123,11 +127,21 @@ def _is_new(known: _Known, trial_id: int, state: TrialState, now: float) -> bool
     return state is TrialState.RUNNING and now - known.read.get(trial_id, -math.inf) > _FRESH
 
 
-def _states(connection: sql.Connection, study_id: int, after: int) -> list[tuple[int, TrialState]]:
-    """Return (id, state) of the trials of a study after one, in the order of their ids."""
+def _states(
+    connection: sql.Connection, study_id: int, after: int, with_waiting: bool
+) -> list[tuple[int, TrialState, int | None]]:
+    """Return (id, state, id of the first that waits) of the trials of a study after one, in the order of their ids.
+
+    With all that wait the third is None: they are there themselves.
+    """
     of_study = (TRIALS.c.study_id == study_id) & (TRIALS.c.trial_id > after)
-    query = sql.select(TRIALS.c.trial_id, TRIALS.c.state).where(of_study).order_by(TRIALS.c.trial_id)
-    return [(row[0], row[1]) for row in connection.execute(query)]
+    if with_waiting:
+        query = sql.select(TRIALS.c.trial_id, TRIALS.c.state, sql.null()).where(of_study)
+    else:
+        waits = TRIALS.c.state == TrialState.WAITING
+        first = sql.select(sql.func.min(TRIALS.c.trial_id)).where(of_study & waits).scalar_subquery()
+        query = sql.select(TRIALS.c.trial_id, TRIALS.c.state, first).where(of_study & ~waits)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(TRIALS.c.trial_id))]
 
 
 def _load(connection: sql.Connection, ids: Sequence[int]) -> list[FrozenTrial]:

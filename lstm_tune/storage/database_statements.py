@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lstm_tune.storage.database_gate import GATE
+from lstm_tune.storage.heartbeats import first_beat
 from lstm_tune.storage.schema import (
-    HEARTBEATS,
     PARAMS,
     REPORTS,
     STUDIES,
@@ -114,7 +114,7 @@ def take_next_trial(
         trial_id = connection.execute(lost_first).scalar()
         if trial_id is not None:
             _begin(connection, trial_id, token, attributes)
-            _beat(connection, trial_id)
+            first_beat(connection, trial_id)
         return trial_id
 
 
@@ -190,19 +190,6 @@ def set_study_attr_once(engine: sql.Engine, study_id: int, key: str, value: Any)
         return
 
 
-def silent_trials(engine: sql.Engine, study_id: int, seconds: float) -> set[int]:
-    """Return the numbers of the running trials whose last heartbeat is older than so many seconds."""
-    running = (TRIALS.c.study_id == study_id) & (TRIALS.c.state == TrialState.RUNNING)
-    beats = sql.select(TRIALS.c.number, HEARTBEATS.c.heartbeat).where(
-        running & (TRIALS.c.trial_id == HEARTBEATS.c.trial_id)
-    )
-    with engine.connect() as connection:
-        now = connection.execute(sql.select(sql.func.now())).scalar()
-        assert now is not None
-        now = now.replace(tzinfo=None)  # as Optuna compares them
-        return {row[0] for row in connection.execute(beats) if (now - row[1]).total_seconds() > seconds}
-
-
 def _set_attributes(
     connection: sql.Connection, table: sql.TableClause, trial_id: int, attributes: Mapping[str, Any]
 ) -> None:
@@ -238,12 +225,6 @@ def _upsert(dialect: str, table: sql.TableClause, *key: str) -> Any:
     replaced = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in known}
     replaced.pop("param_id", None)
     return insert.on_conflict_do_update(index_elements=sorted(known), set_=replaced)
-
-
-def _beat(connection: sql.Connection, trial_id: int) -> None:
-    """Record a first heartbeat: if the process is gone before it has sent one, its trial is missed, too."""
-    connection.execute(sql.delete(HEARTBEATS).where(HEARTBEATS.c.trial_id == trial_id))
-    connection.execute(sql.insert(HEARTBEATS).values(trial_id=trial_id, heartbeat=sql.func.now()))
 
 
 def _finite(value: float) -> float | None:

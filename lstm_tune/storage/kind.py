@@ -28,7 +28,7 @@ class Opening:
     """How a storage is opened.
 
     Attributes:
-        stale: what is done with trials whose process is gone; None: nothing.
+        stale: what is done with trials whose process is gone, by the process that coordinates them; None: nothing.
         info: told what was repaired, and of outages.
         stop: whether the user wants to stop; then an outage is not waited for.
         seconds: that a database may be away before it is open; None: a few.

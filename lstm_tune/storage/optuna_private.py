@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, _CachedStorage
+from optuna.storages import BaseStorage, JournalStorage, _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
@@ -27,7 +27,6 @@ __all__ = [
     "id_of_study",
     "id_of_trial",
     "queued_params",
-    "stale_trial_ids",
     "storage_of",
     "without_cache",
 ]
@@ -72,11 +71,6 @@ class WithHeartbeats(BaseHeartbeat):
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         return self.stale_trial_ids(study_id)
-
-
-def stale_trial_ids(storage: RDBStorage, study_id: int) -> list[int]:
-    """Return the ids of the running trials in one of Optuna's storages whose heartbeats have stopped."""
-    return storage._get_stale_trial_ids(study_id)
 
 
 class StudyWithBegin(optuna.Study, ABC):

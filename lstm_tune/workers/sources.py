@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from lstm_tune.search.coordinator import CoordinatorWatch
 from lstm_tune.search.study import OptunaCallback, SharedStudy
@@ -158,15 +158,12 @@ class Tickets:
         gate = read_gate(attributes)
         if gate is not None and not gate.open:
             self.exhausted = True
-        elif self._watch.is_gone(attributes) and not self._waiting():
+        elif self._asked > -math.inf and self._watch.is_gone(attributes):  # and no ticket was left when it asked
             self.info("no trial waits, and nobody coordinates the study any more; tune --resume ends it")
             self.exhausted = True
 
     def _attributes(self) -> Mapping[str, Any]:
         return storage_of(self.study).get_study_system_attrs(id_of_study(self.study))
-
-    def _waiting(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def ended(self, number: int) -> None:
         """Do nothing: the coordinator sees it."""

@@ -22,7 +22,6 @@ from optuna.storages import BaseStorage
 from lstm_tune.search.optimize import optimize
 from lstm_tune.search.study import SharedStudy
 from lstm_tune.search.task_objective import TaskObjective
-from lstm_tune.search.trial_queue import STALE_TRIALS
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
@@ -62,7 +61,7 @@ def _work(job: Job, link: Connection) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     optuna.logging.set_verbosity(job.verbosity)
-    storage = open_storage(job.storage, Opening(stale=STALE_TRIALS, seconds=_OUTAGE))
+    storage = open_storage(job.storage, Opening(seconds=_OUTAGE))
     study = SharedStudy(job.study, storage, job.sampler, job.pruner)
     # Named samplers draw by the trial's number; the caller's own sampler would draw the same numbers in each worker.
     study.sampler.reseed_rng()

@@ -7,11 +7,14 @@ import os
 import pwd
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
+
+from lstm_tune.utils.signals import stop_on_signals
 
 USER, PASSWORD = "tuner", "s3cr@t/word"
 QUOTED = "s3cr%40t%2Fword"
@@ -57,9 +60,14 @@ def _free_port() -> int:
 
 
 class Server:
-    """Runs within a `with` block and asks for a password over TCP."""
+    """Runs within a `with` block and asks for a password over TCP.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt within it, so that no server is left behind.
+    """
 
     def __enter__(self) -> Server:
+        self._signals = contextlib.ExitStack()
+        self._signals.enter_context(stop_on_signals())
         folder = binaries()
         assert folder is not None
         self._programs = folder
@@ -79,15 +87,21 @@ class Server:
             )
             self.start()
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.__exit__(None, None, None)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        both = {signal.SIGINT, signal.SIGTERM}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, both)  # one more signal must not leave it running
+        try:
+            self.stop("immediate")
+            shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._signals.close()
 
     @property
     def url(self) -> str:

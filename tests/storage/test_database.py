@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +15,7 @@ from typing import Any
 import optuna
 import postgres
 import pytest
+import sqlalchemy as sql
 import studies
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
@@ -27,6 +31,7 @@ from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.claims import claim
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.database_errors import Outage
+from lstm_tune.storage.heartbeats import record_beat
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 
@@ -69,6 +74,28 @@ def losing(call: Callable[..., Any], times: int, *, done: bool) -> Callable[...,
         return call(*args, **options)
 
     return lossy
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.processes
+def test_no_server_of_a_benchmark_or_a_test_outlives_sigterm() -> None:
+    program = (
+        "import postgres, time\nwith postgres.Server() as s:\n    print(s.folder, flush=True)\n    time.sleep(600)"
+    )
+    path = os.pathsep.join([str(Path(postgres.__file__).parent), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert process.stdout is not None
+    folder = Path(process.stdout.readline().strip())
+    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    process.terminate()
+    assert process.wait()
+    process.stdout.close()
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 # ---- answers that are lost
@@ -189,7 +216,9 @@ def test_what_a_database_refuses_is_one_line(sqlite: Database) -> None:
     with sqlite._rdb.engine.begin() as connection:
         connection.exec_driver_sql("drop table trials")
     study = optuna.create_study(storage=sqlite, study_name="s")
-    with pytest.raises(StudyError, match=r"an error of the storage 'sqlite:///.*no such table: trials") as raised:
+    with pytest.raises(
+        StudyError, match=r"an error of the storage 'sqlite:///.*no such table: trials; check the URL"
+    ) as raised:
         _ = study.trials
     assert "\n" not in str(raised.value)
 
@@ -313,21 +342,21 @@ def test_many_writers_lose_and_double_nothing_while_the_server_crashes(server: p
 def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_to_another(
     server: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_opening, "BEAT", 1)
+    monkeypatch.setattr(database, "BEAT", 1)
     storage = inside(open_storage(server.url, Opening(stale=STALE_TRIALS)))
     assert isinstance(storage, Database)
     study = optuna.create_study(storage=storage, study_name="beats")
     beats: list[str] = []
-    beat, enough = storage._rdb.record_heartbeat, threading.Event()
+    enough = threading.Event()
 
-    def record(trial_id: int) -> None:
+    def record(engine: sql.Engine, trial_id: int) -> None:
         beats.append("failed" if len(beats) < 1 else "recorded")
         if beats[-1] == "failed":
             raise Outage("gone")
-        beat(trial_id)
+        record_beat(engine, trial_id)
         enough.set()
 
-    monkeypatch.setattr(storage._rdb, "record_heartbeat", record)
+    monkeypatch.setattr(database, "record_beat", record)
 
     def waits(trial: optuna.Trial) -> float:
         assert enough.wait(120)
@@ -344,10 +373,15 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
     other.optimize(one, n_trials=1)
     assert study.trials[1].state is TrialState.RUNNING  # after an outage, or at the beginning, no one is stale
     monkeypatch.setattr(inside(other._storage).outages, "up_since", -1e9)  # type: ignore[attr-defined]
+    inside(other._storage)._watch._woke = 0.0  # type: ignore[attr-defined]
+    worker = optuna.load_study(study_name="beats", storage=open_storage(server.url))
+    monkeypatch.setattr(inside(worker._storage).outages, "up_since", -1e9)  # type: ignore[attr-defined]
+    worker.optimize(one, n_trials=1)
+    assert study.trials[1].state is TrialState.RUNNING  # the coordinator alone takes trials back
     other.optimize(one, n_trials=1)
     trials = study.trials
     assert (trials[1].state, trials[1].user_attrs["lost"]) == (TrialState.FAIL, "its worker sends no heartbeats")
-    assert (trials[3].user_attrs["repeats"], trials[3].params) == (1, trials[1].params)
+    assert (trials[4].user_attrs["repeats"], trials[4].params) == (1, trials[1].params)
     with pytest.raises(UpdateFinishedTrialError):
         frozen.report(0.1, 5)
     with pytest.raises(UpdateFinishedTrialError):
@@ -361,7 +395,12 @@ def test_what_the_server_refuses_is_reported_at_once_without_the_password_and_le
 ) -> None:
     monkeypatch.setattr(outages.time, "sleep", lambda seconds: pytest.fail("it waits"))
     wrong = server.url.replace(postgres.QUOTED, "wr0ng")
-    for url, said in ((wrong, "password authentication failed"), (server.url + "x", "does not exist")):
+    nobody = server.url.replace(postgres.USER, "nobody-here")
+    for url, said in (
+        (wrong, r"password authentication failed.*; check user and password: %-encoded in the URL, in PGPASSWORD"),
+        (nobody, r"password authentication failed.*; check user and password"),
+        (server.url + "x", r'database "postgresx" does not exist; create it with createdb'),
+    ):
         with pytest.raises(StudyError, match=said) as raised:
             open_storage(url)
         assert "\n" not in str(raised.value)
@@ -391,7 +430,7 @@ def test_a_server_that_is_away_at_the_start_is_waited_for_a_little(
     assert len(pauses) >= 2
     server.stop()
     monkeypatch.setattr(outages.time, "sleep", lambda seconds: None)
-    with pytest.raises(StudyError, match=r"cannot open the storage .*Connection refused"):
+    with pytest.raises(StudyError, match=r"cannot open the storage .*Connection refused.*check host and port"):
         open_storage(server.url, Opening(seconds=0.0))
     server.start()
 

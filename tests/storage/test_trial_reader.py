@@ -170,6 +170,33 @@ def test_a_waiting_trial_that_was_taken_is_seen_at_once(read: Read, clock: list[
     assert [t.state for t in read.trials()] == [TrialState.RUNNING]
 
 
+def test_who_does_not_ask_for_waiting_trials_gets_nothing_of_them(read: Read, clock: list[float]) -> None:
+    """A worker among thousands of tickets must neither read nor pass them."""
+    for _ in range(3):
+        read.study.enqueue_trial({})
+    taken = read.study.ask()
+    assert [t.number for t in read.trials(TrialState.RUNNING, TrialState.COMPLETE)] == [0]
+    assert not read.reader._studies[read.number].trials.keys() - {taken._trial_id}
+    second = read.study.ask()
+    read.study.tell(second, 2.0)
+    assert [t.number for t in read.trials(TrialState.COMPLETE)] == [1]
+    assert [t.number for t in read.trials()] == [0, 1, 2]
+    read.study.tell(taken, 1.0)
+    assert [t.number for t in read.trials(TrialState.COMPLETE)] == [0, 1]
+    third = read.study.ask()  # has waited while trials after it had ended
+    read.study.add_trial(complete(7.0))
+    assert [t.number for t in read.trials(TrialState.COMPLETE)] == [0, 1, 3]
+    read.study.tell(third, 3.0)
+    assert [t.number for t in read.trials(TrialState.COMPLETE)] == [0, 1, 2, 3]
+
+
+def test_a_trial_whose_end_was_read_by_itself_is_not_passed_over(read: Read) -> None:
+    read.study.add_trial(complete(1.0))
+    read.reader.trial(id_of_trial(read.all_of_optuna()[0]))
+    assert not read.trials(TrialState.RUNNING)
+    assert [t.number for t in read.trials()] == [0]
+
+
 def test_trials_are_chosen_by_state_before_and_after_they_are_known(read: Read) -> None:
     read.study.add_trial(complete(1.0))
     read.study.ask()
