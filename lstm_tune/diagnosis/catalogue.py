@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstm_tune.diagnosis.check import Check
-from lstm_tune.diagnosis.data_findings import DATA_CHECKS
+from lstm_tune.diagnosis.data_checks import DATA_CHECKS
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.input_checks import CHECKS as INPUT_CHECKS
 from lstm_tune.diagnosis.study_findings import STUDY_CHECKS

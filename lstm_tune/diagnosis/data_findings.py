@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lstm_tune.data.adapted_split import load_and_split
+from lstm_tune.data.adapted_split import CutSeries, load_and_split
 from lstm_tune.data.load import load_series
 from lstm_tune.data.readers import Data
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.split import Split
 from lstm_tune.data.split_rule import SplitRule, read_split
 from lstm_tune.data.summary import data_facts, overlap_facts, split_facts
-from lstm_tune.diagnosis import (
-    dataset_checks,
-    level_checks,
-    outlier_checks,
-    scale_checks,
-    shift_checks,
-    signal_checks,
-    value_checks,
-)
+from lstm_tune.diagnosis import signal_checks
 from lstm_tune.diagnosis.baseline_scores import score_baselines
-from lstm_tune.diagnosis.channel import Channel, channels_of, evenly_chosen
-from lstm_tune.diagnosis.check import Check, run_checks
-from lstm_tune.diagnosis.dataset_checks import DataSet
-from lstm_tune.diagnosis.finding import SEVERITIES, SHOWN, Finding, by_severity, milder, most_severe
+from lstm_tune.diagnosis.channel import Channel, evenly_chosen
+from lstm_tune.diagnosis.data_checks import LookedAt
+from lstm_tune.diagnosis.finding import SHOWN, Finding
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.diagnosis.own_mse import OwnMse, judge_mse, read_own_mse
@@ -41,20 +31,7 @@ from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
 from lstm_tune.utils.notes import warn
 from lstm_tune.utils.text import counted, number
 
-_CONCERNED = 0.25  # share of the channels; if fewer are concerned, the finding is one severity lower
-_CHANCE = 0.1  # … and below this share a statistical test may be wrong by chance
-_NAMED = 10  # of the channels that a finding concerns
 _FOLDS = 3  # as in `tune`, so that the baselines are the same
-
-CHANNEL_CHECKS: tuple[Check[Channel], ...] = (
-    *value_checks.CHECKS,
-    *outlier_checks.CHECKS,
-    *level_checks.CHECKS,
-    *shift_checks.CHECKS,
-    *signal_checks.CHECKS,
-    *scale_checks.CHECKS,
-)
-DATA_CHECKS: tuple[Check[Any], ...] = (*CHANNEL_CHECKS, *scale_checks.SERIES_CHECKS, *dataset_checks.CHECKS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -104,7 +81,7 @@ class Diagnosis:
         return card("Diagnosis", data, listing(found), table(header, scores), *meaning)
 
     def _facts(self) -> dict[str, str]:
-        """Return what was looked at, in a line; short where the data were refused."""
+        """Return what was looked at, in a line; short if the data were refused."""
         data = self.data
         what = [
             ", ".join(data.get("target") or ["no target"]),
@@ -192,19 +169,24 @@ def diagnose(
 
     try:
         cut = load_and_split(load, rule, horizon)
-        series, parts = cut.series, cut.split
-        task = build_task(series, parts, horizon, folds=_FOLDS, seasons=seasons)
+        task = build_task(cut.series, cut.split, horizon, folds=_FOLDS, seasons=seasons)
     except DataError as error:
         facts = data_facts(loaded[-1], horizon) if loaded else {"path": _path(data), "horizon": horizon}
         return _refused(error, facts)
-    facts = data_facts(series, horizon)
-    facts["split"] = split_facts(series, parts)
-    facts["time_overlap"] = overlap_facts(parts)
-    facts["period"] = task.period
-    facts["seasons"] = list(task.seasons)
-    notes = [*series.notes, *parts.notes]
-    facts["notes"] = notes
-    warn(notes)
+    return _diagnosis(cut, task, horizon, given, scaled)
+
+
+def _diagnosis(cut: CutSeries, task: Task, horizon: int, given: float | None, scaled: str | None) -> Diagnosis:
+    """Return what the data show, and what a given MSE is worth on them."""
+    series, parts = cut.series, cut.split
+    facts = data_facts(series, horizon) | {
+        "split": split_facts(series, parts),
+        "time_overlap": overlap_facts(parts),
+        "period": task.period,
+        "seasons": list(task.seasons),
+        "notes": [*series.notes, *parts.notes],
+    }
+    warn(facts["notes"])
     looked = LookedAt.at(series, parts, task)
     channels = looked.channels
     facts["series_looked_at"] = len(channels)
@@ -227,7 +209,7 @@ def diagnose(
 
 def _causes(findings: Sequence[Finding]) -> list[str]:
     """Return the causes of error that the findings are, the most severe first."""
-    from lstm_tune.diagnosis.catalogue import cause_of  # which reads the checks of this module
+    from lstm_tune.diagnosis.catalogue import cause_of  # which loads Optuna; few ask for it
 
     return [cause for f in findings if f.severity != "info" and (cause := cause_of(f.to_dict()))]
 
@@ -236,94 +218,6 @@ def _span(channel: Channel) -> float:
     """Return the largest minus the smallest train value."""
     values = channel.seen(channel.values, "train")
     return float(np.ptp(values)) if len(values) else 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LookedAt:
-    """The columns of series that were looked at, and what each check found in them.
-
-    This compares test rows with the others, so a study may call it only after its end.
-    """
-
-    channels: Sequence[Channel]
-    found: Sequence[tuple[Check[Channel], Sequence[Channel], Mapping[int, Finding]]]  # check, its channels, {number: …}
-    of_all: Sequence[Finding]  # findings on all series together
-
-    @classmethod
-    def at(cls, series: SeriesSet, parts: Split, task: Task) -> LookedAt:
-        """Look at the data.
-
-        Args:
-            series: all rows.
-            parts: train, validation and test rows.
-            task: what was built of both.
-        """
-        channels = channels_of(series, parts, task)
-        found = []
-        for check in CHANNEL_CHECKS:
-            some = channels if check.most is None else evenly_chosen(channels, check.most)
-            found.append((check, some, {i: f for i, c in enumerate(some) if (f := check.find(c)) is not None}))
-        of_all = run_checks(scale_checks.SERIES_CHECKS, channels)
-        of_all += run_checks(dataset_checks.CHECKS, DataSet(series=series, parts=parts, task=task))
-        return cls(channels=channels, found=found, of_all=of_all)
-
-    def findings(self) -> list[Finding]:
-        """Return the worst finding of each code, most severe first."""
-        every = [*(_of_all_channels(*one) for one in self.found), *self.of_all]
-        worst: dict[str, Finding] = {}
-        for finding in by_severity(f for f in every if f is not None):
-            worst.setdefault(finding.code, finding)
-        return list(worst.values())
-
-    def first(self) -> dict[tuple[str, str], str]:
-        """Return {(series, target): code of its most severe finding}, of those that have one."""
-        own: dict[tuple[str, str], list[Finding]] = {}
-        for _, channels, found in self.found:
-            for i, finding in found.items():
-                own.setdefault((channels[i].series, channels[i].target), []).append(finding)
-        return {key: worst.code for key, findings in own.items() if (worst := most_severe(findings)) is not None}
-
-
-def data_findings(series: SeriesSet, parts: Split, task: Task) -> list[Finding]:
-    """Return the findings on the data, most severe first; see `LookedAt`."""
-    return LookedAt.at(series, parts, task).findings()
-
-
-def _of_all_channels(
-    check: Check[Channel], channels: Sequence[Channel], found: Mapping[int, Finding]
-) -> Finding | None:
-    """Return the most severe finding of one check, with the number of channels that it concerns and the worst ones."""
-    worst = most_severe(found.values())
-    if worst is None or len(channels) == 1:
-        return worst
-    channel = channels[next(i for i, finding in found.items() if finding is worst)]
-    alike = sum(finding.severity == worst.severity for finding in found.values()) / len(channels)
-    severity = worst.severity
-    if alike < _CONCERNED:
-        severity = milder(severity)
-    if alike < _CHANCE and check.may_be_chance:
-        severity = milder(severity)
-    name = f"series {channel.series!r}" if channel.series else f"column {channel.target!r}"
-    if channel.series and len({c.target for c in channels}) > 1:
-        name += f", column {channel.target!r}"
-    kind = "series" if any(c.series for c in channels) else "columns"
-    share = f"{len(found):,} of {len(channels):,} {kind} ({len(found) / len(channels):.0%})"
-    most = "the clearest is" if check.cause is None else "the worst is"
-    concerned = f"{share} have this finding; {most} {name}" if len(found) > 1 else f"{share} has this finding, {name}"
-    ranked = sorted(found, key=lambda i: (SEVERITIES.index(found[i].severity), -found[i].rank))[:_NAMED]
-    return replace(
-        worst,
-        severity=severity,
-        evidence={
-            **worst.evidence,
-            "target": channel.target,
-            "series": channel.series,
-            f"{kind}_concerned": len(found),
-            f"{kind}_looked_at": len(channels),
-            "worst": [channels[i].series or channels[i].target for i in ranked],
-        },
-        says=f"{concerned}: {worst.says}",
-    )
 
 
 def _refused(error: DataError, facts: Mapping[str, Any]) -> Diagnosis:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lstm_tune.ablation.tried_advice import Trying, first_actions, try_actions
 from lstm_tune.diagnosis.catalogue import mark_handled
-from lstm_tune.diagnosis.data_findings import LookedAt
+from lstm_tune.diagnosis.data_checks import LookedAt
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.gate import Circumstances, gate

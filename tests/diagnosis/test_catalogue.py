@@ -9,7 +9,7 @@ import pytest
 
 import lstm_tune
 from lstm_tune.diagnosis.catalogue import CODES, DATA_CODES
-from lstm_tune.diagnosis.data_findings import DATA_CHECKS
+from lstm_tune.diagnosis.data_checks import DATA_CHECKS
 from lstm_tune.diagnosis.study_findings import STUDY_CHECKS
 
 README = Path(lstm_tune.__file__).parent / "diagnosis" / "README.md"
