@@ -6,14 +6,13 @@ Optuna stays outside: the `Suggests` protocol stands for its trial.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lstm_tune.config import PLAIN, RULES, Config
+from lstm_tune.config import RULES, Config
 from lstm_tune.errors import SpaceError
 from lstm_tune.search.parameter import (
     Choice,
@@ -25,9 +24,8 @@ from lstm_tune.search.parameter import (
     is_active,
     largest,
     settle,
-    simplified,
-    unique,
 )
+from lstm_tune.search.space_cut import cut_parameters
 from lstm_tune.search.space_file import check_space, read_toml
 from lstm_tune.training.limits import Limits
 from lstm_tune.utils.notebook import card, lines, table
@@ -156,26 +154,10 @@ class Space:
         Raises:
             SpaceError: nothing is left of a parameter.
         """
-        bounds = _bounds(limits, self.parameters)
-        parameters: dict[str, Parameter] = {}
-        notes = []
-        for name, parameter in self.parameters.items():
-            possible = _possible(parameter, parameters)
-            if possible is None:
-                notes.append(f"{name}: left out: its condition cannot hold any more")
-                continue
-            bound = bounds.get(name, _Bound())
-            left = self._left(name, possible, bound)
-            if left.describe() != parameter.describe() and not (bound.quiet and self.source == f"preset {self.name}"):
-                notes.append(f"{name}: {parameter.describe()} cut to {left.describe()}: {bound.reason}")
-            parameters[name] = left
-        for name, bound in bounds.items():
-            plain = getattr(PLAIN, name)
-            if name not in parameters and not bound.allows(plain):
-                parameters[name] = Fixed(value=bound.top)
-                notes.append(f"{name}: {plain} cut to {bound.top}: {bound.reason}")
+        quiet = self.source == f"preset {self.name}"
+        parameters, notes = cut_parameters(self.parameters, limits, self.source, quiet=quiet)
         first = tuple(_adapted(wanted, parameters) for wanted in self.first)
-        return replace(self, parameters=parameters, first=first), tuple(notes)
+        return replace(self, parameters=parameters, first=first), notes
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as JSON takes it; `from_dict` is the way back."""
@@ -197,7 +179,7 @@ class Space:
             SpaceError: the content is not that of a space.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
-            raise SpaceError("saved space: has no table of parameters; the file is damaged or of another kind")
+            raise SpaceError("saved space: has no table of parameters; restore the file, or name another")
         rest: dict[str, Any] = {"description": "", "max_steps": None, "epoch_samples": None, "first": []}
         mapping = {**data["parameters"], **{key: data.get(key, default) for key, default in rest.items()}}
         return cls._checked(mapping, str(data.get("name", "custom")), str(data.get("source", "saved space")))
@@ -215,15 +197,6 @@ class Space:
             first=content.first,
         )
 
-    def _left(self, name: str, parameter: Parameter, bound: _Bound) -> Parameter:
-        left, plain = _narrowed(parameter, bound), getattr(PLAIN, name)
-        if left is None:
-            raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {bound.reason}; {bound.remedy}")
-        if left.when and not bound.allows(plain):
-            rule = f"is {plain} where its condition does not hold, but {bound.reason}; drop the condition"
-            raise SpaceError(f"{self.source}: {name} = {parameter.describe()}: {rule}")
-        return left
-
     def _searched(self) -> dict[str, Choice | Range]:
         return {name: found for name, found in self.parameters.items() if not isinstance(found, Fixed)}
 
@@ -231,7 +204,7 @@ class Space:
 def load_space(name_or_path: str | os.PathLike[str]) -> Space:
     """Return the space of a preset or of a TOML file.
 
-    A word that names a preset is the preset, even where a file of that name exists; `./default` is the file.
+    A word that names a preset is the preset, even if a file of that name exists; `./default` is the file.
 
     Raises:
         SpaceError: there is no such preset or file, or the file is wrong.
@@ -274,82 +247,6 @@ def presets() -> dict[str, Path]:
 def _preset_folder(package: Path) -> Path:
     inside = package / "search_spaces"  # a wheel; a checkout and an editable install have them beside the package
     return inside if inside.is_dir() else package.parent / "search_spaces"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Bound:
-    """What the data allow of one parameter, why, and what a person can do about it."""
-
-    top: float = math.inf
-    banned: str | None = None
-    clips: bool = False  # whether a listed number that is too large is lowered, not dropped
-    quiet: bool = False  # whether a preset is cut without a word: nobody asked for what is left out
-    reason: str = ""
-    remedy: str = ""
-
-    def allows(self, value: Value) -> bool:
-        return value != self.banned if isinstance(value, str) else value <= self.top
-
-    def of(self, values: Iterable[Value]) -> tuple[Value, ...]:
-        """Return the values that are allowed, or all of them with `top` in place of what is above."""
-        if self.clips:
-            return unique(value if isinstance(value, str) else min(value, self.top) for value in values)
-        return tuple(value for value in values if self.allows(value))
-
-
-def _bounds(limits: Limits, parameters: Mapping[str, Parameter]) -> dict[str, _Bound]:
-    bounds = {
-        "lookback": _Bound(
-            top=limits.max_lookback,
-            reason="the training rows allow no more",
-            remedy=f"lower it to {limits.max_lookback} at most, or give more rows",
-        ),
-        "batch_size": _Bound(
-            top=limits.max_batch_size,
-            clips=True,
-            reason=f"there are only {limits.max_batch_size} training windows",
-        ),
-    }
-    window = _narrowed(parameters.get("lookback", Fixed(value=PLAIN.lookback)), bounds["lookback"])
-    longest = limits.max_lookback if window is None else largest({"lookback": window}, "lookback")
-    patch = min(max(1, limits.max_lookback // 2), longest)
-    bounds["patch"] = _Bound(
-        top=patch,
-        reason="the windows that the training rows allow are too short for more",
-        remedy=f"lower it to {patch} at most, or give more rows",
-    )
-    if not limits.positive:
-        reason = "the target is not above 0 everywhere, so it has no logarithm"
-        bounds["transform"] = _Bound(banned="log", reason=reason, remedy="use none")
-    if limits.period is None:
-        seasonal = _Bound(banned="seasonal", reason="the data show no season", remedy="use none")
-        bounds |= {"difference": seasonal, "skip": seasonal}
-    if not limits.several_series and isinstance(parameters.get("loss_scale"), Choice):
-        reason = "there is one series, so the default weighs no series more than another"
-        bounds["loss_scale"] = _Bound(banned="window", reason=reason, remedy="use series", quiet=True)
-    return bounds
-
-
-def _possible(parameter: Parameter, earlier: Mapping[str, Parameter]) -> Parameter | None:
-    """Return the parameter with what its condition can still ask for, or None where that is nothing."""
-    when = {
-        parent: tuple(value for value in allowed if parent in earlier and earlier[parent].admits(value))
-        for parent, allowed in parameter.when.items()
-    }
-    return replace(parameter, when=when) if all(when.values()) else None
-
-
-def _narrowed(parameter: Parameter, bound: _Bound) -> Parameter | None:
-    """Return the part of the parameter within the bound, or None where there is none; a range is always clipped."""
-    match parameter:
-        case Range(low=low, high=high):
-            return simplified(replace(parameter, low=min(low, bound.top), high=min(high, bound.top)))
-        case Choice(values=values):
-            left = bound.of(values)
-            return simplified(replace(parameter, values=left)) if left else None
-        case Fixed(value=value):
-            left = bound.of((value,))
-            return replace(parameter, value=left[0]) if left else None
 
 
 def _adapted(wanted: Mapping[str, Value], parameters: Mapping[str, Parameter]) -> dict[str, Value]:
