@@ -24,13 +24,13 @@ from lstm_tune.data.cleaning import (
     sort_rows,
 )
 from lstm_tune.data.columns import Floats, Numbers, Roles, read_numbers
-from lstm_tune.data.even_times import Bools, EvenTimes, Ints, Times
+from lstm_tune.data.even_times import Bools, Ints
 from lstm_tune.data.filling import fill_forward, find_origin, ranges, to_float32, values_before
 from lstm_tune.data.holidays import holiday_features, holiday_names
 from lstm_tune.data.number_format import Clues, NumberFormat
 from lstm_tune.data.regular import Known, Regular, lay_rows
 from lstm_tune.data.series import SeriesSet, marks
-from lstm_tune.data.split_rule import SplitRule, cut_rows
+from lstm_tune.data.split_rule import Cut, SplitRule, cut_rows
 from lstm_tune.data.time_column import TimeColumn
 from lstm_tune.errors import DataError, UsageError
 
@@ -73,82 +73,134 @@ def assemble(
         keep_ahead: whether rows at the end without any target are kept, for a forecast.
     """
     roles = table.roles
-    channels = len(roles.targets)
-    numbers, coded = _read_columns(table, clues, known)
-    notes = [*(column.note for column in numbers.values()), *(column.note for column in coded.values())]
-    repairs.notes += filter(None, notes)
-    read = {name: column.values for name, column in numbers.items()} | {name: c.codes for name, c in coded.items()}
-    for name in roles.static:
-        blank = UNKNOWN if name in coded else np.nan
-        read[name] = fill_static(name, read[name], table.codes, blank, table.names)
-    rows = Rows(
-        columns=tuple(read[name] for name in roles.names),
-        codes=table.codes,
-        times=table.time.stamps,
-        local=table.time.local,
-    )
+    rows, numbers, coded = _read_rows(table, clues, known, repairs)
     _check_columns(rows.columns, roles, varied=known is None)
-    rows = sort_rows(rows, repairs)
-    past = rows_with_targets(rows, channels)
-    before = rows if past.all() else rows.take(past)
-    missing = count_missing(before, roles, sum(column.infinite for column in numbers.values()), repairs)
-    if not keep_ahead:
-        said = "{n} row{s} at the end without a target {were} left out: such rows are to be forecast"
-        repairs.count("rows_ahead", int((~past).sum()), said)
-        rows = before
-    rows = leave_out_poor_series(rows, channels, len(table.names), repairs, least=2 if known is None else 1)
+    infinite = sum(column.infinite for column in numbers.values())
+    rows, missing = _sorted_rows(rows, table, infinite, repairs, keep_ahead=keep_ahead, least=2 if known is None else 1)
     left = table.names if rows.codes is None else tuple(table.names[c] for c in rows.codes[list(rows.offsets()[:-1])])
     given = rows.offsets()
     cut = cut_rows(split, given, rows.times if rows.local is None else rows.local)
     rows, kept = drop_duplicates(rows, roles, str(table.time.name), repairs)
-    learn = _ends(given, kept, [n_train + n_val for n_train, n_val, _ in cut.counts])
-    regular = lay_rows(rows, learn, repairs, known)
-    train_ends = _ends(given, kept, [n_train for n_train, _, _ in cut.counts])
-    train = ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
+    regular, train = _lay(rows, given, kept, cut, repairs, known)
     del rows  # what was sorted or laid on a grid leaves the source behind
     _check_columns(regular.columns, roles, varied=known is None)  # again: dropped rows may have held all values
     regular, vocabulary = _learn_words(regular, roles, coded, train, known)
     values, observed, covariates, origins = _tensors(regular, roles, train, known, frozenset(coded))
-    first = list(regular.offsets[:-1])
-    late = [k for k, column in enumerate(regular.columns) if known is not None and not np.isfinite(column[first]).all()]
-    ahead = regular.columns[channels + len(roles.past) :]
-    seen = np.isfinite(np.stack(ahead, axis=1)) if ahead else None
-    known_now, future = np.split(covariates, [len(roles.past)], axis=1)
-    features, feature_names = _calendar(regular.times, regular.freq, calendar)
+    past, future = np.split(covariates, [len(roles.past)], axis=1)
     zone = None if regular.is_local else table.time.zone
-    free = holiday_features(regular.times, regular.freq, zone, holidays)
+    features, feature_names = _stamp_features(regular, zone, calendar, holidays)
     return SeriesSet(
         values=torch.from_numpy(values),
         observed=marks(torch.from_numpy(observed)),
-        past=torch.from_numpy(np.ascontiguousarray(known_now)),
-        future=torch.from_numpy(np.concatenate([future, free, features], axis=1)),
+        past=torch.from_numpy(np.ascontiguousarray(past)),
+        future=torch.from_numpy(np.concatenate([future, features], axis=1)),
         offsets=regular.offsets,
         times=regular.times,
         freq=regular.freq,
         series=left,
         targets=roles.targets,
         past_names=roles.past,
-        future_names=roles.future + roles.static + holiday_names(holidays) + feature_names,
+        future_names=roles.future + roles.static + feature_names,
         static_names=roles.static,
         categories=vocabulary,
-        origin=origins[:channels],
-        covariate_origin=origins[channels:],
+        origin=origins[: len(roles.targets)],
+        covariate_origin=origins[len(roles.targets) :],
         path=table.path,
         time_name=table.time.name if len(table.time.columns) <= 1 else None,
         id_names=roles.ids,
         missing=missing,
         repaired=repairs.counts,
         notes=tuple(repairs.notes),
-        calendar=bool(feature_names),
+        calendar=bool(calendar),
         holidays=holidays,
         step=regular.step,
         zone=zone,
         formats=_formats(numbers),
-        future_seen=torch.from_numpy(seen) if keep_ahead and seen is not None else None,
+        future_seen=_future_seen(regular, roles) if keep_ahead else None,
         cut=cut,
         placed=_placed(regular, given, kept),
-        starts=tuple((k, regular.columns[k]) for k in late),
+        starts=() if known is None else _late_starts(regular),
     )
+
+
+def _read_rows(
+    table: Table, clues: Clues, known: Known | None, repairs: Repairs
+) -> tuple[Rows, dict[str, Numbers], dict[str, Coded]]:
+    """Return the columns that have a role, with static covariates filled: as rows, and by name.
+
+    Returns:
+        Rows, columns of numbers and columns of categories.
+    """
+    numbers, coded = _read_columns(table, clues, known)
+    notes = [*(column.note for column in numbers.values()), *(column.note for column in coded.values())]
+    repairs.notes += filter(None, notes)
+    read = {name: column.values for name, column in numbers.items()} | {name: c.codes for name, c in coded.items()}
+    for name in table.roles.static:
+        blank = UNKNOWN if name in coded else np.nan
+        read[name] = fill_static(name, read[name], table.codes, blank, table.names)
+    rows = Rows(
+        columns=tuple(read[name] for name in table.roles.names),
+        codes=table.codes,
+        times=table.time.stamps,
+        local=table.time.local,
+    )
+    return rows, numbers, coded
+
+
+def _sorted_rows(
+    rows: Rows, table: Table, infinite: int, repairs: Repairs, *, keep_ahead: bool, least: int
+) -> tuple[Rows, dict[str, int]]:
+    """Return the rows in order, without rows to forecast and poor series, and {target: missing values}.
+
+    Args:
+        rows: as they were given.
+        table: what their columns are.
+        infinite: values that are infinite, and count as missing.
+        repairs: grows.
+        keep_ahead: whether rows at the end without any target stay.
+        least: rows that a series must have.
+    """
+    channels = len(table.roles.targets)
+    rows = sort_rows(rows, repairs)
+    past = rows_with_targets(rows, channels)
+    before = rows if past.all() else rows.take(past)
+    missing = count_missing(before, table.roles, infinite, repairs)
+    if not keep_ahead:
+        said = "{n} row{s} at the end without a target {were} left out: such rows are to be forecast"
+        repairs.count("rows_ahead", int((~past).sum()), said)
+        rows = before
+    return leave_out_poor_series(rows, channels, len(table.names), repairs, least=least), missing
+
+
+def _lay(
+    rows: Rows, given: Sequence[int], kept: Ints | None, cut: Cut, repairs: Repairs, known: Known | None
+) -> tuple[Regular, list[tuple[int, int]]]:
+    """Return the rows on a regular grid, and the train rows of each series there.
+
+    Args:
+        rows: without duplicates.
+        given: (S+1,) borders of the series before duplicates were dropped.
+        kept: see `drop_duplicates`.
+        cut: counts of the given rows.
+        repairs: grows.
+        known: see `assemble`.
+    """
+    learn = _ends(given, kept, [n_train + n_val for n_train, n_val, _ in cut.counts])
+    regular = lay_rows(rows, learn, repairs, known)
+    train_ends = _ends(given, kept, [n_train for n_train, _, _ in cut.counts])
+    return regular, ranges(regular.offsets, _on_grid(train_ends, rows.offsets(), regular))
+
+
+def _future_seen(regular: Regular, roles: Roles) -> torch.Tensor | None:
+    """Return which values of future and static covariates were given, (N, F); None: there is none of these columns."""
+    ahead = regular.columns[len(roles.targets) + len(roles.past) :]
+    return torch.from_numpy(np.isfinite(np.stack(ahead, axis=1))) if ahead else None
+
+
+def _late_starts(regular: Regular) -> tuple[tuple[int, Floats], ...]:
+    """Return the columns that have no value in the first row of a series, (number, (N,)) each."""
+    first = list(regular.offsets[:-1])
+    return tuple((k, column) for k, column in enumerate(regular.columns) if not np.isfinite(column[first]).all())
 
 
 def _read_columns(table: Table, clues: Clues, known: Known | None) -> tuple[dict[str, Numbers], dict[str, Coded]]:
@@ -243,7 +295,9 @@ def _check_columns(columns: Sequence[Floats], roles: Roles, *, varied: bool) -> 
         if np.isnan(low):
             raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
         if len(values) < 2 and varied:
-            raise DataError(f"column {name!r} has 1 row; at least 2 are needed", code="too_little_data")
+            raise DataError(
+                f"column {name!r} has 1 row, but at least 2 are needed; give more rows", code="too_little_data"
+            )
         if name in roles.targets and low == high and varied:
             count = len(values) - int(np.isnan(values).sum())
             raise DataError(
@@ -259,14 +313,17 @@ def _check_resolved(values: NDArray[np.float32], there: Bools, name: str) -> Non
         )
 
 
-def _calendar(times: Times | EvenTimes, freq: str | None, wanted: bool | None) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return the calendar features (N, K) and their names, none if they are not wanted.
+def _stamp_features(
+    regular: Regular, zone: str | None, calendar: bool | None, holidays: str | None
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return holiday and calendar features (N, K) and their names, none if they are not wanted.
 
     Raises:
-        UsageError: they are asked for and mean nothing here.
+        UsageError: calendar features are asked for and mean nothing here.
     """
-    features, names = calendar_features(times, freq if wanted else None)
-    if wanted and not names:
-        kind = "irregular or missing time stamps" if freq is None else f"frequency {freq!r}"
+    features, names = calendar_features(regular.times, regular.freq if calendar else None)
+    if calendar and not names:
+        kind = "irregular or missing time stamps" if regular.freq is None else f"frequency {regular.freq!r}"
         raise UsageError(f"calendar features need regular time stamps of less than a year, not {kind}; --no-calendar")
-    return features, names
+    free = holiday_features(regular.times, regular.freq, zone, holidays)
+    return np.concatenate([free, features], axis=1), holiday_names(holidays) + names

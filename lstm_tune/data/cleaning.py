@@ -18,7 +18,7 @@ LARGEST_DISAGREEMENT = 0.01  # of the rows, that duplicate time stamps may diffe
 
 @dataclass(kw_only=True, slots=True)
 class Repairs:
-    """What was counted and said on the way."""
+    """Counts of what was repaired, and notes on it."""
 
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Repairs:
 class Rows:
     """Rows of all series, those of one series together.
 
-    Columns are kept apart, as views of the source where nothing was repaired: a long source is never copied whole.
+    Columns are kept apart, as views of the source if nothing was repaired: a long source is never copied whole.
     """
 
     columns: tuple[Floats, ...]  # (n,) each: targets, past and future covariates; NaN where missing
@@ -148,13 +148,13 @@ def _shown(time: Any) -> str:
     return pd.Timestamp(time).strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
 
 
-def leave_out_poor_series(rows: Rows, channels: int, series: int, repairs: Repairs, *, least: int = 2) -> Rows:
+def leave_out_poor_series(rows: Rows, channels: int, series: int, repairs: Repairs, *, least: int) -> Rows:
     """Leave out series of less than `least` rows, and those without an observed target.
 
     Raises:
         DataError: none is left.
     """
-    if rows.codes is None:  # `_check_columns` has seen to a single one
+    if rows.codes is None:  # `_check_columns` has checked it
         return rows
     observed = np.isfinite(np.stack(rows.columns[:channels])).any(axis=0)
     good = (np.bincount(rows.codes, minlength=series) >= least) & (

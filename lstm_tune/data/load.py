@@ -21,14 +21,16 @@ from lstm_tune.data.columns import (
     series_of_rows,
     tidy_frame,
 )
+from lstm_tune.data.even_times import Ints
 from lstm_tune.data.examples import Example, examples
-from lstm_tune.data.number_format import Clues, chosen_format
+from lstm_tune.data.find_time import find_time
+from lstm_tune.data.number_format import Clues, NumberFormat, chosen_format
 from lstm_tune.data.readers import Data, Source, read_source
 from lstm_tune.data.regular import Known
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, SplitRule, read_split
 from lstm_tune.data.stray_rows import is_text
-from lstm_tune.data.time_column import find_time
+from lstm_tune.data.time_column import TimeColumn
 from lstm_tune.errors import DataError
 
 __all__ = ["Example", "examples", "load_series"]
@@ -93,33 +95,19 @@ def load_series(
     check_roles(list(frame.columns), roles, time)
     codes, names = series_of_rows(frame, roles.ids) if roles.ids else (None, ("",))
     taken = {*roles.names, *roles.ids}
-    day_first = read.delimiter == ";" or read.dotted_dates
-    found = find_time(frame, named=time, index=index, taken=taken, ids=codes, day_first=day_first)
-    if index is not None and index not in (*found.columns, *taken):
-        frame = frame.drop(columns=index)
-    if found.dropped is not None:
-        frame = frame[~found.dropped].reset_index(drop=True)
-        codes = None if codes is None else codes[~found.dropped]
-        found = found.without_dropped()
+    frame, codes, found = _take_time(frame, codes, time, index, taken, read)
     used = taken | set(found.columns)
-    clues = Clues(
-        chosen=form,
-        kept=None if known is None else known.formats,
-        delimiter=read.delimiter,
-        dotted_dates=read.dotted_dates,
-        others=evidence_of_others(frame, used) if form is None else (),
-    )
+    clues = _clues(form, known, read, frame, used)
     repairs = Repairs(notes=[*read.notes, *found.notes])
     if not roles.targets:
         only = default_targets(frame, used, clues)
         if renamed:
             repairs.notes.append(f"there is no column 'y': the only numeric one, {only[0]!r}, was taken")
         roles = replace(roles, targets=only)
-        used = used | set(only)
-    words = [name for name in frame.columns if name not in used and is_text(frame[name])]
-    left_out = [name for name in words if not is_numeric(frame[name], clues)]
+    left_out = _left_out(frame, used | set(roles.targets), clues)
     if left_out:
-        repairs.notes.append(f"text columns were left out: {', '.join(left_out)}")
+        remedy = "; to use one, pass it to --past, --future or --static, or to --id if it names the series"
+        repairs.notes.append(f"text columns were left out: {', '.join(left_out)}{remedy if known is None else ''}")
     table = Table(frame=frame, roles=roles, time=found, codes=codes, names=names, path=read.path, marked=marked)
     if not len(frame):
         raise DataError(f"{read.path} has no rows of data; give at least two, below a line of column names")
@@ -159,3 +147,43 @@ def _whole_roles(
     # A model of a Series without a name calls it y; pandas writes such a Series under the name 0.
     renamed = known is not None and targets == ("y",) and "y" not in frame.columns and "0" in frame.columns
     return replace(given, targets=() if renamed else targets, ids=ids), time, renamed
+
+
+def _take_time(
+    frame: pd.DataFrame, codes: Ints | None, time: str | None, index: str | None, taken: set[str], read: Source
+) -> tuple[pd.DataFrame, Ints | None, TimeColumn]:
+    """Return the rows that are data, without an index that nobody needs, the series of each row, and its time.
+
+    Args:
+        frame: the rows.
+        codes: (N,) number of the series of each row; None: there is one.
+        time: the column of the time, if it was named.
+        index: the column that was the frame's index, if there is one.
+        taken: columns that have another role.
+        read: where the rows are from.
+    """
+    day_first = read.delimiter == ";" or read.dotted_dates
+    found = find_time(frame, named=time, index=index, taken=taken, ids=codes, day_first=day_first)
+    if index is not None and index not in (*found.columns, *taken):
+        frame = frame.drop(columns=index)
+    if found.dropped is not None:
+        frame = frame[~found.dropped].reset_index(drop=True)
+        codes = None if codes is None else codes[~found.dropped]
+    return frame, codes, found.without_dropped()
+
+
+def _clues(form: NumberFormat | None, known: Known | None, read: Source, frame: pd.DataFrame, used: set[str]) -> Clues:
+    """Return what shows how numbers in text are written: what was named, what a model keeps, or the other columns."""
+    return Clues(
+        chosen=form,
+        kept=None if known is None else known.formats,
+        delimiter=read.delimiter,
+        dotted_dates=read.dotted_dates,
+        others=evidence_of_others(frame, used) if form is None else (),
+    )
+
+
+def _left_out(frame: pd.DataFrame, used: set[str], clues: Clues) -> list[str]:
+    """Return the columns of text that have no role."""
+    words = [name for name in frame.columns if name not in used and is_text(frame[name])]
+    return [name for name in words if not is_numeric(frame[name], clues)]

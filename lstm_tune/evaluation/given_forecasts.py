@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_tune.data.columns import series_of_rows, tidy_frame
+from lstm_tune.data.find_time import find_time
 from lstm_tune.data.readers import read_source
 from lstm_tune.data.series import SeriesSet
-from lstm_tune.data.time_column import find_time
 from lstm_tune.data.time_labels import TimeStyle, series_name
 from lstm_tune.data.time_zones import tzinfo
 from lstm_tune.data.windows import Batch, Positions, Windows
@@ -158,7 +158,10 @@ def _keys(frame: pd.DataFrame, path: str, data: SeriesSet) -> tuple[Ints, tuple[
                 known[series] = s
     if len(data.series) * data.n_channels == 1:
         if named and frame[list(named)].drop_duplicates().shape[0] > 1:
-            raise DataError(f"{path} holds forecasts of several series ({', '.join(named)}), but the data are one")
+            raise DataError(
+                f"{path} holds forecasts of several series ({', '.join(named)}), but the data are one; "
+                f"keep the rows of one"
+            )
         return np.zeros(len(frame), dtype=np.int64), named
     if not named:
         wanted = ", ".join(dict.fromkeys((*ids, *_IDS)))
@@ -168,7 +171,7 @@ def _keys(frame: pd.DataFrame, path: str, data: SeriesSet) -> tuple[Ints, tuple[
     if (found < 0).all():
         raise DataError(
             f"{path} holds forecasts of {listed([repr(n) for n in names], 3)}, but the data hold "
-            f"{listed([repr(n) for n in known], 3)}"
+            f"{listed([repr(n) for n in known], 3)}; give forecasts of these series"
         )
     return found[np.zeros(len(frame), dtype=np.int64) if codes is None else codes], named
 

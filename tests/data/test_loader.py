@@ -71,7 +71,7 @@ def test_arrays_are_numbered_rows_of_targets(source: Any, targets: tuple[str, ..
     assert series.values[0].tolist() == [3, 1, 2]
     np.testing.assert_array_equal(series.times, [0, 1, 2])
     np.testing.assert_array_equal(series.extend_times(2), [[3, 4]])
-    assert "no time column was found: the rows are numbered" in series.notes
+    assert "no time column was found: the rows are numbered; pass --time if a column holds it" in series.notes
 
 
 def test_covariate_of_an_array_is_no_target() -> None:
@@ -170,7 +170,10 @@ def test_unusable_roles_are_refused(options: dict[str, Any], rule: type[LstmTune
 def test_text_columns_that_nobody_asked_for_are_left_out_and_named_once() -> None:
     series = load_series(days(3, y=[1, 2, 3], kind=["a", "b", "c"], sort=["u", "v", "w"]))
     assert series.targets == ("y",)
-    assert series.notes == ("text columns were left out: kind, sort",)
+    assert series.notes == (
+        "text columns were left out: kind, sort; to use one, pass it to --past, --future or --static, "
+        "or to --id if it names the series",
+    )
 
 
 def test_row_counter_beside_another_number_is_not_taken_for_the_target() -> None:
