@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_tune.data.split import Ranges
-from lstm_tune.data.windows import Windows
+from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.evaluation.conformal import Intervals
 from lstm_tune.evaluation.decomposition import decompose
 from lstm_tune.evaluation.given_forecasts import GivenForecasts
@@ -41,7 +41,7 @@ class TestResult:
         fitted: the baselines.
         baselines: the scores of the baselines, by their names.
         against: the model's errors compared with those of each baseline.
-        forecasts: of the model, some of them where there are very many.
+        forecasts: of the model, some of them if there are very many.
         decomposition: of the MSE, into bias, variance and rest; see `decompose`.
         fit: of model and baselines to rows that they were trained on.
         intervals: of the model and of the baselines, by their names and the levels; None: nobody asked.
@@ -105,27 +105,14 @@ def score_test_rows(
     network = retrained.network()
     kept = stretches(len(positions), horizon, series.n_channels * series.n_series)
     recorder = Recorder(network, kept)
-    # In evaluation mode already, so that threads can share the models.
-    networks: list[Forecaster] = [recorder]
-    several = len(retrained.seeds) > 1
-    if several:
-        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
-    part = retrained.trained_network() if retrained.trained_weight < 1 else None  # else it is the model itself
-    if part is not None:
-        networks.append(part)
-    scores = side_by_side(
-        lambda i: score(networks[i], windows, positions, task.scale, each=not i, naive=task.naive),
-        len(networks),
-        threads,
-    )
-    total = scores[0]
+    total, alone, trained = _score_networks(recorder, retrained, windows, positions, task, threads)
     blocks = TimeBlocks.of(windows, positions, split.test, task.shape.period)
     forecasts = read_forecasts(recorder, kept, windows, positions, task.scale, task.seasons)
     return TestResult(
         score=TestScore.of(total, series.targets, task.scale.sd, interval(total, blocks, task.scale)),
         judged=task.value_of(total),
-        alone=tuple(scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]),
-        trained=scores[-1] if part is not None else total if retrained.trained_weight else None,
+        alone=alone,
+        trained=trained,
         train_mean=score(_train_mean(task), windows, positions, task.scale, each=False, naive=task.naive),
         fitted=fitted,
         baselines=baselines,
@@ -142,6 +129,32 @@ def score_test_rows(
         series=_of_each_series(dataset, task, total, baselines),
         notes=describe_wild_values(series, split.test, task.scale, "test value"),
     )
+
+
+def _score_networks(
+    model: Forecaster, retrained: Retrained, windows: Windows, positions: Positions, task: Task, threads: int
+) -> tuple[Score, tuple[Score, ...], Score | None]:
+    """Score the model, the network of each seed, and the trained part of the model.
+
+    Returns:
+        Score of the model; of each seed; of the part that was trained, None if nothing of the model was.
+    """
+    # In evaluation mode already, so that threads can share the models.
+    networks: list[Forecaster] = [model]
+    several = len(retrained.seeds) > 1
+    if several:
+        networks += [retrained.network(i) for i in range(len(retrained.seeds))]
+    part = retrained.trained_network() if retrained.trained_weight < 1 else None  # else it is the model itself
+    if part is not None:
+        networks.append(part)
+    scores = side_by_side(
+        lambda i: score(networks[i], windows, positions, task.scale, each=not i, naive=task.naive),
+        len(networks),
+        threads,
+    )
+    alone = scores[1 : 1 + len(retrained.seeds)] if several else scores[:1]
+    trained = scores[-1] if part is not None else scores[0] if retrained.trained_weight else None
+    return scores[0], tuple(alone), trained
 
 
 def _train_mean(task: Task) -> TrainMean:

@@ -196,16 +196,13 @@ def open_study(
     options, stop, progress = context.options, context.stop, context.progress
     if options.pruner == "wilcoxon" and len(task.folds) == 1:
         progress.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
-    series, folder, storage = dataset.series, options.folder, options.storage
+    series, folder = dataset.series, options.folder
     with remove_on_failure(folder):
         if folder is not None:
             claim_folder(folder, options.resume)
-        alone = False
-        if storage is None and folder is not None:
-            storage, alone = str((folder / JOURNAL).resolve()), True  # this journal holds no other study
-        shown = show_storage(storage)
-        if storage is None and resources.several:
-            storage = temporary_journal()
+        own = options.storage is None and folder is not None  # a journal that holds no other study
+        kept = str((folder / JOURNAL).resolve()) if own and folder is not None else options.storage
+        storage = temporary_journal() if kept is None and resources.several else kept
         opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space)
@@ -219,7 +216,7 @@ def open_study(
             precision=precision,
         )
         identity = StudyIdentity(
-            settings={**settings, **(OWN_ERRORS if series.n_series > 1 else {})},
+            settings=settings | (OWN_ERRORS if series.n_series > 1 else {}),
             before={"data": series.fingerprint(times=False)},
             data=_in_words(series),
             command=_first_command(options, dataset, resources, precision),
@@ -232,7 +229,7 @@ def open_study(
             # The median pruner lets known configurations run to their end: one that begins slowly may add to the mean.
             pruner=make_pruner(options.pruner, space.most_epochs(), max(5, len(space.enqueued()))),
             resume=options.resume,
-            alone=alone,
+            alone=own,
             take_over=options.take_over,
             info=progress.info,
             stop=lambda: stop.requested,
@@ -242,7 +239,7 @@ def open_study(
     return OpenStudy(
         coordinator=coordinator,
         storage=storage,
-        shown_storage=shown,
+        shown_storage=show_storage(kept),
         space=space,
         precision=precision,
         settings=settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import optuna
@@ -26,8 +27,8 @@ class Objective:
 
     The value is the MSE of the forecast in original units over the variance of the train rows, or another metric; with
     several targets the mean over them, with several folds the mean over them in units of a baseline
-    (`Task.normalised`). It is the
-    best value that was reported; reports are made after every epoch, and the pruner is asked each time.
+    (`Task.normalised`). It is the best value that was reported; a trial reports after every epoch, and the pruner is
+    asked each time.
 
     `lstm_tune.finish(study, objective)` makes a model of what the study found.
 
@@ -37,7 +38,7 @@ class Objective:
         target: column, or columns, to forecast.
         time: the time column; found if there is an obvious one.
         id: column, or columns, that name the series, for many series in long format.
-        horizon: rows to forecast.
+        horizon: rows to forecast at once.
         past: covariates known up to the last row.
         future: covariates known into the future, too.
         static: covariates that do not change within a series. Text among covariates becomes categories.
@@ -46,6 +47,7 @@ class Objective:
         decimal: the decimal mark of numbers in text, "." or ","; found if the text shows it.
         thousands: the mark between groups of three digits.
         split: train, validation and test rows, as `lstm_tune.tune` takes them. Trials never read test rows.
+        season: rows in a season, or in each of several; found if none is given.
         folds: validation blocks.
         metric: that trials are judged by, as `lstm_tune.tune` takes it.
         seed: of weights, shuffling and dropout; a trial's value is a function of data, configuration and seed.
@@ -98,24 +100,12 @@ class Objective:
         horizon, folds = arguments.whole("horizon", horizon, 1), arguments.whole("folds", folds, 1)
         seed, threads = arguments.whole("seed", seed, 0, 2**31 - 1), arguments.whole("threads", threads, 1)
         rule = read_split("split", split)
-        reading: dict[str, Any] = {
-            "target": arguments.columns_or_none("target", target),
-            "time": arguments.text_or_none("time", time),
-            "id": arguments.columns_or_none("id", id),
-            "past": arguments.columns("past", past),
-            "future": arguments.columns("future", future),
-            "static": arguments.columns("static", static),
-        }
+        reading = _checked_columns(target=target, time=time, id=id, past=past, future=future, static=static)
         reading |= {"calendar": calendar, "holidays": holidays, "decimal": decimal, "thousands": thousands}
-        seasons = arguments.wholes("season", season, 2)
-        metric = checked_metric("metric", metric)
-        self.arguments = reading | {"horizon": horizon, "split": rule, "season": seasons}
-        self.arguments |= {"folds": folds, "metric": metric}
-
-        def load(rule: SplitRule) -> SeriesSet:
-            return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=rule)
-
-        cut = load_and_split(load, rule, horizon)
+        seasons, metric = arguments.wholes("season", season, 2), checked_metric("metric", metric)
+        rest = {"horizon": horizon, "split": rule, "season": seasons, "folds": folds, "metric": metric}
+        self.arguments = reading | rest
+        cut = load_and_split(partial(_load, data, reading), rule, horizon)
         self.series, self.split, self.rule = cut.series, cut.split, cut.rule
         full = resolve_space(space)
         task = build_task(
@@ -153,6 +143,16 @@ class Objective:
     def best(self) -> Trained | None:
         """The models of the best trial that this process has trained; None: there was none."""
         return self.trials.best
+
+
+def _checked_columns(**named: Any) -> dict[str, Any]:
+    """Return the columns that were named, each in its one form."""
+    checks = {"target": arguments.columns_or_none, "time": arguments.text_or_none, "id": arguments.columns_or_none}
+    return {name: checks.get(name, arguments.columns)(name, value) for name, value in named.items()}
+
+
+def _load(data: Any, reading: Mapping[str, Any], rule: SplitRule) -> SeriesSet:
+    return data if isinstance(data, SeriesSet) else load_series(data, **reading, split=rule)
 
 
 def resolve_space(space: str | Mapping[str, Any] | Space) -> Space:

@@ -132,9 +132,7 @@ def run_backtest(
         for name, forecast in _forecast(forecasters, _ahead(data, seen, at, horizon), shape.period).items():
             cells.setdefault(name, []).append(forecast)
         on_window(k + 1, n_windows)
-    short = sum(end[0] is None for end in ends)
-    if short:
-        notes.append(f"{short} of {data.n_series:,} series are too short for the earliest cutoff")
+    notes += _too_short(ends)
     made = {name: torch.cat(parts) for name, parts in cells.items()}
     return _judge(
         data,
@@ -163,6 +161,13 @@ def _ends(data: SeriesSet, horizon: int, n_windows: int, step_size: int) -> list
             f"but the longest series has {most}; ask for fewer --windows or a smaller --step"
         )
     return found
+
+
+def _too_short(ends: Sequence[Sequence[int | None]]) -> list[str]:
+    """Return a note if some series have no forecast from the earliest cutoff."""
+    short = sum(end[0] is None for end in ends)
+    rest = "and are scored from later ones, if at all; ask for fewer --windows to score all series alike"
+    return [f"{short:,} of {len(ends):,} series are too short for the earliest cutoff {rest}"] if short else []
 
 
 def _fit_simple(windows: Windows, shape: Shape, scale: TargetScale) -> dict[str, Forecaster]:

@@ -170,23 +170,12 @@ def build_task(
     if folds < 1:
         raise UsageError(f"folds must be at least 1, but is {folds}")
     visible, split = _without_test_rows(data, split)
-    longest = max((b - a for a, b in split.train), default=0)
-    if seasons and max(seasons) > longest:
-        raise UsageError(
-            f"a season of {max(seasons)} rows is longer than the {longest} train rows; leave it out, or use more rows"
-        )
+    _check_seasons(seasons, split.train)
     seasons = tuple(seasons) or find_seasons(visible, split.train)
     period = best_season(visible, split.train, seasons, horizon)
     windows = Windows(visible, horizon, device, period)
     scale = TargetScale.of(windows, split.train)
-    possible = [s for s in rolling_folds(visible, split, folds, horizon) if data.n_series > 1 or _holds(s, period)]
-    segments, lacking = usable_folds(windows, possible)
-    notes = []
-    if len(segments) < folds:
-        reason = "the training rows allow no more"
-        if lacking is not None:
-            reason = f"too few values of {lacking!r} were observed in the rows of the other validation blocks"
-        notes.append(f"folds: {folds} cut to {len(segments)}: {reason}")
+    segments, notes = _segments(windows, split, folds)
     limits = data_limits(windows, segments, period)
     naive = NaiveErrors.of(visible, split.train, period)
     built: list[Fold] = []
@@ -204,16 +193,7 @@ def build_task(
     baselines["combination"] = score(combined, windows, built[0].report_windows, scale, each=False, naive=naive)
     return Task(
         windows=windows,
-        shape=Shape(
-            horizon=horizon,
-            channels=data.n_channels,
-            past=data.past.shape[1],
-            future=data.future.shape[1],
-            period=period or 1,
-            smoothing=window_rows(limits.max_lookback, period),
-            series=data.n_series,
-            categories=data.category_sizes,
-        ),
+        shape=_shape(windows, period, limits),
         scale=scale,
         seasons=seasons,
         naive=naive,
@@ -225,7 +205,43 @@ def build_task(
         baseline_values={name: value_of(s, scale, metric) for name, s in baselines.items()},
         combination=weights,
         positive=limits.positive and is_positive(visible, split.final.fit),
-        notes=tuple(notes),
+        notes=notes,
+    )
+
+
+def _check_seasons(seasons: Sequence[int], train: Ranges) -> None:
+    longest = max((b - a for a, b in train), default=0)
+    if seasons and max(seasons) > longest:
+        raise UsageError(
+            f"a season of {max(seasons)} rows is longer than the {longest} train rows; leave it out, or use more rows"
+        )
+
+
+def _segments(windows: Windows, split: Split, folds: int) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Return the validation blocks that the rows allow, at most `folds`, and a note if they are fewer."""
+    data = windows.data
+    every = rolling_folds(data, split, folds, windows.horizon)
+    possible = [segment for segment in every if data.n_series > 1 or _holds(segment, windows.period)]
+    segments, lacking = usable_folds(windows, possible)
+    if len(segments) == folds:
+        return segments, ()
+    reason = "the training rows allow no more"
+    if lacking is not None:
+        reason = f"too few values of {lacking!r} were observed in the rows of the other validation blocks"
+    return segments, (f"folds: {folds} cut to {len(segments)}: {reason}",)
+
+
+def _shape(windows: Windows, period: int | None, limits: Limits) -> Shape:
+    data = windows.data
+    return Shape(
+        horizon=windows.horizon,
+        channels=data.n_channels,
+        past=data.past.shape[1],
+        future=data.future.shape[1],
+        period=period or 1,
+        smoothing=window_rows(limits.max_lookback, period),
+        series=data.n_series,
+        categories=data.category_sizes,
     )
 
 
