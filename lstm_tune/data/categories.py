@@ -89,7 +89,7 @@ def read_categories(name: str, column: pd.Series[Any], words: Sequence[str] | No
 
 
 def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return words without blanks around them, NA where there is none; whole numbers without a decimal point."""
+    """Return words without blanks around them, NA if there is none; whole numbers without a decimal point."""
     if pd.api.types.is_float_dtype(column.dtype) and bool((column.dropna() % 1 == 0).all()):
         column = column.astype("Int64")
     text = column.astype("string").str.strip()
@@ -135,7 +135,7 @@ def fill_static(
         name: of the column.
         values: (N,).
         codes: (N,) number of the series of each row; None: there is one.
-        blank: what stands where there is no value: NaN or `UNKNOWN`.
+        blank: what a missing value becomes: NaN or `UNKNOWN`.
         series: names.
 
     Raises:

@@ -209,7 +209,7 @@ def choose_formats(columns: Mapping[str, Evidence], clues: Clues) -> dict[str, t
         clues: of the file.
 
     Returns:
-        {column: (format, note)}; the note is "" where the words themselves decide and nothing has to be said.
+        {column: (format, note)}; the note is "" if the words themselves decide.
 
     Raises:
         DataError: a column whose words fit into no single reading.

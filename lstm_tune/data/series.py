@@ -156,7 +156,7 @@ class SeriesSet:
     def seen(self, channel: int, ranges: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:
         """Yield the observed values (n,) of a channel in some rows, in order; those of `STRETCH` rows at most at once.
 
-        There is one tensor at least, empty where nothing was observed.
+        There is one tensor at least, empty if nothing was observed.
         """
         for stretch in _stretches(ranges):
             if len(stretch) > _FEW:

@@ -173,7 +173,7 @@ class Cut:
     Attributes:
         rule: that was applied; None: all rows are train rows.
         counts: (S,) train, validation and test rows of each series, from its first row.
-        common: whether all series are cut at the same times, and not by their own rows, where that differs.
+        common: whether all series are cut at the same times, and not by their own rows, if that differs.
         note: what was decided, if that needs to be said.
     """
 

@@ -23,7 +23,7 @@ def split_sheet(path: str) -> tuple[str, str | None]:
 
 
 def write_sheet(file: Path, sheet: str | None, out: Path) -> tuple[str, ...]:
-    """Write one sheet as comma-separated text in UTF-8, and return what is to be said of the choice.
+    """Write one sheet as comma-separated text in UTF-8, and return a note on the choice.
 
     Args:
         file: the workbook.

@@ -271,7 +271,7 @@ def _column_kind(rows: Sequence[Sequence[str]], column: int) -> str:
 
 
 def _invented(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Return names for columns without any: time, id and y, counted where there are several of a kind."""
+    """Return names for columns without any: time, id and y, counted if there are several of a kind."""
     words = [{"t": "time", "x": "id"}.get(kind, "y") for kind in kinds]
     total, seen, names = Counter(words), Counter[str](), []
     for word in words:

@@ -19,7 +19,7 @@ _DIGITS = 10  # of a counted time
 
 
 def series_name(series: str, target: str, targets: int) -> str:
-    """Return what forecast.csv calls a target of a series where there are so many, as a harmless cell of it."""
+    """Return what forecast.csv calls a target of a series if there are so many, as a harmless cell of it."""
     return cell(" ".join(filter(None, (series, target if targets > 1 else ""))) or target)
 
 

@@ -73,7 +73,7 @@ def _theil(f: Floats, y: Floats, series: NDArray[np.int64] | None) -> Floats:
 
 
 def mean_of_finite(x: Floats) -> Floats:
-    """Return the mean over the first axis without NaNs; NaN, and no warning, where there is nothing else."""
+    """Return the mean over the first axis without NaNs; NaN, and no warning, if there is nothing else."""
     there = np.isfinite(x)
     count = there.sum(0)
     mean: Floats = np.where(count > 0, np.where(there, x, 0.0).sum(0) / np.maximum(count, 1), np.nan)

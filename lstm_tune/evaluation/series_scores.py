@@ -30,7 +30,7 @@ class SeriesScores:
         mse: in the target's own units; NaN: nothing of the series was scored.
         scaled: the same over the variance by which `mse_scaled` divides.
         mase: see `evaluation.metrics`.
-        skill: {baseline: 1 - MSE over its MSE}; NaN where it makes no error.
+        skill: {baseline: 1 - MSE over its MSE}; NaN if it makes no error.
         first: {(series, target): code of its most severe finding}, of those that were looked at and have one.
     """
 

@@ -35,7 +35,7 @@ def write_model(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, T
     """Write the three files; a process that is killed leaves the old model, or the new one.
 
     Args:
-        folder: made where it is missing.
+        folder: made if it is missing.
         config: plain JSON; `schema` is put first.
         tensors: float32.
     """

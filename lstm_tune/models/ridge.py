@@ -17,7 +17,7 @@ from lstm_tune.data.windows import Batch, Windows
 
 _ALPHAS = tuple(10.0**k for k in range(-5, 3))  # relative to the mean eigenvalue of X'X
 _SHORTEST = 3  # rows of lookback
-_TIE = 1.03  # a longer lookback is kept where a shorter one's error is not clearly less
+_TIE = 1.03  # a longer lookback is kept if a shorter one's error is not clearly less
 _BLOCKS = 5
 _CHUNK = 4096
 MAX_WINDOWS = 100_000  # to fit on: evenly spaced windows suffice, and bound the time

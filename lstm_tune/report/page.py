@@ -49,7 +49,7 @@ def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> Path:
 
     Args:
         folder: the run folder.
-        result: what result.json will hold, where it is not yet written.
+        result: what result.json will hold, if it is not written yet.
 
     Returns:
         The path of the page.
@@ -62,7 +62,7 @@ def write_report(folder: Path, result: Mapping[str, Any] | None = None) -> Path:
     try:
         write_text(page, text)
     except OSError as error:
-        raise RunError(f"cannot write {page}: {error.strerror}") from None
+        raise RunError(f"cannot write {page}: {error.strerror}; make the folder writable") from None
     return page
 
 
@@ -117,7 +117,7 @@ def told(value: Any) -> str:
 
 
 def _period(result: Mapping[str, Any]) -> float | None:
-    """Return the rows in a season, None where there is none; NaN: an earlier version did not say."""
+    """Return the rows in a season, None if there is none; NaN: an earlier version did not say."""
     return result["data"].get("period", math.nan)  # type: ignore[no-any-return]
 
 

@@ -212,7 +212,7 @@ class BaselineSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InSample:
-    """Scaled MSEs on rows that were fitted on, and the noise estimate; None where there is none."""
+    """Scaled MSEs on rows that were fitted on, and the noise estimate; None if there is none."""
 
     mse_scaled: float | None
     baselines: Mapping[str, float | None]

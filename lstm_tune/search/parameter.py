@@ -179,7 +179,7 @@ class Range:
         return table
 
     def _at(self, fraction: float) -> float:
-        if fraction in (0, 1):  # exact, where a power or a product would round
+        if fraction in (0, 1):  # exact; a power or a product would round
             return self.high if fraction else self.low
         if self.log:
             inner = self.low * (self.high / self.low) ** fraction
@@ -197,7 +197,7 @@ Parameter: TypeAlias = Fixed | Choice | Range
 
 
 def simplified(parameter: Parameter) -> Parameter:
-    """Return the parameter with its upper bound on the grid, and as `Fixed` where one value is all that is left."""
+    """Return the parameter with its upper bound on the grid, and as `Fixed` if a single value is left."""
     if isinstance(parameter, Range):
         if parameter.step is not None:
             parameter = replace(parameter, high=_last_on_grid(parameter.low, parameter.high, parameter.step))

@@ -1,4 +1,4 @@
-"""What the LSTM computes in while it trains: float32, or bfloat16 where the machine gains by it.
+"""What the LSTM computes in while it trains: float32, or bfloat16 if the machine gains by it.
 
 Weights, gradients, optimizer, everything before and after the LSTM, and every score stay in float32. Two questions are
 kept apart, so that chance decides neither: whether a trial's LSTM is large enough to gain is arithmetic on its

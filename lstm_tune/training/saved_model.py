@@ -287,7 +287,7 @@ class ForecastModel:
     ) -> Backtest:
         """Forecast from the last cutoffs of each series, each time from the rows up to the cutoff alone.
 
-        The simple forecasts are fitted again when the model is; see `run_backtest` for what is not said here.
+        The simple forecasts are fitted again when the model is; see `run_backtest` for the rest.
 
         Args:
             data: a frame, path, array, …, with the columns that the model was tuned on.
