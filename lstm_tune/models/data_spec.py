@@ -147,7 +147,7 @@ class DataSpec:
         if len(series.targets) != len(self.targets):
             raise DataError(
                 f"the model forecasts {len(self.targets)} columns ({', '.join(self.targets)}), but the data "
-                f"have {len(series.targets)} ({', '.join(series.targets)})"
+                f"have {len(series.targets)} ({', '.join(series.targets)}); give it data with the same columns"
             )
         if self.freq is not None and series.freq is not None and series.freq != self.freq:
             raise DataError(

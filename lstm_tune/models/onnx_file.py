@@ -55,7 +55,7 @@ def write_onnx(module: RawForecaster, spec: DataSpec, path: Path) -> None:
             program.model.metadata_props[METADATA] = json.dumps(_facts(module, spec), ensure_ascii=False)
             program.save(beside)
     except OSError as error:
-        raise RunError(f"{path} could not be written ({error.strerror or error})") from None
+        raise RunError(f"{path} could not be written ({error.strerror or error}); name another file") from None
 
 
 def _facts(module: RawForecaster, spec: DataSpec) -> dict[str, object]:

@@ -165,7 +165,7 @@ class Preprocessing(nn.Module):
         if not seen:
             raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
         if self.config.transform == "log" and low <= 0:
-            raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}")
+            raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}; use transform = none")
 
     def take_own_scale(self, measured: SeriesStatistics, usual: Tensor | None) -> None:
         """Set centre, scale and the bounds of logarithms of each series from what was measured of it."""

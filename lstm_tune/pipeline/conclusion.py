@@ -112,7 +112,10 @@ def explain_score(
     try:
         return diagnose_study(dataset, task, space, context.options, outcome, retrained, tested)
     except Exception as error:
-        context.progress.info(f"no findings could be worked out ({type(error).__name__}: {error}); all else is there")
+        context.progress.info(
+            f"no findings could be worked out ({type(error).__name__}: {error}); all else is there. "
+            f"Please report it as a bug"
+        )
         return Found()
 
 

@@ -71,7 +71,7 @@ def finish(
         out=out,
     )
     if study.directions != [StudyDirection.MINIMIZE]:
-        raise UsageError("the study must have the one direction 'minimize': the objective is an error")
+        raise UsageError("the study must minimize one value, the error; create it with direction='minimize'")
     assert not isinstance(options.timeout, str)
     told = checked_progress(progress)
     with stop_on_signals() as stop, coordinate(study, None) as coordinator:

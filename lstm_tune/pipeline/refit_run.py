@@ -90,7 +90,9 @@ def refit_run(
         if (folder / RESULT).is_file():
             write_json(out / RESULT, read_json(folder / RESULT, SCHEMA) | {"refit": to_plain(record)})
     except OSError as error:
-        raise RunError(f"the folder {str(out)!r} could not be written ({error.strerror or error})") from None
+        raise RunError(
+            f"the folder {str(out)!r} could not be written ({error.strerror or error}); choose another --out"
+        ) from None
     with contextlib.suppress(LstmTuneError, OSError):  # an earlier version wrote no records to draw from
         write_report(out)
     return out, record

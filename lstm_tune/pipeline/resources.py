@@ -11,6 +11,7 @@ from lstm_tune.storage.open import check_storage
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.precision import check_precision
 from lstm_tune.utils.process import available_cores
+from lstm_tune.utils.text import counted
 from lstm_tune.workers import processes
 from lstm_tune.workers.count import pick_workers
 from lstm_tune.workers.pool import check_shareable
@@ -91,5 +92,6 @@ def _shareable(workers: int, options: TuneOptions, cores: int, progress: Progres
         return 1
     processes.prepare()
     if workers > cores:
-        progress.info(f"workers: {workers} share {cores} core{'s' if cores > 1 else ''}; more than cores gain nothing")
+        shared = counted(cores, "core")
+        progress.info(f"workers: {workers} share {shared}, and more than cores gain nothing; pass --workers auto")
     return workers

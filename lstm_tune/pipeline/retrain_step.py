@@ -64,7 +64,11 @@ def retrain_best(
     if retrained.seeds:
         return retrained
     if own is not None:
-        reason = "the retrain was skipped" if retrained.interrupted else "no time for the retrain"
+        reason = (
+            "the retrain was skipped"
+            if retrained.interrupted
+            else "no time was left for the retrain (pass a longer --timeout)"
+        )
         progress.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
         return _own_weights(best, own, options.seed, interrupted=retrained.interrupted)
     if retrained.interrupted:

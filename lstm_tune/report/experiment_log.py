@@ -54,7 +54,7 @@ def log_to_mlflow(folder: Path, uri: str) -> str:
                 )
         return str(run.info.run_id)
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"MLflow refused the run: {' '.join(str(error).split())}") from None
+        raise RunError(f"MLflow refused the run: {' '.join(str(error).split())}; check --mlflow") from None
     finally:
         mlflow.set_tracking_uri(before)
 
@@ -79,7 +79,7 @@ def log_to_tensorboard(run: Path, folder: Path) -> int:
                     for name, value in values.items():
                         writer.add_scalar(name, value, epoch)
     except OSError as error:
-        raise RunError(f"{folder} could not be written ({error.strerror or error})") from None
+        raise RunError(f"{folder} could not be written ({error.strerror or error}); name another folder") from None
     return len(kept)
 
 

@@ -1,6 +1,6 @@
 """From what a person wrote as a search space to checked parameters, or to one line that says what is wrong.
 
-Every error is a `SpaceError`: the file, the key, the value, the rule, and the remedy where there is one.
+Every error is a `SpaceError`: the file, the key, the value, the rule, and the remedy if there is one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise SpaceError(f"{path}: too large or too deeply nested for a search space; name another file")
         return tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise SpaceError(f"{path}: no such file") from None
+        raise SpaceError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise SpaceError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

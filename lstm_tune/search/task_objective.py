@@ -104,7 +104,7 @@ class TaskObjective:
                 attribute `pruned_because`.
         """
         if trial.study.directions != [StudyDirection.MINIMIZE]:
-            raise UsageError("the study must have the one direction 'minimize': the objective is an error")
+            raise UsageError("the study must minimize one value, the error; create it with direction='minimize'")
         try:
             return self._value(trial)
         except KeyboardInterrupt:

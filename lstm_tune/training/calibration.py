@@ -149,5 +149,5 @@ def check_windows(levels: Sequence[float], windows: Windows, segments: Sequence[
             short = -(-(int(level / (100 - level)) + 1 - total) // len(segments))
             reason = str(error).partition(";")[0]
             raise UsageError(
-                f"{reason}; give {rows + short:,} validation rows or more where there are {rows:,}, or ask for less"
+                f"{reason}; give {rows + short:,} validation rows or more (there are {rows:,}), or ask for less"
             ) from None

@@ -109,7 +109,10 @@ def refit_network(
                 "every network of the model takes logarithms, and a value of these rows is not above 0; "
                 "run tune on them"
             )
-        notes.append(f"{left_out} of {len(configs)} networks take logarithms and were left out: a value is not above 0")
+        notes.append(
+            f"{left_out} of {len(configs)} networks take logarithms and were left out, since a value is "
+            "not above 0; run tune on these rows for others"
+        )
     fitted: dict[Config, LSTMForecaster] = {}
     done: list[tuple[int, LSTMForecaster]] = []
     on_model(0, len(jobs))
@@ -126,7 +129,10 @@ def refit_network(
     if not done:
         raise StudyError("every network diverged, or ran out of memory, on these rows; run tune on them")
     if len(done) < len(jobs):
-        notes.append(f"{len(jobs) - len(done)} of {len(jobs)} networks diverged on these rows and were left out")
+        notes.append(
+            f"{len(jobs) - len(done)} of {len(jobs)} networks diverged on these rows and were left out; "
+            f"run tune on them for others"
+        )
     kept = [i for i, _ in done]
     return Refitted(
         network=MeanForecaster([model for _, model in done], [network.weights[i] for i in kept]).eval(),

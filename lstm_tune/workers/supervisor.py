@@ -139,7 +139,9 @@ class Supervisor:
                 worker.trial = None
                 self._assign(worker)
             case WorkerFailed(cause):
-                raise StudyError(f"worker {worker.number} failed: {cause}")
+                raise StudyError(
+                    f"worker {worker.number} failed: {cause}; put it right and repeat the command with --resume"
+                )
 
     def _assign(self, worker: _Worker) -> None:
         """Assign the next trial, if there is one at the moment; if no further one will come, stop the worker."""

@@ -97,7 +97,7 @@ def test_study_of_another_objective_is_refused() -> None:
     study.optimize(lambda trial: 1.0, n_trials=1)
     with pytest.raises(StudyError, match="trial 0 was not completed by lstm_tune"):
         lstm_tune.finish(study, objective)
-    with pytest.raises(UsageError, match="one direction 'minimize'"):
+    with pytest.raises(UsageError, match="direction='minimize'"):
         lstm_tune.finish(optuna.create_study(direction="maximize"), objective)
     with pytest.raises(UsageError, match="retrain-seeds must be"):
         lstm_tune.finish(study, objective, retrain_seeds=0)

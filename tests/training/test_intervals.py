@@ -408,7 +408,7 @@ def test_levels_that_cannot_be_given_are_refused_in_one_line(study: Any) -> None
 
 
 def test_the_rows_that_are_asked_for_suffice() -> None:
-    with pytest.raises(UsageError, match=r"give 52 validation rows or more where there are 30"):
+    with pytest.raises(UsageError, match=r"give 52 validation rows or more \(there are 30\)"):
         lstm_tune.tune(FRAME, **(OPTIONS | {"level": 99}))
     enough = OPTIONS | {"level": 99, "split": (130, 52, 38), "n_trials": 1, "retrain_seeds": 1}
     assert lstm_tune.tune(FRAME, **enough).model.known_intervals().windows >= 99
