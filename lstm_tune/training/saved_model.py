@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 
+@dataclass(repr=False, eq=False)
 class ForecastModel:
     """A trained ensemble with what it needs to read a frame and to answer in the frame's own units.
 
@@ -61,26 +62,15 @@ class ForecastModel:
         watch: returns sentences on why data that are forecast or scored show it to be out of date.
     """
 
-    def __init__(
-        self,
-        network: MeanForecaster,
-        shape: Shape,
-        spec: DataSpec,
-        scale: TargetScale,
-        trained: TrainedRows | None = None,
-        recipe: Recipe | None = None,
-        naive: Mapping[str, tuple[Floats, Floats]] = MappingProxyType({}),
-        intervals: Intervals | None = None,
-    ) -> None:
-        self.network = network
-        self.shape = shape
-        self.spec = spec
-        self.scale = scale
-        self.trained = trained
-        self.naive = naive
-        self.recipe = recipe
-        self.intervals = intervals
-        self.watch: Callable[[SeriesSet], tuple[str, ...]] | None = None
+    network: MeanForecaster
+    shape: Shape
+    spec: DataSpec
+    scale: TargetScale
+    trained: TrainedRows | None = None
+    recipe: Recipe | None = None
+    naive: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    intervals: Intervals | None = None
+    watch: Callable[[SeriesSet], tuple[str, ...]] | None = field(default=None, init=False)
 
     @property
     def horizon(self) -> int:
