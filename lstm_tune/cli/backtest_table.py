@@ -11,7 +11,7 @@ from rich.text import Text
 from lstm_tune.cli.score_table import Column, Row, print_scores
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.evaluation.model_labels import MODEL
-from lstm_tune.evaluation.score import TargetScale, per_target
+from lstm_tune.evaluation.score import per_target
 from lstm_tune.report.plain import to_plain
 from lstm_tune.training.backtest import COLUMNS, LSTM, NEVER, Backtest
 from lstm_tune.utils.text import counted, number
@@ -19,13 +19,12 @@ from lstm_tune.utils.text import counted, number
 _FEWEST = 5  # cutoffs that judge whether refitting pays: of fewer all may be better by chance, one time in 16 or more
 
 
-def to_record(found: Backtest, targets: tuple[str, ...], scale: TargetScale) -> dict[str, Any]:
+def to_record(found: Backtest, targets: tuple[str, ...]) -> dict[str, Any]:
     """Return the scores of a backtest as JSON takes them.
 
     Args:
         found: the backtest.
         targets: names of the columns.
-        scale: of the model.
     """
     gain = found.gain
     record: dict[str, Any] = to_plain(

@@ -108,7 +108,7 @@ def backtest(
     if out is not None:
         write_forecast(found.frame, [*found.scores, "y"], out)
         print_line(f"{len(found.frame)} rows written to {out}")
-    record = to_record(found, model.spec.targets, model.scale)
+    record = to_record(found, model.spec.targets)
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
     else:

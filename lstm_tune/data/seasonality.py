@@ -41,17 +41,6 @@ _LEAST_BLOCKS = 5
 _GROWTH = 1.5  # highest over lowest level, from which logarithms are considered
 
 
-def find_period(data: SeriesSet, rows: Ranges, horizon: int = 1) -> int | None:
-    """Return the season, in rows, whose repetition forecasts the given rows best; None if there is no season.
-
-    Args:
-        data: the series.
-        rows: for each series, the rows that may be looked at (the train rows).
-        horizon: rows ahead that the repetition is to forecast.
-    """
-    return best_season(data, rows, find_seasons(data, rows), horizon)
-
-
 def best_season(data: SeriesSet, rows: Ranges, seasons: Sequence[int], horizon: int = 1) -> int | None:
     """Return the season with the least seasonal naive error; of seasons within 5% of each other the shortest.
 
@@ -59,7 +48,7 @@ def best_season(data: SeriesSet, rows: Ranges, seasons: Sequence[int], horizon: 
         data: the series.
         rows: for each series, the rows that may be looked at.
         seasons: in rows.
-        horizon: rows ahead.
+        horizon: rows ahead that the repetition is to forecast.
     """
     if len(seasons) < 2:
         return seasons[0] if seasons else None

@@ -99,7 +99,7 @@ def windows_needed(level: float) -> int:
     return math.ceil(level / (100 - level) - 1e-9)
 
 
-def check_levels(levels: Sequence[float], windows: int, remedy: str = "tune on more rows, or ask for less") -> None:
+def check_levels(levels: Sequence[float], windows: int) -> None:
     """Refuse levels that so many windows cannot give.
 
     Raises:
@@ -109,7 +109,7 @@ def check_levels(levels: Sequence[float], windows: int, remedy: str = "tune on m
         if windows_needed(level) > windows:
             raise UsageError(
                 f"level {level_name(level)} needs {windows_needed(level)} windows to be calibrated on, "
-                f"but there are {windows}; {remedy}"
+                f"but there are {windows}; tune on more rows, or ask for less"
             )
 
 

@@ -111,7 +111,7 @@ def read_given(source: Any, windows: Windows, positions: Positions) -> GivenFore
     every = positions[:].cpu().numpy()
     place = np.searchsorted(every, channel * windows.rows + first)
     inside &= (place < len(every)) & (every[np.minimum(place, len(every) - 1)] == channel * windows.rows + first)
-    _refuse_repeated(frame, path, place[inside] * windows.horizon + step[inside], np.flatnonzero(inside))
+    _refuse_repeated(path, place[inside] * windows.horizon + step[inside], np.flatnonzero(inside))
     observed = windows.observed(torch.from_numpy(every).to(windows.device)).cpu().numpy()
     origin = np.array(data.origin)[every // windows.rows, None]
     laid, covered = {}, np.ones(len(every), dtype=bool)
@@ -234,7 +234,7 @@ def _first_rows(frame: pd.DataFrame, path: str, windows: Windows, keys: Ints, ro
     return rows
 
 
-def _refuse_repeated(frame: pd.DataFrame, path: str, cells: Ints, rows: Ints) -> None:
+def _refuse_repeated(path: str, cells: Ints, rows: Ints) -> None:
     """Refuse a file that forecasts the same step of the same window twice."""
     order = np.argsort(cells, kind="stable")
     twice = np.flatnonzero(np.diff(cells[order]) == 0)

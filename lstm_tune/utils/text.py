@@ -63,13 +63,13 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])}, and {parts[-1]}"
 
 
-def shortened(value: object, most: int = 60) -> str:
-    """Return a value as Python writes it, on one line of at most `most` characters."""
+def shortened(value: object) -> str:
+    """Return a value as Python writes it, on one line of at most 60 characters."""
     try:
         text = " ".join(repr(value).split())
     except RecursionError:
         text = "a table in a table in a table …"
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

@@ -12,7 +12,13 @@ from series import panel, series_of, wave
 
 from lstm_tune.data.calendar_periods import calendar_periods
 from lstm_tune.data.load import load_series
-from lstm_tune.data.seasonality import best_season, find_period, find_seasons
+from lstm_tune.data.seasonality import best_season, find_seasons
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges
+
+
+def find_period(data: SeriesSet, rows: Ranges) -> int | None:
+    return best_season(data, rows, find_seasons(data, rows))
 
 
 def period_of(y: np.ndarray, freq: str = "D") -> int | None:

@@ -34,7 +34,7 @@ from series import (
 
 import lstm_tune
 from lstm_tune.config import PLAIN, Config
-from lstm_tune.data.seasonality import find_period
+from lstm_tune.data.seasonality import best_season, find_seasons
 from lstm_tune.data.split import make_split
 from lstm_tune.data.windows import Windows
 from lstm_tune.evaluation import score as evaluate
@@ -165,8 +165,8 @@ def test_law_2_what_is_fitted_does_not_see_later_rows(config: Config, seed: int)
 def test_law_2_period_is_found_in_train_rows_alone() -> None:
     y = np.concatenate([wave(200, period=7), wave(400, period=12)])
     data = series_of(y)
-    assert find_period(data, ((0, 200),)) == 7
-    assert find_period(data, ((200, 600),)) == 12
+    for rows, period in (((0, 200), 7), ((200, 600), 12)):
+        assert best_season(data, (rows,), find_seasons(data, (rows,))) == period
     assert task_of(data, split=(200, 350, 50)).period == 7
 
 
