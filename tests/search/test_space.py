@@ -517,7 +517,7 @@ def test_what_the_data_forbid_altogether_is_refused(mapping: dict[str, Any], sai
 def test_a_conditional_lookback_is_refused_where_the_data_forbid_the_plain_value() -> None:
     space = space_from_mapping({"layers": [1, 2], "lookback": {"choices": [4, 8], "when": {"layers": 2}}})
     few = Limits(max_lookback=12, positive=True, period=None, max_batch_size=100)
-    with pytest.raises(SpaceError, match=r"lookback = 4, 8: is 20 where its condition does not hold.*drop the cond"):
+    with pytest.raises(SpaceError, match=r"lookback = 4, 8: is 20 if its condition does not hold.*drop the cond"):
         space.cut(few)
 
 
