@@ -56,11 +56,37 @@ def build_result(
         tested: their scores on the test rows.
         found: on data, training, forecasts and search.
     """
+    source, machine = dataset.source, opened.resources
+    return Result(
+        summary=_summary(context, dataset, task, opened, outcome, retrained, tested, found.findings),
+        model=_model(dataset, retrained, task, opened.precision, tested.calibrated),
+        parts=MadeParts(
+            study=opened.study,
+            trials=outcome.trials,
+            windows=dataset.windows.cpu(),
+            split=dataset.split,
+            baselines=tested.fitted,
+        ),
+        series=None if tested.series is None else replace(tested.series, first=found.first),
+        run_file=context.options.run_file(source, workers=machine.workers, precision=opened.precision),
+    )
+
+
+def _summary(
+    context: RunContext,
+    dataset: Dataset,
+    task: Task,
+    opened: OpenStudy,
+    outcome: SearchOutcome,
+    retrained: Retrained,
+    tested: TestResult,
+    findings: Sequence[Finding],
+) -> record.ResultRecord:
+    """Return what result.json holds; see `build_result`."""
     options, clock = context.options, context.clock
     series, machine = dataset.series, opened.resources
-    findings = found.findings
     judged = _judge(task, series.targets, outcome, retrained, tested, findings)
-    summary = record.ResultRecord(
+    return record.ResultRecord(
         **judged,
         data=DataSummary.of(
             series, dataset.split, horizon=options.horizon, period=task.period, seasons=task.seasons, notes=tested.notes
@@ -81,9 +107,9 @@ def build_result(
         ),
         against={
             name: compared.GivenSummary.of(
-                score, found, targets=series.targets, scale=task.scale, of=tested.score.windows
+                score, comparison, targets=series.targets, scale=task.scale, of=tested.score.windows
             )
-            for name, (score, found) in tested.given.items()
+            for name, (score, comparison) in tested.given.items()
         },
         decomposition=tested.decomposition,
         in_sample=record.InSample.of(tested.fit),
@@ -99,19 +125,6 @@ def build_result(
             seed=options.seed,
         ),
         timing=record.Timing.of({**clock.seconds, "total": clock.elapsed}, outcome.trials, before=opened.trials_before),
-    )
-    return Result(
-        model=_model(dataset, retrained, task, opened.precision, tested.calibrated),
-        summary=summary,
-        parts=MadeParts(
-            study=opened.study,
-            trials=outcome.trials,
-            windows=dataset.windows.cpu(),
-            split=dataset.split,
-            baselines=tested.fitted,
-        ),
-        series=None if tested.series is None else replace(tested.series, first=found.first),
-        run_file=options.run_file(dataset.source, workers=machine.workers, precision=opened.precision),
     )
 
 
