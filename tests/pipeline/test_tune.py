@@ -14,6 +14,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from series import TINY, daily, panel, wave, with_holes
+from studies import Watching
 
 import lstm_tune
 from lstm_tune.errors import DataError, LstmTuneError, RunError, SpaceError, StudyError, UsageError
@@ -237,21 +238,12 @@ def test_timeout_ends_a_study_without_a_number_of_trials() -> None:
 
 
 def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Notes(Silent):
-        said: list[str]
-
-        def __init__(self) -> None:
-            self.said = []
-
-        def info(self, text: str) -> None:
-            self.said.append(text)
-
     monkeypatch.setattr(pipeline_options, "DEFAULT_PATIENCE", 3)
-    notes = Notes()
+    progress = Watching()
     one_config = TINY | {"epochs": 1}
-    result = tune(daily(wave()), n_trials=None, space=one_config, progress=notes)
+    result = tune(daily(wave()), n_trials=None, space=one_config, progress=progress)
     assert result.record["study"]["n_trials"] == 4
-    assert any("stopped after 4 trials" in text and "--trials or --timeout" in text for text in notes.said)
+    assert any("stopped after 4 trials" in text and "--trials or --timeout" in text for text in progress.notes)
     assert tune(daily(wave()), n_trials=6, space=one_config).record["study"]["n_trials"] == 6
 
 
@@ -474,14 +466,9 @@ def test_study_without_one_epoch_and_without_a_simple_forecast_saves_no_random_w
 
 
 def test_time_limit_that_is_over_before_the_first_trial_is_said() -> None:
-    said: list[str] = []
-
-    class Notes(Silent):
-        def info(self, text: str) -> None:
-            said.append(text)
-
-    tune(daily(wave()), space=TINY | {"skip": "last"}, n_trials=1, timeout=0.01, progress=Notes())
-    assert "the time limit left nothing for trials; pass a longer --timeout" in said
+    progress = Watching()
+    tune(daily(wave()), space=TINY | {"skip": "last"}, n_trials=1, timeout=0.01, progress=progress)
+    assert "the time limit left nothing for trials; pass a longer --timeout" in progress.notes
 
 
 # ---- what happens after the search loses nothing
@@ -527,21 +514,12 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
     def fail(*args: Any) -> Any:
         raise ZeroDivisionError("of a rule")
 
-    class Notes(Silent):
-        said: list[str]
-
-        def __init__(self) -> None:
-            self.said = []
-
-        def info(self, text: str) -> None:
-            self.said.append(text)
-
-    notes = Notes()
+    progress = Watching()
     monkeypatch.setattr("lstm_tune.pipeline.conclusion.diagnose_study", fail)
-    result = tune(daily(wave()), out=tmp_path, progress=notes)
+    result = tune(daily(wave()), out=tmp_path, progress=progress)
     assert result.record["findings"] == []
     assert result.test.mse > 0
-    assert any("no findings could be worked out (ZeroDivisionError: of a rule)" in text for text in notes.said)
+    assert any("no findings could be worked out (ZeroDivisionError: of a rule)" in text for text in progress.notes)
 
 
 # ---- refusals

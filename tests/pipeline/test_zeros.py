@@ -8,23 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from series import TINY, daily
+from studies import Watching
 
 from lstm_tune import load, tune
-from lstm_tune.search.progress import Silent
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 LOG = TINY | {"transform": "log", "difference": "seasonal", "window_norm": "last", "skip": "linear"}
 BOTH = LOG | {"transform": ["none", "log"]}
-
-
-class Heard(Silent):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.said.append(text)
 
 
 def sales(rows: int = 300) -> np.ndarray:
@@ -41,21 +31,21 @@ def with_zero(row: int) -> np.ndarray:
 
 
 def test_trials_that_a_zero_in_the_validation_rows_bars_from_the_retrain_are_left_out_and_said(tmp_path: Path) -> None:
-    heard = Heard()
-    result = tune(daily(with_zero(239)), space=BOTH, n_trials=4, progress=heard, out=tmp_path / "run")
+    progress = Watching()
+    result = tune(daily(with_zero(239)), space=BOTH, n_trials=4, progress=progress, out=tmp_path / "run")
     by_number = {t.number: t.params["transform"] for t in result.study.trials}
     assert set(by_number.values()) == {"none", "log"}
     assert {by_number[m["trial"]] for m in result.record["ensemble"]} == {"none"}
-    (said,) = [text for text in heard.said if "transform = log" in text]
+    (said,) = [text for text in progress.notes if "transform = log" in text]
     assert said.endswith("left out of the model, since a value of the validation rows is not above 0")
     assert result.record["retrain"]["rows"] == "train+val"
 
 
 def test_study_of_logarithms_alone_is_retrained_on_the_train_rows() -> None:
-    heard = Heard()
-    result = tune(daily(with_zero(239)), space=LOG, n_trials=1, progress=heard)
+    progress = Watching()
+    result = tune(daily(with_zero(239)), space=LOG, n_trials=1, progress=progress)
     assert result.record["retrain"]["rows"] == "train"
-    assert any("retrained on the train rows alone" in text for text in heard.said)
+    assert any("retrained on the train rows alone" in text for text in progress.notes)
     assert len(result.record["retrain"]["seeds"]) == 3
 
 

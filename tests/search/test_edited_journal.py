@@ -16,6 +16,7 @@ from series import TINY, task_of, wave
 from lstm_tune.errors import LstmTuneError, StudyError
 from lstm_tune.report.report_json import curves
 from lstm_tune.report.result import trial_row
+from lstm_tune.search.coordinator import Coordinator
 from lstm_tune.search.identity import StudyIdentity
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
@@ -31,19 +32,17 @@ IDENTITY = StudyIdentity(settings={"seed": 0, "space": SPACE.to_dict()})
 VALUES: tuple[Any, ...] = (None, "x", -1, 10**9, 1e400, [], {}, True, [[1]], {"a": 1}, "COMPLETE", 0.5)
 
 
+def opened_study(path: Path, *, resume: bool) -> Coordinator:
+    sampler, pruner = make_sampler("tpe", 0, SPACE), make_pruner("median", 2)
+    journal = open_journal(path)
+    return create_study(journal, "s", IDENTITY, sampler=sampler, pruner=pruner, resume=resume, alone=True)
+
+
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The journal of a study of three trials."""
     path = tmp_path_factory.mktemp("whole") / "study.journal"
-    opened = create_study(
-        open_journal(path),
-        "s",
-        IDENTITY,
-        sampler=make_sampler("tpe", 0, SPACE),
-        pruner=make_pruner("median", 2),
-        resume=False,
-        alone=True,
-    )
+    opened = opened_study(path, resume=False)
     opened.study.optimize(TaskObjective(task_of(wave()), SPACE), n_trials=3)
     opened.release()
     return path.read_text().splitlines()
@@ -51,15 +50,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def resume(path: Path) -> None:
     """Resume the study, read all that is read of its trials, and do one more."""
-    opened = create_study(
-        open_journal(path),
-        "s",
-        IDENTITY,
-        sampler=make_sampler("tpe", 0, SPACE),
-        pruner=make_pruner("median", 2),
-        resume=True,
-        alone=True,
-    )
+    opened = opened_study(path, resume=True)
     with opened:
         trials = read_trials(opened.study)
         counted_trials(trials)
