@@ -1,4 +1,4 @@
-"""Where the commands print."""
+"""The console of the commands: results on stdout, messages and progress on stderr."""
 
 from __future__ import annotations
 

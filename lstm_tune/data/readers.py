@@ -180,7 +180,7 @@ def _check_parquet(file: Path, path: str) -> None:
 
 
 def _sound(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame, once what its columns say of their own memory is true: else a process may crash."""
+    """Return a table as a frame, after a check that its columns lie within their memory: else a process may crash."""
     table.validate(full=True)
     try:
         frame: pd.DataFrame = table.to_pandas()

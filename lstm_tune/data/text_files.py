@@ -104,7 +104,7 @@ def memory_limit() -> int:
 
 
 def _decode(file: Path, path: str) -> tuple[str, str, tuple[str, ...], bool]:
-    """Return the beginning of a file as text, its encoding, what is to be said of it, and whether it is all."""
+    """Return the beginning of a file as text, its encoding, a note on it, and whether it is all."""
     with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
         content = stream.read(BEGINNING)
         while content.count(b"\n") < 2 and len(content) < _LONGEST_LINES and (more := stream.read(BEGINNING)):

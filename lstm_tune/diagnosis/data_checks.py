@@ -39,8 +39,8 @@ DATA_CHECKS: tuple[Check[Any], ...] = (*CHANNEL_CHECKS, *scale_checks.SERIES_CHE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LookedAt:
-    """The columns of series that were looked at, and what each check found in them.
+class CheckResults:
+    """What each check found in the columns of the series, up to 200 of them.
 
     This compares test rows with the others, so a study may call it only after its end.
     """
@@ -50,8 +50,8 @@ class LookedAt:
     of_all: Sequence[Finding]  # findings on all series together
 
     @classmethod
-    def at(cls, series: SeriesSet, parts: Split, task: Task) -> LookedAt:
-        """Look at the data.
+    def of(cls, series: SeriesSet, parts: Split, task: Task) -> CheckResults:
+        """Apply all checks.
 
         Args:
             series: all rows.

@@ -17,7 +17,7 @@ from lstm_tune.data.summary import data_facts, overlap_facts, split_facts
 from lstm_tune.diagnosis import signal_checks
 from lstm_tune.diagnosis.baseline_scores import score_baselines
 from lstm_tune.diagnosis.channel import Channel, evenly_chosen
-from lstm_tune.diagnosis.data_checks import LookedAt
+from lstm_tune.diagnosis.data_checks import CheckResults
 from lstm_tune.diagnosis.finding import SHOWN, Finding
 from lstm_tune.diagnosis.gate import Circumstances, gate
 from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
@@ -187,12 +187,12 @@ def _diagnosis(cut: CutSeries, task: Task, horizon: int, given: float | None, sc
         "notes": [*series.notes, *parts.notes],
     }
     warn(facts["notes"])
-    looked = LookedAt.at(series, parts, task)
-    channels = looked.channels
+    results = CheckResults.of(series, parts, task)
+    channels = results.channels
     facts["series_looked_at"] = len(channels)
     baselines = score_baselines(series, parts, task)
     scale = mse_scale(evenly_chosen(channels, signal_checks.MOST), task, series.targets, baselines)
-    findings = gate(looked.findings(), Circumstances.of(task))
+    findings = gate(results.findings(), Circumstances.of(task))
     own = None
     if given is not None:
         span = max(_span(channel) for channel in channels)

@@ -73,7 +73,7 @@ def _facts(module: RawForecaster, spec: DataSpec) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says of torch's own future, and of packages that are not needed."""
+    """Suppress the exporter's warnings of torch's deprecations and of packages that are not needed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lstm_tune.ablation.tried_advice import Trying, first_actions, try_actions
 from lstm_tune.diagnosis.catalogue import mark_handled
-from lstm_tune.diagnosis.data_checks import LookedAt
+from lstm_tune.diagnosis.data_checks import CheckResults
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
 from lstm_tune.diagnosis.gate import Circumstances, gate
@@ -76,8 +76,8 @@ def diagnose_study(
         levelled_off=outcome.levelled_off,
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
-    looked = LookedAt.at(dataset.series, dataset.split, task)
-    of_data = mark_handled(by_severity(with_score(f, search.scores) for f in looked.findings()), config.params())
+    results = CheckResults.of(dataset.series, dataset.split, task)
+    of_data = mark_handled(by_severity(with_score(f, search.scores) for f in results.findings()), config.params())
     known = Circumstances.of(
         task,
         params=config.params(),
@@ -85,7 +85,7 @@ def diagnose_study(
         options={**options.to_dict(), "n_trials": options.trials, "timeout": options.seconds, "space": space.name},
     )
     findings = gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
-    return Found(findings=tuple(findings), first=looked.first())
+    return Found(findings=tuple(findings), first=results.first())
 
 
 def try_advice(

@@ -29,7 +29,7 @@ from lstm_tune.data.split import make_split
 from lstm_tune.diagnosis import autocorrelated_tests, predictability, stationarity
 from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, mark_handled
 from lstm_tune.diagnosis.channel import Channel
-from lstm_tune.diagnosis.data_checks import CHANNEL_CHECKS, LookedAt
+from lstm_tune.diagnosis.data_checks import CHANNEL_CHECKS, CheckResults
 from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
 from lstm_tune.diagnosis.level_checks import non_stationary_level
 from lstm_tune.models import baselines
@@ -483,7 +483,7 @@ def test_result_of_a_study_holds_the_findings_of_the_data() -> None:
 def test_findings_of_a_study_are_those_of_diagnose() -> None:
     data = load_series(0.02 * T + season(12) + ar())
     parts = make_split(data, (0.7, 0.1, 0.2), 1)
-    found = LookedAt.at(data, parts, build_task(data, parts, 1, folds=3)).findings()
+    found = CheckResults.of(data, parts, build_task(data, parts, 1, folds=3)).findings()
     assert [f.says for f in found] == [f.says for f in diagnose(0.02 * T + season(12) + ar()).findings]
     assert "trend_beyond_training_range" in {f.code for f in found}
 
