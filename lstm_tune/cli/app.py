@@ -161,11 +161,12 @@ def evaluate(
     thousands: shared.Thousands = None,
     as_json: shared.Json = False,
 ) -> None:
-    """Score a saved model on other rows, beside the naive forecasts."""
+    """Score a saved model on other rows, beside the forecasts without an LSTM."""
     with quick_imports():
         from lstm_tune.cli.result_table import show_scores
         from lstm_tune.pipeline import saved_run
         from lstm_tune.report.plain import to_plain
+        from lstm_tune.training.model_scores import rows_to_fit
 
     model = saved_run.load(run)
     ids = split_columns(id) or None
@@ -175,7 +176,9 @@ def evaluate(
     if as_json:
         print(json.dumps(scores, allow_nan=False))
     else:
-        show_scores(make_console(), scores, model.spec.targets, model.shape.period)
+        rows = rows_to_fit(model.trained, model.recipe, series, model.spec.series, model.scale)
+        why = rows if isinstance(rows, str) else ""
+        show_scores(make_console(), scores, model.spec.targets, model.shape.period, unfitted=why)
 
 
 @app.command(cls=PanelCommand)

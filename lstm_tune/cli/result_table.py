@@ -12,12 +12,12 @@ from rich.text import Text
 from lstm_tune.cli.score_table import Column, Row, baseline_rows, print_scores
 from lstm_tune.diagnosis.finding import SEVERITY_WORDS, most_shown
 from lstm_tune.diagnosis.interval_checks import judges
-from lstm_tune.evaluation.baseline_labels import given_label
+from lstm_tune.evaluation.baseline_labels import given_label, label_of
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import MODEL, adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.text import counted, error_against, number, percent
+from lstm_tune.utils.text import counted, error_against, joined, number, percent
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -263,8 +263,18 @@ def show_params(params: Mapping[str, Any]) -> Table:
     return grid
 
 
-def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int) -> None:
-    """Print what `evaluate` found."""
+def show_scores(
+    console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int, *, unfitted: str
+) -> None:
+    """Print what `evaluate` found.
+
+    Args:
+        console: to print on.
+        scores: of the model, the simple forecasts and those that were given.
+        targets: names of the columns.
+        period: rows in a season.
+        unfitted: why the simple forecasts that are fitted are not among them; "": they are.
+    """
     if len(targets) == 1:
         columns = [Column.of("MSE", "mse"), Column.of("RMSE", "rmse"), Column.of("MAE", "mae", optional=True)]
         columns.append(Column.of("R²", "r2", optional=True))
@@ -276,6 +286,9 @@ def show_scores(console: Console, scores: Mapping[str, Any], targets: tuple[str,
     print_scores(console, "forecast", [Row(MODEL, own), *baseline_rows(baselines, period)], columns)
     console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
     _show_metrics(console, own.get("metrics") or {})
+    if unfitted:
+        names = joined([label_of(name).table for name in ("ridge", "ets", "combination")])
+        console.print(f"Not scored: {names}; {unfitted}.")
     console.print(Text("model's error: its MSE against that of the forecast in the line", "dim"))
 
 

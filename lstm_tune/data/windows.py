@@ -113,6 +113,7 @@ class Windows:
         self._past = data.past.to(self.device)
         self._future = data.future.to(self.device)
         self._offsets = torch.tensor(data.offsets, device=self.device)
+        self._continues = data.n_series > 1
 
     def cpu(self) -> Windows:
         """Return the same windows on the CPU: these themselves, if they are there."""
@@ -122,6 +123,12 @@ class Windows:
         """Return the same windows, short series continued by seasons of so many rows; no values are copied."""
         other = copy.copy(self)
         other.period = period or 1
+        return other
+
+    def continued(self) -> Windows:
+        """Return the same windows, a single series continued into the past, too; no values are copied."""
+        other = copy.copy(self)
+        other._continues = True
         return other
 
     @property
@@ -186,7 +193,7 @@ class Windows:
             row = positions - channel * self.rows
         else:
             channel, row = torch.zeros_like(positions), positions
-        if self.data.n_series == 1:
+        if not self._continues:
             return self._gather(positions, row, context, channel, channel)
         series = torch.searchsorted(self._offsets, row, right=True) - 1
         group, begin = channel * self.data.n_series + series, self._offsets[series]

@@ -1,8 +1,9 @@
-"""How the networks of a saved model were trained, so that the same can be done on other rows."""
+"""How the networks of a saved model were trained, and what is scored beside it, so that both can be done again."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,19 @@ class NetworkRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SimpleRecipe:
+    """How the forecasts that need no network are fitted, to be scored beside a model.
+
+    Attributes:
+        lookback: rows that the data of the study allow.
+        weights: of each in their mean, by its name.
+    """
+
+    lookback: int
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """How the networks of a model were trained.
 
@@ -33,12 +47,14 @@ class Recipe:
         samples: training windows in an epoch, …
         windows: … of so many windows at the shortest lookback; other rows get as many passes.
         precision: "fp32" or "bf16".
+        simple: of the forecasts that need no network; None: an earlier version did not keep it.
     """
 
     networks: tuple[NetworkRecipe, ...]
     samples: int
     windows: int
     precision: str
+    simple: SimpleRecipe | None = None
 
     def samples_of(self, windows: int) -> int:
         """Return the training windows in an epoch over rows that hold so many windows at the shortest lookback."""
@@ -68,6 +84,7 @@ class Recipe:
             samples=_count(given.raw, "samples", 1),
             windows=_count(given.raw, "windows", 1),
             precision=precision,
+            simple=_simple(raw.get("simple")),
         )
 
 
@@ -94,6 +111,15 @@ def _network(raw: Any) -> NetworkRecipe:
         factors=given.numbers("factors"),
         half_batches=given.flag("half_batches"),
     )
+
+
+def _simple(raw: Any) -> SimpleRecipe | None:
+    if raw is None:
+        return None
+    weights = Checked(raw, "recipe of the simple forecasts").table("weights")
+    if not all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights.values()):
+        raise ValueError("recipe of the simple forecasts: each weight must be a finite number")
+    return SimpleRecipe(lookback=_count(raw, "lookback", 1), weights=dict(weights))
 
 
 def _count(raw: Mapping[str, Any], key: str, least: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -32,11 +32,13 @@ class TrainedRows:
         until: the time of the last one, as a whole number: nanoseconds since 1970, or the number of the row.
         times: of the rows that are recognised, in the same unit.
         marks: a short digest of the value in each of them.
+        ends: {series: time of its last trained row}, of those that end at another time than `until`.
     """
 
     until: int | float
     times: tuple[int | float, ...]
     marks: tuple[str, ...]
+    ends: Mapping[str, int | float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: SeriesSet, rows: Ranges, scale: TargetScale) -> TrainedRows:
@@ -47,14 +49,18 @@ class TrainedRows:
             rows: one range for each series.
             scale: of the model.
         """
+        names = [name for name, (a, b) in zip(data.series, rows, strict=True) if b > a]
         used = [(a, b) for a, b in rows if b > a]
+        last = _numbers(data.times, [b - 1 for _, b in used])
+        until = last.max().item()
         chosen = _spread(used, _SAMPLED)
         seen = [row for row in chosen if bool(data.observed[0, row])]
         times = _numbers(data.times, seen)
         return cls(
-            until=_numbers(data.times, [b - 1 for _, b in used]).max().item(),
+            until=until,
             times=tuple(times.tolist()),
             marks=tuple(_mark(data, row, scale) for row in seen),
+            ends={name: end for name, end in zip(names, last.tolist(), strict=True) if end != until},
         )
 
     def note(self, windows: Windows, positions: Positions | Tensor, scale: TargetScale) -> tuple[str, ...]:
@@ -68,9 +74,11 @@ class TrainedRows:
         data = windows.data
         if not self.holds(data, scale):
             return ()
-        last = positions[:].cpu().numpy() % windows.rows + windows.horizon - 1
-        times = _numbers(data.times, last)
-        trained = int((times <= self.until).sum())
+        row = positions[:].cpu().numpy() % windows.rows
+        last = row + windows.horizon - 1
+        ends = np.array([self.ends.get(name, self.until) for name in data.series])
+        series = np.searchsorted(np.array(data.offsets), row, side="right") - 1
+        trained = int((_numbers(data.times, last) <= ends[series]).sum())
         if not trained:
             return ()
         end = np.array([self.until]).astype("datetime64[ns]" if data.times.dtype.kind == "M" else data.times.dtype)
@@ -85,6 +93,20 @@ class TrainedRows:
         """Return how many of the rows [start, end) of a series are not newer than the last trained row."""
         return int((_numbers(data.times, range(start, end)) <= self.until).sum())
 
+    def ranges(self, data: SeriesSet, known: Sequence[str]) -> Ranges:
+        """Return the rows of each series that are not newer than its last trained one; none of an unknown series.
+
+        Args:
+            data: that hold the trained rows.
+            known: names of the series that the model was trained on; (): it was a single one.
+        """
+        found, names = [], set(known)
+        for name, (a, b) in zip(data.series, pairwise(data.offsets), strict=True):
+            until = self.ends.get(name, self.until)
+            trained = int((_numbers(data.times, range(a, b)) <= until).sum()) if not names or name in names else 0
+            found.append((a, a + trained))
+        return tuple(found)
+
     def holds(self, data: SeriesSet, scale: TargetScale) -> bool:
         """Return whether the data hold the rows that the model was trained on."""
         found = set()
@@ -97,7 +119,8 @@ class TrainedRows:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
-        return {"until": self.until, "times": list(self.times), "marks": list(self.marks)}
+        record = {"until": self.until, "times": list(self.times), "marks": list(self.marks)}
+        return record | ({"ends": dict(self.ends)} if self.ends else {})
 
     @classmethod
     def from_json(cls, raw: Any) -> TrainedRows | None:
@@ -110,12 +133,14 @@ class TrainedRows:
             return None
         given = Checked(raw, "trained")
         times, marks = given.numbers("times"), given.names("marks")
-        until = raw.get("until")
+        until, ends = raw.get("until"), given.table("ends")
+        if not all(type(end) in (int, float) and math.isfinite(end) for end in ends.values()):
+            raise ValueError("trained: each of ends must be a finite number")
         if type(until) not in (int, float) or not math.isfinite(until) or abs(until) >= 2**63:
             raise ValueError("trained: until must be a finite number")
         if len(times) != len(marks) or len(times) > _SAMPLED:
             raise ValueError(f"trained: times and marks must be as many, and at most {_SAMPLED}")
-        return cls(until=until, times=tuple(raw["times"]), marks=marks)
+        return cls(until=until, times=tuple(raw["times"]), marks=marks, ends=dict(ends))
 
 
 def _spread(ranges: Sequence[tuple[int, int]], count: int) -> list[int]:

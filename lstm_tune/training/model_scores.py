@@ -1,14 +1,16 @@
-"""The scores of a saved model, and of the naive forecasts that need no fitting, on rows that it is given."""
+"""The scores of a saved model, and of the forecasts that need no LSTM, on rows that it is given."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.split import Ranges
 from lstm_tune.data.windows import Positions, Windows
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.given_forecasts import GivenForecasts, read_given
@@ -17,20 +19,23 @@ from lstm_tune.evaluation.score import Forecaster, Score, TargetScale, score
 from lstm_tune.evaluation.significance import TimeBlocks, compare, interval
 from lstm_tune.evaluation.test_score import ComparedScore, TestScore
 from lstm_tune.evaluation.wild_values import describe_wild_values
-from lstm_tune.models.baselines import naive_baselines
+from lstm_tune.models.baselines import combine, fit_baselines, naive_baselines
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.recipe import Recipe
+from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.refit import every_row
 from lstm_tune.utils.notes import warn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ScoredWindows:
-    """The windows that a model is scored on, and the naive forecasts that can be scored on the same ones."""
+    """The windows that a model is scored on, and the simple forecasts that can be scored on the same ones."""
 
     windows: Windows
     positions: Positions | Tensor
     naive: dict[str, Forecaster]
+    fitted: Mapping[str, Forecaster] = dataclasses.field(default_factory=dict)  # on the rows of the training
     given: GivenForecasts | None = None  # of somebody else, on the same windows
 
     @classmethod
@@ -56,6 +61,24 @@ class ScoredWindows:
             )
         return cls(windows=windows, positions=positions, naive=naive)
 
+    def with_fitted(self, rows: Ranges | str, recipe: Recipe | None, shape: Shape, scale: TargetScale) -> ScoredWindows:
+        """Return the same windows with the simple forecasts that are fitted as those of the study were.
+
+        Args:
+            rows: of each series that the model was trained on, as `rows_to_fit` says; a text: nothing is fitted.
+            recipe: how they are fitted.
+            shape: season.
+            scale: of the scores.
+        """
+        simple = recipe.simple if recipe is not None else None
+        if isinstance(rows, str) or simple is None:
+            return self
+        period, known = shape.period if shape.period > 1 else None, naive_baselines(shape.horizon, shape.period)
+        fitted = fit_baselines(self.windows, rows, period=period, max_lookback=simple.lookback, scale=scale)
+        if simple.weights and simple.weights.keys() <= fitted.keys():
+            fitted["combination"] = combine(fitted, simple.weights)
+        return dataclasses.replace(self, fitted={name: f for name, f in fitted.items() if name not in known})
+
     def beside(self, source: Any) -> ScoredWindows:
         """Return those of the windows that somebody else's forecasts cover, with these; see `read_given`.
 
@@ -69,6 +92,25 @@ class ScoredWindows:
         return dataclasses.replace(self, positions=given.positions, given=given)
 
 
+def rows_to_fit(
+    trained: TrainedRows | None, recipe: Recipe | None, data: SeriesSet, known: Sequence[str], scale: TargetScale
+) -> Ranges | str:
+    """Return the rows that the simple forecasts are fitted on, those of the training; or a clause: why there are none.
+
+    Args:
+        trained: the rows that the model was trained on.
+        recipe: how it was trained.
+        data: that are scored.
+        known: names of the series that the model was trained on, if there were several.
+        scale: of the model.
+    """
+    if trained is None or recipe is None or recipe.simple is None:
+        return "the model was saved by an earlier version; run tune again"
+    if not trained.holds(data, scale):
+        return "the data do not hold the rows that the model was trained on; give it these rows, too"
+    return trained.ranges(data, known)
+
+
 def score_model(
     network: MeanForecaster,
     shape: Shape,
@@ -77,7 +119,7 @@ def score_model(
     scored: ScoredWindows,
     known: Mapping[str, tuple[Floats, Floats]],
 ) -> dict[str, ComparedScore]:
-    """Score a model, the naive forecasts and those that were given on the same windows, and compare it with each.
+    """Score a model, the simple forecasts and those that were given on the same windows, and compare it with each.
 
     Args:
         network: the model.
@@ -87,10 +129,10 @@ def score_model(
         scored: the windows.
         known: errors of the seasonal naive forecast over the train rows, by series.
     """
-    windows = scored.windows
+    windows = scored.windows.continued()  # a fitted forecast may look further back than the first window allows
     naive = NaiveErrors.for_series(known, windows.data.series, windows.channels)
     given = scored.given
-    others: dict[str, Forecaster] = {**scored.naive, **(given.forecasters() if given else {})}
+    others: dict[str, Forecaster] = {**scored.naive, **scored.fitted, **(given.forecasters() if given else {})}
     found = {
         name: score(f, windows, scored.positions, scale, naive=naive)
         for name, f in {"model": network, **others}.items()

@@ -17,7 +17,7 @@ from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError, StudyError
 from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
-from lstm_tune.models.recipe import NetworkRecipe, Recipe
+from lstm_tune.models.recipe import NetworkRecipe, Recipe, SimpleRecipe
 from lstm_tune.training.data_limits import is_positive
 from lstm_tune.training.parallel import side_by_side, single_threaded_torch
 from lstm_tune.training.retrain import Member, Retrained, TrainingSet, make_retrainer, run_retrainer
@@ -57,6 +57,7 @@ def recipe_of(retrained: Retrained, task: Task, precision: str) -> Recipe:
         samples=fold.samples,
         windows=len(task.windows.positions(fold.segment.fit, 0, reach_back=False)),
         precision=precision,
+        simple=SimpleRecipe(lookback=task.limits.max_lookback, weights=dict(task.combination)),
     )
 
 

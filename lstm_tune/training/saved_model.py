@@ -35,7 +35,7 @@ from lstm_tune.training.calibration import recalibrate
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.forecast_plot import forecast_plot
 from lstm_tune.training.model_card import model_facts
-from lstm_tune.training.model_scores import ScoredWindows, score_model
+from lstm_tune.training.model_scores import ScoredWindows, rows_to_fit, score_model
 from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils import arguments
 from lstm_tune.utils.notebook import card, lines, table
@@ -173,11 +173,12 @@ class ForecastModel:
         return for_series(self.network, self.spec.series, series), self.scale.for_series(self.spec.series, series)
 
     def evaluate(self, data: Any, *, against: Any = None, **reading: Any) -> dict[str, ComparedScore]:
-        """Score the model, and the naive forecasts that need no fitting, on the windows that the data hold.
+        """Score the model, and the forecasts that need no LSTM, on the windows that the data hold.
 
         Before a window are the rows that the model looks back on, and a whole season; if the data hold no such window,
-        forecasts that need more rows are left out. An `LstmTuneWarning` says if windows lie in rows that the model was
-        trained on, or if it seems to be out of date.
+        naive forecasts that need more rows are left out. Ridge regression, exponential smoothing and their mean with
+        the naive ones are fitted on the rows that the model was trained on, if the data hold them, else left out. An
+        `LstmTuneWarning` says if windows lie in these rows, or if the model seems to be out of date.
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.
@@ -194,7 +195,9 @@ class ForecastModel:
         series = self.read(data, **reading)
         warn(self.watch(series) if self.watch else ())
         network, scale = self.for_data(series)
-        scored = ScoredWindows.of(network, self.shape, Windows(series, self.horizon, period=self.shape.period))
+        windows = Windows(series, self.horizon, period=self.shape.period)
+        rows = rows_to_fit(self.trained, self.recipe, series, self.spec.series, self.scale)
+        scored = ScoredWindows.of(network, self.shape, windows).with_fitted(rows, self.recipe, self.shape, scale)
         if against is not None:
             scored = scored.beside(against)
         if self.trained is not None:

@@ -140,11 +140,17 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     assert status == 0
     assert err.startswith("note: 119 of 151 windows lie in rows that the model was trained on")
     scores = json.loads(out)
-    assert set(scores) == {"model", "persistence", "seasonal_naive"}
+    assert list(scores) == ["model", "persistence", "seasonal_naive", "ridge", "ets", "combination"]
     assert set(scores["model"]) >= {"mse", "rmse", "mae", "r2", "mse_scaled", "windows"}
     status, out, err = run("evaluate", "run", "data.csv")
     assert status == 0
     assert "saved model" in out
+    assert "mean of simple forecasts" in out
+    pd.read_csv("data.csv").tail(30).to_csv("new.csv", index=False)
+    status, out, err = run("evaluate", "run", "new.csv")
+    assert status == 0
+    says = " ".join(out.split())
+    assert "Not scored: ridge regression, exponential smoothing, and mean of simple forecasts; the data do not" in says
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,8 @@ def test_evaluate_scores_all_where_the_season_before_fits_if_the_lookback_is_sho
     model = lstm_tune.tune(frame, target="y", horizon=2, space=space, **options).model
     with pytest.warns(LstmTuneWarning, match="was trained on"):
         scores = model.evaluate(frame)
-    assert {name: found.windows for name, found in scores.items()} == dict.fromkeys(
-        ("model", "persistence", "seasonal_naive"), 120 - 7 - 2 + 1
-    )
+    names = ("model", "persistence", "seasonal_naive", "ridge", "ets", "combination")
+    assert {name: found.windows for name, found in scores.items()} == dict.fromkeys(names, 120 - 7 - 2 + 1)
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(KINDS) if name not in SAME_AS_ANOTHER])
@@ -142,7 +141,7 @@ def test_evaluate_scores_every_window_that_the_data_hold(
         "persistence": np.array([np.repeat(h[-1], run.horizon) for h in histories]),
         "seasonal_naive": seasonal(np.array(histories), min(run.model.period, run.context), run.horizon),
     }
-    assert list(scores) == list(forecasts)
+    assert list(scores) == [*forecasts, "ridge", "ets", "combination"]
     for forecaster, ahead in forecasts.items():
         found, expected = scores[forecaster], Errors.of(run, windows, ahead)
         assert found["windows"] == len(windows)
@@ -183,6 +182,19 @@ def test_evaluate_of_the_test_rows_is_the_test_score(study_of: Studies, name: st
     assert found.windows == run.record["test"]["windows"]
     same(found.mse, run.record["test"]["mse"], "evaluate", 1e-5)
     same(found.mse_scaled, run.record["test"]["mse_scaled"], "evaluate", 1e-5)
+
+
+@pytest.mark.parametrize("name", ["one series, split by rows", "two targets", "rows without time", "panel"])
+def test_evaluate_scores_the_simple_forecasts_as_tune_did(study_of: Studies, name: str) -> None:
+    """Laws 2 and 9: they are fitted on the rows of the training alone, and scored on the windows of the model."""
+    kind, run = KINDS[name], study_of(name)
+    found = lstm_tune.load(run.folder).evaluate(kind.frame, against=run.folder / "forecast.csv")  # test windows alone
+    assert list(run.record["baselines"]) == list(found)[1:6]
+    for baseline, kept in run.record["baselines"].items():
+        assert found[baseline].windows == run.record["test"]["windows"]
+        same(found[baseline].mse, kept["test_mse"], f"evaluate, {baseline}", 1e-5)
+        same(found[baseline].mse_scaled, kept["test_mse_scaled"], f"evaluate, {baseline}", 1e-5)
+        same(found[baseline].skill, run.record["skill"][baseline], f"skill over {baseline}", 1e-4, floor=1e-4)
 
 
 # ---- order

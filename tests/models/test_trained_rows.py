@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from series import TINY, daily, panel, wave
 
 import lstm_tune
+from lstm_tune.data.windows import Windows
 from lstm_tune.errors import LstmTuneWarning
 from lstm_tune.evaluation.test_score import TestScore
+from lstm_tune.training.model_scores import ScoredWindows, rows_to_fit
 from lstm_tune.training.saved_model import ForecastModel
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
@@ -91,3 +94,40 @@ def test_score_of_evaluate_is_of_the_type_of_the_test_score(model: ForecastModel
     assert one.rmse == pytest.approx(np.sqrt(one.mse))
     assert one.ci95[0] <= one.mse <= one.ci95[1]
     assert len(dataclasses.asdict(one)["per_step_mse"]) == model.horizon
+
+
+def test_series_that_end_at_different_times_keep_their_ends(tmp_path: Path) -> None:
+    frame = panel(wave(100), wave(140, seed=1))
+    model = tuned(frame, target="y", id="shop", split="last:15,15")
+    model.save(tmp_path)
+    loaded = ForecastModel.load(tmp_path)
+    assert loaded.trained == model.trained
+    series = loaded.read(frame)
+    assert loaded.trained is not None
+    assert loaded.trained.ranges(series, loaded.spec.series) == ((0, 85), (100, 225))
+    (note,) = notes_of(loaded, frame)
+    assert note.startswith("196 of 226 windows")  # of one row behind 7 rows: 78 of one series, 118 of the other
+
+
+def test_the_simple_forecasts_are_fitted_on_the_trained_rows_alone(model: ForecastModel) -> None:
+    frame = daily(wave(160))
+    later = frame.assign(y=np.where(np.arange(160) >= 128, 9.0, frame["y"]))
+    fitted = []
+    for data in (frame, later):
+        series = model.read(data)
+        rows = rows_to_fit(model.trained, model.recipe, series, (), model.scale)
+        assert rows == ((0, 128),)
+        windows = Windows(series, 1, period=model.shape.period)
+        scored = ScoredWindows.of(model.network, model.shape, windows)
+        fitted.append(scored.with_fitted(rows, model.recipe, model.shape, model.scale).fitted)
+    assert list(fitted[0]) == ["ridge", "ets", "combination"]
+    for name in ("ridge", "ets"):
+        assert torch.equal(fitted[0][name].weight, fitted[1][name].weight)  # type: ignore[attr-defined]
+
+
+def test_simple_forecasts_are_left_out_with_a_reason(model: ForecastModel) -> None:
+    frame = daily(wave(160))
+    newer = rows_to_fit(model.trained, model.recipe, model.read(frame.iloc[124:]), (), model.scale)
+    assert newer == "the data do not hold the rows that the model was trained on; give it these rows, too"
+    old = rows_to_fit(model.trained, None, model.read(frame), (), model.scale)
+    assert old == "the model was saved by an earlier version; run tune again"

@@ -56,5 +56,5 @@ def test_new_baseline_goes_from_tune_to_the_report(
     assert "crystal ball" in result.record["verdict"]
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert page.count("crystal ball") >= 2 + bool(columns)  # scores, error per step, each column
-    assert list(load(tmp_path / "run").evaluate(data)) == ["model", "persistence", "seasonal_naive", "crystal_ball"]
+    assert list(load(tmp_path / "run").evaluate(data)) == ["model", *result.record["baselines"]]
     assert "crystal_ball" in diagnose(data, target=targets, horizon=2).baselines
