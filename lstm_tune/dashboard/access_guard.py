@@ -79,17 +79,9 @@ class Guard:
         path = str(environ.get("PATH_INFO", ""))
         method = str(environ.get("REQUEST_METHOD", ""))
         if not _HERE.fullmatch(host):
-            return _answer(
-                start_response,
-                "403 Forbidden",
-                "this server answers to localhost and 127.0.0.1 only; open it by one of these names",
-            )
+            return _answer(start_response, "403 Forbidden", _OTHER_HOST)
         if not _same_page(environ, host):
-            return _answer(
-                start_response,
-                "403 Forbidden",
-                "requests from pages of another address are refused; open the dashboard in a tab of its own",
-            )
+            return _answer(start_response, "403 Forbidden", _OTHER_PAGE)
         start = path in ("", "/") and method in ("GET", "HEAD")
         if self._token is not None:
             given = parse_qs(str(environ.get("QUERY_STRING", ""))).get("token", [])

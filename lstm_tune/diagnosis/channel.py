@@ -39,7 +39,6 @@ class Channel:
     val: int  # rows; the rest are test rows
     horizon: int
     period: int | None = None
-    dated: bool = False  # whether there are regular time stamps
     year: float | None = None  # rows a year, if the time stamps span enough years
     channels: int = 1  # that are looked at: the more, the more often one of them is unusual by chance
 
@@ -78,7 +77,6 @@ class Channel:
             val=test - val,
             horizon=horizon,
             period=period,
-            dated=data.freq is not None,
             year=year,
             channels=channels,
         )

@@ -105,9 +105,9 @@ def milder(severity: Severity) -> Severity:
     return SEVERITIES[min(SEVERITIES.index(severity) + 1, len(SEVERITIES) - 1)]
 
 
-def by_severity(findings: Iterable[Finding], most: int | None = None) -> list[Finding]:
-    """Return the findings, most severe first, in the given order within a severity; at most `most` of them."""
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))[:most]
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings, most severe first, in the given order within a severity."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def severe_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

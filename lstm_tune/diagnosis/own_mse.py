@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from lstm_tune.errors import UsageError
 from lstm_tune.evaluation.baseline_labels import label_of
 from lstm_tune.utils.text import number
 
-Scaling = Literal["minmax", "standard"]
 SCALINGS: Mapping[str, str] = {"minmax": "scaled to 0 and 1", "standard": "standardised"}
 
 _TOO_GOOD = 0.5  # of the least error that seems possible: an error below is no forecast's

@@ -34,7 +34,6 @@ class Signal:
     floor: float  # MSE of the best forecast that was found, mean over the examined steps
     variance: float  # of the same rows: the MSE of forecasting their mean
     persistence: float  # MSE of the last value, on the same rows
-    first_step: float  # explained share of the variance one row ahead
     white: float  # p value of "no correlation with the past at all" (Ljung and Box 1978); small: there is some
     white_changes: float  # the same of the changes from row to row
     neighbours: bool  # whether nearest neighbours were tried, too
@@ -72,7 +71,7 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
     if not lags or variance <= 0:
         return None
     floors, lasts = [], []
-    first_step, neighbours = 0.0, False
+    neighbours = False
     steps = sorted({1, (horizon + 1) // 2, horizon})
     scale = variance**0.5
     z = (x - x.mean()) / scale
@@ -85,8 +84,6 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
         if step == 1 and power > 0 and 1 - error / power < _LITTLE:
             neighbours = True
             error = min(error, _neighbour_error(past, target, step))
-        if step == 1:
-            first_step = max(0.0, 1 - error / power) if power > 0 else 0.0
         lasts.append(float(np.mean((target - last) ** 2)))
         floors.append(min(error, power, lasts[-1]))
     if not floors:
@@ -95,7 +92,6 @@ def estimate_signal(x: Floats, observed: Bools, horizon: int, period: int | None
         floor=float(np.mean(floors)) * variance,
         variance=variance,
         persistence=float(np.mean(lasts)) * variance,
-        first_step=first_step,
         white=_whiteness(z, observed, period),
         white_changes=_whiteness(np.diff(z), observed[1:] & observed[:-1], period),
         neighbours=neighbours,

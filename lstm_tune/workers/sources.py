@@ -127,7 +127,6 @@ class Tickets:
     has_others: bool = True
     taken: int = 0
     _watch: CoordinatorWatch = field(default_factory=CoordinatorWatch)
-    _seconds: float = math.inf
     _looked: float = -math.inf
     _pause: float = _SHORTEST
     _asked: float = -math.inf
