@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,10 @@ def __getattr__(name: str) -> Any:
         return version("lstm-tune")  # that pyproject.toml names
     if name not in _HOMES:
         raise AttributeError(f"module 'lstm_tune' has no attribute {name!r}")
-    return getattr(import_module(f"lstm_tune.{_HOMES[name]}"), name)
+    with warnings.catch_warnings():
+        # In a kernel without ipywidgets tqdm, which Optuna imports, warns of a bar that is not used here.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        return getattr(import_module(f"lstm_tune.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,14 +11,13 @@ from optuna.study import StudyDirection
 
 from lstm_tune.config import Config
 from lstm_tune.search.space import Space
+from lstm_tune.storage.log import without_log
 
 
 def draw(space: Space, n: int, seed: int = 0) -> Iterator[Config]:
     """Draw n configurations at random, each parameter by itself; the same seed draws the same ones."""
     storage = InMemoryStorage()
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(level, optuna.logging.WARNING))  # this study is none of the user's
-    storage.create_new_study([StudyDirection.MINIMIZE], "draws")
-    optuna.logging.set_verbosity(level)
+    with without_log():  # this study is none of the user's
+        storage.create_new_study([StudyDirection.MINIMIZE], "draws")
     study = optuna.load_study(study_name="draws", storage=storage, sampler=RandomSampler(seed=seed))
     return (space.suggest(study.ask()) for _ in range(n))

@@ -17,6 +17,7 @@ from lstm_tune.search.identity import StudyIdentity, first_command, kept_setting
 from lstm_tune.search.trial_attributes import Attr
 from lstm_tune.search.trial_queue import begin_trial, recover_stale_trials
 from lstm_tune.storage.buffered import adopt
+from lstm_tune.storage.log import without_log
 from lstm_tune.storage.optuna_private import StudyWithBegin, id_of_trial, storage_of
 from lstm_tune.utils.process import this_run
 
@@ -98,7 +99,8 @@ def create_study(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
             f"{first_command(optuna.load_study(study_name=others[0], storage=storage))}, or use another --out"
         )
-    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    with without_log():  # that it was created: `progress` tells what there is to tell
+        optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
     study = OwnStudy(name, storage, sampler, pruner)
     if kept_settings(study) is not None:
         identity.check(study)
