@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -81,21 +82,21 @@ def losing(call: Callable[..., Any], times: int, *, done: bool) -> Callable[...,
 @pytest.mark.processes
 def test_no_server_of_a_benchmark_or_a_test_outlives_sigterm() -> None:
     program = (
-        "import postgres, time\nwith postgres.Server() as s:\n    print(s.folder, flush=True)\n    time.sleep(600)"
+        "import postgres as p, time\nwith p.Server() as s:\n print(s.port, s.folder, flush=True)\n time.sleep(600)"
     )
     path = os.pathsep.join([str(Path(postgres.__file__).parent), *sys.path])
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
     )
     assert process.stdout is not None
-    folder = Path(process.stdout.readline().strip())
-    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    process.terminate()
+    port, folder = process.stdout.readline().split()
+    with socket.create_connection(("127.0.0.1", int(port))):
+        process.terminate()
     assert process.wait()
     process.stdout.close()
-    assert not folder.exists()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert not Path(folder).exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)))
 
 
 # ---- answers that are lost
