@@ -228,7 +228,8 @@ def _run(data: str, options: TuneOptions, folder: Path, *, named: bool, quiet: b
     with stop_on_signals() as stop:
         try:
             progress = make_progress(console, quiet=quiet or as_json)
-            time_limit = Clock(options.seconds, _began(options.seconds), advice=options.try_advice)
+            began = _began(options.seconds)
+            time_limit = Clock(options.seconds, began, advice=options.try_advice, before=began - STARTED)
             result = run(data, RunContext(options=options, clock=time_limit, stop=stop, progress=progress))
         except KeyboardInterrupt as error:
             ignore_ctrl_c()  # what is left takes no time, and the exit status counts

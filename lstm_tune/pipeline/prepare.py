@@ -205,7 +205,7 @@ def open_study(
         storage = temporary_journal() if kept is None and resources.several else kept
         opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
-        precision = _precision(options.precision, opened, name, task, space)
+        precision = _precision(options.precision, opened, name, task, space, late=context.clock.is_late)
         settings = options.settings(
             schema=SCHEMA,
             data=series.fingerprint(),
@@ -263,11 +263,14 @@ def _first_command(options: TuneOptions, dataset: Dataset, resources: Resources,
     return f"{command} --out {shell(str(options.folder))}"
 
 
-def _precision(asked: str, storage: BaseStorage, name: str, task: Task, space: Space) -> str:
-    """Return "fp32" or "bf16": what was asked for, what a resumed study began with, or what is measured to pay."""
+def _precision(asked: str, storage: BaseStorage, name: str, task: Task, space: Space, *, late: bool) -> str:
+    """Return "fp32" or "bf16": what was asked for, what a resumed study began with, or what is measured to pay.
+
+    If it is late, nothing is measured: on a busy machine that takes as long as a trial.
+    """
     if asked != "auto":
         return asked
-    precision = kept_precision(storage, name) or pick_precision(task, draw(space, _DRAWN))
+    precision = kept_precision(storage, name) or ("fp32" if late else pick_precision(task, draw(space, _DRAWN)))
     if precision == "bf16" and not has_bf16(task.windows.device.type):
         raise StudyError(f"study {name!r} trains in bf16, which this machine lacks; resume it where it was begun")
     return precision

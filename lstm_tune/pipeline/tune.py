@@ -197,6 +197,7 @@ def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()
     """Do what `tune` promises, with options that are checked and a clock that already runs; see `tune`."""
     with connected(context.options.ray, context.options.storage) as cluster:
         resources = pick_resources(context.options, cluster, context.progress)
+        context.clock.seconds["start"] = context.clock.elapsed
         return _run(data, context, resources, callbacks)
 
 
@@ -205,7 +206,8 @@ def _run(data: Any, context: RunContext, resources: Resources, callbacks: Sequen
     with clock.step("data"):
         dataset = load_dataset(data, options, resources.device)
         task, space = make_task(dataset, options, resources.device, progress)
-    opened = open_study(context, dataset, task, space, resources)
+    with clock.step("setup"):
+        opened = open_study(context, dataset, task, space, resources)
     stop.cooperate()  # from here on nothing is left half done
     try:
         with clock.step("study"):

@@ -17,6 +17,7 @@ _RESERVE_LEAST = 0.1  # of all time: on a machine that is busy with other work t
 _SCORING = 0.05  # of all time, kept for scoring the test windows and writing the files
 _MARGIN = 1.5
 _OVERHEAD = 1.0  # seconds for scoring and writing files
+_LATE = 0.2  # of all time: if as much is over before the study begins, the machine is busy with other work
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class Clock:
         timeout: seconds, from `began`; None: no limit.
         began: on the clock of `time.monotonic`.
         advice: share of all time that is kept for trying what the findings advise.
+        before: seconds of the run before `began`: if imports alone take longer than the limit, a second is left.
         seconds: what each step took so far, by its name.
     """
 
     timeout: float | None
     began: float = field(default_factory=time.monotonic)
     advice: float = 0.0
+    before: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -42,8 +45,13 @@ class Clock:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self.began
+        """Seconds since the beginning of the run."""
+        return time.monotonic() - self.began + self.before
+
+    @property
+    def is_late(self) -> bool:
+        """Whether so much time is over, before the study begins, that what can be left out should be."""
+        return self.timeout is not None and self.elapsed > _LATE * self.timeout
 
     def left(self) -> float | None:
         """Return the seconds that are left, None without a limit."""

@@ -15,6 +15,7 @@ from studies import Watching
 
 from lstm_tune.cli import tune_command
 from lstm_tune.errors import LstmTuneError
+from lstm_tune.pipeline import prepare
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.tune import run
@@ -52,8 +53,9 @@ def test_command_that_repeats_the_run_has_the_timeout_that_was_given(
     assert " --timeout 100s " in (tmp_path / "run" / "result.json").read_text()
 
 
-def test_time_that_had_passed_before_counts() -> None:
+def test_time_that_had_passed_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float | None] = []
+    monkeypatch.setattr(prepare, "pick_precision", lambda *asked: pytest.fail("it is late: nothing is measured"))
 
     class Begun(Watching):
         def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
@@ -61,6 +63,10 @@ def test_time_that_had_passed_before_counts() -> None:
 
     options = TuneOptions(space=TINY | {"epochs": 1}, n_trials=1, timeout=100, retrain_seeds=1, folds=1)
     clock = Clock(options.seconds, time.monotonic() - 30)
-    run(daily(wave(200)), RunContext(options=options, clock=clock, stop=StopRequest(), progress=Begun()))
+    result = run(daily(wave(200)), RunContext(options=options, clock=clock, stop=StopRequest(), progress=Begun()))
     assert told[0] is not None
     assert told[0] <= 70
+    seconds = dict(result.record["timing"]["seconds"])
+    total = seconds.pop("total")
+    assert seconds.keys() >= {"start", "data", "setup", "study", "retrain", "test"}
+    assert (seconds["start"] >= 30, total - 5 < sum(seconds.values()) <= total) == (True, True)

@@ -51,6 +51,19 @@ def test_without_a_limit_nothing_must_stop() -> None:
     assert clock.study_end(None) == clock.trial_end(3.0) == clock.retrain_end == float("inf")
 
 
+def test_run_is_late_if_a_fifth_of_its_time_is_over_before_the_study() -> None:
+    now = time.monotonic()
+    assert Clock(100, now - 21).is_late
+    assert not Clock(100, now - 15).is_late
+    assert not Clock(None, now - 1e6).is_late
+
+
+def test_what_passed_before_the_limit_began_belongs_to_the_run_and_not_to_the_limit() -> None:
+    clock = Clock(10, time.monotonic() - 9, before=30)
+    assert clock.elapsed == pytest.approx(39, abs=0.5)
+    assert clock.left() == pytest.approx(1, abs=0.5)
+
+
 def test_seconds_of_a_step_add_up() -> None:
     clock = Clock(None)
     for _ in range(2):
