@@ -191,7 +191,7 @@ def _times_of(frame: pd.DataFrame, name: str, data: SeriesSet, path: str) -> NDA
     if data.times.dtype.kind != "M":
         numbers = pd.to_numeric(frame[name], errors="coerce")
         if numbers.isna().any():
-            raise DataError(f"{path}: {name!r} must hold numbers, as the times of the data are; a value is none")
+            raise DataError(f"{path}: {name!r} must hold numbers, since the data count time; correct the other values")
         return numbers.to_numpy(dtype=data.times.dtype)
     found = find_time(frame, named=name, index=None, taken=(), ids=None)
     if found.stamps is None or found.stamps.dtype.kind != "M" or found.dropped is not None:
