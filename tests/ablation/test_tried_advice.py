@@ -72,7 +72,7 @@ def test_a_tried_change_has_the_value_of_a_trial_of_the_same_configuration(task:
     assert found.advice == f"Tried: lookback = 14 with skip = linear, validation score {expected:+.0%}."
 
 
-def test_what_does_not_help_is_said_and_no_longer_advised(task: Task, best: Trial) -> None:
+def test_what_does_not_help_is_reported_and_no_longer_advised(task: Task, best: Trial) -> None:
     found = try_one(finding(search(**BAD), by_hand="Look."), trying(task, best))
     assert found.actions == ()
     assert found.rejected[0].space == BAD

@@ -60,7 +60,7 @@ def test_adapted_parts_hold_a_horizon_and_take_all_rows(rows: list[int], horizon
     assert min(b, longest - a - b) < horizon or a < horizon + 2
 
 
-def test_monthly_rows_are_tuned_a_year_ahead_and_it_is_said(tmp_path: Path) -> None:
+def test_monthly_rows_are_tuned_a_year_ahead_and_it_is_reported(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "space": TINY | {"epochs": 1, "lookback": 4},
         "n_trials": 1,

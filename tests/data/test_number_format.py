@@ -73,7 +73,7 @@ def test_mark_that_stands_late_in_a_long_file_counts(tmp_path: Path) -> None:
     assert series.values[0, -2:].tolist() == [3.125, 4.5]
 
 
-def test_doubt_is_said_with_the_option_that_reads_otherwise(tmp_path: Path) -> None:
+def test_doubt_is_reported_with_the_option_that_reads_otherwise(tmp_path: Path) -> None:
     doubtful = {"y": ["1,513", "2,190", "2,441"]}
     said = "column 'y': commas were read as decimal commas (1,513 is 1.513, not 1513)"
     assert loaded(tmp_path / "data.csv", doubtful, ";").notes == (f"{said}; if that is wrong, pass --thousands ,",)

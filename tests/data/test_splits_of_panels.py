@@ -125,7 +125,7 @@ def test_rows_at_the_end_are_counted_in_each_series() -> None:
     assert [b for _, b in split.test] == list(data.offsets[1:])
 
 
-def test_series_that_share_too_little_time_are_cut_by_their_own_rows_and_it_is_said() -> None:
+def test_series_that_share_too_little_time_are_cut_by_their_own_rows_and_it_is_reported() -> None:
     _, split = cut(shops(*((i * 100, 100) for i in range(5))))
     assert [b - a for a, b in split.train] == [70] * 5
     assert split.notes[0].startswith("cut at common times, 0 of 5 series would have rows of all three parts")
@@ -183,7 +183,7 @@ def test_times_of_test_rows_move_no_common_border(
 # ---- what lies later in time
 
 
-def test_train_rows_later_than_scored_rows_of_another_series_are_said() -> None:
+def test_train_rows_later_than_scored_rows_of_another_series_are_reported() -> None:
     frame = shops((0, 600), (200, 400), (200, 400), (200, 400))
     _, split = cut(frame, (280, 40, 80))
     overlap = split.overlap

@@ -173,7 +173,7 @@ def test_lines_of_very_many_columns_are_read(tmp_path: Path) -> None:
     assert loaded(tmp_path, text, target="y").values[0].tolist() == pytest.approx(Y[:9])
 
 
-def test_what_was_left_out_is_said(tmp_path: Path) -> None:
+def test_what_was_left_out_is_reported(tmp_path: Path) -> None:
     text = "report,\ndate,y\n" + ROWS + "\n,\nSumme,300\nTotal général,300\n"
     notes = loaded(tmp_path, text).notes
     assert "1 line before the data was left out (titles, units or more names)" in notes

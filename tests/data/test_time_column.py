@@ -237,7 +237,7 @@ def test_seasons_are_the_years_that_they_begin_in() -> None:
         assert_times([f"{y.year}{mark}{(y.year + 1) % 100:02}" for y in years], years)
 
 
-def test_numbers_that_repeat_are_no_time_and_this_is_said() -> None:
+def test_numbers_that_repeat_are_no_time_and_this_is_reported() -> None:
     series = load_series(pd.DataFrame({"time": np.repeat(np.arange(20), 2), "y": Y}), target="y")
     assert series.step is None
     assert "column 'time' holds numbers that are blank or repeat, so it is not the time" in series.notes[0]

@@ -114,7 +114,7 @@ def test_next_step_is_the_action_with_the_largest_gain() -> None:
     assert next_step([finding(*each(loss="huber", gain=0.001)).to_dict()]) is None
 
 
-def test_what_helps_is_not_said_to_help_too_if_nothing_else_is_advised() -> None:
+def test_what_helps_is_not_reported_as_helping_too_if_nothing_else_is_advised() -> None:
     assert sentence((), "More rows help, too.") == "More rows help."
     assert sentence(each(skip="ets"), "More rows help, too.") == "Try skip = ets. More rows help, too."
 

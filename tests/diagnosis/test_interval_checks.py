@@ -27,7 +27,7 @@ def test_a_coverage_whose_own_interval_is_wide_is_no_finding() -> None:
     assert judges((0.55, 0.69))
 
 
-def test_intervals_that_are_too_narrow_or_too_wide_beyond_chance_are_said() -> None:
+def test_intervals_that_are_too_narrow_or_too_wide_beyond_chance_are_reported() -> None:
     found = interval_coverage(scores(of80=(0.62, 0.55, 0.69), of95=(0.91, 0.87, 0.94)))
     assert found is not None
     assert (found.severity, found.evidence["level"]) == ("warn", 80.0)

@@ -466,7 +466,7 @@ def test_untrained_parts_and_a_missing_season_are_explained() -> None:
     assert UNTRAINED in text
 
 
-def test_a_score_below_that_of_a_constant_is_said() -> None:
+def test_a_score_below_that_of_a_constant_is_reported() -> None:
     record = copy.deepcopy(found("season"))
     assert "a constant at the mean" not in shown(record, 120)
     record["test"]["r2"] = -0.35

@@ -43,7 +43,7 @@ def test_rows_as_before_raise_no_word(run: Path) -> None:
     assert reasons_of(run, daily(LONG[:250])) == ()
 
 
-def test_a_shift_of_the_level_is_said_with_its_time_and_size(run: Path) -> None:
+def test_a_shift_of_the_level_is_reported_with_its_time_and_size(run: Path) -> None:
     shifted = LONG.copy()
     shifted[300:] += 2 * LONG[:250].std()
     found = reasons_of(run, daily(shifted))
@@ -73,7 +73,7 @@ def test_a_shift_of_two_deviations_is_seen_in_a_few_rows_that_depend_on_each_oth
     assert missed  # so that the second look is of use
 
 
-def test_larger_errors_alone_are_said(run: Path) -> None:
+def test_larger_errors_alone_are_reported(run: Path) -> None:
     louder = LONG.copy()
     louder[300:] = 5 + 3 * (LONG[300:] - 5)
     found = reasons_of(run, daily(louder))

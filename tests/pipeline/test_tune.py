@@ -465,7 +465,7 @@ def test_study_without_one_epoch_and_without_a_simple_forecast_saves_no_random_w
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_time_limit_that_is_over_before_the_first_trial_is_said() -> None:
+def test_time_limit_that_is_over_before_the_first_trial_is_reported() -> None:
     progress = Watching()
     tune(daily(wave()), space=TINY | {"skip": "last"}, n_trials=1, timeout=0.01, progress=progress)
     assert "the time limit left nothing for trials; pass a longer --timeout" in progress.notes

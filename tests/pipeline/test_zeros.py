@@ -30,7 +30,9 @@ def with_zero(row: int) -> np.ndarray:
     return y
 
 
-def test_trials_that_a_zero_in_the_validation_rows_bars_from_the_retrain_are_left_out_and_said(tmp_path: Path) -> None:
+def test_trials_that_a_zero_in_the_validation_rows_bars_from_the_retrain_are_left_out_and_reported(
+    tmp_path: Path,
+) -> None:
     progress = Watching()
     result = tune(daily(with_zero(239)), space=BOTH, n_trials=4, progress=progress, out=tmp_path / "run")
     by_number = {t.number: t.params["transform"] for t in result.study.trials}

@@ -14,5 +14,5 @@ def test_members_are_named_with_their_shares() -> None:
     assert members([member(3, 1, 1.0)]) == "trial 3 (100%)"
 
 
-def test_member_of_little_weight_is_not_said_to_weigh_nothing() -> None:
+def test_member_of_little_weight_does_not_read_as_weighing_nothing() -> None:
     assert members([member(1, 3, 0.997), member(5, 0, 0.003)]) == "trials 1 (100%), 5 untrained (under 1%)"

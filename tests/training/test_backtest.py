@@ -163,7 +163,9 @@ def test_scores_are_those_of_the_frame(rich_model: ForecastModel) -> None:
     assert found.gain.ratio == pytest.approx(found.scores["LSTM"].mse_scaled / found.scores["LSTM-never"].mse_scaled)
 
 
-def test_series_too_short_for_the_first_cutoffs_are_said_and_take_part_in_the_rest(rich_model: ForecastModel) -> None:
+def test_series_too_short_for_the_first_cutoffs_are_reported_and_take_part_in_the_rest(
+    rich_model: ForecastModel,
+) -> None:
     frame = unequal(160, 140)
     short = frame[frame["shop"] == "a"].head(8).assign(shop="c")
     with pytest.warns(lstm_tune.errors.LstmTuneWarning, match="1 of 3 series are too short for the earliest cutoff"):
@@ -172,7 +174,7 @@ def test_series_too_short_for_the_first_cutoffs_are_said_and_take_part_in_the_re
     assert found[found["unique_id"] == "a y"]["cutoff"].nunique() == 3
 
 
-def test_windows_in_trained_rows_are_said(model: ForecastModel) -> None:
+def test_windows_in_trained_rows_are_reported(model: ForecastModel) -> None:
     with pytest.warns(lstm_tune.errors.LstmTuneWarning, match="windows lie in rows that the model was trained on"):
         model.cross_validation(FRAME[:110], n_windows=2, refit=0)
 

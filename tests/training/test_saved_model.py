@@ -303,7 +303,7 @@ def test_forecast_needs_no_more_than_the_lookback() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7])
-def test_short_series_is_continued_into_the_past_by_its_season_or_first_row_and_this_is_said(rows: int) -> None:
+def test_short_series_is_continued_into_the_past_by_its_season_or_first_row_and_this_is_reported(rows: int) -> None:
     frame = daily(wave())
     model = model_of(series_of(frame))
     assert model.shape.period == 7

@@ -231,7 +231,7 @@ def test_job_is_put_into_the_object_store_once(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("no_pause")
-def test_task_that_is_lost_is_replaced_and_said_once() -> None:
+def test_task_that_is_lost_is_replaced_and_reported_once() -> None:
     ray = FakeRay()
     with tasks_of(ray) as tasks:
         for n in range(8):  # however often, as long as trials end
