@@ -35,7 +35,7 @@ from lstm_tune.evaluation.score import Forecaster, forecast_all
 Floats = NDArray[np.float64]
 _KEPT = (*(q / 100 for q in range(1, 100)), 0.995, 0.999)
 _DIGITS = 12  # of the ends of an interval: without the noise of an addition
-_AGEING = 0.5  # weight of a block over that of the next newer one
+AGEING = 0.5  # weight of a block over that of the next newer one
 _POWER = 0.5  # of recent change over the usual one, by which a width grows
 _LEAST = 0.1  # of the usual change: a flat stretch makes no interval of no width
 _CHUNK = 8_192  # windows that are looked at together
@@ -192,7 +192,7 @@ class ErrorPool:
             self._errors.append((forecast - target).abs() / at.scale[:, None])
             self._channels.append(at.channel)
             self._changes.append(at.change / at.scale)
-            self._weights.append(torch.full(at.scale.shape, _AGEING**self._blocks, dtype=torch.float64))
+            self._weights.append(torch.full(at.scale.shape, AGEING**self._blocks, dtype=torch.float64))
         self._blocks += 1
 
     def intervals(self) -> Intervals:
