@@ -275,11 +275,12 @@ def show_scores(
         period: rows in a season.
         unfitted: why the simple forecasts that are fitted are not among them; "": they are.
     """
+    digits = score_digits(scores["model"])
     if len(targets) == 1:
-        columns = [Column.of("MSE", "mse"), Column.of("RMSE", "rmse"), Column.of("MAE", "mae", optional=True)]
-        columns.append(Column.of("R²", "r2", optional=True))
+        shown = (("MSE", "mse"), ("RMSE", "rmse"), ("MAE", "mae"), ("R²", "r2"))
+        columns = [Column.of(title, key, optional=key in ("mae", "r2"), digits=digits) for title, key in shown]
     else:
-        columns = [Column.of("scaled MSE", "mse_scaled")]
+        columns = [Column.of("scaled MSE", "mse_scaled", digits=digits)]
     columns += [Column("model's\nerror", _against), Column("95% interval\nof that", _interval)]
     baselines = {name: one for name, one in scores.items() if name != "model"}
     own = {name: value for name, value in scores["model"].items() if name != "skill"}

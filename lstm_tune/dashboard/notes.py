@@ -17,7 +17,7 @@ from lstm_tune.evaluation.model_labels import adds_little, alone_label, is_befor
 from lstm_tune.report.plain import to_plain
 from lstm_tune.report.result import Result
 from lstm_tune.report.result_json import ResultRecord
-from lstm_tune.report.study_text import members, on_untrained
+from lstm_tune.report.study_text import members, on_untrained, score_digits
 from lstm_tune.search.trials import Trial, completed
 from lstm_tune.utils.escaping import markdown, printable
 from lstm_tune.utils.text import counted, error_against, number
@@ -53,27 +53,29 @@ def _score_lines(summary: ResultRecord) -> list[str]:
     what = f"`{_code(data.target[0])}`" if single else f"{len(data.target)} columns, scaled,"
     mse = test.mse if isinstance(test.mse, float) else test.mse_scaled
     low, high = test.ci95
+    digits = score_digits(to_plain(test))
     rows = data.split["test"]
     lines = [
-        f"## The test MSE of {what} is {number(mse)}",
+        f"## The test MSE of {what} is {number(mse, digits)}",
         "",
         f"{counted(data.horizon, 'row')} ahead, over {counted(test.windows, 'window')} from "
-        f"{rows.start} to {rows.end} that no trial has seen; 95% interval {number(low)} to {number(high)}.",
+        f"{rows.start} to {rows.end} that no trial has seen; 95% interval {number(low, digits)} to "
+        f"{number(high, digits)}.",
         "",
         markdown(summary.verdict, 1000),
         "",
         "| forecast | test MSE, scaled | the model's error against it |",
         "| --- | ---: | ---: |",
-        f"| **{model_label(ensemble)}** | **{number(test.mse_scaled)}** | |",
+        f"| **{model_label(ensemble)}** | **{number(test.mse_scaled, digits)}** | |",
     ]
     alone = summary.network_alone.test_mse_scaled
     against = f"{test.mse_scaled / alone - 1:+.1%}" if alone else "–"
-    lines.append(f"| {alone_label(ensemble)} | {number(alone)} | {against} |")
+    lines.append(f"| {alone_label(ensemble)} | {number(alone, digits)} | {against} |")
     for name, scored in summary.baselines.items():
-        row = f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled)} "
+        row = f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled, digits)} "
         lines.append(f"{row}| {error_against(summary.skill[name])} |")
     mean = summary.train_mean
-    row = f"| {table_label('train_mean', data.period)} | {number(mean.test_mse_scaled)} "
+    row = f"| {table_label('train_mean', data.period)} | {number(mean.test_mse_scaled, digits)} "
     return [*lines, f"{row}| {error_against(mean.skill)} |"]
 
 

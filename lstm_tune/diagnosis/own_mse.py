@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lstm_tune.errors import UsageError
-from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.baseline_labels import LABELS, label_of
 from lstm_tune.utils.text import number
 
 SCALINGS: Mapping[str, str] = {"minmax": "scaled to 0 and 1", "standard": "standardised"}
@@ -146,7 +146,7 @@ def _too_good(own: OwnMse, given: float, least: float, units: Mapping[str, float
 def _comparison(own: OwnMse, tested: Mapping[str, float], floor: float | None) -> list[str]:
     best = min(tested, key=lambda name: tested[name])
     says = [_what(own), f"{_against(own.against.get(best, math.inf), best, tested[best])}, the best simple forecast."]
-    rest = [name for name in ("persistence", "seasonal_naive", "ridge", "ets", "train_mean") if name in tested]
+    rest = [name for name in LABELS if name in tested]
     beaten = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) < 1 - _ALIKE]
     better = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) > 1 + _ALIKE]
     if better:

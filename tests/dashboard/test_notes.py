@@ -24,9 +24,10 @@ from lstm_tune.dashboard.figures import curves_figure, forecast_figure
 from lstm_tune.dashboard.notes import study_note, trial_notes
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.report.result import Result
-from lstm_tune.report.study_text import UNTRAINED, members, on_untrained, trial_states
+from lstm_tune.report.study_text import UNTRAINED, members, on_untrained, score_digits, trial_states
 from lstm_tune.search.progress import Progress
 from lstm_tune.search.trials import read_trials
+from lstm_tune.utils.text import number
 
 SPACE: dict[str, Any] = {
     "lookback": [8, 12],
@@ -62,7 +63,8 @@ def attrs_of(study: optuna.Study) -> dict[str, Any]:
 
 def test_tune_leaves_notes_and_figures_that_the_dashboard_reads(result: Result) -> None:
     note = optuna_dashboard.get_note(result.study)
-    assert note.startswith("## The test MSE of `y` is")
+    test = result.record["test"]
+    assert note.startswith(f"## The test MSE of `y` is {number(test['mse'], score_digits(test))}\n")  # as on the screen
     rows = ("LSTM alone", "persistence", "seasonal naive", "ridge regression", "mean of the train rows")
     for name in (*rows, SIGNATURE):
         assert name in note

@@ -17,6 +17,7 @@ from lstm_tune.cli.diagnosis_table import show_diagnosis
 from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
 from lstm_tune.diagnosis.own_mse import OwnMse
 from lstm_tune.errors import UsageError
+from lstm_tune.evaluation.baseline_labels import label_of
 
 LEVEL = 500 + 40 * (wave(400, period=7, noise=0.3) - 5)  # a season with noise, far from 0
 TRAIN = LEVEL[:280]
@@ -45,6 +46,8 @@ def test_an_mse_is_compared_with_every_simple_forecast() -> None:
     assert judged.mse_scaled == pytest.approx(2 * scores()["ridge"] / np.var(TRAIN), rel=1e-4)
     assert set(judged.against) == set(scores())
     assert json.dumps(of(mse=9.0).to_dict(), allow_nan=False)
+    says = " ".join(own(mse=3 * max(scores().values())).says)
+    assert [name for name in scores() if label_of(name).sentence not in says] == []
 
 
 def test_an_rmse_is_the_root_of_the_mse() -> None:
