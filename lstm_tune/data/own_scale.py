@@ -93,7 +93,7 @@ class OwnScale:
 def own_scale(measured: SeriesStatistics, *, log: bool = False, usual: Floats | None = None) -> OwnScale:
     """Return mean and standard deviation of each series, the latter with a floor.
 
-    A spread that is told by less than `LEAST_VALUES` values, or is none, is replaced by what is usual: the median over
+    A spread that rests on less than `LEAST_VALUES` values, or is none, is replaced by what is usual: the median over
     the series of the spread in units of the size, which is the root mean square (of logarithms: 1). If the size is 0,
     too, the least spread is taken: what a model adds to zeros stays small beside the changes of every other series. A
     spread below a hundredth of the usual one is raised to it: a series that hardly varies does not decide the scores by
@@ -107,13 +107,13 @@ def own_scale(measured: SeriesStatistics, *, log: bool = False, usual: Floats | 
     count, sd = measured.count, measured.sd
     with np.errstate(invalid="ignore"):
         size = np.ones_like(sd) if log else np.sqrt(np.square(measured.mean) + np.square(sd))
-        told = (count >= LEAST_VALUES) & (sd > _FLAT * size)
+        reliable = (count >= LEAST_VALUES) & (sd > _FLAT * size)
     size = np.where(count > 0, size, 0.0)
     if usual is None:
-        usual = np.stack([_usual(*column) for column in zip(sd, size, told, count, strict=True)])
+        usual = np.stack([_usual(*column) for column in zip(sd, size, reliable, count, strict=True)])
     relative, absolute = usual[:, :1], usual[:, 1:]
     common = np.where(size > 0, relative * size, absolute)
-    spread = np.where(told, np.maximum(sd, _LEAST_SHARE * common), common)
+    spread = np.where(reliable, np.maximum(sd, _LEAST_SHARE * common), common)
     return OwnScale(center=np.where(count > 0, measured.mean, 0.0), spread=spread, usual=usual)
 
 
@@ -127,12 +127,12 @@ def usual_spread(center: Floats, spread: Floats) -> Floats:
     return np.stack([np.array(relative), spread.min(axis=1)], axis=1)
 
 
-def _usual(sd: Floats, size: Floats, told: NDArray[np.bool_], count: Floats) -> Floats:
+def _usual(sd: Floats, size: Floats, reliable: NDArray[np.bool_], count: Floats) -> Floats:
     """Return the median spread over size, and the least spread, of the series (S,) that tell them."""
-    if not told.any():
-        told = (count > 0) & (sd > 0)
-    if not told.any():  # series of a single value each
+    if not reliable.any():
+        reliable = (count > 0) & (sd > 0)
+    if not reliable.any():  # series of a single value each
         sized = size[size > 0]
         return np.array([1.0, sized.min() if len(sized) else 1.0])
-    relative = np.median(sd[told] / size[told])
-    return np.array([relative, np.maximum(sd, _LEAST_SHARE * relative * size)[told].min()])
+    relative = np.median(sd[reliable] / size[reliable])
+    return np.array([relative, np.maximum(sd, _LEAST_SHARE * relative * size)[reliable].min()])

@@ -88,9 +88,9 @@ def _skip_preamble(lines: Sequence[str]) -> tuple[int, str, list[str]]:
     """Return how many lines precede all cells, the delimiter that one of them names, and the comments."""
     delimiter, comments, at = "", [], 0
     for at, line in enumerate(lines):  # noqa: B007
-        told = re.fullmatch(r'"?sep=(.)"?', line.strip("\ufeff \r\n"), re.IGNORECASE)
-        if told:
-            delimiter = "\t" if told[1] == "t" else told[1]
+        named = re.fullmatch(r'"?sep=(.)"?', line.strip("\ufeff \r\n"), re.IGNORECASE)
+        if named:
+            delimiter = "\t" if named[1] == "t" else named[1]
         elif line.lstrip().startswith(_COMMENT) and not re.match(r"\s*#\s*[,;\t|]", line):
             comments.append(line.lstrip().lstrip("#%/").strip())
         elif line.strip():

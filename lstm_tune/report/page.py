@@ -81,7 +81,7 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "told": told, "error_against": error_against}
+    environment.filters |= {"number": number, "readable": readable, "error_against": error_against}
     template = environment.get_template("report.html.j2")
     details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
     explained, inputs = (
@@ -100,7 +100,7 @@ def plotly_source() -> str:
     return (importlib.resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
-def told(value: Any) -> str:
+def readable(value: Any) -> str:
     """Return a value of the records as people read it."""
     match value:
         case None:
@@ -110,9 +110,9 @@ def told(value: Any) -> str:
         case float():
             return number(value)
         case list() | tuple():
-            return ", ".join(told(v) for v in value)
+            return ", ".join(readable(v) for v in value)
         case dict():
-            return ", ".join(f"{k}: {told(v)}" for k, v in value.items())
+            return ", ".join(f"{k}: {readable(v)}" for k, v in value.items())
     return str(value)
 
 

@@ -69,11 +69,11 @@ def checked_progress(progress: Any) -> Progress:
     """
     if progress is None or isinstance(progress, bool):
         return LineProgress() if progress or (progress is None and runs_in_notebook()) else Warnings()
-    told = [name for name in vars(Progress) if not name.startswith("_")]
-    missing = [name for name in told if not callable(getattr(progress, name, None))]
+    methods = [name for name in vars(Progress) if not name.startswith("_")]
+    missing = [name for name in methods if not callable(getattr(progress, name, None))]
     if missing:
         raise UsageError(
-            f"progress must be an object with the methods {', '.join(told)}, but {shortened(progress)} has no "
+            f"progress must be an object with the methods {', '.join(methods)}, but {shortened(progress)} has no "
             f"{missing[0]}; leave progress out, or derive its class from lstm_tune.search.progress.Silent"
         )
     found: Progress = progress
