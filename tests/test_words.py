@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Other names of the saved model, of the best trial, of the mean of simple forecasts, and of the validation score.
 REFUSED = re.compile(
     r"\btuned (LSTM|model|one)\b|\bthis model\b|\b(the|each|trial) winner\b|\bwinning\b"
-    r"|\bmean of (these|all) forecasts\b|\bvalidation (MSE(?!, scaled)|loss|value|error)\b"
+    r"|\bmean of (these|all) forecasts\b|\ba weighted mean of the simple\b"
+    r"|\bvalidation (MSE(?!, scaled)|loss|value|error)\b"
 )
 _FOLDERS = (
     "*.md",

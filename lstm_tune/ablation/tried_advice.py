@@ -130,7 +130,7 @@ def try_actions(findings: Sequence[Finding], actions: Sequence[Action], trying: 
         attempt = trying.attempt(action)
         if attempt is not None:
             attempts[action.describe()] = attempt
-    return [with_attempts(finding, attempts) for finding in findings]
+    return settled([with_attempts(finding, attempts) for finding in findings])
 
 
 def with_attempts(finding: Finding, attempts: Mapping[str, Attempt]) -> Finding:
@@ -146,6 +146,36 @@ def with_attempts(finding: Finding, attempts: Mapping[str, Attempt]) -> Finding:
         (kept if attempt.helps else rejected).append(tried)
     kept.sort(key=lambda action: action.tried if action.tried is not None else 0.0)  # what has helped comes first
     return dataclasses.replace(finding, actions=tuple(kept), rejected=tuple(rejected))
+
+
+def settled(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings without untried values of a number of which another value has been tried and helps.
+
+    A finding that would have told such a value names the finding that tells the other one.
+    """
+    known: dict[str, tuple[float, str]] = {}  # of a number: the change of its best value, and who tells it
+    for finding in findings:
+        for action in finding.actions:
+            if action.tried is not None and (name := _number_of(action)):
+                code = finding.said_by.get(action.describe(), finding.code)
+                known[name] = min(known.get(name, (math.inf, "")), (action.tried, code))
+    found = []
+    for finding in findings:
+        beside = {
+            action.describe(): known[name][1]
+            for action in finding.actions
+            if action.tried is None and (name := _number_of(action)) in known
+        }
+        kept = tuple(a for a in finding.actions if beside.get(a.describe()) != finding.code)
+        others = {what: code for what, code in beside.items() if code != finding.code}
+        found.append(dataclasses.replace(finding, actions=kept, said_by={**finding.said_by, **others}))
+    return found
+
+
+def _number_of(action: Action) -> str:
+    """Return the one number that an action changes; "": it changes something else, or more."""
+    numbers = [name for name, value in action.space.items() if not isinstance(value, str)]
+    return numbers[0] if len(numbers) == len(action.space) == 1 and not action.options else ""
 
 
 def _relative(own: float, before: float) -> float:

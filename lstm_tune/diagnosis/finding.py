@@ -26,7 +26,7 @@ class Finding:
         actions: changes of the study that should help, the best one first.
         rejected: actions that were tried and did not help on the validation blocks.
         by_hand: what only a person can do, in sentences; "": nothing.
-        said_by: {what an action does: code of the finding that tells it}: the same advice is told once.
+        said_by: {what an action does: code of the finding that tells it, or a better value}: advice is told once.
         recorded: the advice of a finding that is read from `result.json`, which does not hold `by_hand` and `said_by`.
         rank: breaks ties between equal severities; larger is worse. It is not written to `result.json`.
     """

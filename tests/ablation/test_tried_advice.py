@@ -13,7 +13,7 @@ import pytest
 from series import daily, run_study, series_of, task_of, wave
 
 from lstm_tune.ablation import tried_advice
-from lstm_tune.ablation.tried_advice import Attempt, Trying, first_actions, try_actions, with_attempts
+from lstm_tune.ablation.tried_advice import Attempt, Trying, first_actions, settled, try_actions, with_attempts
 from lstm_tune.data.split import make_split
 from lstm_tune.diagnosis.action import Action, each, options, search
 from lstm_tune.diagnosis.finding import Finding, Severity
@@ -155,3 +155,14 @@ def test_the_result_does_not_depend_on_the_threads(task: Task, best: Trial) -> N
     one, two = (trying(task, best, threads=n).attempt(search(**GOOD)) for n in (1, 2))
     assert one == two
     assert dataclasses.asdict(one or Attempt(change=None))["change"] < 0
+
+
+def test_an_untried_value_gives_way_to_another_one_that_helps() -> None:
+    tried = dataclasses.replace(Action(space={"lookback": 72}), tried=-0.03)
+    first = Finding(code="underfit", severity="high", evidence={}, says="", actions=each(lookback=6, hidden_units=8))
+    second = dataclasses.replace(first, code="missed_seasonality", actions=(tried, *each(lookback=48, skip="linear")))
+    first, second = settled([first, second])
+    assert first.advice == "Try hidden_units = 8. See also what missed_seasonality advises."
+    assert second.advice == "Tried: lookback = 72, validation score -3%. Try skip = linear."
+    third = dataclasses.replace(second, actions=each(lookback=6))
+    assert settled([third])[0].actions == third.actions  # nothing has been tried
