@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from law_studies import CHECKS, KINDS, run_kind
 from oracle import Finished
 
+import lstm_tune
 from lstm_tune.pipeline import search_step
+from lstm_tune.training.backtest import COLUMNS
 
 pytestmark = [pytest.mark.laws, pytest.mark.slow]
 
@@ -36,3 +39,17 @@ def test_two_workers_find_what_one_finds(
     for name, check in CHECKS.items():
         if name != "timing":  # of the seconds of all workers
             check(two)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_result_opened_from_its_folder_holds_the_same_numbers(study_of: Callable[[str], Finished], name: str) -> None:
+    run, kind = study_of(name), KINDS[name]
+    opened = lstm_tune.load_result(run.folder, data=kind.frame)
+    content = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
+    assert opened.to_dict() == content
+    if len(content["data"]["target"]) > 1:
+        return
+    frame = opened.to_frame().dropna(subset="y")
+    for baseline, scored in content["baselines"].items():
+        assert ((frame[COLUMNS[baseline]] - frame["y"]) ** 2).mean() == pytest.approx(scored["test_mse"], rel=1e-4)
+    assert ((frame["LSTM"] - frame["y"]) ** 2).mean() == pytest.approx(content["test"]["mse"], rel=1e-4)
