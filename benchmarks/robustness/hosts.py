@@ -52,7 +52,7 @@ LAUNCH = """
 import platform
 platform.node = lambda: {host!r}
 from lstm_tune.storage import heartbeats
-heartbeats.STALE, heartbeats.BEAT, heartbeats.ASLEEP = {stale}, 2, 4
+heartbeats.STALE, heartbeats.BEAT = {stale}, 2
 from lstm_tune.workers import supervisor
 supervisor.SILENCE = 5.0
 from lstm_tune.cli.app import main

@@ -5,6 +5,7 @@ Optuna's own methods for both send seven statements a beat, and read every runni
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -17,7 +18,7 @@ BEAT = 15  # seconds between heartbeats
 CHECK = 5.0  # seconds between looks for trials without heartbeats: Optuna looks before each trial
 STALE = 120  # seconds without one after which a trial is given to another, or …
 _PATIENCE = 3  # … this many times the longest silence after which a trial gave a sign again, if that is more …
-_MOST = 5  # … but at most this many times STALE
+_MOST = 5  # … but at most this many times STALE; also times ASLEEP from one excuse to the next
 ASLEEP = 2 * BEAT  # seconds without a look or a beat of its own after which a process takes itself for suspended
 
 
@@ -59,12 +60,15 @@ class SilenceWatch:
     def __init__(self) -> None:
         self._silences: Mapping[int, float] = {}
         self._longest = 0.0
-        self._woke = self._signed = time.time()
+        self._woke, self._signed = -math.inf, time.time()
 
     def sign(self) -> None:
-        """Note that this process runs. After a gap it was suspended, and perhaps workers and server with it."""
+        """Note that this process runs. After a gap it was suspended, and perhaps workers and server with it.
+
+        If gaps come again and again, the machine is busy, and they no longer excuse anybody.
+        """
         now = time.time()
-        if not 0 <= now - self._signed <= ASLEEP:
+        if now - self._signed > ASLEEP and now - self._woke > _MOST * ASLEEP:
             self._woke = now
         self._signed = now
 
@@ -78,7 +82,7 @@ class SilenceWatch:
         ended = [before for trial, before in self._silences.items() if silences.get(trial, before) < before]
         self._longest = max(self._longest, *ended, 0.0)
         self._silences = dict(silences)
-        if 0 <= time.time() - self._woke < ASLEEP:
+        if time.time() - self._woke < ASLEEP:
             return []
         patience = min(max(STALE, _PATIENCE * self._longest), _MOST * STALE)
         return [trial for trial, silence in silences.items() if silence > patience]

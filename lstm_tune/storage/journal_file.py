@@ -74,8 +74,8 @@ class JournalFile(BaseJournalBackend):
             with locked(self.path) as file:
                 _mend(file, self.path)
                 _append(file, lines)
-                if ends_a_trial:
-                    os.fsync(file)
+            if ends_a_trial:  # without the lock: others need not wait for the disk
+                _sync(self.path)
         except OSError as error:
             raise StudyError(
                 f"cannot write to the study file {str(self.path)!r}: {error.strerror or error}; "
@@ -238,6 +238,15 @@ def _mend(file: int, path: Path) -> int:
             raise _damaged(path, lines)
         os.ftruncate(file, size - len(tail))
     return len(tail)
+
+
+def _sync(path: Path) -> None:
+    """Return when all that was written to a file is on the disk."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _good(file: int) -> tuple[int, int]:

@@ -374,7 +374,6 @@ def test_heartbeats_outlive_a_beat_that_fails_and_a_trial_without_any_is_given_t
     other.optimize(one, n_trials=1)
     assert study.trials[1].state is TrialState.RUNNING  # after an outage, or at the beginning, no one is stale
     monkeypatch.setattr(inside(other._storage).outages, "up_since", -1e9)  # type: ignore[attr-defined]
-    inside(other._storage)._watch._woke = 0.0  # type: ignore[attr-defined]
     worker = optuna.load_study(study_name="beats", storage=open_storage(server.url))
     monkeypatch.setattr(inside(worker._storage).outages, "up_since", -1e9)  # type: ignore[attr-defined]
     worker.optimize(one, n_trials=1)

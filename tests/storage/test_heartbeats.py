@@ -24,10 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def watch(clock: list[float]) -> SilenceWatch:
-    """A watch that has run for a while."""
-    watch = SilenceWatch()
-    run(watch, clock, ASLEEP + 1)
-    return watch
+    return SilenceWatch()
 
 
 def run(watch: SilenceWatch, clock: list[float], seconds: int) -> None:
@@ -64,6 +61,13 @@ def test_process_that_was_suspended_lets_beats_come_first(watch: SilenceWatch, c
     assert watch.lost({1: 3600.0, 2: 3600.0}) == []
     run(watch, clock, ASLEEP + 1)
     assert watch.lost({1: 4.0, 2: 3631.0}) == [2]
+
+
+def test_gaps_that_come_again_and_again_excuse_nobody(watch: SilenceWatch, clock: list[float]) -> None:
+    for _ in range(2):
+        clock[0] += ASLEEP + 1
+        found = watch.lost({1: 400.0})
+    assert found == [1]
 
 
 def test_a_beat_is_one_statement_and_moves_the_silence(tmp_path: Path) -> None:
