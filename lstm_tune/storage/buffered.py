@@ -26,7 +26,6 @@ from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
 _SECONDS = 1.0  # between two transactions of a trial
 _FRESH = 0.5  # seconds for which a process that runs a trial does not read the other trials again
-_BEGUN = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 # Stores what a running trial of a storage has written, and its end, at once. It raises UpdateFinishedTrialError if
@@ -64,8 +63,8 @@ class Buffered(BaseStorage, WithHeartbeats):
         self.inside = inside
         self._write = write
         self._own: dict[int, _Own] = {}
-        # The trials of a study, with those that wait or without, and when they were read.
-        self._seen: dict[tuple[int, bool], tuple[float, list[FrozenTrial]]] = {}
+        # The trials of a study in some states, and when they were read.
+        self._seen: dict[tuple[int, frozenset[TrialState]], tuple[float, list[FrozenTrial]]] = {}
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -169,15 +168,13 @@ class Buffered(BaseStorage, WithHeartbeats):
         with self._lock:
             if not self._own:
                 return self.inside.get_all_trials(study_id, deepcopy=deepcopy, states=states)
-            wanted = (
-                study_id,
-                states is None or TrialState.WAITING in states,
-            )  # thousands may wait, and few ask for them
-            read, trials = self._seen.get(wanted, (-math.inf, []))
+            # Thousands may wait, and hundreds run: a pruner that asks for completed trials must not read them.
+            asked = frozenset(state for state in TrialState if states is None or state in states)
+            read, trials = self._seen.get((study_id, asked), (-math.inf, []))
             if time.monotonic() - read > _FRESH:
-                trials = self.inside.get_all_trials(study_id, deepcopy=False, states=None if wanted[1] else _BEGUN)
-                self._seen[wanted] = time.monotonic(), trials
-            shown = [self._with_writes(t) for t in trials if states is None or t.state in states]
+                trials = self.inside.get_all_trials(study_id, deepcopy=False, states=states)
+                self._seen[study_id, asked] = time.monotonic(), trials
+            shown = [self._with_writes(trial) for trial in trials]
         return copy.deepcopy(shown) if deepcopy else shown
 
     def _with_writes(self, trial: FrozenTrial) -> FrozenTrial:

@@ -173,6 +173,22 @@ def test_other_trials_are_read_again_after_half_a_second_or_for_the_next_trial(k
     assert seen() == 3
 
 
+def test_trials_in_states_that_nobody_asks_for_are_not_read(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    read = kept.storage.inside.get_all_trials
+
+    def note(study: int, deepcopy: bool = True, states: Any = None) -> Any:
+        asked.append(states)
+        return read(study, deepcopy, states)
+
+    monkeypatch.setattr(kept.storage.inside, "get_all_trials", note)
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    for _ in range(2):
+        assert not kept.storage.get_all_trials(kept.study, states=ended)
+        assert len(kept.storage.get_all_trials(kept.study, states=(TrialState.RUNNING,))) == 1
+    assert asked == [ended, (TrialState.RUNNING,)]
+
+
 def test_trials_are_chosen_by_state_and_copied_if_asked_for(kept: Kept) -> None:
     kept.storage.set_trial_user_attr(kept.trial, "list", [1])
     assert not kept.storage.get_all_trials(kept.study, states=(TrialState.COMPLETE,))
