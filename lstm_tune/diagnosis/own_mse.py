@@ -145,7 +145,8 @@ def _too_good(own: OwnMse, given: float, least: float, units: Mapping[str, float
 
 def _comparison(own: OwnMse, tested: Mapping[str, float], floor: float | None) -> list[str]:
     best = min(tested, key=lambda name: tested[name])
-    says = [_what(own), f"{_against(own.against.get(best, math.inf), best, tested[best])}, the best simple forecast."]
+    against = _against(own.against.get(best, math.inf), best, tested[best])
+    says = [_what(own), f"{against}, the best forecast without an LSTM."]
     rest = [name for name in LABELS if name in tested]
     beaten = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) < 1 - _ALIKE]
     better = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) > 1 + _ALIKE]
@@ -154,7 +155,9 @@ def _comparison(own: OwnMse, tested: Mapping[str, float], floor: float | None) -
     if beaten:
         says.append(f"Your model is better than: {', '.join(beaten)}.")
     if max(own.against.values(), default=math.inf) <= _NEAR_BEST:
-        says.append("So the model is about as good as the best simple forecast, or better: nothing is wrong with it.")
+        says.append(
+            "So the model is about as good as the best of these forecasts, or better: nothing is wrong with it."
+        )
     if floor is not None and floor < own.mse:
         says.append(
             f"The noise floor is about {number(floor, 3)}, so from the past alone at most {1 - floor / own.mse:.0%} of "

@@ -15,7 +15,10 @@ from lstm_tune.models.ridge import cross_validate, moments
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-METHOD = "the least cross-validated MSE of ridge regressions on past values, or of a baseline on validation rows"
+METHOD = (
+    "the least cross-validated MSE of ridge regressions on past values, or that of a forecast without an LSTM on "
+    "validation rows"
+)
 METHOD_NEIGHBOURS = METHOD + ", and of what followed the most similar past (nearest neighbours)"
 
 _NEWEST = 6_000  # rows that are fitted to, at most

@@ -58,8 +58,8 @@ def validation_overfit(search: Search) -> Finding | None:
             "baselines_test_over_validation": rounded(max(harder), 3),
             "independent_validation_windows": rounded(scores.independent, 3),
         },
-        says=f"The test MSE is {ratio:.1f} times that of the best trial on the validation rows, and for the baselines "
-        f"at most {max(harder):.1f} times: the best trial fits the validation rows too well.",
+        says=f"The test MSE is {ratio:.1f} times that of the best trial on the validation rows, and of the forecasts "
+        f"without an LSTM at most {max(harder):.1f} times: the best trial fits the validation rows too well.",
         actions=(options(folds=_MORE_FOLDS),),
         by_hand="More validation rows (--split) help, too.",
     )

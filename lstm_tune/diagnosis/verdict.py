@@ -72,7 +72,7 @@ def _comparison(record: Mapping[str, Any]) -> str:
     judged = record.get("metric") or {"name": "mse"}
     name = min(baselines, key=lambda n: baselines[n].get("test_score", baselines[n]["test_mse_scaled"]), default=None)
     if name is None:
-        return f"{what} has no baseline to compare with."
+        return f"{what} has no forecast without an LSTM to compare with."
     skill = record["skill"].get(name)
     if skill is None:
         return f"{what} is above that of {label_of(name).sentence}, which makes no error at all."
