@@ -1,8 +1,8 @@
 """A storage that stores what a trial writes at most once a second: a call on a database takes longer than an epoch.
 
-A trial of this process (`adopt`) is buffered: parameters, reports and attributes wait for a second at most, or for the
-trial's end, and are then stored in one transaction, or as one write to a journal. Whoever reads through this storage
-sees them at once. Of a process that is killed, what the last second brought is lost; its trial is done again.
+A trial of this process (`adopt`) is buffered: parameters, reports and attributes wait for a second, for longer if the
+storage is slow, or for the trial's end, and are then stored in one transaction, or as one write to a journal. Whoever
+reads through this storage sees them at once. Of a process that is killed, what waited is lost; its trial is done again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from optuna.trial import FrozenTrial, TrialState
 from lstm_tune.storage.optuna_private import FrozenStudy, WithHeartbeats, id_of_trial
 from lstm_tune.storage.trial_writes import TrialEnd, TrialWrites
 
-_SECONDS = 1.0  # between two transactions of a trial
+_SECONDS = 1.0  # between two transactions of a trial, or …
+_TIMES = 50  # … this many times what the last one took, if that is more: many workers must not drown a server …
+_MOST_SECONDS = 15.0  # … but at most so many seconds
 _FRESH = 0.5  # seconds for which a process that runs a trial does not read the other trials again
 
 
@@ -39,6 +41,7 @@ class _Own:
 
     trial: FrozenTrial
     stored: float  # when it was stored for the last time
+    pause: float = _SECONDS  # until it is stored again
     writes: TrialWrites = field(default_factory=TrialWrites)
 
 
@@ -89,12 +92,14 @@ class Buffered(BaseStorage, WithHeartbeats):
                 self._store(trial_id, own, None)
 
     def _store(self, trial_id: int, own: _Own, end: TrialEnd | None) -> None:
+        began = time.monotonic()
         try:
             self._write(self.inside, trial_id, own.writes, end)
         except UpdateFinishedTrialError:
             self._own.pop(trial_id, None)  # from now on what is stored counts
             raise
         own.trial, own.writes, own.stored = own.writes.added_to(own.trial), TrialWrites(), time.monotonic()
+        own.pause = min(max(_SECONDS, _TIMES * (own.stored - began)), _MOST_SECONDS)
         if end is not None:
             self._own.pop(trial_id, None)
 
@@ -105,7 +110,7 @@ class Buffered(BaseStorage, WithHeartbeats):
                 store()
                 return
             put(own.writes)
-            if time.monotonic() - own.stored >= _SECONDS:
+            if time.monotonic() - own.stored >= own.pause:
                 self._store(trial_id, own, None)
 
     # ---- what is buffered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ def test_after_a_second_all_is_stored_at_once(kept: Kept, clock: Clock) -> None:
     assert len(kept.stored) == 1
     assert kept.elsewhere().get_trial(kept.trial).intermediate_values == {3: 0.5, 4: 0.4}
     assert kept.storage.get_trial(kept.trial).intermediate_values == {3: 0.5, 4: 0.4, 5: 0.3}
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.01, 1.0), (0.1, 5.0), (4.0, 15.0)])
+def test_a_storage_that_is_slow_is_written_to_less_often(
+    kept: Kept, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
+) -> None:
+    def slow(*_: Any) -> None:
+        clock.now += seconds
+        stored.append(clock.now)
+
+    stored: list[float] = []
+    monkeypatch.setattr(kept.storage, "_write", slow)
+    for step in range(100):
+        clock.now += 0.25
+        kept.storage.set_trial_intermediate_value(kept.trial, step, 0.5)
+    pauses = [later - before - seconds for before, later in pairwise(stored)]
+    assert pauses
+    assert all(pause - 0.01 <= p <= pause + 0.3 for p in pauses), pauses
 
 
 def test_an_attribute_that_is_set_twice_has_its_last_value(kept: Kept) -> None:
