@@ -15,7 +15,7 @@ from lstm_tune.diagnosis.interval_checks import judges
 from lstm_tune.evaluation.baseline_labels import given_label, label_of
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import MODEL, adds_little, alone_label, model_label, weight_of_best
-from lstm_tune.report.study_text import levels_option, members, on_untrained, score_digits, trial_states
+from lstm_tune.report.study_text import ends, levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, joined, number, percent
 
@@ -77,10 +77,7 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     given = [Row(given_label(name, one), one) for name, one in record["against"].items()]
     mean = baseline_rows({"train_mean": record["train_mean"]}, None)
     print_scores(console, "forecast", [*rows, *baseline_rows(baselines, data["period"]), *mean, *given], columns)
-    low, high = test["ci95"]
-    console.print(
-        f"95% interval of the {'' if single else 'scaled '}test MSE: {number(low, digits)} to {number(high, digits)}"
-    )
+    console.print(f"95% interval of the {'' if single else 'scaled '}test MSE: {ends(test['ci95'], digits)}")
     _show_metrics(console, test.get("metrics") or {})
     for line in interval_lines(record):
         console.print(line)

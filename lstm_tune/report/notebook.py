@@ -7,7 +7,7 @@ from typing import Any
 
 from lstm_tune.diagnosis.finding import SHOWN, most_shown, severe_first
 from lstm_tune.report.page import scores, title
-from lstm_tune.report.study_text import trial_states
+from lstm_tune.report.study_text import ends, trial_states
 from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
 from lstm_tune.utils.text import counted, error_against, number
 
@@ -22,14 +22,13 @@ def result_text(record: Mapping[str, Any]) -> str:
     """
     own, *others = scores(record)
     best = min(others, key=lambda row: row["score"] if row["key"] in record["baselines"] else float("inf"))
-    low, high = record["test"]["ci95"]
     single = own["mse"] is not None
     mse = f"{number(own['mse'] if single else own['scaled'], _DIGITS)}{'' if single else ' scaled'}"
     study = record["study"]
     return lines(
         f"Result: {title(record['data'])}",
         {
-            "test MSE": f"{mse}, 95% interval {number(low, _DIGITS)} to {number(high, _DIGITS)}",
+            "test MSE": f"{mse}, 95% interval {ends(record['test']['ci95'], _DIGITS)}",
             "best without": f"{number(best['mse'] if single else best['scaled'], _DIGITS)}, {best['name']}",
             "study": f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})",
             "findings": ", ".join(f["code"] for f in severe_first(record["findings"])[:SHOWN]) or "none",

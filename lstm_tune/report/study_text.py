@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_tune.evaluation.model_labels import BEFOREHAND, is_beforehand, is_untrained
-from lstm_tune.utils.text import justified_digits
+from lstm_tune.utils.text import justified_digits, number
 
 _LEAST_DIGITS = 3  # so that forecasts that differ by 1% are told apart
 UNTRAINED = "Untrained: the forecast that the LSTM of that trial corrects (its start), without the LSTM."
@@ -66,3 +66,10 @@ def levels_option(record: Mapping[str, Any]) -> str:
     """Return the option of `predict` for the intervals that a run has: " --level 80,95"; "": it has none."""
     levels = ",".join((record["test"].get("intervals") or {}).get("model", {}))
     return f" --level {levels}" if levels else ""
+
+
+def ends(interval: Sequence[float | None], digits: int) -> str:
+    """Return an interval in words: "1.2 to 3.4", or that the windows are too few for one."""
+    low, high = interval
+    known = all(end is not None and math.isfinite(end) for end in (low, high))
+    return f"{number(low, digits)} to {number(high, digits)}" if known else "unknown, the windows are too few"
