@@ -12,6 +12,8 @@ _MASK = "***"
 # Up to the last @, so that a password which should have been quoted is hidden whole. Better too much than too little.
 _USER = re.compile(r"(?P<before>^(?!sqlite[^:]*:///)[^:/]*://[^:]*:)(?P<secret>.*)(?=@)", re.DOTALL)
 _QUERY = re.compile(r"(?P<before>[?&][^=&]*(?:pass|pwd|secret|token)[^=&]*=)(?P<secret>[^&]*)", re.IGNORECASE)
+_LONG = 12  # letters, which are hardly a word of a message
+_SHORT = 4  # characters
 _QUERY_START = re.compile(r"\?[\w.]+=")
 
 
@@ -56,8 +58,20 @@ def without_secrets(text: str, url: str) -> str:
     """Return a text, such as an error's, without the URL's passwords, and without the URL if it holds one."""
     text = text.replace(url, mask_password(url))
     for secret in sorted(_secrets(url), key=len, reverse=True):
-        text = text.replace(secret, _MASK)
+        text = re.sub(_shown(secret), _MASK, text, flags=re.IGNORECASE)
     return text
+
+
+def _shown(secret: str) -> str:
+    """Return a pattern of a password within a text.
+
+    A short word or a number is masked only where a password stands: masked elsewhere, it would spoil what the text
+    says, and would tell the password.
+    """
+    exact = f"(?-i:{re.escape(secret)})"
+    if len(secret) < _SHORT or (len(secret) < _LONG and (secret.isalpha() or secret.isdigit())):
+        return rf"(?<=:){exact}(?=@)|(?:(?<=pass=)|(?<=passwd=)|(?<=password=)){exact}(?!\w)"
+    return exact
 
 
 def reads_as_meant(url: str, password: str | None) -> bool:

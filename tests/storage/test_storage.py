@@ -68,6 +68,15 @@ def test_passwords_are_taken_out_of_errors_in_every_form() -> None:
     assert without_secrets(said, url) == "no: ***, ***, ***, ***"
 
 
+@pytest.mark.parametrize("password", ["p", "port", "1", "5432", "postgres", "password", "a1"])
+def test_short_password_is_masked_where_a_password_stands_alone(password: str) -> None:
+    url = f"postgresql://u:{password}@127.0.0.1:5432/db"
+    said = 'connection to 127.0.0.1, port 5432 failed: password authentication failed for user "postgres" a1 p'
+    assert without_secrets(said, url) == said
+    other = f"postgresql+psycopg://u:{password}@127.0.0.1:5432/db password={password} no"
+    assert without_secrets(other, url) == "postgresql+psycopg://u:***@127.0.0.1:5432/db password=*** no"
+
+
 def test_sqlite_file_that_is_read_only_is_refused_before_the_study_begins(tmp_path: Path) -> None:
     open_storage(f"sqlite:///{tmp_path / 'study.db'}")  # makes the tables
     for how in ("mode=ro", "immutable=1"):
