@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +22,14 @@ from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.report.page import DETAILS
 from lstm_tune.report.page import SCHEMA as DETAILS_SCHEMA
 from lstm_tune.report.report_json import curves, drawn_trials, importances
-from lstm_tune.report.run_folder import storage_of_run
+from lstm_tune.report.run_folder import RESULT, storage_of_run
 from lstm_tune.report.run_rows import RunRows, read_rows
 from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.storage.open import open_read_only
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.training.task import build_task
 from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.text import counted
 
 
 class Parts(Protocol):
@@ -105,16 +108,22 @@ class SavedParts:
 
         Raises:
             RunError: it is not in the folder, and its storage is not known.
-            StudyError: its storage cannot be opened, or no longer holds it.
+            StudyError: its storage cannot be opened, no longer holds it, or holds it otherwise than it was.
         """
         stored = self._storage
         if not isinstance(stored, BaseStorage):
             stored = open_read_only(storage_of_run(self._folder, "pass storage=") if stored is None else stored)
         name = self._record["study"]["name"]
         try:
-            return optuna.load_study(study_name=name, storage=stored)
+            study = optuna.load_study(study_name=name, storage=stored)
         except KeyError:
             raise StudyError(f"the storage no longer holds the study {name!r} of {str(self._folder)!r}") from None
+        if difference := _difference(self._record, read_trials(study)):
+            raise StudyError(
+                f"the study {name!r} in the storage is not that of {str(self._folder)!r}: {difference}; restore it "
+                f"from a copy, pass storage= of the right one, or, if it has gone on, repeat tune with --resume"
+            )
+        return study
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -173,3 +182,23 @@ class SavedParts:
         if part not in details:
             raise RunError(f"{self._folder / DETAILS} was written by an earlier version; run tune again")
         return details[part]
+
+
+def _difference(record: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+    """Return how the trials of a study differ from what `result.json` tells of them; "": they do not.
+
+    A trial that still ran when the file was written, as a worker's may, has ended since.
+    """
+    told, found = Counter(record["study"]["states"]), Counter(t.state for t in trials if t.state != "WAITING")
+    if found.total() != told.total() or any(found[s] < n for s, n in told.items() if s != "RUNNING"):
+        return f"it holds {_counts(found)}, and {RESULT} tells of {_counts(told)}"
+    best = record["best"]
+    value = next((t.value for t in trials if t.number == best["trial"]), None)
+    value = None if value is None or not math.isfinite(value) else value  # as JSON holds it
+    if value == best["value"]:
+        return ""
+    return f"the score of trial {best['trial']} there is {value}, and in {RESULT} {best['value']}"
+
+
+def _counts(states: Counter[str]) -> str:
+    return f"{counted(states.total(), 'trial')} ({', '.join(f'{n} {state}' for state, n in states.items() if n)})"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from optuna.trial import FrozenTrial, TrialState
 from series import TINY, daily, wave
 
 import lstm_tune
@@ -83,6 +86,57 @@ def test_intervals_survive_and_data_and_study_are_found_where_they_were(
     (tmp_path / "s.journal").unlink()
     with pytest.raises(RunError, match=r"is not in the folder .*; pass storage="):
         _ = lstm_tune.load_result(tmp_path / "run").study
+
+
+def _one_more(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [*trials, trials[0]]
+
+
+def _another_best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    best = min(trials, key=lambda t: t.value if t.state is TrialState.COMPLETE and t.value is not None else math.inf)
+    assert best.value is not None
+    best.value *= 0.999
+    return trials
+
+
+def _one_failed(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    trials[-1].state, trials[-1].values = TrialState.FAIL, None
+    return trials
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (list, ""),
+        (lambda trials: trials[:4], r"holds [1-4] .*, and result\.json tells of "),
+        (_one_more, r"holds .*, and result\.json tells of "),
+        (_one_failed, r"holds .* 1 FAIL\), and result\.json tells of "),
+        (_another_best, r"the score of trial \d there is 0\.\d+, and in result\.json 0\.\d+"),
+    ],
+)
+def test_the_study_of_an_opened_result_must_be_the_one_that_result_json_tells_of(
+    result: Result, run: Path, change: Callable[[list[FrozenTrial]], list[FrozenTrial]], says: str
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(study_name=result.study.study_name, storage=storage)
+    study.add_trials(change(result.study.get_trials()))
+    opened = lstm_tune.load_result(run, storage=storage)
+    if not says:
+        assert len(opened.trials) == len(result.trials)
+        return
+    for read in (lambda: opened.study, lambda: opened.trials):
+        with pytest.raises(StudyError, match=f"{says}.*; restore it .*--resume"):
+            read()
+
+
+def test_a_trial_that_still_ran_when_the_result_was_written_may_have_ended(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    record = json.loads((copy / "result.json").read_text())
+    states = record["study"]["states"]
+    states["COMPLETE"], states["RUNNING"] = states["COMPLETE"] - 1, 1
+    (copy / "result.json").write_text(json.dumps(record))
+    assert len(lstm_tune.load_result(copy).trials) == record["study"]["n_trials"]
 
 
 def test_the_result_of_many_series_is_the_same_to_the_last_key(shops: Path) -> None:
