@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from lstm_tune.data.even_times import EvenTimes, Times
-from lstm_tune.data.series import SeriesSet
+from lstm_tune.data.series import STRETCH, SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Positions, Windows
@@ -22,6 +22,8 @@ from lstm_tune.models.checked import Checked
 
 _SAMPLED = 32  # trained rows that are recognised
 _SAME = 0.5  # of them, found again with the same values: the data are those of the training
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_OFF, _ROUNDING = 0.01, 1e-6  # what a sum may be off: of a standard deviation, and of the values' norm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +35,15 @@ class TrainedRows:
         times: of the rows that are recognised, in the same unit.
         marks: a short digest of the value in each of them.
         ends: {series: time of its last trained row}, of those that end at another time than `until`.
+        sums: {series, "" if there is one alone: its trained rows, and of each target the observed values and their
+            weighted sum}; a value that is changed changes it. Empty: an earlier version did not keep it.
     """
 
     until: int | float
     times: tuple[int | float, ...]
     marks: tuple[str, ...]
     ends: Mapping[str, int | float] = field(default_factory=dict)
+    sums: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: SeriesSet, rows: Ranges, scale: TargetScale) -> TrainedRows:
@@ -61,6 +66,10 @@ class TrainedRows:
             times=tuple(times.tolist()),
             marks=tuple(_mark(data, row, scale) for row in seen),
             ends={name: end for name, end in zip(names, last.tolist(), strict=True) if end != until},
+            sums={
+                name if data.n_series > 1 else "": tuple(_sums(data, a, b)[0])
+                for name, (a, b) in zip(names, used, strict=True)
+            },
         )
 
     def note(self, windows: Windows, positions: Positions | Tensor, scale: TargetScale) -> tuple[str, ...]:
@@ -107,20 +116,43 @@ class TrainedRows:
             found.append((a, a + trained))
         return tuple(found)
 
+    def unchanged(self, data: SeriesSet, known: Sequence[str], scale: TargetScale) -> Ranges | None:
+        """Return the `ranges` of the trained rows if the data hold all of them with the same values, else None.
+
+        Args:
+            data: that may hold the trained rows.
+            known: as for `ranges`.
+            scale: of the model.
+        """
+        rows, left = self.ranges(data, known), dict(self.sums)
+        if self._recognised(data, scale) < len(self.times):
+            return None
+        for name, (a, b) in zip(data.series, rows, strict=True):
+            if b == a:
+                continue
+            then, (now, tolerance) = left.pop(name if known else "", ()), _sums(data, a, b)
+            if len(then) != len(now) or any(abs(x - y) > t for x, y, t in zip(then, now, tolerance, strict=True)):
+                return None
+        return None if left else rows
+
     def holds(self, data: SeriesSet, scale: TargetScale) -> bool:
-        """Return whether the data hold the rows that the model was trained on."""
+        """Return whether the data hold at least half of the rows that are recognised: enough to tell old from new."""
+        return bool(self.times) and self._recognised(data, scale) >= _SAME * len(self.times)
+
+    def _recognised(self, data: SeriesSet, scale: TargetScale) -> int:
+        """Return how many of the rows that are recognised are there with the same value."""
         found = set()
         for a, b in pairwise(data.offsets):
             times = _numbers(data.times, range(a, b))
             for i in np.flatnonzero(np.isin(times, self.times)):
                 found.add((times[i].item(), _mark(data, a + int(i), scale)))
-        same = sum((t, mark) in found for t, mark in zip(self.times, self.marks, strict=True))
-        return bool(self.times) and same >= _SAME * len(self.times)
+        return sum((t, mark) in found for t, mark in zip(self.times, self.marks, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
         record = {"until": self.until, "times": list(self.times), "marks": list(self.marks)}
-        return record | ({"ends": dict(self.ends)} if self.ends else {})
+        sums = {name: list(numbers) for name, numbers in self.sums.items()}
+        return record | ({"ends": dict(self.ends)} if self.ends else {}) | ({"sums": sums} if sums else {})
 
     @classmethod
     def from_json(cls, raw: Any) -> TrainedRows | None:
@@ -140,7 +172,9 @@ class TrainedRows:
             raise ValueError("trained: until must be a finite number")
         if len(times) != len(marks) or len(times) > _SAMPLED:
             raise ValueError(f"trained: times and marks must be as many, and at most {_SAMPLED}")
-        return cls(until=until, times=tuple(raw["times"]), marks=marks, ends=dict(ends))
+        of_series = Checked(given.table("sums"), "trained: sums")
+        sums = {name: of_series.numbers(name) for name in of_series.raw}
+        return cls(until=until, times=tuple(raw["times"]), marks=marks, ends=dict(ends), sums=sums)
 
 
 def _spread(ranges: Sequence[tuple[int, int]], count: int) -> list[int]:
@@ -163,3 +197,24 @@ def _mark(data: SeriesSet, row: int, scale: TargetScale) -> str:
     """Return a digest of the first target's value in a row, rounded: its last digits may differ."""
     deviations = (float(data.values[0, row]) - scale.mean[0]) / scale.sd[0]
     return hashlib.sha256(f"{deviations:.2f}".encode()).hexdigest()[:8]
+
+
+def _sums(data: SeriesSet, start: int, end: int) -> tuple[list[float], list[float]]:
+    """Return the rows [start, end) of a series as `TrainedRows.sums` keeps them, and by how much each may be off.
+
+    float32 may round a value otherwise if the source is read with other rows, so the sums are not compared to the bit.
+    """
+    numbers, off = [float(end - start)], [0.0]
+    for values, observed in zip(data.values, data.observed, strict=True):
+        count, weighted, total, squares = 0, 0.0, 0.0, 0.0
+        for first in range(start, end, STRETCH):
+            rows = np.arange(min(STRETCH, end - first))
+            seen = rows[observed[first : first + len(rows)].cpu().numpy()]
+            own = values[first : first + len(rows)].cpu().numpy()[seen].astype(np.float64)
+            weights = 1 + (seen + first - start) * _GOLDEN % 1  # each row has its own, so two cannot be swapped
+            count, weighted = count + len(own), weighted + float(own @ weights)
+            total, squares = total + float(own.sum()), squares + float(own @ own)
+        variance = max(0.0, squares / count - (total / count) ** 2) if count else 0.0
+        numbers += [float(count), weighted]
+        off += [0.0, _OFF * math.sqrt(variance) + _ROUNDING * math.sqrt(squares)]
+    return numbers, off

@@ -104,11 +104,12 @@ def rows_to_fit(
         known: names of the series that the model was trained on, if there were several.
         scale: of the model.
     """
-    if trained is None or recipe is None or recipe.simple is None:
+    if trained is None or not trained.sums or recipe is None or recipe.simple is None:
         return "the model was saved by an earlier version; run tune again"
-    if not trained.holds(data, scale):
-        return "the data do not hold the rows that the model was trained on; give it these rows, too"
-    return trained.ranges(data, known)
+    rows = trained.unchanged(data, known, scale)
+    if rows is None:
+        return "the data do not hold all rows that the model was trained on, unchanged; give it these rows, too"
+    return rows
 
 
 def score_model(

@@ -177,8 +177,8 @@ class ForecastModel:
 
         Before a window are the rows that the model looks back on, and a whole season; if the data hold no such window,
         naive forecasts that need more rows are left out. Ridge regression, exponential smoothing and their mean with
-        the naive ones are fitted on the rows that the model was trained on, if the data hold them, else left out. An
-        `LstmTuneWarning` says if windows lie in these rows, or if the model seems to be out of date.
+        the naive ones are fitted on the rows that the model was trained on; if the data lack one of these, or hold
+        other values, they are left out. An `LstmTuneWarning` tells of scored windows in these rows, or an old model.
 
         Args:
             data: a frame, path, array, …, or series that are loaded already.

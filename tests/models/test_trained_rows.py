@@ -23,6 +23,7 @@ from lstm_tune.training.saved_model import ForecastModel
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
+CHANGED = "the data do not hold all rows that the model was trained on, unchanged; give it these rows, too"
 OPTIONS: dict[str, Any] = {"space": TINY | {"epochs": 1, "lookback": 4}, "n_trials": 1, "retrain_seeds": 1, "folds": 1}
 
 
@@ -128,6 +129,63 @@ def test_the_simple_forecasts_are_fitted_on_the_trained_rows_alone(model: Foreca
 def test_simple_forecasts_are_left_out_with_a_reason(model: ForecastModel) -> None:
     frame = daily(wave(160))
     newer = rows_to_fit(model.trained, model.recipe, model.read(frame.iloc[124:]), (), model.scale)
-    assert newer == "the data do not hold the rows that the model was trained on; give it these rows, too"
+    assert newer == CHANGED
     old = rows_to_fit(model.trained, None, model.read(frame), (), model.scale)
     assert old == "the model was saved by an earlier version; run tune again"
+
+
+def revised(frame: pd.DataFrame, row: int, by: float) -> pd.DataFrame:
+    return frame.assign(y=frame["y"] + np.where(np.arange(len(frame)) == row, by, 0.0))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        daily(wave(160)).iloc[40:],
+        daily(wave(160)).iloc[1:],
+        daily(wave(160)).iloc[:127],
+        revised(daily(wave(160)), 50, 0.1),
+        revised(daily(wave(160)), 126, np.nan),
+        daily(wave(160)[[*range(50), 51, 50, *range(52, 160)]]),
+        daily(np.r_[1.0, wave(160)], start="2023-12-31"),
+    ],
+    ids=["late", "one row less", "the last is missing", "one revised", "one taken away", "two swapped", "earlier rows"],
+)
+def test_simple_forecasts_are_not_fitted_on_other_rows_than_the_trained_ones(
+    model: ForecastModel, data: pd.DataFrame
+) -> None:
+    assert rows_to_fit(model.trained, model.recipe, model.read(data), (), model.scale) == CHANGED
+
+
+def test_simple_forecasts_of_a_panel_need_the_same_rows_of_each_series() -> None:
+    a, b = wave(100), 1e-4 * wave(140, seed=1)  # one scale would not see what changes in the second
+    frame = panel(a, b)
+    model = tuned(frame, target="y", id="shop", split="last:15,15")
+
+    def rows_of(data: pd.DataFrame) -> Any:
+        return rows_to_fit(model.trained, model.recipe, model.read(data), model.spec.series, model.scale)
+
+    assert rows_of(frame) == ((0, 85), (100, 225))
+    assert rows_of(frame.iloc[::-1]) == ((0, 85), (100, 225))
+    assert rows_of(panel(a, b, wave(140, seed=2))) == ((0, 85), (100, 225), (240, 240))  # a new one is not fitted on
+    assert rows_of(panel(np.r_[a, 9.0], np.r_[b, 9.0])) == ((0, 85), (101, 226))
+    assert rows_of(revised(frame, 150, 1e-5)) == CHANGED
+    assert rows_of(frame[frame["shop"] == "a"]) == CHANGED
+    assert rows_of(frame.drop(index=range(100, 130))) == CHANGED
+    assert rows_of(panel(b, a)) == CHANGED
+
+
+def test_trained_rows_with_a_large_offset_are_known_with_other_rows_around(tmp_path: Path) -> None:
+    values = 1e6 + 0.01 * wave(200)
+    model = tuned(daily(values[:160]), target="y")
+    model.save(tmp_path)
+    model = ForecastModel.load(tmp_path)
+    later = model.read(daily(np.r_[values, values + 0.5]))
+    assert rows_to_fit(model.trained, model.recipe, later, (), model.scale) == ((0, 128),)
+
+
+def test_model_of_a_version_that_kept_no_sums_fits_nothing(model: ForecastModel) -> None:
+    assert model.trained is not None
+    old = dataclasses.replace(model.trained, sums={})
+    found = rows_to_fit(old, model.recipe, model.read(daily(wave(160))), (), model.scale)
+    assert found == "the model was saved by an earlier version; run tune again"
