@@ -10,6 +10,7 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import make_console, make_progress, print_line, quick_imports
 from lstm_tune.cli.options import parse_workers
+from lstm_tune.storage.urls import check_file_there, or_of_environment
 from lstm_tune.utils.duration import parse_duration
 
 
@@ -32,6 +33,9 @@ def worker(
     """
     seconds = None if until is None else parse_duration(until, "--for")
     number = parse_workers(workers, repeatable=False)
+    named = or_of_environment(storage)
+    if named is not None and named.endswith((".journal", ".log")):
+        check_file_there(named)  # at once: imports take seconds
     _import_packages()
     import optuna
 

@@ -28,6 +28,7 @@ from waitress.server import create_server
 from lstm_tune.dashboard.access_guard import Guard
 from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.run_folder import storage_of_run
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_read_only, open_storage
 from lstm_tune.storage.optuna_private import id_of_study
 
@@ -117,7 +118,7 @@ def serve(
     if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         raise UsageError(f"token must be at least {_LEAST_TOKEN} plain characters; `openssl rand -hex 16` makes one")
     stored, artifacts = find_study(source)
-    storage: BaseStorage = open_storage(stored) if writable else open_read_only(stored)
+    storage: BaseStorage = open_storage(stored, Opening(create=False)) if writable else open_read_only(stored)
     if not storage.get_all_studies():
         print_line("the storage holds no study yet; the dashboard will show it once it exists")
     app = dashboard_app(storage, writable=writable, token=token, artifacts=artifacts)

@@ -25,7 +25,7 @@ from lstm_tune.storage.database_kind import is_database, seconds_between_questio
 from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import check_storage, open_storage, why_not_shareable
 from lstm_tune.storage.optuna_private import id_of_study
-from lstm_tune.storage.urls import or_of_environment
+from lstm_tune.storage.urls import check_file_there, or_of_environment
 from lstm_tune.training.device import pick_device
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.precision import has_bf16
@@ -60,7 +60,7 @@ def worker(
         study_name: of a study that is begun, or will be within two minutes, or `timeout`.
         data: the same data as the study's; they are compared.
         storage: URL of the study's database, or Optuna's gRPC proxy before it, or, on the same machine, the path of
-            its journal; None: what the environment variable OPTUNA_STORAGE names.
+            its journal, which must be there; None: what the environment variable OPTUNA_STORAGE names.
         workers: processes, or "auto": one per core of this machine.
         timeout: seconds, or a time such as "10m", after which no further trial is taken; None: no limit.
         progress: told what happens; True: one line that is rewritten; None: that line in a notebook, else nothing.
@@ -95,6 +95,8 @@ def run(
     if (storage := or_of_environment(storage)) is None:
         raise UsageError("storage is missing: pass the URL of the study's database, or set OPTUNA_STORAGE to it")
     check_storage(storage)
+    if isinstance(storage, str):
+        check_file_there(storage)
     if (why := why_not_shareable(storage)) is not None:
         raise UsageError(f"{why}, so that no worker can take part in a study there; use PostgreSQL, or a journal")
     device, cores = pick_device("auto"), available_cores()
@@ -102,7 +104,7 @@ def run(
     if number < 1:
         raise UsageError("workers must be auto or at least 1 in a worker, but is 0")
     processes.prepare()
-    opened = open_storage(storage, Opening(info=progress.info, stop=lambda: stop.requested))
+    opened = open_storage(storage, Opening(info=progress.info, stop=lambda: stop.requested, create=False))
     study = _find(study_name, opened, began + (_WAIT if seconds is None else min(_WAIT, seconds)))
     settings = kept_settings(study)
     assert settings is not None

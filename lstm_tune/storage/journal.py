@@ -20,17 +20,18 @@ from lstm_tune.storage.urls import is_url
 SUFFIXES = (".journal", ".log")
 
 
-def open_journal(path: Path, info: Callable[[str], None] = lambda text: None) -> JournalStorage:
+def open_journal(path: Path, info: Callable[[str], None] = lambda text: None, *, create: bool = True) -> JournalStorage:
     """Open (or begin) a journal file. The path is made absolute: every process must mean the same file.
 
     Args:
         path: of the file.
         info: told of an unfinished line that was cut off.
+        create: whether a file that is not there is begun.
 
     Raises:
         StudyError: it cannot be opened, is damaged, or is no journal.
     """
-    file = JournalFile(path.resolve())
+    file = JournalFile(path.resolve(), create=create)
     storage = _replay(file)
     if file.torn:
         info(f"the study file ended within a record, whose {file.torn} bytes were cut off; all before is intact")
@@ -88,7 +89,7 @@ def buffered(storage: JournalStorage) -> Buffered:
 
 
 def _open(path: str, opening: Opening) -> BaseStorage:
-    return buffered(open_journal(Path(path), opening.info))
+    return buffered(open_journal(Path(path), opening.info, create=opening.create))
 
 
 def _open_read_only(path: str) -> BaseStorage:

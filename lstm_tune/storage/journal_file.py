@@ -38,19 +38,20 @@ class JournalFile(BaseJournalBackend):
     loses none of them; a machine that loses power loses what its running trials had written.
 
     Args:
-        path: absolute; every process must mean the same file. It is made if it is missing.
+        path: absolute; every process must mean the same file.
+        create: whether it is made if it is missing.
 
     Raises:
         StudyError: it cannot be written, or it is no journal.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
         self._reader = _Reader(path, partial(locked, path))  # no lambda: workers are sent this object
         self._held: list[dict[str, Any]] | None = None  # records of a batch
         self._holder = 0  # the thread whose batch it is
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+            os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666))
             with locked(path) as file:
                 self.torn = _mend(file, path)  # bytes of an unfinished line that were cut off
         except OSError as error:

@@ -32,12 +32,14 @@ class Opening:
         info: told what was repaired, and of outages.
         stop: whether the user wants to stop; then an outage is not waited for.
         seconds: that a database may be away before it is open; None: a few.
+        create: whether a file that is not there is begun; False: it is refused.
     """
 
     stale: StaleTrials | None = None
     info: Callable[[str], None] = field(default=lambda text: None)
     stop: Callable[[], bool] = field(default=lambda: False)
     seconds: float | None = None
+    create: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from lstm_tune.errors import StudyError
 from lstm_tune.storage.kind import Opening, StorageKind
 from lstm_tune.storage.remedies import remedy_for_file
-from lstm_tune.storage.urls import scheme_of
+from lstm_tune.storage.urls import check_file_there, scheme_of
 
 if TYPE_CHECKING:
     import sqlalchemy as sql
@@ -26,6 +26,8 @@ def _open(url: str, opening: Opening) -> BaseStorage:
     path = Path(address.database or "")
     if not str(path).startswith("file:") and (path.is_dir() or not path.parent.is_dir()):
         raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path)}")
+    if not opening.create and not str(path).startswith("file:"):
+        check_file_there(str(path))
     return open_database(url, address, opening=opening, heartbeats=False, why_not_writable=_check_writable)
 
 

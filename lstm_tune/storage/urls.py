@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_plus
+
+from lstm_tune.errors import StudyError
 
 ENVIRONMENT = "OPTUNA_STORAGE"  # the variable that names a storage, as it does for Optuna's command line
 _MASK = "***"
@@ -25,6 +28,18 @@ def is_url(text: str) -> bool:
 def or_of_environment(storage: Any) -> Any:
     """Return a storage, or, if it is None, the one that the environment names; None: it names none."""
     return (os.environ.get(ENVIRONMENT) or None) if storage is None else storage
+
+
+def check_file_there(storage: str) -> None:
+    """Refuse the path of a study's file that is not there, for whoever only opens a study; a URL is not looked at.
+
+    Raises:
+        StudyError: it does not exist.
+    """
+    if not is_url(storage) and not Path(storage).exists():
+        raise StudyError(
+            f"the study file {storage!r} does not exist; check the path, or begin the study with tune first"
+        )
 
 
 def scheme_of(url: str) -> str:

@@ -21,6 +21,7 @@ import lstm_tune
 from lstm_tune.errors import LstmTuneError, StudyError, UsageError
 from lstm_tune.search.progress import Progress, Silent
 from lstm_tune.search.study import SharedStudy
+from lstm_tune.storage.kind import Opening
 from lstm_tune.storage.open import open_storage
 from lstm_tune.storage.urls import is_url
 from lstm_tune.training.precision import has_bf16
@@ -280,7 +281,7 @@ def _work(parcel: list[Any], version: str, environment: Mapping[str, str], devic
         if job.precision == "bf16" and not has_bf16(device):
             return f"node {node} lacks bf16, which the study trains in; use other nodes, or --precision fp32"
         job = replace(job, task=job.task.on(device), run=this_run())
-        storage = open_storage(job.storage)
+        storage = open_storage(job.storage, Opening(create=False))
         study = SharedStudy(job.study, storage, job.sampler, job.pruner)
         tickets = Tickets(study=study, run=job.run, end=float("inf"), info=lambda text: None)
         optimize(study, job, 1, source=tickets, progress=Silent())

@@ -61,7 +61,7 @@ def _work(job: Job, link: Connection) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     optuna.logging.set_verbosity(job.verbosity)
-    storage = open_storage(job.storage, Opening(seconds=_OUTAGE))
+    storage = open_storage(job.storage, Opening(seconds=_OUTAGE, create=False))
     study = SharedStudy(job.study, storage, job.sampler, job.pruner)
     # Named samplers draw by the trial's number; the caller's own sampler would draw the same numbers in each worker.
     study.sampler.reseed_rng()

@@ -86,6 +86,29 @@ def test_sqlite_file_that_is_read_only_is_refused_before_the_study_begins(tmp_pa
 
 
 @pytest.mark.parametrize("scheme", ["sqlite:///", ""])
+def test_storage_that_is_only_opened_makes_no_file(scheme: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x.db" if scheme else "x.journal")
+    with pytest.raises(StudyError, match="x.db' does not exist|x.journal': No such file"):
+        open_storage(f"{scheme}{path}", Opening(create=False))
+    assert not path.exists()
+
+
+def test_command_worker_refuses_a_missing_journal_before_it_imports_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from lstm_tune.cli import worker_command
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(worker_command, "_import_packages", lambda: pytest.fail("packages were imported"))
+    monkeypatch.setattr(sys, "argv", ["lstm-tune", "worker", "s", "example:nile", "--storage", "nosuch.journal"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "the study file 'nosuch.journal' does not exist" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["sqlite:///", ""])
 def test_file_in_a_folder_that_is_missing_is_refused_with_the_folder(scheme: str, tmp_path: Path) -> None:
     name = "x.db" if scheme else "x.journal"
     with pytest.raises(StudyError, match=r"^cannot open the .*make the folder '.*/missing', or name another file$"):

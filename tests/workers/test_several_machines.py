@@ -139,6 +139,10 @@ def test_study_without_workers_must_be_where_workers_find_it() -> None:
 def test_worker_of_a_study_that_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lstm_tune.pipeline import worker as module
 
+    with pytest.raises(StudyError, match=r"s.journal' does not exist; check the path, or begin the study with tune"):
+        lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"))
+    assert not (tmp_path / "s.journal").exists()
+    (tmp_path / "s.journal").touch()
     with pytest.raises(StudyError, match="there is no study 's' in this storage"):
         lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"), timeout=0.01)
     monkeypatch.setattr(module, "_WAIT", 0.0)
