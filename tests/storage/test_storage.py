@@ -88,7 +88,7 @@ def test_sqlite_file_that_is_read_only_is_refused_before_the_study_begins(tmp_pa
 @pytest.mark.parametrize("scheme", ["sqlite:///", ""])
 def test_storage_that_is_only_opened_makes_no_file(scheme: str, tmp_path: Path) -> None:
     path = tmp_path / ("x.db" if scheme else "x.journal")
-    with pytest.raises(StudyError, match="x.db' does not exist|x.journal': No such file"):
+    with pytest.raises(StudyError, match=r"x.db' does not exist|x.journal': No such file"):
         open_storage(f"{scheme}{path}", Opening(create=False))
     assert not path.exists()
 
