@@ -72,7 +72,7 @@ def winner_within_seed_noise(search: Search) -> Finding | None:
     retrained, the mean logarithm of the ratio to the winner over the folds is within two standard errors (three folds
     at least).
     """
-    ranked = distinct(search.trials)
+    ranked = [t for t in distinct(search.trials) if not t.cut_untrained]
     noise = search.retrain.noise
     rivals = [t.number for t in ranked[1:] if _as_good(t, ranked[0], noise)]
     if not rivals:
@@ -126,7 +126,7 @@ def space_edge(search: Search) -> Finding | None:
     A warning if, in addition, the fifth of the trained trials nearest to the bound is 2% better than the rest in the
     median.
     """
-    edges, trained = search.edges, [t for t in search.trials if t.trained]
+    edges, trained = search.edges, [t for t in search.trials if t.trained and not t.cut_untrained]
     if not edges or len(trained) < _EDGE_TRIALS:
         return None
     pulls = {name: _pull(trained, name, side) for name, side, _ in edges}
@@ -189,7 +189,7 @@ def more_trials(search: Search) -> Finding | None:
     outlook = outlook_of(search.trials)
     if outlook is None or not search.searched or search.levelled_off:
         return None
-    n = outlook.trials
+    n, cut = outlook.trials, sum(t.cut_untrained for t in search.trials)
     if math.isnan(outlook.gain):
         return Finding(
             code="more_trials",
@@ -197,7 +197,7 @@ def more_trials(search: Search) -> Finding | None:
             evidence={"trials": n, "completed": outlook.completed},
             says=f"{counted(n, 'trial')} {'is' if n == 1 else 'are'} too few to estimate how much more trials would "
             f"bring.",
-            actions=(options(n_trials=max(30, 2 * n), resume=True, gain=_UNKNOWN_GAIN),),
+            actions=(options(n_trials=max(30, 2 * n) + cut, resume=True, gain=_UNKNOWN_GAIN),),
         )
     if outlook.gain < _WORTH_IT:
         return None
@@ -207,7 +207,7 @@ def more_trials(search: Search) -> Finding | None:
         evidence=outlook.evidence,
         says=f"The search is not complete: {n} more trials should take about {outlook.gain:.1%} off the error on new "
         f"rows, and {outlook.value_gain:.1%} off the best validation score.",
-        actions=(options(n_trials=2 * n, resume=True, gain=rounded(outlook.gain, 2)),),
+        actions=(options(n_trials=2 * n + cut, resume=True, gain=rounded(outlook.gain, 2)),),
     )
 
 

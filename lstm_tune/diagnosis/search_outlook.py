@@ -52,9 +52,10 @@ def outlook_of(trials: Sequence[Trial]) -> Outlook | None:
     """Return what as many trials again would bring; None if no trial has a value.
 
     Args:
-        trials: all that have ended, in the order of their numbers. Those that repeat another one do not count.
+        trials: all that have ended, in the order of their numbers. Those that repeat another one do not count, nor do
+            those that the time limit ended before their first epoch.
     """
-    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]
+    ended = [t for t in trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None and not t.cut_untrained]
     return expect([t.value if t.trained and t.value is not None else math.inf for t in ended])
 
 

@@ -21,7 +21,7 @@ from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.search.budget import RetrainCost
 from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
-from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
+from lstm_tune.search.stop_rules import CUT_IN_A_ROW, cut_in_a_row, gained_nothing, stop_after_failures
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted, fail_waiting
@@ -82,13 +82,15 @@ class _StopRule:
     end: Callable[[], float]  # when trials must be over, as far as the trials show until now
     stop: StopRequest
     progress: Progress
+    before: int  # trials that counted when this call began
     stopped: bool = False  # trials of other workers may still end after that; the reason is shown once
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self.progress.trial(Trial.of(trial))
         if self.stopped:
             return
-        if self.stop.requested or time.monotonic() >= self.end() or self.no_longer_helps(study):
+        over = self.stop.requested or time.monotonic() >= self.end()
+        if over or self.no_longer_helps(study) or self.no_epoch_fits(study):
             self.stopped = True
             study.stop()
 
@@ -100,6 +102,16 @@ class _StopRule:
         self.progress.info(
             f"stopped after {len(counted_trials(trials))} trials: the last {patience} took less than 1% off the best "
             f"validation score; for more pass --trials or --timeout, and --resume to go on"
+        )
+        return True
+
+    def no_epoch_fits(self, study: optuna.Study) -> bool:
+        """Return whether the time that is left no longer holds an epoch of a trial, and say so."""
+        if self.options.seconds is None or not cut_in_a_row(trials := read_trials(study), self.before):
+            return False
+        self.progress.info(
+            f"stopped after {len(counted_trials(trials))} trials: the time limit ended the last {CUT_IN_A_ROW} before "
+            f"their first epoch; for more pass a longer --timeout, and --resume to go on"
         )
         return True
 
@@ -130,7 +142,7 @@ def search(
         outcomes = [(trial.completed(), part) for trial, part in chosen]
         return cost.seconds([outcome for outcome, part in outcomes if part.epochs == outcome.best_epoch])
 
-    rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), stop, progress)
+    rule = _StopRule(options, lambda: clock.study_end(retrain_seconds()), stop, progress, opened.trials_before)
     objective = TaskObjective(
         task,
         opened.space,

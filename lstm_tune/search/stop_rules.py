@@ -14,6 +14,7 @@ from lstm_tune.search.trial_queue import counted_trials
 from lstm_tune.search.trials import Trial, read_trials
 
 _FAILURES_IN_A_ROW = 10
+CUT_IN_A_ROW = 3
 _GAIN = 0.01  # of the best value: less is none
 
 
@@ -30,6 +31,17 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
             f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}; "
             f"what was finished is kept: put this right and repeat the command with --resume"
         )
+
+
+def cut_in_a_row(trials: Sequence[Trial], before: int) -> bool:
+    """Return whether the time limit ended each of the last three trials before its first epoch.
+
+    Args:
+        trials: all of a study, in the order of their numbers.
+        before: trials that counted before this call, which may have had another time limit.
+    """
+    last = counted_trials(trials)[before:][-CUT_IN_A_ROW:]
+    return len(last) == CUT_IN_A_ROW and all(t.cut_untrained for t in last)
 
 
 def gained_nothing(trials: Sequence[Trial], patience: int) -> bool:

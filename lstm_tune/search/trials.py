@@ -170,6 +170,11 @@ class Trial:
         return self.outcome is not None and math.isfinite(self.outcome.value) and self.same_as is None
 
     @property
+    def cut_untrained(self) -> bool:
+        """Whether the time limit ended it before its first epoch: it tells nothing of its configuration."""
+        return self.outcome is not None and self.outcome.stopped == "time" and not self.outcome.epochs
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """All parameters, resolved; those that were suggested, if the trial has not come so far."""
         return self.config.params() if self.config else self.params

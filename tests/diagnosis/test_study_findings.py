@@ -562,6 +562,19 @@ def test_winner_within_seed_noise_names_those_that_are_as_good() -> None:
     assert alone is None
 
 
+def test_trials_that_the_time_limit_ended_before_their_first_epoch_are_compared_with_none() -> None:
+    values = [9.0, 6.0, 4.0, 2.5, 1.5, 0.9, 0.302, 0.3]
+    trials = study_of(values)
+    cut = [trial([0.3 + 0.0001 * i], number=8 + i, stopped="time") for i in range(1, 9)]
+    for edges in ([], [("learning_rate", "low", 1e-4)]):
+        usual = {f.code: f for f in searching(trials, edges=edges)}
+        found = {f.code: f for f in searching([*trials, *cut], edges=edges)}
+        assert {"more_trials", "winner_within_seed_noise"} <= set(found)
+        assert {code: f.evidence for code, f in found.items()} == {code: f.evidence for code, f in usual.items()}
+    assert found["more_trials"].actions[0].options["n_trials"] == 24  # as many again as were trained
+    assert not searching(cut)
+
+
 def test_seeds_that_disagree_by_chance_make_no_trial_of_twice_the_error_as_good() -> None:
     trials = study_of([0.30, 0.36, 0.60])
     found = code_of(searching(trials, retrain=Retrain(seeds=(0.2, 0.5), weights=(1.0,))), "winner_within_seed_noise")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from studies import SPACE, study_of
+from studies import SPACE, outcome, study_of
 
 from lstm_tune.errors import StudyError
-from lstm_tune.search.stop_rules import gained_nothing, stop_after_failures
+from lstm_tune.search.stop_rules import cut_in_a_row, gained_nothing, stop_after_failures
 from lstm_tune.search.trial_queue import enqueue_known
-from lstm_tune.search.trials import completed, read_trials
+from lstm_tune.search.trials import Trial, completed, read_trials
 from lstm_tune.storage.open import open_storage
 
 
@@ -61,6 +62,21 @@ def test_nine_failures_are_borne_and_ten_are_not() -> None:
     with pytest.raises(StudyError, match=r"10 trials in a row failed, so the study was stopped; .* no luck"):
         study.optimize(broken, n_trials=9, catch=(ValueError,), callbacks=[stop_after_failures])
     assert len(study.trials) == 10
+
+
+def test_three_trials_in_a_row_without_an_epoch_are_noticed() -> None:
+    def ended(*epochs: int) -> list[Trial]:
+        return [
+            Trial(number=i, state="COMPLETE", value=0.5, outcome=outcome(epochs=e, best_epoch=0, stopped="time"))
+            for i, e in enumerate(epochs)
+        ]
+
+    assert cut_in_a_row(ended(4, 0, 0, 0), 0)
+    assert not cut_in_a_row(ended(0, 0), 0)
+    assert not cut_in_a_row(ended(0, 0, 1, 0, 0), 0)
+    assert not cut_in_a_row(ended(0, 0, 0), 1)  # the first was one of an earlier call
+    patient = [replace(t, outcome=replace(t.completed(), stopped="patience")) for t in ended(0, 0, 0)]
+    assert not cut_in_a_row(patient, 0)
 
 
 # ---- the objective
