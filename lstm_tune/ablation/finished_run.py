@@ -23,7 +23,7 @@ from lstm_tune.training.limits import Limits
 from lstm_tune.training.retrain import Member
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.training.task import Task, build_task
-from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.atomic_files import read_json, refuse_damage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,20 +73,17 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
     result = read_json(path, SCHEMA)
     if "settings" not in result:
         raise RunError(f"{path} was written by an earlier version and lacks the settings of the study; run tune again")
-    try:
+    with refuse_damage(path, UsageError):
         settings = result["settings"]
-        horizon, folds, seed = int(settings["horizon"]), int(settings["folds"]), int(settings["seed"])
+        horizon, seed = int(settings["horizon"]), int(settings["seed"])
         most, precision = settings["space"].get("epoch_samples"), str(settings["precision"])
-        seasons = tuple(map(int, settings.get("season") or ()))
         end = Config.from_params(result["best"]["params"])
         members = tuple(map(_member, result["ensemble"]))
         test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
         actions = [Action.from_dict(a) for f in result["findings"] for a in f.get("actions", ())]
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-        raise RunError(f"{path} is damaged ({type(error).__name__}: {error}); restore it or run tune again") from None
     model = ForecastModel.load(folder / "model")
     rows = read_rows(folder, model, result, data, "name their new path with --data")
-    series, parts = rows.series, rows.split
+    series, parts, folds, seasons = rows.series, rows.split, rows.folds, rows.seasons
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most, seasons=seasons)
     about = [*seasons, str(settings["data"]), horizon, settings["split"], folds, most, precision, device, versions()]

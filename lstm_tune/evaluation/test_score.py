@@ -33,6 +33,11 @@ class TestScore:
         None  # {forecast: {level: its score}}; None: nobody asked
     )
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the model's prediction intervals in percent, ascending; (): there are none."""
+        return tuple(sorted(map(float, self.intervals["model"]))) if self.intervals else ()
+
     @classmethod
     def of(
         cls, score: Score, targets: tuple[str, ...], sd: tuple[float, ...], interval: tuple[float, float]

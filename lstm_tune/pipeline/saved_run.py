@@ -12,7 +12,7 @@ from lstm_tune.report.run_folder import RESULT, SCHEMA
 from lstm_tune.training.parallel import single_threaded_torch
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils import arguments
-from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.atomic_files import read_json, refuse_damage
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -59,18 +59,17 @@ def load_result(folder: str | Path, *, data: Any = None, storage: str | BaseStor
     record = read_json(path, SCHEMA)
     if "refit" in record:
         raise RunError(f"{str(folder)!r} was written by refit, and no row is left to test its model on; open its run")
-    try:
+    with refuse_damage(path):
         summary = from_plain(ResultRecord, record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{path} is damaged, or of an earlier version ({type(error).__name__}: {error}); run tune again"
-        ) from None
+        _ = summary.test.levels
     model, run_file = load(folder), folder / RUN_FILE
+    with refuse_damage(run_file, OSError):
+        repeats = run_file.read_text(encoding="utf-8") if run_file.is_file() else None
     return Result(
         model=model,
         summary=summary,
         parts=SavedParts(folder, model, record, data, storage),
-        run_file=run_file.read_text(encoding="utf-8") if run_file.is_file() else None,
+        run_file=repeats,
         folders=[folder],
     )
 

@@ -12,7 +12,7 @@ from lstm_tune.errors import RunError, UsageError
 from lstm_tune.report.page import DETAILS
 from lstm_tune.report.page import SCHEMA as DETAILS_SCHEMA
 from lstm_tune.report.run_folder import RESULT, SCHEMA
-from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.atomic_files import read_json, refuse_damage
 
 _LOADER = "lstm_tune.report.mlflow_model"
 _FILES = (RESULT, "trials.csv", "forecast.csv", "series.csv", "report.html", "run.toml", "explain.json")
@@ -36,18 +36,22 @@ def log_to_mlflow(folder: Path, uri: str) -> str:
     import mlflow
 
     record = _result(folder)
+    with refuse_damage(folder / RESULT):
+        name, parameters, metrics = str(record["study"]["name"]), _parameters(record), _metrics(record)
+    with refuse_damage(folder / DETAILS):
+        points = [point for curve in _curves(folder)[:1] for point in _points(curve)]
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        experiment = mlflow.set_experiment(record["study"]["name"])
+        experiment = mlflow.set_experiment(name)
         with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=folder.resolve().name) as run:
-            mlflow.log_params(_parameters(record))
-            mlflow.log_metrics(_metrics(record))
-            for epoch, values in _best_curve(folder):
+            mlflow.log_params(parameters)
+            mlflow.log_metrics(metrics)
+            for epoch, values in points:
                 mlflow.log_metrics(values, step=epoch)
-            for name in _FILES:
-                if (folder / name).exists():
-                    mlflow.log_artifact(str(folder / name))
+            for file in _FILES:
+                if (folder / file).exists():
+                    mlflow.log_artifact(str(folder / file))
             if (folder / "model").is_dir():
                 mlflow.pyfunc.log_model(
                     name="model", loader_module=_LOADER, data_path=str(folder / "model"), pip_requirements=["lstm-tune"]
@@ -69,13 +73,14 @@ def log_to_tensorboard(run: Path, folder: Path) -> int:
     _need("tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
-    kept = _curves(run)
+    with refuse_damage(run / DETAILS):
+        kept = {str(curve["trial"]): list(_points(curve)) for curve in _curves(run)}
     if not kept:
         raise RunError(f"{run / DETAILS} holds no learning curve; it is written where tune ends with a result")
     try:
-        for curve in kept:
-            with SummaryWriter(log_dir=str(folder / f"trial-{curve['trial']}")) as writer:
-                for epoch, values in _points(curve):
+        for trial, points in kept.items():
+            with SummaryWriter(log_dir=str(folder / f"trial-{trial}")) as writer:
+                for epoch, values in points:
                     for name, value in values.items():
                         writer.add_scalar(name, value, epoch)
     except OSError as error:
@@ -120,11 +125,6 @@ def _curves(folder: Path) -> list[dict[str, Any]]:
         return []
     curves: list[dict[str, Any]] = read_json(folder / DETAILS, DETAILS_SCHEMA)["curves"]["kept"]
     return curves
-
-
-def _best_curve(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    for curve in _curves(folder)[:1]:
-        yield from _points(curve)
 
 
 def _points(curve: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, float]]]:

@@ -18,11 +18,13 @@ from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.palette import SHADES
+from lstm_tune.report.plain import from_plain
 from lstm_tune.report.plot import Figure, cut, label
+from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.search_figures import DrawnTrial
 from lstm_tune.report.study_text import levels_option, on_untrained, score_digits, trial_states
 from lstm_tune.report.views import data_view, forecast_view
-from lstm_tune.utils.atomic_files import read_json, write_text
+from lstm_tune.utils.atomic_files import read_json, refuse_damage, write_text
 from lstm_tune.utils.text import error_against, number
 
 Row = dict[str, Any]  # of a table
@@ -90,6 +92,8 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     try:
         return template.render(_context(folder, result, details, explained, inputs))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, jinja2.UndefinedError) as error:
+        with refuse_damage(folder / _RESULT):
+            from_plain(ResultRecord, result)
         raise RunError(
             f"the records in {folder} do not fit together ({type(error).__name__}: {error}); run tune again"
         ) from error

@@ -160,12 +160,12 @@ class Result:
     @property
     def _bands(self) -> Bands | None:
         """The prediction intervals that were asked for, around test windows."""
-        period, asked = self.model.shape.period, self.test.intervals
-        if self.model.intervals is None or not asked:
+        period, levels = self.model.shape.period, self.test.levels
+        if self.model.intervals is None or not levels:
             return None
         return Bands(
             intervals=self.model.intervals,
-            levels=tuple(sorted(map(float, asked["model"]))),
+            levels=levels,
             scales=scales_of(self.windows.data, self.split.final.fit, period),
             change=RecentChange(self.windows.data, period),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +13,18 @@ from lstm_tune.evaluation.interval_score import Bands
 from lstm_tune.evaluation.score import Forecaster
 from lstm_tune.report import error_figures, search_figures
 from lstm_tune.report.last_rows import forecast_figure, interval_figure, last_rows, residual_figure, title_of
-from lstm_tune.report.page import EXPLAINED
+from lstm_tune.report.page import DETAILS, EXPLAINED
 from lstm_tune.report.palette import painted
 from lstm_tune.report.plot import Figure
-from lstm_tune.report.result_parts import Parts
+from lstm_tune.report.result_parts import Parts, SavedParts
 from lstm_tune.report.search_figures import DrawnTrial
-from lstm_tune.utils.atomic_files import read_json
+from lstm_tune.utils.atomic_files import read_json, refuse_damage
 from lstm_tune.utils.text import did_you_mean
 
 if TYPE_CHECKING:
     import plotly.graph_objects
+
+_FILES = {"learning_curves": DETAILS, "history": DETAILS, "importances": DETAILS, "waterfall": EXPLAINED}  # drawn of
 
 
 def result_figure(
@@ -91,7 +94,9 @@ def result_figure(
     }
     if kind not in kinds:
         raise UsageError(f"kind must be one of {', '.join(kinds)}, but is {kind!r}{did_you_mean(kind, kinds)}")
-    return _plotly(*kinds[kind]())
+    file = _FILES.get(kind) if isinstance(parts, SavedParts) or kind == "waterfall" else None
+    with contextlib.nullcontext() if file is None or folder is None else refuse_damage(folder / file):
+        return _plotly(*kinds[kind]())
 
 
 def _plotly(drawn: Figure, title: str) -> plotly.graph_objects.Figure:

@@ -151,16 +151,8 @@ class SavedParts:
     @cached_property
     def baselines(self) -> Mapping[str, Forecaster]:
         """The forecasts without an LSTM, fitted once more."""
-        settings, split = self._record["settings"], self.split
-        task = build_task(
-            self._rows.series,
-            split,
-            self._model.horizon,
-            folds=settings["folds"],
-            device="cpu",
-            epoch_samples=None,
-            seasons=tuple(settings.get("season") or ()),
-        )
+        rows, split = self._rows, self.split
+        task = build_task(rows.series, split, self._model.horizon, folds=rows.folds, seasons=rows.seasons)
         return fit_baselines(
             self.windows.with_period(task.period),
             split.final.fit,

@@ -101,6 +101,27 @@ def parse_json(content: bytes, path: Path, schema: int) -> dict[str, Any]:
     return value
 
 
+@contextlib.contextmanager
+def refuse_damage(path: Path, *also: type[Exception], remedy: str = _REMEDY) -> Iterator[None]:
+    """Say that a file is damaged if what it holds cannot be worked with inside the `with`.
+
+    Args:
+        path: of the file.
+        *also: further errors that damage shows in.
+        remedy: what to do.
+
+    Raises:
+        RunError: a part is missing, or of the wrong kind.
+    """
+    shown: tuple[type[Exception], ...] = (LookupError, TypeError, ValueError, AttributeError, *also)
+    try:
+        yield
+    except shown as error:
+        lacks = ", or of an earlier version" if isinstance(error, KeyError) else ""
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise RunError(f"{path} is damaged{lacks} ({reason}); {remedy}") from None
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 

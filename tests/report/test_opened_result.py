@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -173,5 +175,64 @@ def test_what_a_folder_does_not_hold_is_refused_in_one_line(run: Path, frame: pd
         lstm_tune.load_result(copy)
     del record["best"]["epochs"]
     (copy / "result.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match=r"damaged, or of an earlier version \(KeyError: 'epochs'\); run tune again"):
+    with pytest.raises(RunError, match=r"damaged, or of an earlier version \(KeyError: 'epochs'\); restore it"):
+        lstm_tune.load_result(copy)
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+def edit(file: Path, *keys: str, value: Any = None) -> None:
+    """Set a value of a JSON file; None: take it out."""
+    content = json.loads(file.read_text())
+    inner = functools.reduce(lambda part, key: part[key], keys[:-1], content)
+    del inner[keys[-1]]
+    if value is not None:
+        inner[keys[-1]] = value
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "says"),
+    [
+        (("settings", "folds"), None, r"damaged, or of an earlier version \(KeyError: 'folds'\)"),
+        (("settings", "folds"), "x", r"damaged \(UsageError: folds must be a whole number, but is 'x'\)"),
+        (("settings", "folds"), 0, r"damaged \(UsageError: folds must be at least 1, but is 0\)"),
+        (("settings", "season"), ["x"], r"damaged \(UsageError: season must be a whole number, but is 'x'\)"),
+        (("settings", "season"), 5, r"damaged \(TypeError: 'int' object is not iterable\)"),
+        (("test", "intervals"), {"persistence": {}}, r"damaged, or of an earlier version \(KeyError: 'model'\)"),
+    ],
+)
+def test_settings_that_are_damaged_are_named(
+    copy: Path, frame: pd.DataFrame, keys: tuple[str, ...], value: Any, says: str
+) -> None:
+    edit(copy / "result.json", *keys, value=value)
+    with pytest.raises(RunError, match=rf"result\.json is {says}; restore it from a copy, or run tune again"):
+        lstm_tune.load_result(copy, data=frame).to_frame()
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "value", "kind"),
+    [
+        ("report.json", ("trials",), 5, "history"),
+        ("report.json", ("trials",), [{"number": 1}], "history"),
+        ("report.json", ("curves",), [{}], "learning_curves"),
+        ("report.json", ("importances",), {"shares": 3}, "importances"),
+        ("explain.json", ("steps",), None, "waterfall"),
+    ],
+)
+def test_a_file_whose_figure_cannot_be_drawn_is_named(
+    copy: Path, name: str, keys: tuple[str, ...], value: Any, kind: str
+) -> None:
+    (copy / "explain.json").write_text('{"schema": 1, "steps": []}')
+    edit(copy / name, *keys, value=value)
+    with pytest.raises(RunError, match=rf"{name} is damaged.*; restore it from a copy, or run tune again"):
+        lstm_tune.load_result(copy).plot(kind)
+
+
+def test_a_run_file_that_is_no_text_is_named(copy: Path) -> None:
+    (copy / "run.toml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(RunError, match=r"run\.toml is damaged \(UnicodeDecodeError: .*; restore it from a copy"):
         lstm_tune.load_result(copy)

@@ -87,7 +87,7 @@ def test_command_prints_the_path_and_needs_no_storage(
     [
         ("result.json", None, "is missing"),
         ("result.json", "{", "is damaged"),
-        ("result.json", '{"schema": 1}', "do not fit together"),
+        ("result.json", '{"schema": 1}', r"result\.json is damaged, or of an earlier version \(KeyError: 'data'\)"),
         ("report.json", '{"schema": 9}', "schema 9"),
         ("explain.json", "[]", "is damaged"),
         ("report.json", '{"schema": 1, "forecasts": {"of": 1}}', "do not fit together"),
