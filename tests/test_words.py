@@ -67,5 +67,14 @@ def test_pages_call_one_thing_by_one_name() -> None:
 
 
 def test_backtest_calls_forecasts_as_the_other_tables_do() -> None:
-    assert {_label(column, {"refits": 0}) for column in COLUMNS.values()} <= {label.table for label in LABELS.values()}
-    assert _label(LSTM, {"refits": 0}) == _label(NEVER, {"refits": 1}) == f"{MODEL}, never refitted"
+    tables = {label.table for label in LABELS.values()}
+    assert {_label(column, {"refits": 0}, 7) for column in COLUMNS.values()} <= tables
+    assert _label(LSTM, {"refits": 0}, 7) == _label(NEVER, {"refits": 1}, 7) == f"{MODEL}, never refitted"
+    assert _label("SeasonalNaive", {"refits": 0}, 1) == "seasonal naive (no season)"
+
+
+def test_labels_of_tables_take_the_season() -> None:
+    package = ROOT / "lstm_tune"
+    every = package.rglob("*.py")
+    named = [str(p.relative_to(package)) for p in every if re.search(r"label_of\(.*\)\.table", p.read_text("utf-8"))]
+    assert sorted(named) == ["cli/result_table.py", "evaluation/baseline_labels.py"]  # the first names none of a season

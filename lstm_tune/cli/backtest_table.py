@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_tune.cli.score_table import Column, Row, print_scores
-from lstm_tune.evaluation.baseline_labels import label_of
+from lstm_tune.evaluation.baseline_labels import table_label
 from lstm_tune.evaluation.model_labels import MODEL
 from lstm_tune.evaluation.score import per_target
 from lstm_tune.report.plain import to_plain
@@ -49,12 +49,13 @@ def to_record(found: Backtest, targets: tuple[str, ...]) -> dict[str, Any]:
     return record
 
 
-def show_backtest(console: Console, record: Mapping[str, Any]) -> None:
+def show_backtest(console: Console, record: Mapping[str, Any], period: float | None) -> None:
     """Print the table of a backtest and the sentence on refitting.
 
     Args:
         console: to print on.
         record: what `to_record` returns.
+        period: rows in a season, as `table_label` takes it.
     """
     scores, cutoffs = record["scores"], record["cutoffs"]
     single = not isinstance(scores[LSTM]["mse"], dict)
@@ -64,7 +65,10 @@ def show_backtest(console: Console, record: Mapping[str, Any]) -> None:
     columns.append(Column("model\nbetter in", lambda s: s["better"]))
     own = scores[LSTM]["per_cutoff_mse_scaled"]
     rows = [
-        Row(_label(name, record), {**one, "better": _better(own, one["per_cutoff_mse_scaled"]) if name != LSTM else ""})
+        Row(
+            _label(name, record, period),
+            {**one, "better": _better(own, one["per_cutoff_mse_scaled"]) if name != LSTM else ""},
+        )
         for name, one in scores.items()
     ]
     print_scores(console, "forecast", rows, columns)
@@ -92,13 +96,13 @@ def refit_sentence(record: Mapping[str, Any]) -> str:
     return f"{says} It does harm." if high < 0 else f"{says} That may be chance."
 
 
-def _label(name: str, record: Mapping[str, Any]) -> str:
+def _label(name: str, record: Mapping[str, Any], period: float | None) -> str:
     if name == LSTM and record["refits"]:
         return f"{MODEL}, refitted {counted(record['refits'], 'time')}"
     if name in (LSTM, NEVER):
         return f"{MODEL}, never refitted"
     known = {column: label for label, column in COLUMNS.items()}
-    return label_of(known[name]).table if name in known else name
+    return table_label(known[name], period) if name in known else name
 
 
 def _better(own: list[float | None], other: list[float | None]) -> str:

@@ -112,7 +112,7 @@ def backtest(
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
     else:
-        show_backtest(make_console(), record)
+        show_backtest(make_console(), record, model.shape.period)
 
 
 @contextlib.contextmanager

@@ -147,7 +147,9 @@ def _comparison(own: OwnMse, tested: Mapping[str, float], floor: float | None) -
     best = min(tested, key=lambda name: tested[name])
     against = _against(own.against.get(best, math.inf), best, tested[best])
     says = [_what(own), f"{against}, the best forecast without an LSTM."]
-    rest = [name for name in LABELS if name in tested]
+    # Without a season, repeating the last one is repeating the last value.
+    same = tested.get("seasonal_naive") == tested.get("persistence")
+    rest = [name for name in LABELS if name in tested and not (same and name == "seasonal_naive")]
     beaten = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) < 1 - _ALIKE]
     better = [label_of(name).sentence for name in rest if own.against.get(name, math.inf) > 1 + _ALIKE]
     if better:

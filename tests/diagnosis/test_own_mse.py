@@ -50,6 +50,14 @@ def test_an_mse_is_compared_with_every_simple_forecast() -> None:
     assert [name for name in scores() if label_of(name).sentence not in says] == []
 
 
+def test_a_season_that_is_not_there_is_not_among_the_forecasts() -> None:
+    walk = np.cumsum(np.random.default_rng(0).normal(size=300))
+    judged = of(walk, mse=50.0).own
+    assert judged is not None
+    assert "repeating the last value" in " ".join(judged.says)
+    assert "season" not in " ".join(judged.says)
+
+
 def test_an_rmse_is_the_root_of_the_mse() -> None:
     assert own(rmse=30.0) == own(mse=900.0)
 
