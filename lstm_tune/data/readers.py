@@ -102,6 +102,11 @@ def read_source(source: Data, *, ids: Collection[str] = (), form: NumberFormat |
     return read_file(path, ids=ids, form=form)
 
 
+def names_data(text: str) -> bool:
+    """Return whether a text names an example, or a file that is there, and perhaps a sheet of it."""
+    return text.startswith(EXAMPLE) or Path(split_sheet(text)[0]).is_file()
+
+
 def check_there(source: Data) -> None:
     """Refuse a path that names no file, before anything is waited for.
 

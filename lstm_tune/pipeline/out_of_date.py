@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_tune.data.readers import names_data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Ranges
 from lstm_tune.data.time_labels import TimeStyle, series_name
@@ -66,7 +67,7 @@ class _Watch:
         reasons = out_of_date(self.model, self.test, data)
         if not reasons:
             return ()
-        known = self.folder is not None and Path(data.path).is_file()
+        known = self.folder is not None and names_data(data.path)
         remedy = f"lstm-tune refit {shell(str(self.folder))} {shell(data.path)}" if known else "model.refit(frame)"
         return (f"the model may be out of date: {'; '.join(reasons)}; to train it on the newest rows: {remedy}",)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lstm_tune.data.readers import names_data
 from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split import Split, make_split
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, read_split
@@ -47,7 +48,7 @@ def read_rows(folder: Path, model: ForecastModel, record: Mapping[str, Any], dat
         fingerprint, rule = str(settings["data"]), read_split("split", settings["split"])
         folds = arguments.whole("folds", settings["folds"], 1)
         seasons = tuple(arguments.whole("season", rows, 2) for rows in settings.get("season") or ())
-    if data is None and not source.startswith("example:") and not Path(source).is_file():
+    if data is None and not names_data(source):
         raise UsageError(f"the data of the run are no longer at {source!r}; {remedy}")
     series = model.read(source if data is None else data, split=rule)
     if not series.has_fingerprint(fingerprint):

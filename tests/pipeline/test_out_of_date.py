@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,9 @@ import lstm_tune
 from lstm_tune.diagnosis.channel import Channel
 from lstm_tune.diagnosis.shift_checks import train_test_shift
 from lstm_tune.errors import LstmTuneWarning
+from lstm_tune.pipeline import out_of_date as module
 from lstm_tune.pipeline.out_of_date import _level_shift, error_of_test, out_of_date, read_result
+from lstm_tune.utils.escaping import shell
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 SPACE: dict[str, Any] = {"lookback": 9, "hidden_units": 4, "epochs": 3, "patience": 3, "learning_rate": 0.01}
@@ -153,3 +156,19 @@ def test_commands_say_so_on_stderr_with_the_command_to_refit(
     assert "model" in json.loads(out)
     assert command_line("refit", "run", "new.csv")[0] == 0
     assert "out of date" not in command_line("predict", "run-refit", "new.csv")[2]
+
+
+def test_the_command_to_refit_names_an_example_and_a_sheet_as_they_were_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.xlsx").touch()
+    monkeypatch.setattr(module, "out_of_date", lambda *_: ("it is",))
+    model = lstm_tune.load(run)
+    data = model.read(daily(LONG))
+    watch = module._Watch(model, None, Path("run"))
+    for path in ("example:sunspots", "new.xlsx#Sheet 2"):
+        (said,) = watch(dataclasses.replace(data, path=path))
+        assert said.endswith(f"newest rows: lstm-tune refit run {shell(path)}")
+    for path in ("DataFrame", "array"):
+        assert watch(dataclasses.replace(data, path=path))[0].endswith("newest rows: model.refit(frame)")

@@ -236,3 +236,15 @@ def test_a_run_file_that_is_no_text_is_named(copy: Path) -> None:
     (copy / "run.toml").write_bytes(b"\xff\xfe\0")
     with pytest.raises(RunError, match=r"run\.toml is damaged \(UnicodeDecodeError: .*; restore it from a copy"):
         lstm_tune.load_result(copy)
+
+
+def test_data_in_a_sheet_of_a_workbook_are_still_there(
+    run: Path, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, "run")
+    frame.to_excel("data.xlsx", sheet_name="flow")
+    record = json.loads(Path("run/result.json").read_text())
+    record["data"]["path"] = "data.xlsx#flow"
+    Path("run/result.json").write_text(json.dumps(record))
+    assert lstm_tune.load_result("run").windows.data.n_rows == len(frame)
