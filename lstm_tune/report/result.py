@@ -13,6 +13,7 @@ import pandas as pd
 
 from lstm_tune.data.split import Split
 from lstm_tune.data.windows import Positions, Windows
+from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import LstmTuneError, RunError, UsageError
 from lstm_tune.evaluation.conformal import scales_of
 from lstm_tune.evaluation.interval_score import Bands
@@ -100,6 +101,11 @@ class Result:
     def best_params(self) -> dict[str, Any]:
         """{name: value} of the best trial, all parameters resolved."""
         return dict(self.summary.best.params)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Possible causes of error, the most severe first, as `Diagnosis.findings` has them."""
+        return self.summary.findings
 
     @property
     def record(self) -> dict[str, Any]:

@@ -47,6 +47,13 @@ def test_an_opened_result_shows_what_the_result_showed(result: Result, opened: R
     assert opened.best_params == result.best_params
 
 
+def test_the_findings_of_a_result_are_those_of_its_file(result: Result, opened: Result) -> None:
+    assert result.findings
+    for one in (result, opened):
+        assert [finding.to_dict() for finding in one.findings] == result.record["findings"]
+        assert all(finding.code in repr(one) for finding in one.findings[:1])
+
+
 @pytest.mark.parametrize("kind", ["forecast", "residuals", "learning_curves", "history", "importances"])
 def test_an_opened_result_draws_the_same_figures(result: Result, opened: Result, kind: str) -> None:
     assert opened.plot(kind).to_json() == result.plot(kind).to_json()
