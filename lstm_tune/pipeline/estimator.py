@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.pipeline.options import LARGEST_SEED, TuneOptions
 from lstm_tune.pipeline.tune import start
 from lstm_tune.search.space import Space
+from lstm_tune.storage.log import without_log
 from lstm_tune.utils.decimals import widen
 
 _DATED = (pd.DatetimeIndex, pd.PeriodIndex)
@@ -52,6 +54,7 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         retrain_seeds: times that each winner is retrained; 1: the best trial alone.
         device: "auto", "cpu" or "cuda".
         refit: whether the winners are trained again on all rows of `fit` in the end, the study's test rows included.
+        verbose: whether Optuna logs each trial.
         random_state: an integer makes fits repeat, to the bit with one worker; None, or a generator: a random seed.
 
     Attributes:
@@ -82,6 +85,7 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         retrain_seeds: int = 3,
         device: str = "auto",
         refit: bool = True,
+        verbose: bool = False,
         random_state: Any = 0,
     ) -> None:
         self.horizon = horizon
@@ -101,6 +105,7 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.retrain_seeds = retrain_seeds
         self.device = device
         self.refit = refit
+        self.verbose = verbose
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -151,7 +156,8 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             device=self.device,
             seed=seed,
         )
-        self.result_ = start(self._history, options)  # in memory, whatever OPTUNA_STORAGE names: fits share no study
+        with contextlib.nullcontext() if self.verbose else without_log():
+            self.result_ = start(self._history, options)  # in memory, whatever OPTUNA_STORAGE names: fits share nothing
         self.model_ = self.result_.model.refit(self._history) if self.refit else self.result_.model
         self.best_params_ = self.result_.best_params
         return self

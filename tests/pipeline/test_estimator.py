@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import pickle
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from series import TINY, wave
@@ -136,3 +139,19 @@ def test_random_states_draw_a_seed_and_an_integer_is_one() -> None:
         for state in (7, np.random.RandomState(0))
     ]
     assert seeds == [7, int(np.random.RandomState(0).randint(2**31 - 1))]
+
+
+def test_a_fit_logs_no_trial_unless_it_is_asked_to() -> None:
+    logger, level = logging.getLogger("optuna"), optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    for verbose in (False, True):
+        said = io.StringIO()
+        handler = logging.StreamHandler(said)
+        logger.addHandler(handler)
+        try:
+            small(verbose=verbose).fit(X[:80], Y)
+        finally:
+            logger.removeHandler(handler)
+            seen = optuna.logging.get_verbosity()
+        assert ("Trial 0 finished" in said.getvalue(), seen) == (verbose, optuna.logging.INFO)
+    optuna.logging.set_verbosity(level)
