@@ -60,6 +60,15 @@ def test_the_run_file_of_a_folder_repeats_the_run(run: Any) -> None:
         ("config = 'a.toml'", "there is no option 'config'"),
         ("horizon = [1, 2]", "horizon must be text, a number, true or false, but is [1, 2]"),
         ("horizon = 'two'", "lstm-tune: job.toml: invalid value for '--horizon'"),
+        ("horizon = 3.5", "lstm-tune: job.toml: horizon must be a whole number, but is 3.5"),
+        ("horizon = true", "lstm-tune: job.toml: horizon must be a whole number, but is True"),
+        ("season = [7, 3.5]", "lstm-tune: job.toml: season must be a whole number, but is [7, 3.5]"),
+        ("calendar = 'yes'", "lstm-tune: job.toml: calendar must be true or false, but is 'yes'"),
+        ("space = 3", "lstm-tune: job.toml: space must be text, but is 3"),
+        (
+            "[tune]\nhorizon = 3",
+            "job.toml: [tune] is a table, which is not used; put the options at the top",
+        ),
         ("horizon = 0", "lstm-tune: job.toml: horizon must be"),
         ("timeout = 'soon'", "lstm-tune: job.toml: timeout must be"),
         ("retrain-seeds = 0", "lstm-tune: job.toml: retrain-seeds must be"),
@@ -74,6 +83,12 @@ def test_a_wrong_run_file_is_refused_in_one_line(run: Any, text: str, said: str)
     assert status == 2
     assert said in out + err
     assert "Traceback" not in out + err
+
+
+def test_a_number_is_no_name_of_data(run: Any) -> None:
+    Path("job.toml").write_text("data = 3\n")
+    status, _, err = run("tune", "--config", "job.toml")
+    assert (status, err.strip()) == (2, "lstm-tune: job.toml: data must be text, but is 3")
 
 
 def test_an_error_of_the_command_line_names_no_run_file(run: Any) -> None:
@@ -128,7 +143,7 @@ def test_schema_takes_what_runs_write_and_refuses_what_the_command_refuses(run: 
     assert run("tune", "--config", "job.toml", "--level", "80", "--calendar", "--out", "one", "--quiet")[0] == 0
     for file in ("job.toml", "one/run.toml"):
         assert takes(tomllib.loads(Path(file).read_text()))
-    for text in ("horison = 2", "horizon = [1, 2]", "calendar = 'yes'", "config = 'a.toml'"):
+    for text in ("horison = 2", "horizon = [1, 2]", "calendar = 'yes'", "data = 3", "config = 'a.toml'"):
         assert not takes(tomllib.loads(text))
 
 
