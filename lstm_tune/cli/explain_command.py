@@ -41,6 +41,7 @@ def explain(
     from lstm_tune.cli.input_table import show_inputs
     from lstm_tune.cli.waterfall_table import show_advice, show_waterfall, telling
     from lstm_tune.pipeline import saved_run
+    from lstm_tune.pipeline.out_of_date import read_result
     from lstm_tune.utils.process import keep_freed_memory
 
     keep_freed_memory()
@@ -57,5 +58,7 @@ def explain(
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    elif advice:
+        show_advice(console, record, (read_result(run) or {}).get("next"))
     else:
-        (show_inputs if inputs else show_advice if advice else show_waterfall)(console, record)
+        (show_inputs if inputs else show_waterfall)(console, record)

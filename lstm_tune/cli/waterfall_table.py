@@ -74,12 +74,13 @@ def show_waterfall(console: Console, record: Mapping[str, Any]) -> None:
         console.print(_TIME_UP)
 
 
-def show_advice(console: Console, record: Mapping[str, Any]) -> None:
+def show_advice(console: Console, record: Mapping[str, Any], step: Mapping[str, Any] | None = None) -> None:
     """Print what came of the changes that the findings advise, each made alone on the best trial.
 
     Args:
         console: to print on.
         record: what `explain.json` holds.
+        step: the next step that the run advises, as `result.json` holds it; None: none.
     """
     tried, seeds = record["advice"], len(record["seeds"])
     console.print()
@@ -90,7 +91,13 @@ def show_advice(console: Console, record: Mapping[str, Any]) -> None:
         before = None if step["delta"] is None else step["val_mse_scaled"] - step["delta"]
         change = "diverged" if step["val_mse_scaled"] is None else f"validation score {_change(step, before)}"
         console.print(Text(f"  {step['name']}: ") + Text(change, style=_style(step)))
-    if not tried:
+    if not tried and step and step["options"]:
+        console.print(
+            Text(f"  The run advises to {step['says']}. This option cannot be tried on the validation blocks.")
+        )
+        if step["command"]:  # on one line, so that it can be pasted
+            console.print(Text("  To follow it: ") + Text(step["command"], style="cyan"), soft_wrap=True)
+    elif not tried:
         console.print("  no change of the search space is advised")
     else:
         rule = f"each trained with {seeds} seeds as a trial is; within noise: the 95% interval of its change contains 0"

@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,21 @@ def test_what_the_findings_advise_is_tried_on_request_from_the_tuned_configurati
     assert text.count("hidden_units = 6: validation score") == 1
     assert "From the plain LSTM" not in text
     assert "What was advised, tried" in write_report(done).read_text()
+
+
+def test_advice_that_no_trial_can_try_is_named_with_its_command() -> None:
+    record = {"advice": [], "advice_finished": True, "seeds": [0, 1, 2]}
+    command = f"lstm-tune tune a.csv --apply {'long' * 30}:more_trials"
+    step = {"says": "try --trials 30 with --resume (for more_trials)", "options": {"n_trials": 30}, "command": command}
+    show = partial(explain_screen.show_advice, step=step)
+    text = printed(record, 80, show)
+    assert "try --trials 30 with --resume (for more_trials)" in " ".join(text.split())
+    assert command in text  # on one line
+    assert "no change of the search space is advised" not in text
+    for none in (None, step | {"options": {}}):
+        assert "no change of the search space is advised" in printed(
+            record, 80, partial(explain_screen.show_advice, step=none)
+        )
 
 
 def test_trying_advice_trains_no_step_of_the_waterfall(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
