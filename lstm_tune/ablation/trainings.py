@@ -23,6 +23,7 @@ from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.task import Task, make_trainer
 from lstm_tune.training.trainer import Diverged
 from lstm_tune.utils.process import available_cores
+from lstm_tune.utils.text import counted
 
 _MEAN = "ensemble"
 
@@ -204,7 +205,7 @@ class Trainings:
             "mse": per_target(tuple(map(statistics.fmean, columns)), run.series.targets),
             "mse_scaled": statistics.fmean(entry["value"] for entry in scores),
             "windows": scores[0]["windows"],
-            "says": f"one model, retrained on train and validation rows; the mean over {len(scores)} seeds",
+            "says": f"one model, retrained on train and validation rows; the mean over {counted(len(scores), 'seed')}",
         }
 
     def _test(self, config: Config, seed: int) -> None:

@@ -25,6 +25,7 @@ from lstm_tune.cli.worker_command import worker
 from lstm_tune.errors import LstmTuneError
 from lstm_tune.storage.urls import ENVIRONMENT
 from lstm_tune.utils.escaping import split_columns
+from lstm_tune.utils.text import counted
 
 _LONGEST = 4000  # characters of an error: names may be of any length
 
@@ -147,7 +148,7 @@ def predict(
         print(to_text(forecast, numbers), end="")
     else:
         write_forecast(forecast, numbers, out)
-        print_line(f"{len(forecast)} rows written to {out}")
+        print_line(f"{counted(len(forecast), 'row')} written to {out}")
 
 
 @app.command(cls=PanelCommand)
@@ -267,7 +268,7 @@ def spaces_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A TO
     space = load_space(file)
     searched = [name for name, p in space.parameters.items() if not isinstance(p, Fixed)]
     print(
-        f"{file}: fine; searches {len(searched)} parameters ({', '.join(searched)}), "
+        f"{file}: fine; searches {counted(len(searched), 'parameter')} ({', '.join(searched)}), "
         f"fixes {len(space.parameters) - len(searched)}"
     )
 

@@ -59,7 +59,10 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
     rows = data["split"]["test"]
     console.print()
     console.print(
-        Text(f"Test MSE of {what}, {counted(data['horizon'], 'row')} ahead, over {test['windows']:,} windows", "bold")
+        Text(
+            f"Test MSE of {what}, {counted(data['horizon'], 'row')} ahead, over {counted(test['windows'], 'window')}",
+            "bold",
+        )
         + Text(f" ({rows['start']} to {rows['end']}, seen by no trial)", style="dim")
     )
     own = {
@@ -282,7 +285,7 @@ def show_scores(
     baselines = {name: one for name, one in scores.items() if name != "model"}
     own = {name: value for name, value in scores["model"].items() if name != "skill"}
     print_scores(console, "forecast", [Row(MODEL, own), *baseline_rows(baselines, period)], columns)
-    console.print(f"over {scores['model']['windows']:,} windows, all scored by the same code")
+    console.print(f"over {counted(scores['model']['windows'], 'window')}, all scored by the same code")
     _show_metrics(console, own.get("metrics") or {})
     if unfitted:
         names = joined([label_of(name).table for name in ("ridge", "ets", "combination")])

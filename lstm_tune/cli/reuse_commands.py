@@ -14,6 +14,7 @@ from lstm_tune.cli.console import make_console, print_line
 from lstm_tune.errors import UsageError
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import shell, split_columns
+from lstm_tune.utils.text import counted
 
 
 def refit(
@@ -50,7 +51,8 @@ def refit(
             decimal=decimal,
             thousands=thousands,
         )
-    rows, many = done.rows, f"{done.networks} networks were trained again"
+    rows = done.rows
+    many = f"{counted(done.networks, 'network')} {'was' if done.networks == 1 else 'were'} trained again"
     print(f"{many} on {rows.rows:,} rows ({rows.start} to {rows.end}), {done.seconds:.0f} s")
     print(f"Written to {folder}; its test score is still that of {run}: no row is left to test it on.")
     print(f"Next: lstm-tune predict {shell(str(folder))} {shell(data)}")
@@ -107,7 +109,7 @@ def backtest(
         )
     if out is not None:
         write_forecast(found.frame, [*found.scores, "y"], out)
-        print_line(f"{len(found.frame)} rows written to {out}")
+        print_line(f"{counted(len(found.frame), 'row')} written to {out}")
     record = to_record(found, model.spec.targets)
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))

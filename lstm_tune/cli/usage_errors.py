@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lstm_tune.cli.console import print_line
-from lstm_tune.utils.text import did_you_mean
+from lstm_tune.utils.text import did_you_mean, shortened
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def show_usage_error(error: Any) -> None:
@@ -21,10 +23,25 @@ def show_usage_error(error: Any) -> None:
         known = [word for param in context.command.params for word in (*param.opts, *param.secondary_opts)]
         text = f"there is no option {name}{did_you_mean(name, [k for k in known if k.startswith('--')])}"
     param = getattr(error, "param", None)
+    if (wrong := _unread_value(error)) is not None and param is not None:
+        text = f"invalid value for '{param.opts[0]}': {wrong}"
     file = "" if param is None or context is None else file_of(context, param.name)
     print_line(
         f"lstm-tune: {file}{text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help"
     )
+
+
+def _unread_value(error: Any) -> str | None:
+    """Return the value that could not be read, and why; None if Typer's own message names it.
+
+    Newer versions of Typer read values with Pydantic, whose message leaves the value out.
+    """
+    details = getattr(error.__cause__, "errors", None)
+    if not callable(details):
+        return None
+    first = details()[0]
+    kind = _KINDS.get(str(first["type"]).partition("_")[0])
+    return f"{shortened(first['input'])} is not {kind}" if kind else f"{shortened(first['input'])}: {first['msg']}"
 
 
 def file_of(context: Any, name: str) -> str:

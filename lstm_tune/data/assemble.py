@@ -33,6 +33,7 @@ from lstm_tune.data.series import SeriesSet, marks
 from lstm_tune.data.split_rule import Cut, SplitRule, cut_rows
 from lstm_tune.data.time_column import TimeColumn
 from lstm_tune.errors import DataError, UsageError
+from lstm_tune.utils.text import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -293,7 +294,9 @@ def _check_columns(columns: Sequence[Floats], roles: Roles, *, varied: bool) -> 
     for values, name in zip(columns, roles.names, strict=True):
         low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # of what is there; NaN if nothing is
         if np.isnan(low):
-            raise DataError(f"column {name!r} holds no value at all ({len(values)} rows); choose another column")
+            raise DataError(
+                f"column {name!r} holds no value at all ({counted(len(values), 'row')}); choose another column"
+            )
         if len(values) < 2 and varied:
             raise DataError(
                 f"column {name!r} has 1 row, but at least 2 are needed; give more rows", code="too_little_data"
@@ -324,6 +327,8 @@ def _stamp_features(
     features, names = calendar_features(regular.times, regular.freq if calendar else None)
     if calendar and not names:
         kind = "irregular or missing time stamps" if regular.freq is None else f"frequency {regular.freq!r}"
-        raise UsageError(f"calendar features need regular time stamps of less than a year, not {kind}; --no-calendar")
+        raise UsageError(
+            f"calendar features need regular time stamps of less than a year, not {kind}; leave calendar out"
+        )
     free = holiday_features(regular.times, regular.freq, zone, holidays)
     return np.concatenate([free, features], axis=1), holiday_names(holidays) + names

@@ -73,7 +73,7 @@ def read_categories(name: str, column: pd.Series[Any], words: Sequence[str] | No
     """
     text = _as_text(column)
     if text.isna().all() and words is None:
-        raise DataError(f"column {name!r} holds no value at all ({len(text)} rows); choose another column")
+        raise DataError(f"column {name!r} holds no value at all ({counted(len(text), 'row')}); choose another column")
     if not static:
         text = text.fillna("")
     found = sorted(text.dropna().unique().tolist())

@@ -12,6 +12,7 @@ import pandas as pd
 from lstm_tune.data.columns import Floats, Roles
 from lstm_tune.data.even_times import Bools, Ints, Times
 from lstm_tune.errors import DataError
+from lstm_tune.utils.text import counted
 
 LARGEST_DISAGREEMENT = 0.01  # of the rows, that duplicate time stamps may differ in
 
@@ -161,7 +162,9 @@ def leave_out_poor_series(rows: Rows, channels: int, series: int, repairs: Repai
         np.bincount(rows.codes, weights=observed, minlength=series) > 0
     )
     if not good.any():
-        raise DataError(f"no series has 2 rows and a value: {series} series in {len(rows.codes)} rows; check --id")
+        raise DataError(
+            f"no series has 2 rows and a value: {series} series in {counted(len(rows.codes), 'row')}; check --id"
+        )
     poor = series - int(good.sum())
     repairs.count("series_left_out", poor, "{n} series of a single row or without any value {were} left out")
     return rows.take(good[rows.codes]) if poor else rows

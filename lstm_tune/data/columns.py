@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lstm_tune.data.number_format import POINT, Clues, Evidence, NumberFormat, choose_formats, cleaned, parse, weigh
 from lstm_tune.data.stray_rows import is_text
 from lstm_tune.errors import DataError, UsageError
-from lstm_tune.utils.text import listed
+from lstm_tune.utils.text import counted, listed
 
 _JOINS = ("/", " / ", "|", " | ")  # between the ids of a series; the first that keeps all names apart
 
@@ -154,8 +154,8 @@ def series_of_rows(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[NDArray[np.
         absent = np.asarray(frame[name].isna())
         if absent.any():
             raise DataError(
-                f"column {name!r} has {absent.sum()} rows without an id (first: row {int(absent.argmax()) + 1}); "
-                "name their series or drop them"
+                f"column {name!r} has {counted(int(absent.sum()), 'row')} without an id "
+                f"(first: row {int(absent.argmax()) + 1}); name their series or drop them"
             )
     codes = np.zeros(len(frame), dtype=np.int64)
     parts: list[tuple[str, ...]] = [()]
@@ -257,10 +257,11 @@ def _numbers_of_text(name: str, text: pd.Series[Any], form: NumberFormat, note: 
     values, unread = parse(text, form)
     if unread.any():
         words = text[unread]
+        wrong = f"{counted(len(words), 'value')} that {'is no number' if len(words) == 1 else 'are no numbers'}"
         marks = "" if form == POINT else f" with {form.decimal!r} as the decimal mark"
         raise DataError(
-            f"column {name!r} holds text (first {str(words.iloc[0])[:40]!r}, {len(words)} values that are no numbers"
-            f"{marks}); correct them or choose another column"
+            f"column {name!r} holds text (first {str(words.iloc[0])[:40]!r}, {wrong}{marks}); "
+            f"correct {'it' if len(words) == 1 else 'them'} or choose another column"
         )
     marked = bool(text.str.contains("[.,]", regex=True).fillna(False).any())
     return _counted(values, note, form if marked else None)

@@ -43,7 +43,7 @@ def holiday_features(
     step = None if freq is None else parse_freq(freq)
     if step is None or step.unit == "month" or (step.unit == "fixed" and step.size > DAY):
         kind = "irregular or missing time stamps" if freq is None else f"frequency {freq!r}"
-        raise UsageError(f"holidays need regular time stamps of a day or less, not {kind}; leave out --holidays")
+        raise UsageError(f"holidays need regular time stamps of a day or less, not {kind}; leave holidays out")
     stamps = np.asarray(times)
     if zone is not None:
         stamps = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy()

@@ -19,7 +19,7 @@ from lstm_tune.diagnosis.skill_checks import Holdout
 from lstm_tune.evaluation.decomposition import mean_of_finite
 from lstm_tune.evaluation.recorded_forecasts import Floats, Forecasts
 from lstm_tune.evaluation.significance import block_means
-from lstm_tune.utils.text import rounded
+from lstm_tune.utils.text import counted, rounded
 
 _SEASON = Thresholds(warn=0.3, high=0.6)  # autocorrelation of the errors at the season
 _PEAK = 0.15  # by which it is above that half a season more and less
@@ -148,8 +148,8 @@ def missed_seasonality(holdout: Holdout) -> Finding | None:
         code="missed_seasonality",
         severity=_SEASON.severity(felt) or "info",
         evidence={"period": period, "lag": lag, "step": step, "autocorrelation": rounded(strength, 3)},
-        says=f"The errors repeat after {lag} rows (autocorrelation {strength:.2f} at step {step}): the forecasts miss "
-        f"a season of {period} rows.",
+        says=f"The errors repeat after {counted(lag, 'row')} (autocorrelation {strength:.2f} at step {step}): the "
+        f"forecasts miss a season of {period} rows.",
         actions=(
             *at_least(lookback=3 * period, gain=rounded(felt**2, 2)),
             *each(skip="seasonal", difference="seasonal", gain=rounded(felt**2, 2)),

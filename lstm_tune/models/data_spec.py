@@ -21,6 +21,7 @@ from lstm_tune.data.split_rule import SplitRule
 from lstm_tune.errors import DataError
 from lstm_tune.models.checked import Checked
 from lstm_tune.utils.notes import warn
+from lstm_tune.utils.text import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +147,7 @@ class DataSpec:
             warn(series.notes)
         if len(series.targets) != len(self.targets):
             raise DataError(
-                f"the model forecasts {len(self.targets)} columns ({', '.join(self.targets)}), but the data "
+                f"the model forecasts {counted(len(self.targets), 'column')} ({', '.join(self.targets)}), but the data "
                 f"have {len(series.targets)} ({', '.join(series.targets)}); give it data with the same columns"
             )
         if self.freq is not None and series.freq is not None and series.freq != self.freq:

@@ -20,6 +20,7 @@ from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.utils.decimals import widen
+from lstm_tune.utils.text import counted
 
 _AT_ONCE = 1024  # series: bounds memory
 _NAMED = 3  # series, in a sentence
@@ -100,7 +101,7 @@ def short_series(series: SeriesSet, lookback: int) -> tuple[str, ...]:
         return ()
     if len(short) == 1:
         which = f"series {short[0]!r} has" if short[0] else "the data have"
-        many = f"{int(rows.min())} rows, but the model looks back on {lookback}"
+        many = f"{counted(int(rows.min()), 'row')}, but the model looks back on {lookback}"
         return (f"{which} {many}: they were continued into the past",)
     shown = ", ".join(map(repr, short[:_NAMED])) + (", …" if len(short) > _NAMED else "")
     return (

@@ -16,6 +16,7 @@ from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.time_labels import TimeStyle
 from lstm_tune.data.windows import Batch, continued_rows
 from lstm_tune.errors import DataError
+from lstm_tune.utils.text import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +75,8 @@ def _hole(data: SeriesSet, last: int, end: int, horizon: int, own: int) -> str:
         return ""
     names = ", ".join(data.future_names[:own])
     if end - last < horizon:
-        return f"the forecast needs {horizon} rows of known {names} after the last target, but there are {end - last}"
+        need = counted(horizon, "row")
+        return f"the forecast needs {need} of known {names} after the last target, but there are {end - last}"
     if data.future_seen is None:
         return ""
     missing = (~data.future_seen[last : last + horizon, :own]).nonzero()

@@ -120,6 +120,8 @@ class TuneOptions:
         self._set("level", arguments.levels)
         self._set("storage", _storage)
         self._set("space", arguments.space)
+        self._set("sampler", _sampler)
+        self._set("pruner", _pruner)
 
     def _set(self, name: str, read: Callable[..., Any], *rule: Any) -> None:
         object.__setattr__(self, name, read(option_name(name), getattr(self, name), *rule))
@@ -319,6 +321,22 @@ def _words(option: str, value: Any) -> list[str] | None:
 def option_name(name: str) -> str:
     """Return what the command line calls an option, without its dashes."""
     return _OPTIONS.get(name, name).replace("_", "-")
+
+
+def _sampler(name: str, value: Any) -> Any:
+    from lstm_tune.search.samplers import SAMPLERS
+
+    if isinstance(value, str):
+        arguments.place(name, value, SAMPLERS)
+    return value
+
+
+def _pruner(name: str, value: Any) -> Any:
+    from lstm_tune.search.pruners import PRUNERS
+
+    if isinstance(value, str):
+        arguments.place(name, value, PRUNERS)
+    return value
 
 
 def _forecasts(name: str, value: Any) -> Any:

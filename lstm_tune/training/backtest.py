@@ -30,6 +30,7 @@ from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.rows_ahead import Ahead, batch_ahead
 from lstm_tune.training.refit import every_row, refit_network
 from lstm_tune.utils.decimals import widen
+from lstm_tune.utils.text import counted
 
 LSTM, NEVER = "LSTM", "LSTM-never"
 # Names of the forecasts without an LSTM, as columns.
@@ -157,8 +158,9 @@ def _ends(data: SeriesSet, horizon: int, n_windows: int, step_size: int) -> list
     if all(ends[0] is None for ends in found):
         most = max(b - a for a, b in itertools.pairwise(data.offsets))
         raise DataError(
-            f"{n_windows} windows, {step_size} rows apart and {horizon} rows ahead, need more than {first + 1} rows, "
-            f"but the longest series has {most}; ask for fewer --windows or a smaller --step"
+            f"{counted(n_windows, 'window')}, {counted(step_size, 'row')} apart and {counted(horizon, 'row')} ahead: "
+            f"this needs more than {counted(first + 1, 'row')}, but the longest series has {most}; ask for fewer "
+            f"--windows or a smaller --step"
         )
     return found
 

@@ -11,6 +11,7 @@ from lstm_tune.data.split import Ranges, Segment
 from lstm_tune.data.windows import Windows
 from lstm_tune.errors import DataError
 from lstm_tune.training.limits import Limits
+from lstm_tune.utils.text import counted
 
 _LEAST_SHARE = 1 / 3  # of the observed values of each target, that an earlier fold must have beside the newest one
 _LEAST_WINDOWS = 1 / 4  # of the training windows of each target, that the longest lookback must leave
@@ -59,8 +60,8 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
     reserve = horizon + (usable_period or 1)
     if shortest < reserve + 2:
         raise DataError(
-            f"{shortest} rows to train on are too few for a horizon of {horizon}; "
-            f"use more rows, a shorter --horizon or another --split",
+            f"{counted(shortest, 'row')} to train on {'is' if shortest == 1 else 'are'} too few for a horizon of "
+            f"{horizon}; use more rows, a shorter --horizon or another --split",
             code="too_little_data",
         )
     max_lookback = _longest_lookback(windows, segments, max(1, (shortest - reserve) // 2), usable_period or 1)

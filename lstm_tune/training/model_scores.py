@@ -26,6 +26,7 @@ from lstm_tune.models.recipe import Recipe
 from lstm_tune.models.trained_rows import TrainedRows
 from lstm_tune.training.refit import every_row
 from lstm_tune.utils.notes import warn
+from lstm_tune.utils.text import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -56,8 +57,8 @@ class ScoredWindows:
             naive = {name: f for name, f in naive.items() if f.context <= network.context}
         if not len(positions):
             raise DataError(
-                f"a window takes {network.context} rows to look back on and {shape.horizon} to score, but the longest "
-                f"series has {max(b - a for a, b in rows)}; give it more rows"
+                f"a window takes {counted(network.context, 'row')} to look back on and {shape.horizon} to score, but "
+                f"the longest series has {max(b - a for a, b in rows)}; give it more rows"
             )
         return cls(windows=windows, positions=positions, naive=naive)
 

@@ -22,6 +22,7 @@ from lstm_tune.training.data_limits import is_positive
 from lstm_tune.training.parallel import side_by_side, single_threaded_torch
 from lstm_tune.training.retrain import Member, Retrained, TrainingSet, make_retrainer, run_retrainer
 from lstm_tune.training.task import Task
+from lstm_tune.utils.text import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -163,8 +164,8 @@ def _check_rows(network: MeanForecaster, windows: Windows, rows: Ranges) -> None
     most = max((b - a for a, b in rows), default=0)
     if not len(windows.positions(rows, network.context, reach_back=False)):
         raise DataError(
-            f"the model looks back on {network.context} rows and forecasts {windows.horizon}, so it needs {need} rows "
-            f"in a row to be trained on, but the longest series has {most}; give it more rows"
+            f"the model looks back on {counted(network.context, 'row')} and forecasts {windows.horizon}, so it needs "
+            f"{need} rows in a row to be trained on, but the longest series has {most}; give it more rows"
         )
     for c, target in enumerate(data.targets):
         bounds = [(float(x.min()), float(x.max())) for x in data.seen(c, rows) if len(x)]

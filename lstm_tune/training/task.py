@@ -29,6 +29,7 @@ from lstm_tune.training.combination import combination_weights
 from lstm_tune.training.data_limits import data_limits, is_positive, usable_folds
 from lstm_tune.training.limits import Limits
 from lstm_tune.training.trainer import Diverged, Trainer, samples_per_epoch, seeded
+from lstm_tune.utils.text import counted
 
 # Evaluation takes a tenth of a trial's time, however long the validation rows are: a forecast costs a quarter of what
 # training on the window does, or half of it in bfloat16.
@@ -329,5 +330,5 @@ def make_trainer(task: Task, fold: int, config: Config, seed: int, precision: st
     model.fit_statistics(windows, segment.fit)
     positions = windows.positions(segment.fit, model.context, reach_back=False)
     if not len(positions):
-        raise Diverged(f"no training window: the configuration looks {model.context} rows back")
+        raise Diverged(f"no training window: the configuration looks {counted(model.context, 'row')} back")
     return Trainer(model, windows, positions, config, task.folds[fold].samples, seed, precision)

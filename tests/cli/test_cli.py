@@ -207,7 +207,7 @@ def test_spaces_are_listed_shown_and_checked(run: Any) -> None:
     assert status == 0
     assert "lookback" in out
     status, out, _ = run("spaces", "check", "space.toml")
-    assert (status, out.startswith("space.toml: fine; searches 1 parameters (lookback)")) == (0, True)
+    assert (status, out.startswith("space.toml: fine; searches 1 parameter (lookback)")) == (0, True)
 
 
 # ---- what is refused

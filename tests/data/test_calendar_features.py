@@ -64,7 +64,7 @@ def test_a_cycle_that_never_changes_among_open_hours_is_left_out(freq: str, cycl
 
 def test_years_have_no_calendar() -> None:
     times = pd.date_range("1900-01-01", periods=60, freq="YS")
-    with pytest.raises(UsageError, match="time stamps of less than a year, not frequency 'YS'; --no-calendar"):
+    with pytest.raises(UsageError, match="time stamps of less than a year, not frequency 'YS'; leave calendar out"):
         load_series(pd.DataFrame({"time": times, "y": np.sin(np.arange(60))}), calendar=True)
 
 

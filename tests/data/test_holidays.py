@@ -139,7 +139,7 @@ def test_an_unknown_country_is_refused_in_one_line(country: str, says: str) -> N
 )
 def test_rows_further_apart_than_a_day_have_no_holidays(times: Any, kind: str) -> None:
     data = frame(times) if times is not None else np.sin(np.arange(60))
-    with pytest.raises(UsageError, match=f"time stamps of a day or less, not {kind}; leave out --holidays"):
+    with pytest.raises(UsageError, match=f"time stamps of a day or less, not {kind}; leave holidays out$"):
         load_series(data, holidays="DE")
 
 

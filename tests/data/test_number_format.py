@@ -94,7 +94,7 @@ def test_doubt_is_reported_with_the_option_that_reads_otherwise(tmp_path: Path) 
         (
             ["1,5", "2.5", "3"],
             {"decimal": ","},
-            "column 'y' holds text (first '2.5', 1 values that are no numbers with",
+            "column 'y' holds text (first '2.5', 1 value that is no number with",
         ),
         (["1,5", "2,5", "3"], {"decimal": "."}, "column 'y' holds text (first '1,5'"),
         (["1,23,4", "2", "3"], {}, "column 'y' holds text (first '1,23,4'"),

@@ -84,6 +84,8 @@ def test_without_a_limit_the_defaults_hold() -> None:
         ({"out": 5}, "out must be a folder, but is 5"),
         ({"device": 0}, "device must be text"),
         ({"study_name": 7}, "study must be text"),
+        ({"sampler": "foo"}, "sampler must be one of tpe, random, gp, cmaes, grid, but is 'foo'"),
+        ({"pruner": "foo"}, "pruner must be one of median, none, halving, hyperband, wilcoxon, but is 'foo'"),
     ],
     ids=str,
 )

@@ -154,7 +154,8 @@ def test_commands_say_so_on_stderr_with_the_command_to_refit(
     status, out, _ = command_line("evaluate", "run", "new.csv", "--json")
     assert status == 0
     assert "model" in json.loads(out)
-    assert command_line("refit", "run", "new.csv")[0] == 0
+    status, out, _ = command_line("refit", "run", "new.csv")
+    assert (status, out.partition(" on ")[0]) == (0, "1 network was trained again")
     assert "out of date" not in command_line("predict", "run-refit", "new.csv")[2]
 
 

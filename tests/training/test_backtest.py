@@ -180,7 +180,7 @@ def test_windows_in_trained_rows_are_reported(model: ForecastModel) -> None:
 
 
 def test_what_cannot_be_asked_for_is_refused_in_one_line(model: ForecastModel) -> None:
-    with pytest.raises(DataError, match="60 windows, 3 rows apart and 3 rows ahead, need more than 181 rows"):
+    with pytest.raises(DataError, match="60 windows, 3 rows apart and 3 rows ahead: this needs more than 181 rows"):
         model.cross_validation(FRAME, n_windows=60, refit=0)
     with pytest.raises(UsageError, match="n_windows must be at least 1, but is 0"):
         model.cross_validation(FRAME, n_windows=0)
