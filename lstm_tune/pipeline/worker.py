@@ -105,7 +105,7 @@ def run(
         raise UsageError("workers must be auto or at least 1 in a worker, but is 0")
     processes.prepare()
     opened = open_storage(storage, Opening(info=progress.info, stop=lambda: stop.requested, create=False))
-    study = _find(study_name, opened, began + (_WAIT if seconds is None else min(_WAIT, seconds)))
+    study = _find(study_name, opened, began + (_WAIT if seconds is None else min(_WAIT, seconds)), progress)
     settings = kept_settings(study)
     assert settings is not None
     options = TuneOptions(**worker_options(study), space=Space.from_dict(settings["space"]))
@@ -141,13 +141,16 @@ def run(
     return tickets.taken
 
 
-def _find(name: str, storage: BaseStorage, end: float) -> optuna.Study:
+def _find(name: str, storage: BaseStorage, end: float, progress: Progress) -> optuna.Study:
     """Return the study, once it is ready for workers; `end`: on the monotonic clock, of the wait for it.
+
+    One line tells that it is waited for, before the wait.
 
     Raises:
         StudyError: it does not become so.
         UsageError: it is on another machine, in a journal.
     """
+    told = False
     while True:
         there = name in optuna.get_all_study_names(storage)
         if there:
@@ -160,6 +163,12 @@ def _find(name: str, storage: BaseStorage, end: float) -> optuna.Study:
                 if there
                 else f"there is no study {name!r} in this storage; check the name, and begin it with --workers 0"
             )
+        if not told:
+            what = (
+                f"study {name!r} takes no workers yet" if there else f"there is no study {name!r} in this storage yet"
+            )
+            progress.info(f"{what}: waits at most {max(1, round(end - time.monotonic()))} s until it is begun")
+            told = True
         time.sleep(min(_LOOK, max(0.0, end - time.monotonic()) + 0.01))
     if not is_database(storage) and not is_coordinated_here(study):
         raise UsageError(f"study {name!r} is in a journal of another machine; use PostgreSQL for several machines")

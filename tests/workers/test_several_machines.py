@@ -18,6 +18,7 @@ from series import daily, wave
 import lstm_tune
 from lstm_tune.errors import DataError, StudyError, UsageError
 from lstm_tune.search.coordinator import test_readings as readings
+from lstm_tune.search.progress import Progress
 from lstm_tune.search.trial_queue import n_counted
 from lstm_tune.storage.open import open_storage
 
@@ -145,6 +146,21 @@ def test_worker_of_a_study_that_is_not_there_says_so(tmp_path: Path, monkeypatch
     (tmp_path / "s.journal").touch()
     with pytest.raises(StudyError, match="there is no study 's' in this storage"):
         lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"), timeout=0.01)
+    told: list[str] = []
+
+    class Told(Progress):
+        def info(self, text: str) -> None:
+            told.append(text)
+
+    storage = str(tmp_path / "s.journal")
+    optuna.create_study(study_name="mine", storage=open_storage(storage))
+    for name, ends in (("s", "there is no study 's'"), ("mine", "study 'mine' takes no workers; begin it")):
+        with pytest.raises(StudyError, match=ends):
+            lstm_tune.worker(name, daily(wave(200)), storage=storage, timeout=1.2, progress=Told())
+    assert told == [
+        "there is no study 's' in this storage yet: waits at most 1 s until it is begun",
+        "study 'mine' takes no workers yet: waits at most 1 s until it is begun",
+    ]
     monkeypatch.setattr(module, "_WAIT", 0.0)
     with pytest.raises(StudyError, match="there is no study 's' in this storage"):
         lstm_tune.worker("s", daily(wave(200)), storage=str(tmp_path / "s.journal"))
