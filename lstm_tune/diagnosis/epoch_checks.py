@@ -71,10 +71,9 @@ def too_few_epochs(training: Training) -> Finding | None:
 
 
 def _no_epoch(training: Training) -> Finding | None:
-    ranked = [t.completed() for t in distinct(training.trials)]
-    if not ranked or ranked[0].epochs or ranked[0].stopped != "time":
+    if not training.had_no_time:
         return None
-    whose = " of the best trial" if any(done.epochs for done in ranked) else ""
+    whose = " of the best trial" if any(t.completed().epochs for t in distinct(training.trials)) else ""
     return Finding(
         code="too_few_epochs",
         severity="high",

@@ -65,7 +65,10 @@ def underfit(training: Training) -> Finding | None:
         severity="high" if severe else "warn",
         evidence=evidence,
         says=says,
-        actions=(*each(skip="linear"), *scaled(hidden_units=2, lookback=2, epochs=2), *each(dropout=0.0)),
+        actions=each(skip="linear")
+        if training.had_no_time  # no change of a training that did not begin can help
+        else (*each(skip="linear"), *scaled(hidden_units=2, lookback=2, epochs=2), *each(dropout=0.0)),
+        by_hand="Give it more time first: its network is untrained." if training.had_no_time else "",
     )
 
 

@@ -40,6 +40,12 @@ class Training:
         return [(t, curve) for t, curve in found if curve is not None][:_LEADERS]
 
     @property
+    def had_no_time(self) -> bool:
+        """Whether the time limit ended the best trial before its first epoch."""
+        best = next(iter(distinct(self.trials)), None)
+        return best is not None and best.cut_untrained
+
+    @property
     def ended(self) -> list[Trial]:
         """The trials that were completed or pruned, without copies of others."""
         return [t for t in self.trials if t.state in ("COMPLETE", "PRUNED") and t.same_as is None]

@@ -110,7 +110,7 @@ def explain_score(
 ) -> Found:
     """Return the findings. A failure is reported, not raised: a result is worth more than its explanation."""
     try:
-        return diagnose_study(dataset, task, space, context.options, outcome, retrained, tested)
+        return diagnose_study(dataset, task, space, context.options, outcome, retrained, tested, context.clock)
     except Exception as error:
         context.progress.info(
             f"no findings could be worked out ({type(error).__name__}: {error}); all else is there. "

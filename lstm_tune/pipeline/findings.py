@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import Dataset, OpenStudy
 from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.pipeline.search_step import SearchOutcome
+from lstm_tune.search.budget import Clock
 from lstm_tune.search.space import Fixed, Space
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.retrain import Retrained
@@ -50,6 +52,7 @@ def diagnose_study(
     outcome: SearchOutcome,
     retrained: Retrained,
     tested: TestResult,
+    clock: Clock,
 ) -> Found:
     """Return what data, trials, forecasts and search say about the MSE.
 
@@ -61,6 +64,7 @@ def diagnose_study(
         outcome: the trials.
         retrained: the final models.
         tested: their scores on the test rows.
+        clock: of the run.
     """
     best = outcome.best
     assert best is not None
@@ -82,7 +86,12 @@ def diagnose_study(
         task,
         params=config.params(),
         trials=search.trials,
-        options={**options.to_dict(), "n_trials": options.trials, "timeout": options.seconds, "space": space.name},
+        options={
+            **options.to_dict(),
+            "n_trials": options.trials,
+            "timeout": clock.least_timeout(),
+            "space": space.name,
+        },
     )
     findings = gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
     return Found(findings=tuple(findings), first=results.first())
@@ -101,7 +110,10 @@ def try_advice(
     seed gives the same findings.
     """
     clock, stop = context.clock, context.stop
+    deadline = clock.advice_end()
     asked = first_actions(findings, _TRIED if clock.timeout is None else None)
+    if deadline <= time.monotonic():
+        return findings
     if not asked or not context.options.try_advice or stop.requested or outcome.best is None:
         return findings
     context.progress.info(
@@ -112,7 +124,7 @@ def try_advice(
         best=outcome.best,
         seed=context.options.seed,
         precision=opened.precision,
-        deadline=clock.advice_end(),
+        deadline=deadline,
         threads=opened.resources.threads,
         stop=lambda: stop.requested,
     )

@@ -53,6 +53,14 @@ class Clock:
         """Whether so much time is over, before the study begins, that what can be left out should be."""
         return self.timeout is not None and self.elapsed > _LATE * self.timeout
 
+    def least_timeout(self) -> float | None:
+        """Return the limit of which advice takes a multiple: at least what was over before the study; None: no limit.
+
+        On a busy machine that is longer than a short limit, and a multiple of the limit alone would leave no time.
+        """
+        before = sum(self.seconds.get(step, 0.0) for step in ("start", "data", "setup"))
+        return None if self.timeout is None else max(self.timeout, before)
+
     def left(self) -> float | None:
         """Return the seconds that are left, None without a limit."""
         return None if self.timeout is None else max(0.0, self.end - time.monotonic())

@@ -310,6 +310,17 @@ def test_too_few_epochs_are_none_within_the_time_limit() -> None:
     assert code_of(training(trial([0.5, 0.6], stopped="time", skip="linear")), "too_few_epochs") is None
 
 
+def test_without_any_epoch_no_change_of_the_training_is_advised() -> None:
+    scores = {"fit": 0.9, "fit_baselines": {"ridge": 0.4}, "test": 1.3, "test_baselines": {"ridge": 0.5}}
+    cut = code_of(training(trial([0.5], stopped="time"), **scores), "underfit")
+    assert cut is not None
+    assert [dict(action.space) for action in cut.actions] == [{"skip": "linear"}]
+    assert not any(action.factors for action in cut.actions)
+    ended = code_of(training(trial(falling(), stopped="patience"), **scores), "underfit")
+    assert ended is not None
+    assert any("epochs" in action.factors for action in ended.actions)
+
+
 def test_too_many_epochs_are_those_long_after_the_best_one() -> None:
     late = [trial([1, 0.5, *[0.52] * 20], number=i) for i in range(3)]
     assert code_of(training(*late), "too_many_epochs") is not None

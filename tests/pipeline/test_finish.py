@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,11 @@ from series import TINY, daily, wave
 
 import lstm_tune
 from lstm_tune.data.load import load_series
+from lstm_tune.diagnosis.action import each
+from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import StudyError, UsageError
+from lstm_tune.pipeline.findings import try_advice
+from lstm_tune.search.budget import Clock
 from lstm_tune.search.coordinator import coordinate
 from lstm_tune.utils.signals import Stopped
 
@@ -122,3 +128,17 @@ def test_ctrl_c_while_it_retrains_keeps_the_best_trials_own_weights(monkeypatch:
     with pytest.raises(Stopped) as stopped:
         lstm_tune.finish(study, objective, retrain_seeds=1)
     assert stopped.value.result.record["retrain"]["rows"] == "train"
+
+
+def test_nothing_is_said_of_advice_that_there_is_no_time_to_try() -> None:
+    told: list[str] = []
+    context: Any = SimpleNamespace(
+        clock=Clock(5, began=time.monotonic() - 10, advice=0.1),
+        stop=SimpleNamespace(requested=False),
+        options=SimpleNamespace(try_advice=0.1, seed=0),
+        progress=SimpleNamespace(info=told.append),
+    )
+    finding = Finding(code="underfit", severity="high", evidence={}, says="x", actions=each(skip="linear", gain=0.05))
+    given: Any = SimpleNamespace(best=object(), precision="fp32", resources=SimpleNamespace(threads=1))
+    assert try_advice((finding,), given, given, given, context) == (finding,)
+    assert told == []

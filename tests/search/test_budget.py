@@ -80,3 +80,10 @@ def test_time_for_trying_what_is_advised_is_kept_from_trials_and_retrain() -> No
     assert kept.advice_end() - time.monotonic() == pytest.approx(10, abs=0.1)
     late = Clock(100.0, began=time.monotonic() - 95, advice=0.1)
     assert late.advice_end() == pytest.approx(late.end - 1)  # a second is for the files
+
+
+def test_advice_on_the_limit_begins_at_what_was_over_before_the_study() -> None:
+    busy = {"start": 27.8, "data": 0.6, "setup": 0.1, "study": 13.0}
+    assert Clock(5, seconds=busy).least_timeout() == pytest.approx(28.5)
+    assert Clock(60, seconds=busy).least_timeout() == 60
+    assert Clock(None, seconds=busy).least_timeout() is None
