@@ -14,6 +14,7 @@ from lstm_tune.diagnosis.study_findings import STUDY_CHECKS
 
 DATA_CODES = tuple(dict.fromkeys(check.code for check in DATA_CHECKS))
 CODES = (*DATA_CODES, *dict.fromkeys(check.code for check in (*STUDY_CHECKS, *INPUT_CHECKS)))
+_UNHANDLED = ("worse_than_baseline", "biased")  # what the test says if no setting handles the data well enough
 _CHECKS: Mapping[str, Check[Any]] = {check.code: check for check in (*DATA_CHECKS, *STUDY_CHECKS, *INPUT_CHECKS)}
 
 
@@ -28,6 +29,11 @@ def cause_of(finding: Mapping[str, Any]) -> str:
         return cause if isinstance(cause, str) else cause(finding["evidence"])
     sentence = str(finding["says"]).rstrip(".")
     return f"{sentence[:1].lower()}{sentence[1:]}" if finding["severity"] == "high" else ""
+
+
+def nothing_handled(codes: Iterable[str]) -> bool:
+    """Return whether findings with these codes on the test forecasts forbid to call any cause of error handled."""
+    return not set(codes).isdisjoint(_UNHANDLED)
 
 
 def handling_setting(finding: Mapping[str, Any], params: Mapping[str, Any]) -> str:

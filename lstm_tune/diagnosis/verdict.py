@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_tune.diagnosis.action import NOTHING_LEFT
-from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting
+from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, handling_setting, nothing_handled
 from lstm_tune.diagnosis.finding import SEVERITIES
 from lstm_tune.diagnosis.next_step import next_step
 from lstm_tune.evaluation.baseline_labels import label_of
@@ -34,7 +34,8 @@ def verdict(record: Mapping[str, Any]) -> str:
             `skill_ci95`, `in_sample`, `over_series`, `ensemble`, and the parameters and epochs of `best`.
     """
     findings: Sequence[Mapping[str, Any]] = record["findings"]
-    params = (record.get("best") or {}).get("params") or {}
+    tested_well = not nothing_handled(f["code"] for f in findings)
+    params = ((record.get("best") or {}).get("params") or {}) if tested_well else {}
     handled = {cause: setting for f in findings if (cause := cause_of(f)) and (setting := _handled_by(f, params))}
     causes = [f for f in findings if _is_open(f, params)]
     # Forecasts and training show what does raise the error; the data show what may.

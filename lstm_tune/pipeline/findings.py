@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lstm_tune.ablation.tried_advice import Trying, first_actions, try_actions
-from lstm_tune.diagnosis.catalogue import mark_handled
+from lstm_tune.diagnosis.catalogue import mark_handled, nothing_handled
 from lstm_tune.diagnosis.data_checks import CheckResults
 from lstm_tune.diagnosis.evidence import Retrain, Scores, Search
 from lstm_tune.diagnosis.finding import Finding, by_severity
@@ -81,7 +81,10 @@ def diagnose_study(
         searched=[name for name, parameter in space.parameters.items() if not isinstance(parameter, Fixed)],
     )
     results = CheckResults.of(dataset.series, dataset.split, task)
-    of_data = mark_handled(by_severity(with_score(f, search.scores) for f in results.findings()), config.params())
+    of_data = by_severity(with_score(f, search.scores) for f in results.findings())
+    of_study = study_findings(search, tested.forecasts)
+    if not nothing_handled(finding.code for finding in of_study):
+        of_data = mark_handled(of_data, config.params())
     known = Circumstances.of(
         task,
         params=config.params(),
@@ -93,7 +96,7 @@ def diagnose_study(
             "space": space.name,
         },
     )
-    findings = gate(by_severity([*of_data, *study_findings(search, tested.forecasts)]), known)
+    findings = gate(by_severity([*of_data, *of_study]), known)
     return Found(findings=tuple(findings), first=results.first())
 
 

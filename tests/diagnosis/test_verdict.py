@@ -520,6 +520,16 @@ def test_seasons_and_outliers_that_the_best_trial_sees_to_need_nothing(
     assert seen.severity == ("info" if setting else finding.severity)
 
 
+@pytest.mark.parametrize("code", ["worse_than_baseline", "biased"])
+def test_no_cause_is_called_handled_if_the_test_says_otherwise(code: str) -> None:
+    record = copy.deepcopy(found("season", **HEALTHY))
+    record["best"]["params"]["window_norm"] = "last"
+    record["findings"] = [on_data("train_test_shift", mean_shift_in_sd=2.0).to_dict(), *record["findings"]]
+    assert "handles" in verdict(record)
+    record["findings"].append(on_data(code).to_dict())
+    assert "handles" not in verdict(record)
+
+
 def test_finding_that_next_names_is_shown_however_mild() -> None:
     record = copy.deepcopy(found("season", learning_rate=1e-6))
     first = record["findings"][0]
