@@ -14,7 +14,7 @@ from lstm_tune.evaluation.model_labels import MODEL
 from lstm_tune.evaluation.score import per_target
 from lstm_tune.report.plain import to_plain
 from lstm_tune.training.backtest import COLUMNS, LSTM, NEVER, Backtest
-from lstm_tune.utils.text import counted, number
+from lstm_tune.utils.text import counted, number, signed_percent
 
 _FEWEST = 5  # cutoffs that judge whether refitting pays: of fewer all may be better by chance, one time in 16 or more
 
@@ -88,7 +88,7 @@ def refit_sentence(record: Mapping[str, Any]) -> str:
     says = f"Refitting takes {gain:.1%} off the MSE" if gain >= 0 else f"Refitting adds {-gain:.1%} to the MSE"
     if low is None or high is None:
         return f"{says}; {often}. The windows are too few for an interval: ask for more --windows."
-    says += f" (95% interval: {low:+.1%} to {high:+.1%} off); {often}."
+    says += f" (95% interval: {signed_percent(low)} to {signed_percent(high)} off); {often}."
     if record["cutoffs"] < _FEWEST:
         return f"{says} So few cutoffs are too few to judge: ask for {_FEWEST} --windows or more."
     if low > 0:

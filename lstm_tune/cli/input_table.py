@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_tune.cli.result_table import show_findings
 from lstm_tune.cli.waterfall_table import draw_bar
-from lstm_tune.utils.text import counted, number
+from lstm_tune.utils.text import counted, number, signed_percent
 
 _BAR = (10, 40)  # columns of the bars, at least and at most
 _CHANCE = 0.05  # p values from which on a bar is faint
@@ -64,4 +64,4 @@ def show_inputs(console: Console, record: Mapping[str, Any]) -> None:
 
 
 def _percent(share: float) -> str:
-    return f"{share:+.1%}" if abs(share) < 10 else f"{1 + share:,.0f} times"
+    return signed_percent(share) if abs(share) < 10 else f"{1 + share:,.0f} times"

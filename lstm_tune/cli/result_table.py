@@ -17,7 +17,7 @@ from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
 from lstm_tune.evaluation.model_labels import MODEL, adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import ends, levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
-from lstm_tune.utils.text import counted, error_against, joined, number, percent
+from lstm_tune.utils.text import counted, error_against, joined, number, percent, signed_percent
 
 _STYLES = {"high": "bold red", "warn": "yellow", "info": "cyan"}
 
@@ -125,12 +125,12 @@ def _show_series(console: Console, over: Mapping[str, Any] | None) -> None:
     if not over or not over["scored"]:
         return
     share = f"{over['better']:,} of {over['scored']:,} series ({percent(over['better'] / over['scored'])})"
-    medians = f"median skill {over['median_skill']:.1%}, median MASE {number(over['median_mase'], 4)}"
+    medians = f"median skill {over['median_skill']:z.1%}, median MASE {number(over['median_mase'], 4)}"
     several = len({one["target"] for one in over["worst"]}) > 1
     console.print()
     console.print(Text("Each series  ", "bold") + Text(f"better than the seasonal naive forecast: {share}; {medians}"))
     names = [f"{one['series']} {one['target']}" if several else one["series"] for one in over["worst"]]
-    worst = [f"{printable(n, 24)} {-w['skill']:+.0%}" for n, w in zip(names, over["worst"], strict=True)]
+    worst = [f"{printable(n, 24)} {signed_percent(-w['skill'], 0)}" for n, w in zip(names, over["worst"], strict=True)]
     console.print(Text("worst, model's error against it:  ", "dim") + Text(",  ".join(worst)))
 
 
@@ -298,4 +298,4 @@ def _interval(scores: Mapping[str, Any]) -> str:
     if "skill" not in scores:
         return ""
     low, high = scores["skill_ci95"]
-    return "–" if low is None or high is None else f"{-high:+.1%} to {-low:+.1%}"
+    return "–" if low is None or high is None else f"{signed_percent(-high)} to {signed_percent(-low)}"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_tune.utils.text import number
+from lstm_tune.utils.text import number, signed_percent
 
 _BAR = (10, 40)  # columns of the bars, at least and at most
 _BESIDE = 68  # columns of the rest of the table
@@ -157,7 +157,7 @@ def _change(step: Mapping[str, Any], before: float | None) -> str:
     """Return the change in percent. A change within noise has no size that could be read as a gain or a loss."""
     if step["delta"] is None or not before:
         return ""
-    return "within noise" if step["within_noise"] else f"{step['delta'] / before:+.1%}"
+    return "within noise" if step["within_noise"] else signed_percent(step["delta"] / before)
 
 
 def _changes(step: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from lstm_tune.report.result_json import ResultRecord
 from lstm_tune.report.study_text import members, on_untrained, score_digits
 from lstm_tune.search.trials import Trial, completed
 from lstm_tune.utils.escaping import markdown, printable
-from lstm_tune.utils.text import counted, error_against, number
+from lstm_tune.utils.text import counted, error_against, number, signed_percent
 
 _FINDINGS = 5
 _CURVES = 5  # trials
@@ -69,7 +69,7 @@ def _score_lines(summary: ResultRecord) -> list[str]:
         f"| **{model_label(ensemble)}** | **{number(test.mse_scaled, digits)}** | |",
     ]
     alone = summary.network_alone.test_mse_scaled
-    against = f"{test.mse_scaled / alone - 1:+.1%}" if alone else "–"
+    against = signed_percent(test.mse_scaled / alone - 1) if alone else "–"
     lines.append(f"| {alone_label(ensemble)} | {number(alone, digits)} | {against} |")
     for name, scored in summary.baselines.items():
         row = f"| {table_label(name, data.period)} | {number(scored.test_mse_scaled, digits)} "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from lstm_tune.utils.text import joined
+from lstm_tune.utils.text import joined, signed_percent
 
 Value = int | float | str
 LEAST_GAIN = 0.01  # share of the MSE: an action that takes less off is not worth it
@@ -111,7 +111,9 @@ def sentence(
     """
     own = [a for a in actions if a.describe() not in said_by]
     rejected = [a for a in rejected if a.describe() not in said_by]
-    parts = [f"Tried: {a.describe()}, validation score {a.tried:+.0%}." for a in own if a.tried is not None]
+    parts = [
+        f"Tried: {a.describe()}, validation score {signed_percent(a.tried, 0)}." for a in own if a.tried is not None
+    ]
     open_ones = list(dict.fromkeys(a.describe() for a in own if a.tried is None))
     if open_ones:
         parts.append(f"Try {', '.join(open_ones[:-1])}{' or ' if len(open_ones) > 1 else ''}{open_ones[-1]}.")
@@ -141,8 +143,8 @@ def _came_of(action: Action) -> str:
     """Return what a trial of a change has shown that does not help."""
     if action.tried is None:
         return "training diverged"
-    change = f"{action.tried:+.0%}"
-    if change in ("+0%", "-0%"):
+    change = signed_percent(action.tried, 0)
+    if change == "0%":
         return "validation score unchanged"
     return f"validation score {change}{', but worse on one block' if action.tried <= -LEAST_GAIN else ''}"
 

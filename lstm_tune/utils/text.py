@@ -39,7 +39,13 @@ def percent(share: float) -> str:
 
 def error_against(skill: float | None) -> str:
     """Return by how much an error is above that of another forecast: a skill of .12 is -12.0%; of None a dash."""
-    return "–" if skill is None else f"{-skill:+.1%}".replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
+    return "–" if skill is None else signed_percent(-skill)
+
+
+def signed_percent(share: float, digits: int = 1) -> str:
+    """Return a change as a percentage with its sign; one that is rounded to 0 has none."""
+    text = f"{share:+.{digits}%}"
+    return text if text.strip("+-0.%") else text[1:]
 
 
 def rounded(value: float, digits: int = 4) -> float | None:
