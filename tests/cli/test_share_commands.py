@@ -105,6 +105,14 @@ def test_tensorboard_shows_the_learning_curves(sunspots: Any) -> None:
     assert [value for _, value in shown] == pytest.approx(curve["val"])
 
 
+def test_damaged_curves_are_refused_in_one_line(command_line: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "report.json").write_text('{"schema": 1, "curves": [{}]}')
+    status, _, err = command_line("log", str(tmp_path), "--tensorboard", str(tmp_path / "curves"))
+    assert status == 1
+    assert re.search(r"report\.json is damaged \(TypeError: .*\); restore it from a copy, or run tune again\n$", err)
+
+
 def test_without_the_packages_one_line_names_the_extra(
     command_line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
