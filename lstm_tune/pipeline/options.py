@@ -118,7 +118,7 @@ class TuneOptions:
         self._set("first", arguments.path_or_none)
         self._set("against", _forecasts)
         self._set("level", arguments.levels)
-        self._set("storage", _storage)
+        self._set("storage", arguments.storage)
         self._set("space", arguments.space)
         self._set("sampler", _sampler)
         self._set("pruner", _pruner)
@@ -347,11 +347,3 @@ def _forecasts(name: str, value: Any) -> Any:
     if hasattr(value, "columns"):
         return InMemory(value)
     raise arguments.refuse(name, "a file or a DataFrame of forecasts", value)
-
-
-def _storage(name: str, value: Any) -> Any:
-    if value is None or isinstance(value, str) or hasattr(value, "create_new_study"):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    raise arguments.refuse(name, "a URL, the path of a journal file, or an Optuna storage", value)

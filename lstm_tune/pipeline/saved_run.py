@@ -35,7 +35,7 @@ def load(folder: str | Path) -> ForecastModel:
     return model
 
 
-def load_result(folder: str | Path, *, data: Any = None, storage: str | BaseStorage | None = None) -> Result:
+def load_result(folder: str | Path, *, data: Any = None, storage: str | Path | BaseStorage | None = None) -> Result:
     """Open the result of an earlier session from its run folder; nothing is trained again.
 
     What needs more than the folder is read when it is asked for: figures of forecasts and `to_frame()` need the data of
@@ -44,9 +44,11 @@ def load_result(folder: str | Path, *, data: Any = None, storage: str | BaseStor
     Args:
         folder: that `tune` wrote.
         data: of the run, if they are no longer at the path that it was given, for instance a frame.
-        storage: of the study, if the folder does not hold it and `result.json` does not name it with its password.
+        storage: of the study, if the folder does not hold it and `result.json` does not name it with its password; a
+            URL, a journal file, a run folder that holds it, or an Optuna storage.
 
     Raises:
+        UsageError: the storage is of another type.
         RunError: the folder holds no result, or one that is damaged or of an earlier version.
     """
     from lstm_tune.report.plain import from_plain
@@ -54,7 +56,7 @@ def load_result(folder: str | Path, *, data: Any = None, storage: str | BaseStor
     from lstm_tune.report.result_json import ResultRecord
     from lstm_tune.report.result_parts import SavedParts
 
-    folder = _folder(folder)
+    folder, storage = _folder(folder), arguments.storage("storage", storage)
     path = folder / RESULT
     record = read_json(path, SCHEMA)
     if "refit" in record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class SavedParts:
         model: ForecastModel,
         record: Mapping[str, Any],
         data: Any,
-        storage: str | BaseStorage | None,
+        storage: str | Path | BaseStorage | None,
     ) -> None:
         """Remember where the parts lie.
 
@@ -98,7 +99,7 @@ class SavedParts:
             model: of the run.
             record: what `result.json` holds.
             data: of the run, if they are no longer at their path.
-            storage: of the study; None: as the run folder says.
+            storage: of the study, or a run folder that holds it; None: as the folder of the run says.
         """
         self._folder, self._model, self._record, self._data, self._storage = folder, model, record, data, storage
 
@@ -110,9 +111,10 @@ class SavedParts:
             RunError: it is not in the folder, and its storage is not known.
             StudyError: its storage cannot be opened, no longer holds it, or holds it otherwise than it was.
         """
-        stored = self._storage
-        if not isinstance(stored, BaseStorage):
-            stored = open_read_only(storage_of_run(self._folder, "pass storage=") if stored is None else stored)
+        stored = self._folder if self._storage is None else self._storage
+        if isinstance(stored, str | Path):
+            in_run = os.path.isdir(stored)  # unlike Path.is_dir it never raises
+            stored = open_read_only(storage_of_run(Path(stored), "pass storage=") if in_run else stored)
         name = self._record["study"]["name"]
         try:
             study = optuna.load_study(study_name=name, storage=stored)

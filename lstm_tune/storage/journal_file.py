@@ -187,7 +187,7 @@ class _Reader:
 def _damaged(path: Path, number: int) -> StudyError:
     """Return the error for a file whose first `number` lines are records, and whose next line is none."""
     if number == 0:
-        return StudyError(f"{str(path)!r} is no journal of a study; name another file, or a run folder")
+        return StudyError(f"{str(path)!r} is no journal of a study; name another file")
     return StudyError(
         f"the study file {str(path)!r} is damaged: line {number + 1} is no record; "
         f"restore it from a copy, or keep the lines before (head -n {number})"

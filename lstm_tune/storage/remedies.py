@@ -30,10 +30,10 @@ def remedy_for_message(said: str) -> str:
     return next(found, "check the URL, and what the server's log says, or name another --storage")
 
 
-def remedy_for_file(path: Path) -> str:
-    """Return what to do if the file of a study cannot be opened."""
+def remedy_for_file(path: Path, example: str = "study.journal") -> str:
+    """Return what to do if the file of a study cannot be opened; `example` is a name for such a file."""
     if path.is_dir():
-        return "this is a folder; name a file in it"
+        return f"this is a folder; name a file in it, such as {str(path / example)!r}"
     if not path.parent.is_dir():
         return f"make the folder {str(path.parent)!r}, or name another file"
     return "check that you may read and write it, or name another file" if path.exists() else "check the path"

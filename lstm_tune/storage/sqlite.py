@@ -25,7 +25,7 @@ def _open(url: str, opening: Opening) -> BaseStorage:
     address = parse_url(url)
     path = Path(address.database or "")
     if not str(path).startswith("file:") and (path.is_dir() or not path.parent.is_dir()):
-        raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path)}")
+        raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path, 'study.db')}")
     if not opening.create and not str(path).startswith("file:"):
         check_file_there(str(path))
     return open_database(url, address, opening=opening, heartbeats=False, why_not_writable=_check_writable)

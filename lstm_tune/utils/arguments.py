@@ -85,6 +85,15 @@ def whole_or_none(name: str, value: Any, least: int) -> int | None:
     return None if value is None else whole(name, value, least)
 
 
+def storage(name: str, value: Any) -> Any:
+    """Return a URL, the path of a file as text, a storage of Optuna, or None."""
+    if value is None or isinstance(value, str) or hasattr(value, "create_new_study"):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise refuse(name, "a URL, the path of a journal file, or an Optuna storage", value)
+
+
 def seconds_or_none(name: str, value: Any) -> float | None:
     """Return a time above 0 as seconds, or None; "10m" and the like are times, too."""
     if value is None:

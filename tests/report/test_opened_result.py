@@ -186,6 +186,17 @@ def test_what_a_folder_does_not_hold_is_refused_in_one_line(run: Path, frame: pd
         lstm_tune.load_result(copy)
 
 
+@pytest.mark.parametrize("storage", [5, b"s.journal", {}])
+def test_a_storage_of_the_wrong_type_is_refused_by_its_type(run: Path, storage: Any) -> None:
+    with pytest.raises(UsageError, match=r"^storage must be a URL, the path of a journal file, or an Optuna storage"):
+        lstm_tune.load_result(run, storage=storage)
+
+
+def test_a_storage_may_be_a_path_or_the_run_folder_that_holds_it(run: Path) -> None:
+    names = [lstm_tune.load_result(run, storage=s).study.study_name for s in (run / "study.journal", run, str(run))]
+    assert names == [lstm_tune.load_result(run).study.study_name] * 3
+
+
 @pytest.fixture
 def copy(run: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run, tmp_path / "copy")

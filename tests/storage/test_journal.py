@@ -270,7 +270,7 @@ def test_records_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.log"
     path.write_bytes(content)
-    with pytest.raises(StudyError, match=r"mine\.log' is no journal of a study; name another file"):
+    with pytest.raises(StudyError, match=r"mine\.log' is no journal of a study; name another file$"):
         open_journal(path)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["mine.log"]

@@ -114,7 +114,7 @@ def test_file_in_a_folder_that_is_missing_is_refused_with_the_folder(scheme: str
     with pytest.raises(StudyError, match=r"^cannot open the .*make the folder '.*/missing', or name another file$"):
         open_storage(f"{scheme}{tmp_path / 'missing' / name}")
     (tmp_path / name).mkdir()
-    with pytest.raises(StudyError, match="this is a folder; name a file in it"):
+    with pytest.raises(StudyError, match=rf"this is a folder; name a file in it, such as '.*/{name}/study{name[1:]}'$"):
         open_storage(f"{scheme}{tmp_path / name}")
 
 
