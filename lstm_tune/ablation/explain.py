@@ -81,9 +81,11 @@ def explain_run(
     except OutOfTime:
         if not (explanation.advised if advice else explanation.waterfall.steps):
             what = "change was tried" if advice else "step was trained"
+            need = (2 if advice else 1) * seeds  # a change is compared with the best trial, trained as often
+            more = math.ceil(max(timeout or 1.0, trainings.seconds_for(need)))
             raise StudyError(
-                f"time was up before the first {what} with {seeds} seeds; what was trained is kept, so "
-                f"repeat the command with a longer --timeout to continue"
+                f"time was up before the first {what} with {seeds} seeds, which takes {need} trainings; what was "
+                f"trained is kept, so repeat the command with a --timeout that is at least {more} s longer"
             ) from None
     explanation.write()
     return explanation.shown()
