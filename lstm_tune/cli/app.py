@@ -162,7 +162,7 @@ def evaluate(
     thousands: shared.Thousands = None,
     as_json: shared.Json = False,
 ) -> None:
-    """Score a saved model on other rows, beside the forecasts without an LSTM."""
+    """Score a saved model on other rows, beside simple forecasts."""
     with quick_imports():
         from lstm_tune.cli.result_table import show_scores
         from lstm_tune.pipeline import saved_run
