@@ -112,10 +112,14 @@ def check_there(source: Data) -> None:
 
     Raises:
         DataError: it is missing, or a folder.
+        UsageError: there is no such example.
     """
-    if not isinstance(source, (str, os.PathLike)) or os.fspath(source).startswith(EXAMPLE):
+    if not isinstance(source, (str, os.PathLike)):
         return
-    named, _ = split_sheet(path := os.fspath(source))
+    if (path := os.fspath(source)).startswith(EXAMPLE):
+        find_example(path.removeprefix(EXAMPLE))
+        return
+    named, _ = split_sheet(path)
     if not named:
         raise DataError("the name of the data is empty; name a file")
     if Path(named).is_dir():

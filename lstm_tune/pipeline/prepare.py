@@ -177,6 +177,7 @@ def open_study(
     task: Task,
     space: Space,
     resources: Resources,
+    server: BaseStorage | None = None,
 ) -> OpenStudy:
     """Create the study, or take up the one that the run folder or the storage holds.
 
@@ -188,6 +189,7 @@ def open_study(
         task: what the trials share.
         space: cut to what the data allow.
         resources: device, threads and workers.
+        server: the storage, if it is on a server and so is open already.
 
     Raises:
         StudyError: the study exists and is not to be resumed, has other settings, or its storage cannot be opened.
@@ -203,7 +205,9 @@ def open_study(
         own = options.storage is None and folder is not None  # a journal that holds no other study
         kept = str((folder / JOURNAL).resolve()) if own and folder is not None else options.storage
         storage = temporary_journal() if kept is None and resources.several else kept
-        opened = open_storage(storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested))
+        opened = server or open_storage(
+            storage, Opening(stale=STALE_TRIALS, info=progress.info, stop=lambda: stop.requested)
+        )
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space, late=context.clock.is_late)
         settings = options.settings(

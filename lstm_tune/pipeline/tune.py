@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage
 
 from lstm_tune.pipeline.advice import apply_advice
 from lstm_tune.pipeline.conclusion import conclude
+from lstm_tune.pipeline.early_checks import check_before_data, open_server
 from lstm_tune.pipeline.options import TuneOptions
 from lstm_tune.pipeline.prepare import load_dataset, make_task, open_study
 from lstm_tune.pipeline.resources import Resources, pick_resources
@@ -195,6 +196,7 @@ def start(
 @single_threaded_torch()
 def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()) -> Result:
     """Do what `tune` promises, with options that are checked and a clock that already runs; see `tune`."""
+    check_before_data(data, context.options)
     with connected(context.options.ray, context.options.storage) as cluster:
         resources = pick_resources(context.options, cluster, context.progress)
         context.clock.seconds["start"] = context.clock.elapsed
@@ -203,11 +205,12 @@ def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()
 
 def _run(data: Any, context: RunContext, resources: Resources, callbacks: Sequence[OptunaCallback]) -> Result:
     options, clock, stop, progress = context.options, context.clock, context.stop, context.progress
+    server = open_server(context)
     with clock.step("data"):
         dataset = load_dataset(data, options, resources.device)
         task, space = make_task(dataset, options, resources.device, progress)
     with clock.step("setup"):
-        opened = open_study(context, dataset, task, space, resources)
+        opened = open_study(context, dataset, task, space, resources, server)
     stop.cooperate()  # from here on nothing is left half done
     try:
         with clock.step("study"):

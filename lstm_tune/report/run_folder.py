@@ -24,6 +24,15 @@ def claim_folder(folder: Path, resume: bool) -> None:
         StudyError: it holds a study, and `resume` is false.
     """
     make_folder(folder)
+    check_free(folder, resume)
+
+
+def check_free(folder: Path, resume: bool) -> None:
+    """Refuse a run folder that holds a study, unless it is to be resumed.
+
+    Raises:
+        StudyError: it holds one.
+    """
     taken = [name for name in (JOURNAL, RESULT) if (folder / name).exists()]
     if taken and not resume:
         raise StudyError(

@@ -59,12 +59,6 @@ def open_database(
         except ImportError as error:
             kind, module = address.get_backend_name(), f" ({error.name})" if error.name else ""
             raise _cannot_open(url, f"the Python driver of {kind}{module} is missing; {install}") from None
-        except sql.exc.NoSuchModuleError:
-            raise _cannot_open(
-                url,
-                f"there is no database {address.drivername!r}; "
-                f"use postgresql://user@host/name, sqlite:///FILE, or a journal file (.journal or .log)",
-            ) from None
         except StudyError as error:
             raise _cannot_open(url, str(error)) from None
         except Exception as error:

@@ -102,4 +102,10 @@ def _open_read_only(path: str) -> BaseStorage:
     return _replay(file)
 
 
-JOURNAL = StorageKind(matches=lambda name: not is_url(name), open=_open, open_read_only=_open_read_only)
+def _check(name: str) -> None:
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise StudyError(f"cannot open the study file {name!r}: {remedy_for_file(path)}")
+
+
+JOURNAL = StorageKind(matches=lambda name: not is_url(name), open=_open, open_read_only=_open_read_only, check=_check)

@@ -50,6 +50,7 @@ class StorageKind:
         matches: returns whether a URL, or the path of a file, names a storage of this kind.
         open: opens it for reading and writing.
         open_read_only: opens it in a way that nothing can be written.
+        check: refuses a name that cannot be opened, as far as that shows without opening it.
         not_shareable: why several processes cannot share it; None: they can.
         not_resumable: why nothing could be resumed from it; None: it can.
     """
@@ -57,5 +58,6 @@ class StorageKind:
     matches: Callable[[str], bool]
     open: Callable[[str, Opening], BaseStorage]
     open_read_only: Callable[[str], BaseStorage]
+    check: Callable[[str], object] = lambda name: None
     not_shareable: str | None = None
     not_resumable: str | None = None

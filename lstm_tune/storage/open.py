@@ -34,16 +34,19 @@ def check_storage(storage: str | BaseStorage | None) -> None:
 
     Raises:
         UsageError: says what is accepted.
+        StudyError: its folder is not there.
     """
     if not isinstance(storage, str):
         return
-    if (why := kind_of(storage).not_resumable) is not None:
+    kind = kind_of(storage)
+    if (why := kind.not_resumable) is not None:
         raise UsageError(f"storage {storage!r} {why}; name a file, such as sqlite:///study.db, or leave it out")
     if not is_url(storage) and not storage.endswith(SUFFIXES) and not Path(storage).is_file():
         raise UsageError(
             f"storage must be a URL such as postgresql://user@host/name, or a journal file whose name ends with "
             f"{' or '.join(SUFFIXES)}, but is {storage!r}"
         )
+    kind.check(storage)
 
 
 def why_not_shareable(storage: str | BaseStorage | None) -> str | None:
@@ -53,6 +56,11 @@ def why_not_shareable(storage: str | BaseStorage | None) -> str | None:
     if isinstance(storage, RDBStorage):
         storage = storage.url
     return kind_of(storage).not_shareable if isinstance(storage, str) else None
+
+
+def is_on_server(storage: str) -> bool:
+    """Return whether a storage is a database on a server, which makes no file here."""
+    return kind_of(storage) in (POSTGRESQL, OTHER_DATABASE)
 
 
 def open_storage(storage: str | Path | BaseStorage | None, opening: Opening | None = None) -> BaseStorage:

@@ -57,11 +57,11 @@ def _why_not_writable(connection: Connection) -> str:
 
 def _address(url: str) -> URL:
     """Return the URL with its driver: if it names none, psycopg 3, or psycopg2 if that alone is installed."""
-    from lstm_tune.storage.database_access import parse_url
+    from lstm_tune.storage.database_access import check_url, parse_url
 
     address = parse_url(url)
     if "+" in address.drivername:
-        return address
+        return check_url(url)
     driver = "psycopg2" if find_spec("psycopg") is None and find_spec("psycopg2") else "psycopg"
     return address.set(drivername=f"postgresql+{driver}")
 
@@ -70,4 +70,5 @@ POSTGRESQL = StorageKind(
     matches=lambda url: scheme_of(url) in ("postgresql", "postgres"),
     open=_open,
     open_read_only=_open_read_only,
+    check=_address,
 )

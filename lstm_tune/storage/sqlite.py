@@ -22,13 +22,20 @@ def _open(url: str, opening: Opening) -> BaseStorage:
     from lstm_tune.storage.database_access import parse_url
     from lstm_tune.storage.database_opening import open_database
 
+    _check(url)
     address = parse_url(url)
     path = Path(address.database or "")
-    if not str(path).startswith("file:") and (path.is_dir() or not path.parent.is_dir()):
-        raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path, 'study.db')}")
     if not opening.create and not str(path).startswith("file:"):
         check_file_there(str(path))
     return open_database(url, address, opening=opening, heartbeats=False, why_not_writable=_check_writable)
+
+
+def _check(url: str) -> None:
+    from lstm_tune.storage.database_access import check_url
+
+    path = Path(check_url(url).database or "")
+    if not str(path).startswith("file:") and (path.is_dir() or not path.parent.is_dir()):
+        raise StudyError(f"cannot open the storage {url!r}: {remedy_for_file(path, 'study.db')}")
 
 
 def _open_read_only(url: str) -> BaseStorage:
@@ -62,5 +69,6 @@ SQLITE = StorageKind(
     matches=lambda url: scheme_of(url) == "sqlite",
     open=_open,
     open_read_only=_open_read_only,
+    check=_check,
     not_shareable="SQLite can hand one trial to two workers",
 )

@@ -146,7 +146,7 @@ def test_what_a_database_says_has_a_remedy(said: str, remedy: str) -> None:
 def test_password_that_is_not_quoted_is_refused_before_a_part_of_it_is_taken_for_the_host(
     opens: Callable[[str], Any], password: str
 ) -> None:
-    with pytest.raises(StudyError, match=r"special characters in the user or the password must be %-encoded") as raised:
+    with pytest.raises(UsageError, match=r"special characters in the user or the password must be %-encoded") as raised:
         opens(f"postgresql://me:{password}@127.0.0.1:1/db")
     assert "postgresql://me:***@127.0.0.1:1/db" in str(raised.value)
     assert not [part for part in re.split("[@/:?]", password) if len(part) > 2 and part in str(raised.value)]
@@ -194,7 +194,7 @@ def test_storage_objects_of_optuna_are_judged_by_what_they_are(tmp_path: Path) -
     ["postgresql://me:s3crit@host:port/db", "s3crit://x:s3crit@", "nothing://me:s3crit@host/db", "://me:s3crit@h"],
 )
 def test_an_unusable_url_is_one_line_without_its_password(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG), pytest.raises(StudyError, match="cannot open the storage") as raised:
+    with caplog.at_level(logging.DEBUG), pytest.raises(UsageError, match="cannot open the storage") as raised:
         open_storage(url)
     assert "\n" not in str(raised.value)
     assert "s3crit@" not in str(raised.value) + caplog.text
@@ -237,7 +237,7 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["bogus://me:s3crit@host/x", "postgresql+bogus://me:s3crit@host/x", "sqlite+no:///a"])
 def test_a_database_that_there_is_not_is_one_line_of_ours(url: str) -> None:
-    with pytest.raises(StudyError, match=r"there is no database '.*'; use postgresql://.* or a journal file") as raised:
+    with pytest.raises(UsageError, match=r"there is no database '.*'; use postgresql://.* or a journal file") as raised:
         open_storage(url)
     assert not any(words in str(raised.value) for words in ("sqlalchemy", "plugin", "s3crit", "\n"))
 
@@ -262,7 +262,7 @@ def test_the_line_to_resume_shows_no_password(
 
 
 def test_storage_that_cannot_be_opened_is_refused_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(UsageError) as caught:
         open_storage("nosuch://me:secret@host/db")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
