@@ -271,7 +271,7 @@ def _tensors(
         there = np.isfinite(column, out=observed[k] if k < channels else None)
         before = values_before(column, there, regular.offsets, train)
         if before is None and known is None and k >= channels:
-            raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another --split")
+            raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another split")
         usual = 0.0 if kept is None else kept[k]
         filled = fill_forward(column, there, regular.offsets, before or [usual] * (len(regular.offsets) - 1))
         origins.append(0.0 if name in coded else find_origin(filled, there, train) if kept is None else kept[k])

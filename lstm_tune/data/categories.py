@@ -113,7 +113,7 @@ def keep_trained(
     seen: NDArray[Any] = np.unique(np.concatenate([codes[a:b] for a, b in train]))
     seen = seen[np.isfinite(seen) & (seen > 0)].astype(np.int64)
     if not len(seen):
-        raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another --split")
+        raise DataError(f"column {name!r} has no value in the train rows; leave it out or choose another split")
     if len(seen) > MOST_CATEGORIES:
         raise DataError(
             f"column {name!r} has {len(seen):,} different words in the train rows, above the {MOST_CATEGORIES:,} that "

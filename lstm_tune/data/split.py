@@ -94,7 +94,7 @@ def make_split(data: SeriesSet, rule: SplitRule | Sequence[Any] | str, horizon: 
         raise DataError(
             f"train, validation and test rows must hold at least {floors[0]}, {floors[1]} and {floors[2]} rows at "
             f"horizon {horizon}, but the {sum(worst)} rows split into {', '.join(map(str, worst))}; "
-            f"use more rows, a shorter --horizon or another --split",
+            f"use more rows, a shorter horizon or another split",
             code="too_little_data",
         )
     cuts = [rows if kept else _tested_alone(rows, horizon) for rows, kept in zip(borders, fits, strict=True)]
@@ -174,7 +174,7 @@ def _check_observed(data: SeriesSet, train: Ranges, val: Ranges, test: Ranges) -
         for c, target in enumerate(data.targets):
             if not any(bool(data.observed[c, a:b].any()) for a, b in ranges if b > a):
                 raise DataError(
-                    f"target {target!r} has no observed value in the {name} rows; choose another --split or target",
+                    f"target {target!r} has no observed value in the {name} rows; choose another split or target",
                     code="missing_values",
                 )
     for c, target in enumerate(data.targets):
@@ -183,6 +183,6 @@ def _check_observed(data: SeriesSet, train: Ranges, val: Ranges, test: Ranges) -
         if low == high:
             raise DataError(
                 f"target {target!r} has one and the same value ({low + data.origin[c]:g}) in all train rows, so "
-                f"nothing can be learned; choose another --split or target",
+                f"nothing can be learned; choose another split or target",
                 code="constant_series",
             )

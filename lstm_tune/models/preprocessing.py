@@ -163,7 +163,7 @@ class Preprocessing(nn.Module):
 
     def _check_fit_rows(self, name: str, seen: bool, low: float) -> None:
         if not seen:
-            raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another --split")
+            raise DataError(f"target {name!r} has no observed value in the rows to fit on; choose another split")
         if self.config.transform == "log" and low <= 0:
             raise DataError(f"transform 'log' needs positive values, but {name!r} has {low:g}; use transform = none")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
+from lstm_tune.errors import LstmTuneWarning
 from lstm_tune.models.recursion import forecast_recursively
 from lstm_tune.models.rows_ahead import rows_ahead
 from lstm_tune.pipeline.options import LARGEST_SEED, TuneOptions
@@ -156,9 +158,9 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             device=self.device,
             seed=seed,
         )
-        with contextlib.nullcontext() if self.verbose else without_log():
+        with contextlib.nullcontext() if self.verbose else without_log(), _rows_in_order():
             self.result_ = start(self._history, options)  # in memory, whatever OPTUNA_STORAGE names: fits share nothing
-        self.model_ = self.result_.model.refit(self._history) if self.refit else self.result_.model
+            self.model_ = self.result_.model.refit(self._history) if self.refit else self.result_.model
         self.best_params_ = self.result_.best_params
         return self
 
@@ -192,7 +194,8 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         targets = np.full((len(features), len(self._history.columns) - own), np.nan)
         ahead_frame = _frame(features, targets, index)
         frame = pd.concat([self._history, ahead_frame], ignore_index=index is None)
-        read = self.model_.read(frame, keep_ahead=True)
+        with _rows_in_order():
+            read = self.model_.read(frame, keep_ahead=True)
         observed = int(read.observed.any(dim=0).nonzero()[-1]) + 1
         ahead = rows_ahead(read, read.n_rows - observed, own)
         shape = self.model_.shape
@@ -220,6 +223,14 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         tags.regressor_tags.poor_score = True
         return tags
+
+
+@contextlib.contextmanager
+def _rows_in_order() -> Iterator[None]:
+    """Let no note ask for a time column meanwhile: rows without dates are in the order of time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="no time column was found", category=LstmTuneWarning)
+        yield
 
 
 def _dates_of(*tables: Any) -> Any:

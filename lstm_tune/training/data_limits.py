@@ -61,7 +61,7 @@ def data_limits(windows: Windows, segments: Sequence[Segment], period: int | Non
     if shortest < reserve + 2:
         raise DataError(
             f"{counted(shortest, 'row')} to train on {'is' if shortest == 1 else 'are'} too few for a horizon of "
-            f"{horizon}; use more rows, a shorter --horizon or another --split",
+            f"{horizon}; use more rows, a shorter horizon or another split",
             code="too_little_data",
         )
     max_lookback = _longest_lookback(windows, segments, max(1, (shortest - reserve) // 2), usable_period or 1)
@@ -96,7 +96,7 @@ def _longest_lookback(windows: Windows, segments: Sequence[Segment], most: int, 
     if low == 1 and not _leaves_windows(windows, segments, 2):
         raise DataError(
             f"the rows to train on hold too few observed values of a target for a window of 1 row and a horizon of "
-            f"{windows.horizon}; use more rows, another --split or another target",
+            f"{windows.horizon}; use more rows, another split or another target",
             code="too_little_data",
         )
     return low

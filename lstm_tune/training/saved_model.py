@@ -316,7 +316,7 @@ class ForecastModel:
     def known_intervals(self) -> Intervals:
         """Return the intervals, or raise a `UsageError` if there are none."""
         if self.intervals is None:
-            raise UsageError("the model has no prediction intervals; run tune with --level 80,95")
+            raise UsageError("the model has no prediction intervals; run tune with a level, such as 80,95")
         return self.intervals
 
     def known_recipe(self) -> Recipe:

@@ -64,7 +64,7 @@ def test_parts_follow_each_other_and_share_no_row(rows: int, a: int, b: int, hor
         ((60, 20, 21), 1, DataError, "needs 101 rows, but the series has 100"),
         ((0.7, 0.1, 0.2), 11, DataError, "at least 13, 11 and 11 rows at horizon 11"),
         ((0.7, 0.1, 0.2), 0, UsageError, "horizon must be at least 1"),
-        ((98, 1, 1), 2, DataError, "shorter --horizon or another --split"),
+        ((98, 1, 1), 2, DataError, "shorter horizon or another split"),
     ],
 )
 def test_wrong_parts_are_refused(parts: tuple[float, ...], horizon: int, error: type[Exception], words: str) -> None:

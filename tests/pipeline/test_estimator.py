@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,16 @@ def test_a_fit_logs_no_trial_unless_it_is_asked_to() -> None:
             seen = optuna.logging.get_verbosity()
         assert ("Trial 0 finished" in said.getvalue(), seen) == (verbose, optuna.logging.INFO)
     optuna.logging.set_verbosity(level)
+
+
+def test_rows_without_dates_raise_no_word_on_a_time_column() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        small().fit(X[:80], Y).predict(X[80:84])
+    assert not [str(one.message) for one in told if "time column" in str(one.message)]
+
+
+def test_errors_name_the_parameters_as_python_does() -> None:
+    with pytest.raises(DataError, match="a shorter horizon or another split") as refused:
+        small().fit(X[:5], Y[:5])
+    assert "--" not in str(refused.value)

@@ -537,7 +537,7 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
         ({"folds": 0}, UsageError, "folds must be at least 1"),
         ({"split": (0.5, 0.5, 0.5)}, UsageError, "add up to 1"),
         ({"split": (100, 50, 50)}, DataError, "needs 200 rows"),
-        ({"horizon": 40, "split": (0.7, 0.1, 0.2)}, DataError, "shorter --horizon"),
+        ({"horizon": 40, "split": (0.7, 0.1, 0.2)}, DataError, "shorter horizon"),
         ({"device": "tpu"}, UsageError, "device must be auto, cpu or cuda"),
         ({"precision": "fp8"}, UsageError, "precision must be"),
         ({"sampler": "magic"}, UsageError, "sampler must be one of"),

@@ -403,7 +403,7 @@ def test_levels_that_cannot_be_given_are_refused_in_one_line(study: Any) -> None
     assert [level_name(level) for level in (80.0, 97.5, 100 * 0.29, 99.99999)] == ["80", "97.5", "29", "99.99999"]
     model = study.model
     plain = ForecastModel(model.network, model.shape, model.spec, model.scale)
-    with pytest.raises(UsageError, match="no prediction intervals; run tune with --level 80,95"):
+    with pytest.raises(UsageError, match="no prediction intervals; run tune with a level, such as 80,95"):
         plain.predict(FRAME, level=80)
 
 
