@@ -244,7 +244,7 @@ def _trained(record: Mapping[str, Any]) -> str:
     seeds = len(retrain["seeds"])
     times = f", {seeds} seeds each" if seeds > 1 else ""
     seconds = record["timing"]["seconds"]["total"]
-    text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; {seconds:.0f} s in all."
+    text = f"The saved model is {who}{times}, trained on {retrain['rows']} rows; this call took {seconds:.0f} s."
     if len(ensemble) > 1 and (untrained := on_untrained(ensemble)):
         text += f"\n{untrained}"
     if little := adds_little(ensemble):

@@ -118,7 +118,8 @@ def too_little_data(data: DataSet) -> Finding | None:
         return None
     rows = f"{train:,} train rows" + ("" if channels == 1 else f" of {channels} columns")
     if values < _FEW_ROWS:
-        says = f"There are {rows}, but an LSTM of {_UNITS} units has {weights:,} weights, so it can memorise them."
+        usual = f"an LSTM of the usual {_UNITS} units has {weights:,} weights"
+        says = f"There are {rows}, but {usual}, so it can memorise them."
         actions = (*at_most(hidden_units=8), *each(skip=("linear", "ets")), *at_least(weight_decay=1e-2))
         by_hand = "More rows would help most."
     else:

@@ -315,6 +315,10 @@ def test_a_constant_part_is_one_finding_and_no_ratio_of_variances() -> None:
     assert codes(of(put(ar(), TEST, 0.0)), "high", "warn") == {"constant_series"}
 
 
+def test_a_network_that_is_too_large_for_the_rows_is_called_usual_and_not_the_winner() -> None:
+    assert any("an LSTM of the usual 50 units" in finding.says for finding in of(ar(110)).findings)
+
+
 def test_a_logarithm_is_advised_where_there_is_one() -> None:
     wider = ar() * np.where(TEST, 3.0, 1.0)
     below, above = ({f.code: f for f in of(y).findings}["train_test_shift"].advice for y in (wider, 50 + wider))
