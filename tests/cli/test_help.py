@@ -76,7 +76,8 @@ def test_typing_errors_are_one_line_with_a_hint(words: tuple[str, ...], said: st
 def test_examples_are_listed(command_line: Any) -> None:
     status, out, _ = command_line("examples")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == [f"example:{name}" for name in examples()]
+    first = [line.split()[0] for line in out.splitlines() if line[0] != " "]  # a description may take two lines
+    assert first == [f"example:{name}" for name in examples()]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from lstm_tune.evaluation.score import TargetScale
 from lstm_tune.models.forecaster import MeanForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.saved_model import DataSpec, ForecastModel
+from lstm_tune.utils.text import counted
 
 HORIZON = 3
 
@@ -315,7 +316,8 @@ def test_short_series_is_continued_into_the_past_by_its_season_or_first_row_and_
     start = short["date"].iloc[-1] - pd.Timedelta(days=7)
     ahead, notes = forecast(model, short)
     pd.testing.assert_frame_equal(ahead, model.predict(daily(longer, start=str(start.date()))))
-    assert notes == (f"the data have {rows} rows, but the model looks back on 8: they were continued into the past",)
+    given = f"the data have {counted(rows, 'row')}"
+    assert notes == (f"{given}, but the model looks back on 8: they were continued into the past",)
 
 
 @pytest.mark.parametrize("value", [7.0, 0.0])
