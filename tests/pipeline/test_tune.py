@@ -545,7 +545,7 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
         ({"space": "magic"}, SpaceError, "no such preset"),
         ({"space": {"lookback": 0}}, SpaceError, "lookback"),
         ({"target": "nothing"}, UsageError, "nothing"),
-        ({"storage": "nosuch://x"}, StudyError, "cannot open the storage"),
+        ({"storage": "nosuch://x"}, UsageError, "cannot open the storage"),
     ],
     ids=str,
 )
