@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from series import TINY, panel, wave
 
 import lstm_tune
-from lstm_tune.data.adapted_split import adapt_rule
+from lstm_tune.data.adapted_split import adapt_rule, load_and_split
+from lstm_tune.data.load import load_series
+from lstm_tune.data.series import SeriesSet
 from lstm_tune.data.split_rule import DEFAULT_SPLIT, SplitRule, cut_rows
 from lstm_tune.errors import DataError, LstmTuneWarning
 
@@ -75,6 +77,19 @@ def test_monthly_rows_are_tuned_a_year_ahead_and_it_is_reported(tmp_path: Path) 
     assert lstm_tune.tune(monthly(), horizon=12, out=tmp_path / "run", resume=True, **options).test == result.test
     with pytest.raises(DataError, match="must hold at least 14, 12 and 12 rows at horizon 12"):
         lstm_tune.tune(monthly(), horizon=12, split=DEFAULT_SPLIT, **options)
+
+
+def test_series_are_loaded_again_if_rows_that_had_a_say_become_test_rows() -> None:
+    loaded: list[tuple[SplitRule, SeriesSet]] = []
+
+    def load(rule: SplitRule) -> SeriesSet:
+        loaded.append((rule, load_series(monthly(), target="y")))
+        return loaded[-1][1]
+
+    cut = load_and_split(load, None, 12)
+    assert [rule for rule, _ in loaded] == [DEFAULT_SPLIT, cut.rule]
+    assert cut.rule != DEFAULT_SPLIT
+    assert cut.series is loaded[-1][1]
 
 
 def test_series_of_a_panel_are_cut_alike() -> None:
