@@ -61,7 +61,7 @@ def _free_days(country: str, days: NDArray[np.datetime64]) -> NDArray[np.datetim
         raise _unknown(country, name, package)
     try:
         found = package.country_holidays(name, subdiv=part or None, years=range(first - 1, last + 2))
-    except NotImplementedError:  # so the package says that it does not know the country, or the part
+    except NotImplementedError:  # the error by which `holidays` says that it does not know the country, or the part
         raise _unknown(country, name, package) from None
     return np.array(sorted(found), dtype="datetime64[D]")
 

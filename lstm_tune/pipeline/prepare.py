@@ -210,15 +210,7 @@ def open_study(
         )
         name = options.study_name or run_name(series.path, series.targets, options.horizon)
         precision = _precision(options.precision, opened, name, task, space, late=context.clock.is_late)
-        settings = options.settings(
-            schema=SCHEMA,
-            data=series.fingerprint(),
-            target=series.targets,
-            split=dataset.split,
-            rule=dataset.rule,
-            space=space,
-            precision=precision,
-        )
+        settings = _settings(options, dataset, space, precision)
         identity = StudyIdentity(
             settings=settings | (OWN_ERRORS if series.n_series > 1 else {}),
             before={"data": series.fingerprint(times=False)},
@@ -249,6 +241,19 @@ def open_study(
         settings=settings,
         resources=resources,
         trials_before=n_counted(coordinator.study),
+    )
+
+
+def _settings(options: TuneOptions, dataset: Dataset, space: Space, precision: str) -> dict[str, Any]:
+    """Return what a study must keep if it is resumed."""
+    return options.settings(
+        schema=SCHEMA,
+        data=dataset.series.fingerprint(),
+        target=dataset.series.targets,
+        split=dataset.split,
+        rule=dataset.rule,
+        space=space,
+        precision=precision,
     )
 
 

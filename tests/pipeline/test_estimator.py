@@ -128,7 +128,7 @@ def test_refit_uses_the_last_rows_and_without_it_the_model_is_that_of_the_study(
 
 def test_a_pickle_forecasts_the_same_without_the_study() -> None:
     fitted = small().fit(X[:80], Y)
-    again = pickle.loads(pickle.dumps(fitted))
+    again = pickle.loads(pickle.dumps(fitted))  # bytes that this test wrote itself
     assert (again.predict(X[80:84]) == fitted.predict(X[80:84])).all()
     assert not hasattr(again, "result_")
     assert isinstance(again.model_, lstm_tune.ForecastModel)
