@@ -232,7 +232,8 @@ def test_timeout_leaves_a_result_even_when_no_retrain_fits_in() -> None:
 
 
 def test_timeout_ends_a_study_without_a_number_of_trials() -> None:
-    result = tune(daily(wave()), n_trials=None, timeout=2.0)
+    untrained = TINY | {"skip": "last"}  # completes even if a busy machine leaves no time for an epoch
+    result = tune(daily(wave()), space=untrained, n_trials=None, timeout=2.0)
     assert result.record["study"]["states"]["COMPLETE"] >= 1
     assert result.record["timing"]["seconds"]["total"] < 60
 
