@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ from lstm_tune.training.task import Task, build_task
 
 Floats = NDArray[np.float64]
 BLOCKS = 3
+RETRAIN_SEEDS = 3  # of each member, as `tune` does it
 PRETRAINED = "pretrained"  # the LSTM trained beforehand
 
 
@@ -76,8 +79,20 @@ class Kept:
         return products
 
 
-def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, pruner: str) -> Kept:
-    """Run one study, retrain every completed trial once, and return all errors."""
+def run_series(
+    series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, pruner: str, timeout: float = math.inf
+) -> Kept:
+    """Run one study, retrain every completed trial as `tune` does, and return all errors.
+
+    Args:
+        series: its name, horizon and split.
+        frame: its values.
+        trials: of the study.
+        seed: of the study, and the first of the retrain.
+        pruner: of the study.
+        timeout: seconds after which no further trial begins.
+    """
+    end = time.monotonic() + timeout
     data = load_series(frame, target="value")
     split = make_split(data, series.split or DEFAULT_SPLIT, series.horizon)
     task = build_task(data, split, series.horizon, folds=BLOCKS)
@@ -116,13 +131,15 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, 
     )
     enqueue_known(study, objective.space)
     for number in range(trials):
+        if time.monotonic() > end:
+            break
         study.optimize(objective, n_trials=1)
         if number not in trained:
             continue
         outcome = read_trials(study)[number].completed()
         config = outcome.config
         member = Member(trial=number, config=config, epochs=outcome.best_epoch, factors=outcome.factors, weight=1.0)
-        models = retrain(task, [member], [seed], at_least_one=True)
+        models = retrain(task, [member], range(seed, seed + RETRAIN_SEEDS), at_least_one=True)
         if models.seeds:
             keep(f"t{number}", trained.pop(number).models, models.network())
         if config.starts_from_simple_forecast:
@@ -132,7 +149,7 @@ def run_series(series: PoolSeries, frame: pd.DataFrame, trials: int, seed: int, 
         series=series.name,
         rows=len(frame),
         horizon=series.horizon,
-        trials=trials,
+        trials=sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)),
         known=known,
         independent=task.independent_windows,
         reference=[fold.reference_mse for fold in task.folds],

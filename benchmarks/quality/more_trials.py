@@ -3,10 +3,10 @@
     python benchmarks/quality/more_trials.py --keep DIR [--only nottem,ETTh1_96] [--trials 40] [--seed 0] [--data DIR]
     python benchmarks/quality/more_trials.py --keep DIR --replay [--figure FILE.html]
 
-Each study runs once, and each completed trial is retrained once on train and validation rows. What the rules need is
-kept in DIR, a file for each series: the errors of each trial on a sample of every validation block, and all of its
-errors on the test rows, which no rule sees. `--replay` applies the rules to these files in seconds. The rules were
-chosen without the series of `pool.LEFT_OUT`.
+Each study runs once, and each completed trial is retrained on train and validation rows with three seeds, as `tune`
+does. What the rules need is kept in DIR, a file for each series: the errors of each trial on a sample of every
+validation block, and all of its errors on the test rows, which no rule sees. `--replay` applies the rules to these
+files in seconds. The rules were chosen without the series of `pool.LEFT_OUT`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from lstm_tune.models.pretrained import FURTHEST
 from lstm_tune.report.environment import versions
 from lstm_tune.training.ensemble import weigh
 from lstm_tune.training.stacking import best_pull, stacked_weights
+from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.process import keep_freed_memory
 
 CUTS = (5, 10, 20, 40, 80, 160)
@@ -271,6 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run or replay the series asked for; return the exit status."""
     parser: argparse.ArgumentParser = pool_arguments("What more trials are worth.", trials=40)
     parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where the errors are kept")
+    parser.add_argument("--timeout", metavar="TIME", help="of each study, such as 10m; what it has by then is kept")
     parser.add_argument("--pruner", default="none", help="of the studies; none, so that any rule can be tried")
     parser.add_argument(
         "--data", type=Path, default=Path("data"), metavar="DIR", help="with the files of the long series"
@@ -285,11 +287,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = args.only or ",".join([*SMALL, *(series.name for series in MORE)])
     studies: list[Kept] = []
     try:
+        limit = math.inf if args.timeout is None else parse_duration(args.timeout)
         for series, frame in chosen(names, args.data):
             path = args.keep / f"{series.name}-{args.seed}.npz"
             if not args.replay and not path.exists():
                 began = time.monotonic()
-                save(run_series(series, frame, args.trials, args.seed, args.pruner), path)
+                save(run_series(series, frame, args.trials, args.seed, args.pruner, limit), path)
                 print(f"{series.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             if path.exists():
                 studies.append(read(path))
