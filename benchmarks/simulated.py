@@ -1,4 +1,4 @@
-"""Simulated series whose best forecast is a simple one, or of which nothing can be learned: four draws of seven kinds."""
+"""Simulated series whose best forecast is simple, or of which nothing can be learned: four draws of seven kinds."""
 
 from __future__ import annotations
 
