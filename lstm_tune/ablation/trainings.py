@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from lstm_tune.ablation.finished_run import FinishedRun, digest
 from lstm_tune.config import Config
 from lstm_tune.data.windows import Windows
@@ -21,7 +19,7 @@ from lstm_tune.training.fitting import TrainResult, fit
 from lstm_tune.training.parallel import side_by_side
 from lstm_tune.training.retrain import Member, retrain
 from lstm_tune.training.task import Task, make_trainer
-from lstm_tune.training.trainer import Diverged
+from lstm_tune.training.trainer import training_failed
 from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.text import counted
 
@@ -108,7 +106,9 @@ class Trainings:
             self._begin(_key(config, seed), what, seed)
         try:
             done = self._fit(config, seed, threads)
-        except (Diverged, torch.OutOfMemoryError, MemoryError):
+        except Exception as error:
+            if not training_failed(error):
+                raise
             entry: dict[str, Any] = {"value": None}
         else:
             if done is None:
@@ -172,7 +172,9 @@ class Trainings:
             self._begin(_key(i, seed, _MEAN), f"member {i + 1} of {len(members)} of the mean", seed)
             try:
                 done = self._fit(members[i].config, seed, untrained=not members[i].epochs)
-            except (Diverged, torch.OutOfMemoryError, MemoryError):
+            except Exception as error:
+                if not training_failed(error):
+                    raise
                 return []
             return None if done is None else done[1]
 
@@ -258,7 +260,7 @@ def train_as_trial(
         The result and the model of each fold, with the weights of the best epoch; None: time ran out.
 
     Raises:
-        Diverged, torch.OutOfMemoryError, MemoryError: the training failed.
+        Exception: the training failed, see `training_failed`.
         KeyboardInterrupt: `stop` said so.
     """
     if time.monotonic() >= deadline:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from lstm_tune.ablation.trainings import train_as_trial
 from lstm_tune.config import Config
 from lstm_tune.diagnosis.action import LEAST_GAIN, Action
@@ -21,7 +19,7 @@ from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.diagnosis.next_step import promise
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.task import Task
-from lstm_tune.training.trainer import Diverged
+from lstm_tune.training.trainer import training_failed
 
 _WORSE = 0.01  # of a block's MSE: a change that adds more to it on one block is not advised, whatever the others say
 
@@ -80,12 +78,14 @@ class Trying:
                 threads=self.threads,
                 stop=self.stop,
             )
-        except (Diverged, torch.OutOfMemoryError, MemoryError):
-            return Attempt(change=None)
         except KeyboardInterrupt:
             if not self.stop():
                 raise
             return None
+        except Exception as error:
+            if not training_failed(error):
+                raise
+            return Attempt(change=None)
         if done is None:
             return None
         result, models = done

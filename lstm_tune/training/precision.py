@@ -19,7 +19,7 @@ from lstm_tune.config import PLAIN, Config
 from lstm_tune.errors import DataError, UsageError
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.training.task import Task, make_trainer
-from lstm_tune.training.trainer import Diverged, bf16_pays
+from lstm_tune.training.trainer import bf16_pays, training_failed
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -63,7 +63,9 @@ def pick_precision(task: Task, configs: Iterable[Config]) -> str:
     config = replace(_MEASURED, lookback=min(_MEASURED.lookback, task.limits.max_lookback))
     try:
         return "bf16" if measure_bf16_speedup(task, config) >= _LEAST_GAIN else "fp32"
-    except (Diverged, DataError, MemoryError, torch.OutOfMemoryError):
+    except Exception as error:
+        if not (isinstance(error, DataError) or training_failed(error)):
+            raise
         return "fp32"  # a configuration that cannot train here says nothing about bf16; its trials will say why
 
 

@@ -28,7 +28,7 @@ from lstm_tune.training.schedules import schedule_factor
 MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
 _SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "CUDA out of memory", "ALLOC_FAILED")
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 _CHECK_EVERY = 16  # steps between looks at the loss and the clock
 _LEAST_WORK = 2**24  # multiplications of the LSTM in a step, forward: bf16 saves a fifth from there, and little below
 
@@ -42,6 +42,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def training_failed(error: BaseException) -> bool:
+    """Return whether an error says that a configuration cannot be trained here: it diverged, or memory ran out."""
+    return isinstance(error, Diverged) or is_out_of_memory(error)
 
 
 def samples_per_epoch(windows: int, most: int | None = None) -> int:

@@ -132,6 +132,20 @@ def test_a_change_that_diverges_is_not_advised(task: Task, best: Trial) -> None:
     assert "training diverged" in found.advice
 
 
+def test_a_change_that_finds_no_memory_is_not_advised_and_any_other_error_is_raised(
+    task: Task, best: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(tried_advice, "train_as_trial", fail)
+    reason = "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"
+    assert trying(task, best).attempt(search(**GOOD)) == Attempt(change=None)
+    reason = "shapes differ"
+    with pytest.raises(RuntimeError, match=reason):
+        trying(task, best).attempt(search(**GOOD))
+
+
 @pytest.mark.parametrize("reason", ["time", "stop"])
 def test_nothing_is_tried_after_the_end_of_the_time_or_a_stop(
     task: Task, best: Trial, reason: str, monkeypatch: pytest.MonkeyPatch

@@ -69,9 +69,12 @@ def test_what_is_measured_gains_and_depends_on_the_data_alone(monkeypatch: pytes
     assert bf16_pays(measured[0], task.shape)
 
 
-def test_what_cannot_be_measured_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [Diverged("nothing to train on"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")], ids=str
+)
+def test_what_cannot_be_measured_is_fp32(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(task: Task, config: Config) -> float:
-        raise Diverged("nothing to train on")
+        raise error
 
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     monkeypatch.setattr(precision, "measure_bf16_speedup", fail)

@@ -449,10 +449,13 @@ OUT_OF_MEMORY = [
     MemoryError(),
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+    RuntimeError("CUDA error: out of memory"),  # of the driver, not of torch's own allocator
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
 
 
-@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
 def test_lack_of_memory_halves_the_batch_and_nothing_else(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     usual, short = trainer_of(batch_size=32), trainer_of(batch_size=32)
     monkeypatch.setattr(short, "_loss", Full(short, 16, error))
