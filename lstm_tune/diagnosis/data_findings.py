@@ -24,7 +24,7 @@ from lstm_tune.diagnosis.mse_scale import explain_scale, mse_scale
 from lstm_tune.diagnosis.own_mse import OwnMse, judge_mse, read_own_mse
 from lstm_tune.errors import DataError
 from lstm_tune.evaluation.baseline_labels import table_label
-from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.parallel import single_threaded
 from lstm_tune.training.task import Task, build_task
 from lstm_tune.utils import arguments
 from lstm_tune.utils.notebook import card, lines, listing, paragraph, table
@@ -92,7 +92,7 @@ class Diagnosis:
         return {"data": "; ".join(what), "healthy": "yes" if self.healthy else "no"}
 
 
-@single_threaded_torch()  # the matrices are small: threads would wait for each other for most of their time
+@single_threaded()  # the matrices are small: threads would wait for each other for most of their time
 def diagnose(
     data: Data,
     *,

@@ -26,7 +26,7 @@ from lstm_tune.search.trials import completed, read_trials
 from lstm_tune.storage.buffered import inside
 from lstm_tune.storage.database import Database
 from lstm_tune.storage.optuna_private import storage_of, without_cache
-from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.parallel import single_threaded
 from lstm_tune.utils.process import available_cores
 from lstm_tune.utils.signals import Stopped, stop_on_signals
 
@@ -79,7 +79,7 @@ def finish(
         return _finish(coordinator, objective, RunContext(options=options, clock=clock, stop=stop, progress=told))
 
 
-@single_threaded_torch()
+@single_threaded()
 def _finish(coordinator: Coordinator, objective: Objective, context: RunContext) -> Result:
     options, clock, stop = context.options, context.clock, context.stop
     trials = read_trials(coordinator.study)

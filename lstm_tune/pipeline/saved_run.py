@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_tune.errors import LstmTuneError, RunError
 from lstm_tune.pipeline.out_of_date import read_result, watch
 from lstm_tune.report.run_folder import RESULT, SCHEMA
-from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.parallel import single_threaded
 from lstm_tune.training.saved_model import ForecastModel
 from lstm_tune.utils import arguments
 from lstm_tune.utils.atomic_files import read_json, refuse_damage
@@ -76,7 +76,7 @@ def load_result(folder: str | Path, *, data: Any = None, storage: str | Path | B
     )
 
 
-@single_threaded_torch()
+@single_threaded()
 def explain(
     run: str | Path,
     *,
@@ -99,7 +99,7 @@ def explain(
     return waterfall
 
 
-@single_threaded_torch()
+@single_threaded()
 def inputs(
     run: str | Path,
     *,

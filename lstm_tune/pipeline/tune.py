@@ -24,7 +24,7 @@ from lstm_tune.search.progress import Progress, checked_progress
 from lstm_tune.search.space import Space
 from lstm_tune.search.study import OptunaCallback
 from lstm_tune.storage.urls import or_of_environment
-from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.parallel import single_threaded
 from lstm_tune.utils import arguments
 from lstm_tune.utils.signals import Stopped, stop_on_signals
 from lstm_tune.workers.ray_tasks import connected
@@ -193,7 +193,7 @@ def start(
         return run(data, RunContext(options=options, clock=clock, stop=stop, progress=told), callbacks)
 
 
-@single_threaded_torch()
+@single_threaded()
 def run(data: Any, context: RunContext, callbacks: Sequence[OptunaCallback] = ()) -> Result:
     """Do what `tune` promises, with options that are checked and a clock that already runs; see `tune`."""
     check_before_data(data, context.options)

@@ -27,7 +27,7 @@ from lstm_tune.storage.open import check_storage, open_storage, why_not_shareabl
 from lstm_tune.storage.optuna_private import id_of_study
 from lstm_tune.storage.urls import check_file_there, or_of_environment
 from lstm_tune.training.device import pick_device
-from lstm_tune.training.parallel import single_threaded_torch
+from lstm_tune.training.parallel import single_threaded
 from lstm_tune.training.precision import has_bf16
 from lstm_tune.training.task import Task
 from lstm_tune.utils import arguments
@@ -79,7 +79,7 @@ def worker(
         return run(study_name, data, storage, workers, seconds, stop, checked_progress(progress))
 
 
-@single_threaded_torch()
+@single_threaded()
 def run(
     study_name: str,
     data: Any,

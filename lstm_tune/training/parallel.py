@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
 
@@ -39,15 +40,17 @@ def side_by_side(work: Callable[[int], T], count: int, threads: int) -> list[T]:
 
 
 @contextlib.contextmanager
-def single_threaded_torch() -> Iterator[None]:
-    """Let torch use one core for each operation inside the `with`.
+def single_threaded() -> Iterator[None]:
+    """Let torch, and the BLAS of numpy and scipy, use one core for each operation inside the `with`.
 
     The steps of an LSTM are too short to share: a second core gains about a tenth, and costs many times that if another
-    process wants it. Cores go to folds and seeds instead, which share nothing.
+    process wants it. So are the matrices of the simple forecasts and of the findings, whose threads would wait for each
+    other for most of their time. Cores go to folds and seeds instead, which share nothing.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -19,7 +19,7 @@ from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
 from lstm_tune.models.preprocessing import Shape
 from lstm_tune.models.recipe import NetworkRecipe, Recipe, SimpleRecipe
 from lstm_tune.training.data_limits import is_positive
-from lstm_tune.training.parallel import side_by_side, single_threaded_torch
+from lstm_tune.training.parallel import side_by_side, single_threaded
 from lstm_tune.training.retrain import Member, Retrained, TrainingSet, make_retrainer, run_retrainer
 from lstm_tune.training.task import Task
 from lstm_tune.utils.text import counted
@@ -67,7 +67,7 @@ def every_row(data: SeriesSet) -> Ranges:
     return tuple(itertools.pairwise(data.offsets))
 
 
-@single_threaded_torch()
+@single_threaded()
 def refit_network(
     network: MeanForecaster,
     recipe: Recipe,
