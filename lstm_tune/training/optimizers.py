@@ -68,15 +68,16 @@ def is_adaptive(optimizer: object) -> bool:
 def flatten(model: nn.Module) -> list[Tensor]:
     """Return what an optimizer is to be given, gradients of 0 attached: on a CPU one tensor that holds all parameters.
 
-    The parameters and their gradients become views of it. Clipping, optimizer and average then cost one operation
-    each, not one for each parameter, which in a small model is a quarter of the step. Elsewhere the parameters stay as
-    they are: cuDNN keeps those of a layer in memory of its own.
+    Frozen parameters are left out: weight decay would shrink them. On a CPU the others and their gradients become views
+    of the tensor. Clipping, optimizer and average then cost one operation each, not one for each parameter, which in a
+    small model is a quarter of the step. Elsewhere the parameters stay as they are: cuDNN keeps those of a layer in
+    memory of its own.
     """
-    parameters = list(model.parameters())
+    parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
     if any(p.device.type != "cpu" for p in parameters):
         for p in parameters:
             p.grad = torch.zeros_like(p)
-        return list(parameters)
+        return parameters
     sizes = [-(-p.numel() // _ALIGNMENT) * _ALIGNMENT for p in parameters]  # what is between the parameters stays 0
     ends = list(itertools.accumulate(sizes))
     flat = torch.zeros(ends[-1])

@@ -18,6 +18,7 @@ from series import TINY, net, series_of, wave, with_holes
 from lstm_tune.config import RULES, Config
 from lstm_tune.data.windows import Windows
 from lstm_tune.models.preprocessing import Shape
+from lstm_tune.models.pretrained import shipped_weights
 from lstm_tune.training import trainer as train
 from lstm_tune.training.fitting import EpochStats, fit
 from lstm_tune.training.optimizers import OPTIMIZERS, is_adaptive, make_optimizer
@@ -411,6 +412,16 @@ def test_accelerator_is_asked_for_the_loss_once_an_epoch(monkeypatch: pytest.Mon
     monkeypatch.setattr(train.math, "isfinite", lambda x: asked.append(x) or finite(x))
     trainer.run_epoch()
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_weight_decay_leaves_the_lstm_trained_beforehand_as_it_was_shipped(average: float) -> None:
+    trainer = trainer_of(skip="pretrained", optimizer="adamw", weight_decay=0.1, weight_average=average)
+    trainer.run_epoch()
+    for model in (trainer.model, trainer.result):
+        assert model.pretrained is not None
+        for name, kept in model.pretrained.state_dict().items():
+            torch.testing.assert_close(kept, shipped_weights()[name], rtol=0, atol=0)
 
 
 # ---- memory
