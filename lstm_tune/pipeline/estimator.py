@@ -24,6 +24,7 @@ from lstm_tune.pipeline.tune import start
 from lstm_tune.search.space import Space
 from lstm_tune.storage.log import without_log
 from lstm_tune.utils.decimals import widen
+from lstm_tune.utils.text import counted
 
 _DATED = (pd.DatetimeIndex, pd.PeriodIndex)
 
@@ -118,12 +119,12 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             y: (n,) or (n, C) targets; NaN: not observed.
 
         Raises:
-            ValueError: X and y do not go together, or hold what is no number.
+            ValueError: X and y do not go together, or hold what is no number; X has gaps.
             DataError: the rows are too few, or their times cannot be used.
             UsageError: a parameter is wrong.
         """
         index = _dates_of(X, y)
-        features = validate_data(self, _table(X), dtype=np.float64, ensure_min_features=0, ensure_min_samples=2)
+        features = self._checked(X, ensure_min_samples=2)
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None: y is the series that is forecast")
         targets = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
@@ -174,12 +175,12 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             (n,), or (n, C) if y had columns.
 
         Raises:
-            ValueError: X has other columns, or dates that do not follow those of `fit`.
+            ValueError: X has other columns, gaps, or dates that do not follow those of `fit`.
             DataError: X leaves out rows, and so their covariates.
         """
         check_is_fitted(self)
         index = _dates_of(X)
-        features = validate_data(self, _table(X), dtype=np.float64, ensure_min_features=0, reset=False)
+        features = self._checked(X, reset=False)
         own = features.shape[1]
         known = self._history.index
         if isinstance(known, _DATED):
@@ -206,6 +207,20 @@ class LSTMTuneRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         chosen = every[-len(features) :] - observed
         columns = [widen(values[c].numpy(), origin)[chosen] for c, origin in enumerate(ahead.series.origin)]
         return columns[0] if self._flat else np.column_stack(columns)
+
+    def _checked(self, X: Any, **rule: Any) -> NDArray[np.float64]:
+        """Return the covariates (n, F), all of them numbers, since `predict` cannot do without one."""
+        rule |= {"dtype": np.float64, "ensure_min_features": 0, "ensure_all_finite": False}
+        features: NDArray[np.float64] = validate_data(self, _table(X), **rule)
+        gaps = ~np.isfinite(features)
+        if gaps.any():
+            column = int(gaps.any(axis=0).argmax())
+            name = getattr(self, "feature_names_in_", range(features.shape[1]))[column]
+            raise ValueError(
+                f"column {name!r} of X is NaN or infinite in {gaps[:, column].sum():,} of {counted(len(gaps), 'row')} "
+                f"(first: row {gaps[:, column].argmax()}); fill them, such as by X.ffill(), or leave the column out"
+            )
+        return features
 
     def _following(self, rows: int) -> Any:
         """Return the times that follow those of `fit`."""

@@ -169,3 +169,14 @@ def test_errors_name_the_parameters_as_python_does() -> None:
     with pytest.raises(DataError, match="a shorter horizon or another split") as refused:
         small().fit(X[:5], Y[:5])
     assert "--" not in str(refused.value)
+
+
+def test_gaps_of_covariates_are_refused_with_name_count_and_remedy() -> None:
+    table = pd.DataFrame({"a": X[:, 0], "temp": X[:, 0] ** 2})
+    table.loc[[4, 9, 82], "temp"] = np.nan
+    with pytest.raises(ValueError, match=r"^column 'temp' of X is NaN.* in 2 of 80 rows \(first: row 4\); fill them"):
+        small().fit(table[:80], Y)
+    with pytest.raises(ValueError, match=r"^column 'temp' of X is NaN .* in 1 of 4 rows \(first: row 2\)"):
+        small().fit(table[:80].ffill(), Y).predict(table[80:84])
+    with pytest.raises(ValueError, match=r"^column 0 of X is NaN or infinite in 80 of 80 rows"):
+        small().fit(np.full((80, 1), -np.inf), Y)
