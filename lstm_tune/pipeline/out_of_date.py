@@ -42,6 +42,7 @@ class TestError(NamedTuple):
     mse: float  # scaled
     high: float  # upper end of its 95% interval
     rows: int  # test rows of each series that it was not trained on
+    every: int  # of all series
 
 
 def watch(model: ForecastModel, record: Mapping[str, Any] | None, folder: Path | None) -> None:
@@ -83,8 +84,8 @@ def read_result(folder: Path) -> Mapping[str, Any] | None:
 def out_of_date(model: ForecastModel, test: TestError | None, data: SeriesSet) -> tuple[str, ...]:
     """Return why a model seems to be out of date, in sentences; none: it does not, or the data cannot tell.
 
-    The rows after those that it was trained on are compared with these, if the data hold both, by the rule of
-    `train_test_shift`; and its errors on rows after the test rows with its test error.
+    The rows after those that it was trained on are compared with these, if the data hold both and rows after the test
+    rows, too, by the rule of `train_test_shift`; and its errors on rows after the test rows with its test error.
 
     Args:
         model: of the run.
@@ -92,8 +93,8 @@ def out_of_date(model: ForecastModel, test: TestError | None, data: SeriesSet) -
         data: read by the model.
     """
     new = _new_rows(model, data)
-    if new is None:
-        return ()
+    if new is None or (test is not None and sum(int(data.observed[:, a:b].any(0).sum()) for a, b in new) <= test.every):
+        return ()  # the run has tested these rows: what they show is told by its findings
     reasons = [*_shifts(model, data, new, 0 if test is None else test.rows)][:3]
     errors = "" if test is None else _errors(model, data, new, test)
     return (*reasons, *([errors] if errors else []))
@@ -193,7 +194,8 @@ def error_of_test(record: Mapping[str, Any] | None) -> TestError | None:
         test, data = record["test"], record["data"]
         unit = test["mse_scaled"] / test["mse"] if isinstance(test["mse"], float) else 1.0  # `ci95` is that of `mse`
         # After a refit the test rows are among those trained on, so there are none.
-        rows = 0 if "refit" in record else int(data["split"]["test"]["rows"]) // int(data["series"])
-        return TestError(mse=float(test["mse_scaled"]), high=float(test["ci95"][1]) * unit, rows=rows)
+        every = 0 if "refit" in record else int(data["split"]["test"]["rows"])
+        mse, high = float(test["mse_scaled"]), float(test["ci95"][1]) * unit
+        return TestError(mse=mse, high=high, rows=every // int(data["series"]), every=every)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None

@@ -55,6 +55,15 @@ def test_a_shift_of_the_level_is_reported_with_its_time_and_size(run: Path) -> N
     assert "its squared errors on the newest 100 windows are" in found[-1]
 
 
+def test_rows_that_the_run_has_tested_itself_raise_no_word_and_newer_ones_do(run: Path) -> None:
+    shifted = LONG.copy()
+    shifted[250:] += 2 * LONG[:250].std()
+    assert reasons_of(run, daily(shifted[:300])) == ()
+    ahead = pd.concat([daily(shifted[:300]), daily(shifted)[300:].assign(y=np.nan)])
+    assert reasons_of(run, ahead) == ()
+    assert "y lies" in reasons_of(run, daily(shifted[:310]))[0]
+
+
 def autoregression(seed: int, memory: float = 0.8, rows: int = 460) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(size=rows + 100)
     for t in range(1, len(noise)):
