@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import math
 import shlex
@@ -34,6 +35,12 @@ DETAILS = "report.json"
 _RESULT = "result.json"
 EXPLAINED = "explain.json"
 INPUTS = "inputs.json"
+_NONE: Mapping[str, Any] = {DETAILS: {}, EXPLAINED: None, INPUTS: None}  # what the page is made of if there is none
+_REMEDIES = {
+    DETAILS: "restore it from a copy, or let lstm-tune tune with --resume write it again",
+    EXPLAINED: "restore it from a copy, or delete it and run lstm-tune explain again",
+    INPUTS: "restore it from a copy, or delete it and run lstm-tune explain --inputs again",
+}
 _REPAIRS = {  # of `data.repaired`, in words
     "missing_values": "missing values in the source, covariates included",
     "infinite_values": "infinite values, read as missing",
@@ -85,18 +92,27 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"number": number, "readable": readable, "error_against": error_against}
     template = environment.get_template("report.html.j2")
-    details = read_json(folder / DETAILS, SCHEMA) if (folder / DETAILS).exists() else {}
-    explained, inputs = (
-        read_json(folder / name, 1) if (folder / name).exists() else None for name in (EXPLAINED, INPUTS)
-    )
+    schemas = {DETAILS: SCHEMA, EXPLAINED: 1, INPUTS: 1}
+    records = {
+        name: read_json(folder / name, schema) if (folder / name).exists() else _NONE[name]
+        for name, schema in schemas.items()
+    }
+
+    def fill(records: Mapping[str, Any]) -> str:
+        return template.render(_context(folder, result, *records.values()))
+
+    damage = (KeyError, TypeError, IndexError, AttributeError, ValueError, jinja2.UndefinedError)
     try:
-        return template.render(_context(folder, result, details, explained, inputs))
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, jinja2.UndefinedError) as error:
+        return fill(records)
+    except damage as error:
         with refuse_damage(folder / _RESULT):
             from_plain(ResultRecord, result)
-        raise RunError(
-            f"the records in {folder} do not fit together ({type(error).__name__}: {error}); run tune again"
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        for name, remedy in _REMEDIES.items():
+            with contextlib.suppress(*damage):
+                fill(records | {name: _NONE[name]})
+                raise RunError(f"{folder / name} is damaged ({reason}); {remedy}") from None
+        raise RunError(f"the records in {folder} do not fit together ({reason}); run tune again") from error
 
 
 def plotly_source() -> str:

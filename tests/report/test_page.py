@@ -90,8 +90,10 @@ def test_command_prints_the_path_and_needs_no_storage(
         ("result.json", '{"schema": 1}', r"result\.json is damaged, or of an earlier version \(KeyError: 'data'\)"),
         ("report.json", '{"schema": 9}', "schema 9"),
         ("explain.json", "[]", "is damaged"),
-        ("report.json", '{"schema": 1, "forecasts": {"of": 1}}', "do not fit together"),
-        ("report.json", '{"schema": 1, "trials": [{"number": 1}]}', "do not fit together"),
+        ("report.json", '{"schema": 1, "forecasts": {"of": 1}}', r"report\.json is damaged \(.*tune with --resume"),
+        ("report.json", '{"schema": 1, "trials": [{"number": 1}]}', r"report\.json is damaged \(.*tune with --resume"),
+        ("explain.json", '{"schema": 1, "steps": [{}]}', r"explain\.json is damaged \(.*run lstm-tune explain again"),
+        ("inputs.json", '{"schema": 1}', r"inputs\.json is damaged \(KeyError: 'inputs'\); .* --inputs again"),
     ],
 )
 def test_damaged_folder_is_refused_in_one_line(copy: Path, name: str, text: str | None, says: str) -> None:
