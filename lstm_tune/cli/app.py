@@ -165,10 +165,13 @@ def evaluate(
     """Score a saved model on other rows, beside simple forecasts."""
     with quick_imports():
         from lstm_tune.cli.result_table import show_scores
+        from lstm_tune.data.readers import check_there
         from lstm_tune.pipeline import saved_run
         from lstm_tune.report.plain import to_plain
         from lstm_tune.training.model_scores import rows_to_fit
 
+    if against is not None:
+        check_there(against)
     model = saved_run.load(run)
     ids = split_columns(id) or None
     series = model.read(data, time=time, id=ids, decimal=decimal, thousands=thousands)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +21,16 @@ _DAYS_OFF = {"": 0, "_before": 1, "_after": -1}  # days from the row to the holi
 def holiday_names(country: str | None) -> tuple[str, ...]:
     """Return the names of the columns of `holiday_features`."""
     return () if country is None else tuple(f"holiday_{country}{when}" for when in _DAYS_OFF)
+
+
+def check_country(country: str | None) -> None:
+    """Refuse what is no country, or no part of one.
+
+    Raises:
+        UsageError: no such country, or the package is missing.
+    """
+    if country is not None:
+        _holidays(country, range(0))
 
 
 def holiday_features(
@@ -55,15 +67,18 @@ def holiday_features(
 def _free_days(country: str, days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     """Return the holidays (n,) of the years of the days, and of the years beside them."""
     first, last = (int(str(day)[:4]) for day in (days.min(), days.max()))
+    return np.array(sorted(_holidays(country, range(first - 1, last + 2))), dtype="datetime64[D]")
+
+
+def _holidays(country: str, years: range) -> Iterable[date]:
     name, dash, part = country.partition("-")
     package = _package()
     if dash and not part:
         raise _unknown(country, name, package)
     try:
-        found = package.country_holidays(name, subdiv=part or None, years=range(first - 1, last + 2))
+        return package.country_holidays(name, subdiv=part or None, years=years)  # type: ignore[no-any-return]
     except NotImplementedError:  # the error by which `holidays` says that it does not know the country, or the part
         raise _unknown(country, name, package) from None
-    return np.array(sorted(found), dtype="datetime64[D]")
 
 
 def _unknown(country: str, name: str, package: ModuleType) -> UsageError:

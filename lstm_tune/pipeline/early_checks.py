@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lstm_tune.data.holidays import check_country
 from lstm_tune.data.readers import check_there
 from lstm_tune.pipeline.first import best_configurations
 from lstm_tune.pipeline.options import TuneOptions
@@ -22,12 +23,14 @@ def check_before_data(data: Any, options: TuneOptions) -> None:
     """Refuse what is wrong whatever the data hold.
 
     Raises:
-        DataError: there is no such file.
-        UsageError: space, sampler, pruner, example or storage are unknown.
+        DataError: there is no such file, or none of forecasts.
+        UsageError: space, sampler, pruner, example, storage or country of holidays are unknown.
         StudyError: the run folder holds a study, or the storage cannot be where it is named.
         RunError: the run of `first` is damaged.
     """
     check_there(data)
+    check_there(options.against)
+    check_country(options.holidays)
     check_storage(options.storage)
     space = resolve_space(options.space)
     if options.first is not None:

@@ -29,12 +29,17 @@ from lstm_tune.pipeline import tune as steps
         ({"out": "taken"}, 1, "holds a study already"),
         ({"data": "example:nil"}, 2, "unknown example 'nil'"),
         ({"data": "missing.csv"}, 2, "missing.csv does not exist"),
+        ({"against": "others.csv"}, 2, "others.csv does not exist"),
+        ({"holidays": "XX"}, 2, "holidays must be a country .*'XX'"),
+        ({"holidays": "DE-XX"}, 2, "its parts are BB"),
         ({"storage": "mysql+foo://u:p@127.0.0.1:1/db"}, 2, "there is no database"),
     ],
 )
 def test_what_needs_no_data_is_refused_before_they_are_read(
     options: dict[str, Any], status: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "holidays" in options:
+        pytest.importorskip("holidays")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "study.journal").touch()
