@@ -41,7 +41,7 @@ def check_storage(storage: str | BaseStorage | None) -> None:
     kind = kind_of(storage)
     if (why := kind.not_resumable) is not None:
         raise UsageError(f"storage {storage!r} {why}; name a file, such as sqlite:///study.db, or leave it out")
-    if not is_url(storage) and not storage.endswith(SUFFIXES) and not Path(storage).is_file():
+    if not is_url(storage) and not storage.endswith(SUFFIXES) and not (storage and Path(storage).exists()):
         raise UsageError(
             f"storage must be a URL such as postgresql://user@host/name, or a journal file whose name ends with "
             f"{' or '.join(SUFFIXES)}, but is {storage!r}"

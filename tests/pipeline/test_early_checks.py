@@ -32,6 +32,7 @@ from lstm_tune.pipeline import tune as steps
         ({"against": "others.csv"}, 2, "others.csv does not exist"),
         ({"holidays": "XX"}, 2, "holidays must be a country .*'XX'"),
         ({"holidays": "DE-XX"}, 2, "its parts are BB"),
+        ({"storage": "taken"}, 1, "this is a folder; name a file in it, such as 'taken/study.journal'"),
         ({"storage": "mysql+foo://u:p@127.0.0.1:1/db"}, 2, "there is no database"),
     ],
 )
