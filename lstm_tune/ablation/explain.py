@@ -85,7 +85,7 @@ def explain_run(
             more = math.ceil(max(timeout or 1.0, trainings.seconds_for(need)))
             raise StudyError(
                 f"time was up before the first {what} with {seeds} seeds, which takes {need} trainings; what was "
-                f"trained is kept, so repeat the command with a --timeout that is at least {more} s longer"
+                f"trained is kept, so repeat explain with a timeout= that is at least {more} s longer"
             ) from None
     explanation.write()
     return explanation.shown()

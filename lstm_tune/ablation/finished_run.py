@@ -82,7 +82,7 @@ def read_run(folder: Path, data: Any, seeds: int) -> FinishedRun:
         test = {key: result["test"][key] for key in ("mse", "mse_scaled", "windows")}
         actions = [Action.from_dict(a) for f in result["findings"] for a in f.get("actions", ())]
     model = ForecastModel.load(folder / "model")
-    rows = read_rows(folder, model, result, data, "name their new path with --data")
+    rows = read_rows(folder, model, result, data, "name their new path with data=")
     series, parts, folds, seasons = rows.series, rows.split, rows.folds, rows.seasons
     device = pick_device("auto")
     task = build_task(series, parts, horizon, folds=folds, device=device, epoch_samples=most, seasons=seasons)

@@ -21,10 +21,11 @@ _WIDE = 120  # columns of what is no terminal, unless COLUMNS says otherwise
 
 
 def print_line(text: str) -> None:
-    """Print a line on stderr, whatever is in it."""
+    """Print a line on stderr, whatever is in it, with its options as they are typed."""
     from lstm_tune.utils.escaping import printable
+    from lstm_tune.utils.spelling import as_typed
 
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(as_typed(text)), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

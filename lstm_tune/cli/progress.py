@@ -14,6 +14,7 @@ from lstm_tune.search.progress import Tally, clock
 from lstm_tune.search.trials import Trial
 from lstm_tune.training.fitting import EpochStats
 from lstm_tune.utils.escaping import printable
+from lstm_tune.utils.spelling import as_typed
 
 
 class PlainProgress:
@@ -24,7 +25,7 @@ class PlainProgress:
         self._tally = Tally()
 
     def _say(self, text: str) -> None:
-        print(printable(text), file=self._stream, flush=True)
+        print(printable(as_typed(text)), file=self._stream, flush=True)
 
     def info(self, text: str) -> None:
         """Print the sentence."""
@@ -78,7 +79,7 @@ class LiveProgress:
 
     def info(self, text: str) -> None:
         """Print the sentence above the display."""
-        self._console.print(Text("· " + printable(text), style="dim"))
+        self._console.print(Text("· " + printable(as_typed(text)), style="dim"))
 
     def assumed(self, text: str) -> None:
         """Print the sentence above the display."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_tune.utils.spelling import as_typed
 from lstm_tune.utils.text import number, signed_percent
 
 _BAR = (10, 40)  # columns of the bars, at least and at most
@@ -120,7 +121,7 @@ def telling(console: Console, *, quiet: bool) -> Iterator[Callable[[str], None]]
         with console.status("reading the run") as status:
             yield lambda text: status.update(Text(text))
     else:
-        yield lambda text: print(text + "\n", end="", file=sys.stderr, flush=True)
+        yield lambda text: print(as_typed(text) + "\n", end="", file=sys.stderr, flush=True)
 
 
 def draw_bar(before: float | None, after: float, most: float, width: int, *, faint: bool) -> str:

@@ -190,4 +190,4 @@ def free_socket(port: int) -> socket.socket:
             error = refused
         else:
             return bound
-    raise UsageError(f"no port can be opened ({error}); choose another --port")
+    raise UsageError(f"no port can be opened ({error}); choose another port=")

@@ -86,5 +86,5 @@ def _note(rows: int, rule: SplitRule, horizon: int) -> str:
     train, val, test = (round(p * rows) if rule.kind == "shares" else round(p) for p in rule.numbers)
     return (
         f"the usual split leaves less than the horizon of {horizon} rows to validate or to test on: of {rows} rows "
-        f"{train} are trained on, {val} validated and {test} tested on; pass --split for another"
+        f"{train} are trained on, {val} validated and {test} tested on; pass split= for another"
     )

@@ -150,5 +150,5 @@ def fill_static(
     if len(changing):
         which = f" in series {series[changing[0]]!r}" if series[changing[0]] else ""
         more = f" and {len(changing) - 1:,} more" if len(changing) > 1 else ""
-        raise DataError(f"column {name!r} is named as static, but changes{which}{more}; name it as --past or --future")
+        raise DataError(f"column {name!r} is named as static, but changes{which}{more}; name it as past= or future=")
     return np.where(np.isfinite(low), low, blank)[groups]

@@ -132,7 +132,7 @@ def drop_duplicates(rows: Rows, roles: Roles, time_name: str, repairs: Repairs) 
         at = int(differ.any(axis=0).argmax())
         name = roles.targets[int(differ[:, at].argmax())]
         stamp = _shown(rows.times[again[at]])
-        remedy = "drop them" if roles.ids else "drop them or pass --id"
+        remedy = "drop them" if roles.ids else "drop them or pass id="
         raise DataError(
             f"column {time_name!r} has {clashes} duplicate time stamps (first {stamp}) "
             f"with different values of {name!r}; {remedy}",
@@ -163,7 +163,7 @@ def leave_out_poor_series(rows: Rows, channels: int, series: int, repairs: Repai
     )
     if not good.any():
         raise DataError(
-            f"no series has 2 rows and a value: {series} series in {counted(len(rows.codes), 'row')}; check --id"
+            f"no series has 2 rows and a value: {series} series in {counted(len(rows.codes), 'row')}; check id="
         )
     poor = series - int(good.sum())
     repairs.count("series_left_out", poor, "{n} series of a single row or without any value {were} left out")

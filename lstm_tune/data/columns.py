@@ -187,9 +187,11 @@ def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) ->
         free = [name for name in free if not is_row_counter(frame[name], name)] or free
     if not free:
         _refuse_nearly_numeric(frame, used, clues)
-        raise DataError(f"no numeric column is left for a target among {listed(list(frame.columns))}; name --target")
+        raise DataError(
+            f"no numeric column is left for a target among {listed(list(frame.columns))}; name one with target="
+        )
     if len(free) > 1:
-        raise DataError(f"{len(free)} columns could be the target: {listed(free)}; choose with --target")
+        raise DataError(f"{len(free)} columns could be the target: {listed(free)}; choose with target=")
     return (free[0],)
 
 

@@ -88,7 +88,7 @@ def _by_name_or_content(search: Search) -> tuple[TimeColumn, DataError | None]:
             example = first_example(column.dropna().iloc[:1].tolist())
             refusal = DataError(
                 f"column {name!r} is called like a time but holds none that can be read{example}; write its stamps as "
-                "2016-07-01 04:00, name another column with --time, or rename it"
+                "2016-07-01 04:00, name another column with time=, or rename it"
             )
     return TimeColumn(), refusal
 
@@ -134,7 +134,7 @@ def _read_parts(search: Search) -> TimeColumn:
         first = ", ".join(f"{part} {row[name]}" for part, name in parts.items())
         raise DataError(
             f"columns {', '.join(names)} have {bad.sum()} impossible dates, or dates outside 1678 to 2261 "
-            f"(first {first}); correct them or pass --time"
+            f"(first {first}); correct them or pass time="
         )
     if len(parts) == 1:
         table = pd.DataFrame({"id": 0 if search.ids is None else search.ids, "year": stamps})
@@ -163,6 +163,6 @@ def _by_count(search: Search, index: str | None, found: TimeColumn) -> TimeColum
         if name != index and not is_nameless(name):
             notes += (
                 f"column {name!r} holds {unit or 'numbers'} that are blank or repeat, so it is not the time; "
-                f"if it is, correct it and pass --time {name}",
+                f"if it is, correct it and pass time={name!r}",
             )
     return TimeColumn(notes=notes)

@@ -262,5 +262,5 @@ def _note(name: str, evidence: Evidence, form: NumberFormat) -> str:
         return said
     word = evidence.comma_either or evidence.dot_either
     read, not_read = (float(parse(pd.Series([word], dtype="string"), f)[0][0]) for f in (form, _other(form)))
-    other = f"--thousands {mark}" if is_decimal else f"--decimal {mark}"
+    other = f'thousands="{mark}"' if is_decimal else f'decimal="{mark}"'
     return f"{said} ({word} is {read:.15g}, not {not_read:.15g}); if that is wrong, pass {other}"

@@ -49,7 +49,7 @@ def lay_rows(rows: Rows, learn: Sequence[int], repairs: Repairs, known: Known | 
     """Lay the rows on a regular grid that the rows before `learn` (S,) decide on, or a saved model has."""
     offsets = rows.offsets()
     if rows.times is None:
-        repairs.notes.append("no time column was found: the rows are numbered; pass --time if a column holds it")
+        repairs.notes.append("no time column was found: the rows are numbered; pass time= if a column holds it")
         counted = EvenTimes(np.zeros(len(offsets) - 1, dtype=np.int64), 1, offsets)
         return Regular(columns=rows.columns, offsets=offsets, times=counted, freq=None)
     if rows.times.dtype.kind != "M":

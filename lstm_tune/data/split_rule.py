@@ -105,7 +105,7 @@ def parse_split(text: str) -> SplitRule:
     except ValueError:
         numbers = []
     if len(numbers) != (2 if kind else 3):
-        raise UsageError(f"--split must be {_RULE}, but is {text!r}")
+        raise UsageError(f"split must be {_RULE}, but is {text!r}")
     return SplitRule(kind="last", numbers=tuple(numbers)) if kind else SplitRule.of_numbers(numbers)
 
 
@@ -144,7 +144,7 @@ def _date(text: str) -> pd.Timestamp:
     try:
         return pd.Timestamp(text).as_unit("ns")
     except ValueError:
-        raise UsageError(f"--split must give dates such as 2016-07-01, but {text!r} is none") from None
+        raise UsageError(f"split must give dates such as 2016-07-01, but {text!r} is none") from None
 
 
 def _stamp_text(value: Any) -> str:
@@ -223,7 +223,7 @@ def cut_rows(rule: SplitRule | None, offsets: Sequence[int], times: Times | None
         rule=rule,
         counts=own.counts,
         note=f"cut at common times, {alike} of {len(own.counts)} series would have rows of all three parts: each "
-        f"series was cut by its own rows; --split DATE,DATE cuts them at common times",
+        f'series was cut by its own rows; split="DATE,DATE" cuts them at common times',
     )
 
 
@@ -282,12 +282,12 @@ def _common_border(axis: Times, share: float, borders: np.ndarray, times: Times)
 def _stamps_for(rule: SplitRule, times: Times | None) -> list[Any]:
     """Return the two times of a rule in the type of the data's times."""
     if times is None:
-        raise UsageError(f"--split {rule} gives times, but the rows have no time stamps; use rows or fractions")
+        raise UsageError(f"split {rule} gives times, but the rows have no time stamps; use rows or fractions")
     if times.dtype.kind == "M":
         return [_date(text).to_datetime64() for text in rule.stamps]
     numbers = [number for text in rule.stamps if (number := _as_number(text)) is not None]
     if len(numbers) < 2:
-        raise UsageError(f"--split {rule} gives dates, but time is counted in numbers; give numbers, such as 100,120")
+        raise UsageError(f"split {rule} gives dates, but time is counted in numbers; give numbers, such as 100,120")
     return numbers
 
 

@@ -40,7 +40,7 @@ class Overlap:
             f"{self.series:,} of {self.of:,} series have rows that are trained on (the last one is from "
             f"{self.trained_until}) although they are later than validation or test rows of other series (the first "
             f"one is from {self.scored_from}): if the series move together, the scores are too good; "
-            f"--split DATE,DATE cuts all series at the same times"
+            f'split="DATE,DATE" cuts all series at the same times'
         )
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from lstm_tune.utils.spelling import option_name
 from lstm_tune.utils.text import joined, signed_percent
 
 Value = int | float | str
 LEAST_GAIN = 0.01  # share of the MSE: an action that takes less off is not worth it
 NOTHING_LEFT = "No setting is left to try for this."
 _RESUME = "resume"  # an option that continues the run, in place of a new one
-_NAMES = {"n_trials": "trials"}  # options that the command line calls otherwise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +154,7 @@ def _shown(value: Value) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    option = f"--{_NAMES.get(name, name).replace('_', '-')}"
+    option = f"--{option_name(name)}"
     if name == "timeout":
         return f"{option} {round(value)}s"
     return option if value is True else f"{option} {value}"

@@ -97,7 +97,7 @@ def judge_mse(
     """
     variance = scale["unit_mse"]
     if isinstance(variance, Mapping):
-        raise UsageError(f"an MSE belongs to one column, but there are {len(variance)} targets; name one with --target")
+        raise UsageError(f"an MSE belongs to one column, but there are {len(variance)} targets; name one with target=")
     units = {"minmax": span**2, "standard": float(variance)}
     mse = given * units[scaled] if scaled is not None else given
     tested = {name: float(b["test_mse"]) for name, b in baselines.items()}

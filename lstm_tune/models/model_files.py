@@ -28,7 +28,7 @@ WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 _LARGEST_CONFIG = 2**24  # bytes
 _LARGEST_HEAD = 2**24  # of the weights: names and shapes
-_REMEDY = "restore it from a copy, or run tune again (with --resume no trial is run again)"
+_REMEDY = "restore it from a copy, or run tune again (with resume=True no trial is run again)"
 
 
 def write_model(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -32,7 +32,7 @@ def calibrate_intervals(retrained: Retrained, task: Task, opened: OpenStudy, con
         return None
     if context.stop.requested:
         context.progress.info(
-            "no prediction intervals were calibrated: the study was stopped; --resume makes up for it"
+            "no prediction intervals were calibrated: the study was stopped; resume=True makes up for it"
         )
         return None
 

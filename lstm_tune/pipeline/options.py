@@ -16,6 +16,7 @@ from lstm_tune.evaluation.metrics import checked_metric
 from lstm_tune.storage.urls import mask_password
 from lstm_tune.utils import arguments
 from lstm_tune.utils.escaping import quote_column, toml_value
+from lstm_tune.utils.spelling import option_name
 from lstm_tune.workers.count import MOST_TASKS, MOST_WORKERS, checked_workers
 from lstm_tune.workers.ray_address import checked_address
 
@@ -298,7 +299,6 @@ _OF_ONE_RUN = (
 )  # the space is in the settings
 _OF_COORDINATOR = ("against", "n_trials", "timeout", "workers", "ray", "retrain_seeds", "try_advice")
 _ALWAYS = ("seed", "workers", "precision")  # their defaults on the command line are not those of Python
-_OPTIONS = {"n_trials": "trials", "study_name": "study"}  # options that the command line calls otherwise
 
 
 def _words(option: str, value: Any) -> list[str] | None:
@@ -316,11 +316,6 @@ def _words(option: str, value: Any) -> list[str] | None:
     if isinstance(value, str | int | float | Path):
         return [f"--{option}", str(value)]
     return None  # a sampler, a pruner, a space, a storage
-
-
-def option_name(name: str) -> str:
-    """Return what the command line calls an option, without its dashes."""
-    return _OPTIONS.get(name, name).replace("_", "-")
 
 
 def _sampler(name: str, value: Any) -> Any:

@@ -197,7 +197,7 @@ def open_study(
     """
     options, stop, progress = context.options, context.stop, context.progress
     if options.pruner == "wilcoxon" and len(task.folds) == 1:
-        progress.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass --folds 3")
+        progress.info("pruner: wilcoxon compares folds, and there is one alone: nothing will be pruned; pass folds=3")
     series, folder = dataset.series, options.folder
     with remove_on_failure(folder):
         if folder is not None:

@@ -70,7 +70,7 @@ def refit_run(
     out = _beside(folder) if out is None else out
     taken = [name for name in (RESULT, JOURNAL, "model") if (out / name).exists()]
     if taken:
-        raise UsageError(f"the folder {str(out)!r} holds a run already ({taken[0]}); choose another --out")
+        raise UsageError(f"the folder {str(out)!r} holds a run already ({taken[0]}); choose another out=")
     series = model.read(data, **reading)
     new = model.refit(series, device=device, on_model=on_model)
     record = Refit(
@@ -91,7 +91,7 @@ def refit_run(
             write_json(out / RESULT, read_json(folder / RESULT, SCHEMA) | {"refit": to_plain(record)})
     except OSError as error:
         raise RunError(
-            f"the folder {str(out)!r} could not be written ({error.strerror or error}); choose another --out"
+            f"the folder {str(out)!r} could not be written ({error.strerror or error}); choose another out="
         ) from None
     with contextlib.suppress(LstmTuneError, OSError):  # an earlier version wrote no records to draw from
         write_report(out)

@@ -93,5 +93,5 @@ def _shareable(workers: int, options: TuneOptions, cores: int, progress: Progres
     processes.prepare()
     if workers > cores:
         shared = counted(cores, "core")
-        progress.info(f"workers: {workers} share {shared}, and more than cores gain nothing; pass --workers auto")
+        progress.info(f'workers: {workers} share {shared}, and more than cores gain nothing; pass workers="auto"')
     return workers

@@ -67,15 +67,14 @@ def retrain_best(
         reason = (
             "the retrain was skipped"
             if retrained.interrupted
-            else "no time was left for the retrain (pass a longer --timeout)"
+            else "no time was left for the retrain (pass a longer timeout=)"
         )
         progress.info(f"{reason}: the model is the best trial's own, trained on the train rows alone")
         return _own_weights(best, own, options.seed, interrupted=retrained.interrupted)
     if retrained.interrupted:
         return None
     raise StudyError(
-        f"retraining trial {best.number} diverged, or ran out of memory, with every seed; "
-        f"pass another --seed or --space"
+        f"retraining trial {best.number} diverged, or ran out of memory, with every seed; pass another seed= or space="
     )
 
 

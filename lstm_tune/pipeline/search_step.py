@@ -101,7 +101,7 @@ class _StopRule:
             return False
         self.progress.info(
             f"stopped after {len(counted_trials(trials))} trials: the last {patience} took less than 1% off the best "
-            f"validation score; for more pass --trials or --timeout, and --resume to go on"
+            f"validation score; for more pass n_trials= or timeout=, and resume=True to go on"
         )
         return True
 
@@ -111,7 +111,7 @@ class _StopRule:
             return False
         self.progress.info(
             f"stopped after {len(counted_trials(trials))} trials: the time limit ended the last {CUT_IN_A_ROW} before "
-            f"their first epoch; for more pass a longer --timeout, and --resume to go on"
+            f"their first epoch; for more pass a longer timeout=, and resume=True to go on"
         )
         return True
 
@@ -158,7 +158,7 @@ def search(
     remaining = None if options.trials is None else max(0, options.trials - done)
     left = clock.left()
     if left is not None and left < _NOTHING and remaining != 0:
-        progress.info("the time limit left nothing for trials; pass a longer --timeout")
+        progress.info("the time limit left nothing for trials; pass a longer timeout=")
     progress.begin(options.trials, done, left)
     if remaining != 0 and not rule.no_longer_helps(study):
         every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]
@@ -172,7 +172,7 @@ def search(
             if _is_deleted(study):
                 raise StudyError(
                     f"study {study.study_name!r} is no longer in its storage: it was deleted while it ran, and its "
-                    f"trials with it; run tune again without --resume"
+                    f"trials with it; run tune again without resume=True"
                 ) from None
             raise
     interrupted = stop.requested
@@ -279,7 +279,7 @@ def _find_best(trials: Sequence[Trial], timeout: float | None, *, needed: bool) 
     """
     ranked = completed(trials)
     if needed and timeout is not None and ranked and all(map(_is_random, ranked)):
-        raise StudyError(f"no epoch fitted into the time limit of {timeout:g} s; pass a longer --timeout")
+        raise StudyError(f"no epoch fitted into the time limit of {timeout:g} s; pass a longer timeout=")
     if ranked or not needed:
         return ranked[0] if ranked else None
     reason = next((t.pruned_because for t in reversed(trials) if t.pruned_because), "none was begun")

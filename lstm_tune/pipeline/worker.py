@@ -161,7 +161,7 @@ def _find(name: str, storage: BaseStorage, end: float, progress: Progress) -> op
             raise StudyError(
                 f"study {name!r} takes no workers; begin it with: lstm-tune tune ... --study {name} --workers 0"
                 if there
-                else f"there is no study {name!r} in this storage; check the name, and begin it with --workers 0"
+                else f"there is no study {name!r} in this storage; check the name, and begin it with workers=0"
             )
         if not told:
             what = (

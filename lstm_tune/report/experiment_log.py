@@ -58,7 +58,7 @@ def log_to_mlflow(folder: Path, uri: str) -> str:
                 )
         return str(run.info.run_id)
     except mlflow.exceptions.MlflowException as error:
-        raise RunError(f"MLflow refused the run: {' '.join(str(error).split())}; check --mlflow") from None
+        raise RunError(f"MLflow refused the run: {' '.join(str(error).split())}; check the URI") from None
     finally:
         mlflow.set_tracking_uri(before)
 

@@ -214,7 +214,7 @@ class Result:
         except OSError as error:
             raise RunError(
                 f"the run folder {str(folder)!r} could not be written ({error.strerror or error}); "
-                f"make room and repeat the command with --resume: no trial is lost"
+                f"make room and repeat tune with resume=True: no trial is lost"
             ) from None
 
     def _advise(self, folder: Path) -> None:

@@ -123,7 +123,7 @@ class SavedParts:
         if difference := _difference(self._record, read_trials(study)):
             raise StudyError(
                 f"the study {name!r} in the storage is not that of {str(self._folder)!r}: {difference}; restore it "
-                f"from a copy, pass storage= of the right one, or, if it has gone on, repeat tune with --resume"
+                f"from a copy, pass storage= of the right one, or, if it has gone on, repeat tune with resume=True"
             )
         return study
 

@@ -37,7 +37,7 @@ def check_free(folder: Path, resume: bool) -> None:
     if taken and not resume:
         raise StudyError(
             f"the output folder {str(folder)!r} holds a study already ({taken[0]}); "
-            f"pass --resume to continue it, or another --out"
+            f"pass resume=True to continue it, or another out="
         )
 
 

@@ -222,7 +222,7 @@ def is_coordinated_here(study: optuna.Study) -> bool:
 
 
 def _at_work(study: optuna.Study, run: str) -> StudyError:
-    gone = "" if is_local(run) else "; if that machine is gone, pass --take-over"
+    gone = "" if is_local(run) else "; if that machine is gone, pass take_over=True"
     return StudyError(
         f"study {study.study_name!r} is at work in {process_in_words(run)}; wait until it has ended, or stop it{gone}"
     )

@@ -49,7 +49,7 @@ class StudyIdentity:
         """
         kept = kept_settings(study)
         if kept is None:
-            raise StudyError(f"study {study.study_name!r} was not made by lstm_tune; use another --study")
+            raise StudyError(f"study {study.study_name!r} was not made by lstm_tune; use another study_name=")
         now = json.loads(json.dumps(self.settings))
         same = [key for key, value in now.items() if kept.get(key) in (value, self.before.get(key, value))]
         changed = [key for key in now if key not in same]
@@ -59,7 +59,7 @@ class StudyIdentity:
             differences = [self._difference(study, key, kept.get(key), now[key]) for key in changed[:_MOST]]
             raise StudyError(
                 f"study {study.study_name!r} was made with {', '.join(differences)}; "
-                f"{first_command(study)}, or use another --study or --out"
+                f"{first_command(study)}; or use another study_name= or out="
             )
 
     def _difference(self, study: optuna.Study, key: str, before: Any, now: Any) -> str:
@@ -97,7 +97,7 @@ def kept_settings(study: optuna.Study) -> dict[str, Any] | None:
     if not isinstance(kept, dict):
         raise StudyError(
             f"study {study.study_name!r} is damaged, or was edited: its settings must be values by their names; "
-            f"restore it from a copy, or use another --study or --out"
+            f"restore it from a copy, or use another study_name= or out="
         )
     return _BEFORE | kept
 
@@ -131,7 +131,7 @@ def data_in_words(study: optuna.Study) -> str:
 def first_command(study: optuna.Study) -> str:
     """Return how to go on with a study: by the command that began it."""
     command = _about(study).get("command")
-    return "repeat the first command with --resume" + (f": {command} --resume" if command else "")
+    return "repeat the first command with resume=True" + (f": {command} --resume" if command else "")
 
 
 def _about(study: optuna.Study) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def stop_after_failures(study: optuna.Study, trial: FrozenTrial) -> None:
         cause = Trial.of(trial).failure or "unknown"
         raise StudyError(
             f"{_FAILURES_IN_A_ROW} trials in a row failed, so the study was stopped; the last one: {cause}; "
-            f"what was finished is kept: put this right and repeat the command with --resume"
+            f"what was finished is kept: put this right and repeat tune with resume=True"
         )
 
 

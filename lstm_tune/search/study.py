@@ -97,7 +97,7 @@ def create_study(
     if alone and others:
         raise StudyError(
             f"the run folder holds study {others[0]!r}, made with other settings than {name!r}; "
-            f"{first_command(optuna.load_study(study_name=others[0], storage=storage))}, or use another --out"
+            f"{first_command(optuna.load_study(study_name=others[0], storage=storage))}; or use another out="
         )
     with without_log():  # that it was created: `progress` tells what there is to tell
         optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
@@ -122,4 +122,4 @@ def create_study(
 
 
 def _exists(name: str) -> StudyError:
-    return StudyError(f"study {name!r} exists already; pass --resume to continue it, or another --study or --out")
+    return StudyError(f"study {name!r} exists already; pass resume=True to continue it, or another study_name= or out=")

@@ -194,7 +194,7 @@ class Reader:
             shown = shown if len(shown) <= 60 else shown[:57] + "…"
             raise StudyError(
                 f"trial {self._trial.number} of the study is damaged, or was edited: {name} {error}, but is {shown}; "
-                f"restore the study from a copy, or begin another with --study or --out"
+                f"restore the study from a copy, or begin another with study_name= or out="
             ) from None
 
 

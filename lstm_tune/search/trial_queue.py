@@ -157,7 +157,7 @@ def recover_stale_trials(study: optuna.Study, dead: str | None, take_over: bool,
         are = "is" if len(elsewhere) == 1 else "are"
         info(
             f"{counted(len(elsewhere), 'trial')} of another machine ({hosts}) may still run, and {are} left alone; "
-            f"if that machine is gone, pass --take-over"
+            f"if that machine is gone, pass take_over=True"
         )
     trials = read_trials(study)
     queued = {t.repeats for t in trials}

@@ -191,7 +191,7 @@ class Trial:
             StudyError: the trial has none: it has not completed, or another program has.
         """
         if self.outcome is None:
-            raise StudyError(f"trial {self.number} was not completed by lstm_tune; use another --study")
+            raise StudyError(f"trial {self.number} was not completed by lstm_tune; use another study_name=")
         return self.outcome
 
     def curve(self) -> Curve | None:

@@ -81,7 +81,7 @@ class JournalFile(BaseJournalBackend):
             raise StudyError(
                 f"cannot write to the study file {str(self.path)!r}: {error.strerror or error}; "
                 f"what was finished is kept; "
-                f"when it can be written again, repeat the command with --resume"
+                f"when it can be written again, repeat tune with resume=True"
             ) from None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -153,7 +153,7 @@ class _Reader:
                 if os.fstat(file.fileno()).st_size < self._starts[number]:
                     raise StudyError(
                         f"the study file {str(self._path)!r} was cut or replaced while it was in use; "
-                        f"restore it and repeat the command with --resume"
+                        f"restore it and repeat tune with resume=True"
                     )
                 file.seek(self._starts[number])
                 while (line := file.readline()).endswith(b"\n"):

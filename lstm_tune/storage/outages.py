@@ -68,7 +68,7 @@ class Outages:
                     self._gave_up = True  # what is still to be tidied up need not wait as long again
                     raise StudyError(
                         f"{self._failure('no answer from', error)}; what was finished is kept: when the database is "
-                        f"back, repeat the command with --resume"
+                        f"back, repeat tune with resume=True"
                     ) from None
             else:
                 self.mark_up()

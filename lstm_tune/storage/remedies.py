@@ -18,16 +18,16 @@ _OF_MESSAGES = (  # the first that a database's words match
     (r"refused|time[d ]*out|no route|unreachable|socket", "check host and port in the URL, and that the server runs"),
     (r"permission denied|insufficient privilege", "give the user the right to create tables there"),
     (r"too many|connection slots", "raise max_connections of the server, or use fewer workers"),
-    (r"not a database|malformed", "name another file, or another --storage"),
+    (r"not a database|malformed", "name another file, or another storage="),
     (r"locked", "wait until the other process has ended, or name another file"),
-    (r"disk|space", "free some space, then repeat the command with --resume"),
+    (r"disk|space", "free some space, then repeat tune with resume=True"),
 )
 
 
 def remedy_for_message(said: str) -> str:
     """Return what to do if a database says this."""
     found = (remedy for pattern, remedy in _OF_MESSAGES if re.search(pattern, said, re.IGNORECASE))
-    return next(found, "check the URL, and what the server's log says, or name another --storage")
+    return next(found, "check the URL, and what the server's log says, or name another storage=")
 
 
 def remedy_for_file(path: Path, example: str = "study.journal") -> str:

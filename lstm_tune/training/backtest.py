@@ -160,7 +160,7 @@ def _ends(data: SeriesSet, horizon: int, n_windows: int, step_size: int) -> list
         raise DataError(
             f"{counted(n_windows, 'window')}, {counted(step_size, 'row')} apart and {counted(horizon, 'row')} ahead: "
             f"this needs more than {counted(first + 1, 'row')}, but the longest series has {most}; ask for fewer "
-            f"--windows or a smaller --step"
+            f"windows or a smaller step"
         )
     return found
 
@@ -168,7 +168,7 @@ def _ends(data: SeriesSet, horizon: int, n_windows: int, step_size: int) -> list
 def _too_short(ends: Sequence[Sequence[int | None]]) -> list[str]:
     """Return a note if some series have no forecast from the earliest cutoff."""
     short = sum(end[0] is None for end in ends)
-    rest = "and are scored from later ones, if at all; ask for fewer --windows to score all series alike"
+    rest = "and are scored from later ones, if at all; ask for fewer windows to score all series alike"
     return [f"{short:,} of {len(ends):,} series are too short for the earliest cutoff {rest}"] if short else []
 
 

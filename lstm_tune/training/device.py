@@ -16,7 +16,7 @@ def pick_device(device: str) -> str:
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device must be auto, cpu or cuda, but is {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is cuda, but torch finds no CUDA device here; use --device cpu")
+        raise UsageError('device is cuda, but torch finds no CUDA device here; use device="cpu"')
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

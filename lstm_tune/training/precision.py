@@ -40,7 +40,7 @@ def check_precision(precision: str, device: str) -> None:
         raise UsageError(f"precision must be auto, fp32 or bf16, but is {precision!r}")
     if precision == "bf16" and not has_bf16(device):
         what = "this processor has neither AVX512-BF16 nor AMX" if device == "cpu" else "this GPU cannot compute in it"
-        raise UsageError(f"precision is bf16, but {what}; use --precision auto")
+        raise UsageError(f'precision is bf16, but {what}; use precision="auto"')
 
 
 def has_bf16(device: str) -> bool:

@@ -74,7 +74,7 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise RunError(
-            f"{path} is missing; name a run folder of lstm-tune, restore it, or run tune again (--resume)"
+            f"{path} is missing; name a run folder of lstm-tune, restore it, or run tune again with resume=True"
         ) from None
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from None
@@ -138,5 +138,5 @@ def make_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"cannot write to the output folder {str(path)!r}: {error.strerror}; choose another --out"
+            f"cannot write to the output folder {str(path)!r}: {error.strerror}; choose another out="
         ) from None

@@ -58,7 +58,7 @@ def share(task: Task) -> None:
     except RuntimeError as error:
         raise StudyError(
             f"the series do not fit into shared memory ({str(error).splitlines()[0]}); "
-            f"make /dev/shm larger, or use --workers 1"
+            f"make /dev/shm larger, or use workers=1"
         ) from None
 
 

@@ -35,5 +35,5 @@ def check_reachable(address: str, storage: object) -> None:
     where = "a file of this machine" if storage is None or isinstance(storage, str) else "an object of this process"
     raise UsageError(
         f"ray is {address!r}, so every node must reach the study's storage, which is {where}; "
-        f"pass --storage postgresql://user@host/name, or --ray local"
+        f'pass storage="postgresql://user@host/name", or ray="local"'
     )

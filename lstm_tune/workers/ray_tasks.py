@@ -103,7 +103,7 @@ def connected(address: str | None, storage: object) -> Iterator[RayCluster | Non
     try:
         import ray
     except ImportError as error:
-        raise UsageError(f'--ray needs Ray ({error}); run: pip install "lstm-tune[ray]"') from None
+        raise UsageError(f'ray needs the package Ray ({error}); run: pip install "lstm-tune[ray]"') from None
     if ray.is_initialized():
         yield RayCluster(ray=ray, address=address)
         return
@@ -214,7 +214,9 @@ class RayTasks:
         except StudyError:
             raise
         except Exception as error:
-            raise StudyError(f"the Ray cluster does not answer any more ({_line(error)}); --resume goes on") from None
+            raise StudyError(
+                f"the Ray cluster does not answer any more ({_line(error)}); resume=True goes on"
+            ) from None
 
     def _leave(self, task: Any, ended: int) -> None:
         place = self._running.pop(task)
@@ -226,7 +228,9 @@ class RayTasks:
                 self.progress.info(f"Ray: {cause}; another task takes its place")
             if place.failures == _MOST_FAILURES:
                 if not self._running and not self._waiting:
-                    raise StudyError(f"no Ray task could work ({cause}); tune --resume goes on once that is mended")
+                    raise StudyError(
+                        f"no Ray task could work ({cause}); tune with resume=True goes on once that is mended"
+                    )
                 return
         place.start = time.monotonic() + _PAUSE
         self._waiting.append(place)
@@ -279,7 +283,7 @@ def _work(parcel: list[Any], version: str, environment: Mapping[str, str], devic
     try:
         job: Job = ray.get(parcel[0])
         if job.precision == "bf16" and not has_bf16(device):
-            return f"node {node} lacks bf16, which the study trains in; use other nodes, or --precision fp32"
+            return f'node {node} lacks bf16, which the study trains in; use other nodes, or precision="fp32"'
         job = replace(job, task=job.task.on(device), run=this_run())
         storage = open_storage(job.storage, Opening(create=False))
         study = SharedStudy(job.study, storage, job.sampler, job.pruner)

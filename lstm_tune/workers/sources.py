@@ -158,7 +158,7 @@ class Tickets:
         if gate is not None and not gate.open:
             self.exhausted = True
         elif self._asked > -math.inf and self._watch.is_gone(attributes):  # and no ticket was left when it asked
-            self.info("no trial waits, and nobody coordinates the study any more; tune --resume ends it")
+            self.info("no trial waits, and nobody coordinates the study any more; tune with resume=True ends it")
             self.exhausted = True
 
     def _attributes(self) -> Mapping[str, Any]:

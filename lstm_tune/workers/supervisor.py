@@ -140,7 +140,7 @@ class Supervisor:
                 self._assign(worker)
             case WorkerFailed(cause):
                 raise StudyError(
-                    f"worker {worker.number} failed: {cause}; put it right and repeat the command with --resume"
+                    f"worker {worker.number} failed: {cause}; put it right and repeat tune with resume=True"
                 )
 
     def _assign(self, worker: _Worker) -> None:
@@ -173,7 +173,7 @@ class Supervisor:
         if self.failed_starts == _MOST_FAILED_STARTS:
             raise StudyError(
                 f"{_MOST_FAILED_STARTS} workers in a row ended before they could begin ({_cause(worker)}); "
-                f"use --workers 1"
+                f"use workers=1"
             )
         if worker.trial is not None:
             self._lost(worker, worker.trial)

@@ -485,7 +485,7 @@ def test_other_data_are_refused_and_moved_data_are_found(copy: Path, done: Path,
     result = record_of(done, "result.json")
     result["data"]["path"] = "gone.csv"
     (done / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UsageError, match=r"no longer at 'gone\.csv'; name their new path with --data"):
+    with pytest.raises(UsageError, match=r"no longer at 'gone\.csv'; name their new path with data="):
         saved_run.explain(done)
     assert saved_run.explain(done, data=climb())["finished"]
 

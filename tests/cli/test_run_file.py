@@ -73,7 +73,7 @@ def test_the_run_file_of_a_folder_repeats_the_run(run: Any) -> None:
         ("horizon = 0", "lstm-tune: job.toml: horizon must be"),
         ("timeout = 'soon'", "lstm-tune: job.toml: timeout must be"),
         ("retrain-seeds = 0", "lstm-tune: job.toml: retrain-seeds must be"),
-        ("split = '7'", "lstm-tune: job.toml: --split must be"),
+        ("split = '7'", "lstm-tune: job.toml: split must be"),
         ("target = [{ a = 1 }]", "target must be text, a number or a list of these"),
         ("horizon = ", "is not TOML"),
     ],

@@ -117,7 +117,7 @@ def test_duplicates_that_disagree_are_refused_above_one_percent() -> None:
         load_series(frame_of(TIMES[[0, 1, 1, 2]], [0, 1, 5, 2]))
     assert str(caught.value) == (
         "column 'date' has 1 duplicate time stamps (first 2024-01-01 01:00) with different values of 'y'; "
-        "drop them or pass --id"
+        "drop them or pass id="
     )
     many = pd.date_range("2024-01-01", periods=200, freq="h").insert(7, pd.Timestamp("2024-01-01 06:00"))
     series = load_series(frame_of(many, range(201)))

@@ -71,7 +71,7 @@ def test_arrays_are_numbered_rows_of_targets(source: Any, targets: tuple[str, ..
     assert series.values[0].tolist() == [3, 1, 2]
     np.testing.assert_array_equal(series.times, [0, 1, 2])
     np.testing.assert_array_equal(series.extend_times(2), [[3, 4]])
-    assert "no time column was found: the rows are numbered; pass --time if a column holds it" in series.notes
+    assert "no time column was found: the rows are numbered; pass time= if a column holds it" in series.notes
 
 
 def test_covariate_of_an_array_is_no_target() -> None:
@@ -111,7 +111,7 @@ def test_unknown_example_is_refused_with_the_known_ones() -> None:
         ("data.feather", "no feather", "cannot be read"),
         ("data", "", "known: .csv"),
         ("data.csv", "text\nfoo\nbar\n", "column 'text' holds text (first 'foo'"),
-        ("data.csv", "a,b\n1,5\n2,3\n9,7\n", "2 columns could be the target: a, b; choose with --target"),
+        ("data.csv", "a,b\n1,5\n2,3\n9,7\n", "2 columns could be the target: a, b; choose with target="),
         ("data.csv", "y\n5\n5\n5\n", "choose a target that varies"),
         ("data.csv", "y\nNA\n?\n-\n", "holds no value at all (3 rows)"),
         ("data.csv", "date,y\n2024-01-01,1\n2024-01-02,2\nlater,3\n", "1 unreadable time stamps (first 'later')"),
@@ -171,8 +171,8 @@ def test_text_columns_that_nobody_asked_for_are_left_out_and_named_once() -> Non
     series = load_series(days(3, y=[1, 2, 3], kind=["a", "b", "c"], sort=["u", "v", "w"]))
     assert series.targets == ("y",)
     assert series.notes == (
-        "text columns were left out: kind, sort; to use one, pass it to --past, --future or --static, "
-        "or to --id if it names the series",
+        "text columns were left out: kind, sort; to use one, pass it to past=, future= or static=, "
+        "or to id= if it names the series",
     )
 
 

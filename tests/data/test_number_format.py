@@ -76,10 +76,10 @@ def test_mark_that_stands_late_in_a_long_file_counts(tmp_path: Path) -> None:
 def test_doubt_is_reported_with_the_option_that_reads_otherwise(tmp_path: Path) -> None:
     doubtful = {"y": ["1,513", "2,190", "2,441"]}
     said = "column 'y': commas were read as decimal commas (1,513 is 1.513, not 1513)"
-    assert loaded(tmp_path / "data.csv", doubtful, ";").notes == (f"{said}; if that is wrong, pass --thousands ,",)
+    assert loaded(tmp_path / "data.csv", doubtful, ";").notes == (f'{said}; if that is wrong, pass thousands=","',)
     assert loaded(tmp_path / "data.csv", doubtful, ";", thousands=",").values[0].tolist() == [1513, 2190, 2441]
     english = loaded(tmp_path / "data.csv", doubtful, "\t")
-    assert english.notes[0].endswith("(1,513 is 1513, not 1.513); if that is wrong, pass --decimal ,")
+    assert english.notes[0].endswith('(1,513 is 1513, not 1.513); if that is wrong, pass decimal=","')
     assert loaded(tmp_path / "data.csv", doubtful, "\t", decimal=",").values[0, 0].item() == pytest.approx(1.513)
     clear = loaded(tmp_path / "data.csv", {"y": ["1,5", "2,19", "2,4"]}, ";")
     assert clear.notes == ("column 'y': commas were read as decimal commas",)

@@ -123,7 +123,7 @@ def test_impossible_errors_are_refused(options: dict[str, Any], match: str) -> N
 
 
 def test_several_targets_have_no_common_mse() -> None:
-    with pytest.raises(UsageError, match="name one with --target"):
+    with pytest.raises(UsageError, match="name one with target="):
         diagnose(daily(LEVEL, z=LEVEL[::-1].copy()), target=["y", "z"], mse=1.0)
 
 

@@ -89,7 +89,7 @@ def test_result_json_is_there_only_if_all_else_is(fails: str, tmp_path: Path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(results, fails, full)
-        with pytest.raises(RunError, match="--resume"):
+        with pytest.raises(RunError, match="resume=True"):
             tune(out=tmp_path)
     assert not (tmp_path / "result.json").exists()
     again = tune(out=tmp_path, resume=True)
@@ -171,10 +171,10 @@ def test_resume_refuses_other_settings_and_changes_nothing(change: str, tmp_path
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(StudyError, match=f"another {change}"):
         tune(**({"out": tmp_path, "n_trials": 2, "resume": True, "study_name": "s"} | CHANGES[change]))
-    with pytest.raises(StudyError, match="--resume"):
+    with pytest.raises(StudyError, match="resume=True"):
         tune(out=tmp_path, n_trials=2)
     (tmp_path / "study.journal").rename(tmp_path / "kept")  # a result alone is a study, too
-    with pytest.raises(StudyError, match="--resume"):
+    with pytest.raises(StudyError, match="resume=True"):
         tune(out=tmp_path, n_trials=2)
     (tmp_path / "kept").rename(tmp_path / "study.journal")
     for path, content in before.items():  # the journal may grow by a line that changes nothing

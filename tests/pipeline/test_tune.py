@@ -244,7 +244,7 @@ def test_study_without_limits_stops_when_trials_no_longer_help_and_says_so(monke
     one_config = TINY | {"epochs": 1}
     result = tune(daily(wave()), n_trials=None, space=one_config, progress=progress)
     assert result.record["study"]["n_trials"] == 4
-    assert any("stopped after 4 trials" in text and "--trials or --timeout" in text for text in progress.notes)
+    assert any("stopped after 4 trials" in text and "n_trials= or timeout=" in text for text in progress.notes)
     assert tune(daily(wave()), n_trials=6, space=one_config).record["study"]["n_trials"] == 6
 
 
@@ -438,9 +438,9 @@ def test_refused_resume_says_what_differs_and_names_the_first_command(tmp_path: 
     begin(160)
     first = f"lstm-tune tune {tmp_path}/d.csv --target y --horizon 2 .* --out {tmp_path}/run --resume"
     data = r"other data \(160 rows, 2024-01-01 to 2024-06-08, now 161 rows, 2024-01-01 to 2024-06-09\)"
-    with pytest.raises(StudyError, match=f"{data}; repeat the first command with --resume: {first}, or use another"):
+    with pytest.raises(StudyError, match=f"{data}; repeat the first command with resume=True: {first}; or use another"):
         begin(161, resume=True)
-    with pytest.raises(StudyError, match=f"other settings than 'd-y-h3'; repeat the first .* {first}, or use another"):
+    with pytest.raises(StudyError, match=f"other settings than 'd-y-h3'; repeat the first .* {first}; or use another"):
         begin(160, resume=True, horizon=3)
 
 
@@ -502,7 +502,7 @@ def test_error_that_nobody_foresaw_keeps_the_trials_and_is_one_line(
         raise ZeroDivisionError("of a library")
 
     monkeypatch.setattr(f"lstm_tune.pipeline.conclusion.{step}", fail)
-    with pytest.raises(StudyError, match=r"the trials are kept.*ZeroDivisionError: of a library.*--resume") as caught:
+    with pytest.raises(StudyError, match=r"the trials are kept.*ZeroDivisionError: of a lib.*resume=True") as caught:
         tune(daily(wave()), out=tmp_path)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -567,7 +567,7 @@ def test_loading_what_is_no_run_is_refused(tmp_path: Path, make: Any) -> None:
 
 def test_folder_of_a_study_that_was_stopped_without_a_model_tells_to_resume(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text("number,state,value\n")
-    with pytest.raises(RunError, match="--resume"):
+    with pytest.raises(RunError, match="resume=True"):
         load(tmp_path)
 
 

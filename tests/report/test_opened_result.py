@@ -134,7 +134,7 @@ def test_the_study_of_an_opened_result_must_be_the_one_that_result_json_tells_of
         assert len(opened.trials) == len(result.trials)
         return
     for read in (lambda: opened.study, lambda: opened.trials):
-        with pytest.raises(StudyError, match=f"{says}.*; restore it .*--resume"):
+        with pytest.raises(StudyError, match=f"{says}.*; restore it .*resume=True"):
             read()
 
 

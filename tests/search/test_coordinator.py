@@ -136,7 +136,7 @@ def test_running_trials_of_other_machines_are_left_alone_in_one_line(study: optu
     ]
     assert notes == [
         "2 trials of another machine (far-away, other) may still run, and are left alone; "
-        "if that machine is gone, pass --take-over"
+        "if that machine is gone, pass take_over=True"
     ]
 
 

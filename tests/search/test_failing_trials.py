@@ -138,7 +138,7 @@ def test_any_other_error_fails_its_trial_alone_and_keeps_the_traceback(monkeypat
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ten_failures_in_a_row_stop_the_study_with_the_cause_and_keep_it(tmp_path: Path, workers: int) -> None:
     options: dict[str, Any] = {"target": "y", "space": TINY, "folds": 1, "n_trials": 30, "out": tmp_path}
-    with pytest.raises(StudyError, match=r"10 trials in a row failed.*no luck.*--resume") as caught:
+    with pytest.raises(StudyError, match=r"10 trials in a row failed.*no luck.*resume=True") as caught:
         lstm_tune.tune(daily(wave()), pruner=UnluckyPruner(), workers=workers, **options)
     assert "\n" not in str(caught.value)
     study = optuna.load_study(study_name=None, storage=open_storage(tmp_path / "study.journal"))

@@ -21,7 +21,7 @@ def test_study_is_refused_without_resume_and_with_other_settings(tmp_path: Path)
     path = tmp_path / "study.journal"
     study_of(storage=open_storage(path), settings={"seed": 0, "split": [0.7, 0.1, 0.2]})
     for options, words in (
-        ({"settings": {"seed": 0}}, "pass --resume"),
+        ({"settings": {"seed": 0}}, "pass resume=True"),
         ({"settings": {"seed": 1}, "resume": True}, r"another seed \(0, now 1\)"),
         ({"settings": {"split": (0.6, 0.2, 0.2)}, "resume": True}, "another split"),
     ):

@@ -126,7 +126,7 @@ def test_completed_trial_of_another_program_is_no_member_of_a_model() -> None:
     [trial] = read_trials(study)
     assert trial.outcome is None
     assert not trial.trained
-    with pytest.raises(StudyError, match=r"trial 0 was not completed by lstm_tune; use another --study"):
+    with pytest.raises(StudyError, match=r"trial 0 was not completed by lstm_tune; use another study_name="):
         candidates([trial])
 
 

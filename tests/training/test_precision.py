@@ -38,7 +38,7 @@ def test_unknown_precision_is_refused() -> None:
 
 def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    with pytest.raises(UsageError, match=r"neither AVX512-BF16 nor AMX; use --precision auto"):
+    with pytest.raises(UsageError, match=r'neither AVX512-BF16 nor AMX; use precision="auto"'):
         check_precision("bf16", "cpu")
     check_precision("auto", "cpu")
     assert pick_precision(task_of(wave(400)), configs(LARGE)) == "fp32"

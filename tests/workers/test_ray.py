@@ -143,13 +143,13 @@ def test_a_cluster_takes_more_workers_than_a_machine() -> None:
 )
 @pytest.mark.parametrize("address", ["auto", "ray://head:10001"])
 def test_storage_that_nodes_cannot_reach_is_refused(address: str, storage: Any, where: str) -> None:
-    with pytest.raises(UsageError, match=rf"must reach the study's storage, which is {where}; pass --storage postgres"):
+    with pytest.raises(UsageError, match=rf"must reach the study's storage, which is {where}; pass storage=.postgres"):
         connected(address, storage).__enter__()
 
 
 def test_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'^--ray needs Ray \(.*\); run: pip install "lstm-tune\[ray\]"$'):
+    with pytest.raises(UsageError, match=r'^ray needs the package Ray \(.*\); run: pip install "lstm-tune\[ray\]"$'):
         lstm_tune.tune(daily(wave(60)), target="y", ray="local", n_trials=1)
 
 

@@ -1,0 +1,57 @@
+"""Options in messages: Python's spelling in the code, that of the shell on the command line."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+import lstm_tune
+from lstm_tune.cli.app import app
+from lstm_tune.utils import spelling
+from lstm_tune.utils.spelling import as_typed
+
+PACKAGE = Path(lstm_tune.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("message", "typed"),
+    [
+        ("pass resume=True to continue it, or another out=", "pass --resume to continue it, or another --out"),
+        ('use device="cpu"', "use --device cpu"),
+        ("pass thousands=\",\" (or time='my time').", "pass --thousands , (or --time my time)."),
+        ("pass n_trials= or folds=3, or study_name=", "pass --trials or --folds 3, or --study"),
+        ("see out=1/result.json, and 'seed=3'", "see out=1/result.json, and 'seed=3'"),
+        ("run lstm-tune refit seed=3 a.csv; or split=", "run lstm-tune refit seed=3 a.csv; or --split"),
+        ("lookback=3 is no option", "lookback=3 is no option"),
+    ],
+)
+def test_options_are_shown_as_they_are_typed(message: str, typed: str) -> None:
+    assert as_typed(message) == typed
+
+
+def test_every_option_that_messages_may_name_is_one_of_the_command_line() -> None:
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    known = {word for command in commands for param in command.params for word in param.opts}
+    assert not [name for name in spelling._NAMED.split("|") if f"--{spelling.option_name(name)}" not in known]
+    assert {"n_trials", "study_name"} <= {*inspect.signature(lstm_tune.tune).parameters}
+
+
+def test_messages_name_options_as_python_does() -> None:
+    """The command line, the dashboard, which Python does not offer, and advice are spelled for the shell."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "dashboard", "diagnosis"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                text = re.sub(r"(lstm-tune|ray) [a-z].*", "", node.value)
+                if re.search(r"--[a-z]", text) and not re.fullmatch(r" ?--[a-z-]*( \d?)?", text):
+                    found.append(f"{path.name}:{node.lineno}: {node.value}")
+    assert not found
