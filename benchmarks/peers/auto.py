@@ -18,6 +18,13 @@ from typing import Any
 
 import numpy as np
 
+_QUIET = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
@@ -61,15 +68,9 @@ def main() -> None:
             return trained[0]
 
     default = AutoLSTM.get_default_config(h=job.horizon, backend="optuna")
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
 
     def space(trial: optuna.Trial) -> dict[str, Any]:
-        return {**default(trial), "accelerator": "cpu", **quiet}
+        return {**default(trial), "accelerator": "cpu", **_QUIET}
 
     def after_trial(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         nonlocal scoring

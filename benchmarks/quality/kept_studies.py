@@ -27,7 +27,7 @@ from lstm_tune.models.baselines import fit_baselines
 from lstm_tune.models.forecaster import LSTMForecaster
 from lstm_tune.search.pruners import make_pruner
 from lstm_tune.search.samplers import make_sampler
-from lstm_tune.search.space import load_space
+from lstm_tune.search.space import Space, load_space
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import enqueue_known
 from lstm_tune.search.trials import candidates, read_trials
@@ -125,11 +125,7 @@ def run_series(
         task, load_space("default"), seed=seed, on_trained=lambda t: trained.update({t.number: t})
     )
     known = len(objective.space.enqueued())
-    study = optuna.create_study(
-        sampler=make_sampler("tpe", seed, objective.space),
-        pruner=make_pruner(pruner, objective.space.most_epochs(), max(5, known)),
-    )
-    enqueue_known(study, objective.space)
+    study = _begin(objective.space, seed, make_pruner(pruner, objective.space.most_epochs(), max(5, known)))
     for number in range(trials):
         if time.monotonic() > end:
             break
@@ -157,6 +153,13 @@ def run_series(
         blocks=blocks,
         test=test,
     )
+
+
+def _begin(space: Space, seed: int, pruner: optuna.pruners.BasePruner) -> optuna.Study:
+    """Return a study whose first trials are the known configurations."""
+    study = optuna.create_study(sampler=make_sampler("tpe", seed, space), pruner=pruner)
+    enqueue_known(study, space)
+    return study
 
 
 def _untrained(task: Task, config: Config, windows: Windows, rows: Ranges) -> LSTMForecaster:

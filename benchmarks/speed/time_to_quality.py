@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -185,13 +185,7 @@ def search(
         began = time.monotonic()
         worker = start(python, "auto.py", job, cwd=folder, threads=threads, log=log)
         arrived: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
-
-        def listen() -> None:
-            for line in worker.stdout:
-                arrived.put((time.monotonic(), line))
-            arrived.put((time.monotonic(), ""))
-
-        listener = threading.Thread(target=listen, daemon=True)
+        listener = threading.Thread(target=_listen, args=(worker.stdout, arrived), daemon=True)
         listener.start()
         scoring, best = 0.0, float("inf")
         try:
@@ -223,6 +217,13 @@ def search(
             worker.kill()
             listener.join()
             worker.wait()
+
+
+def _listen(lines: Iterable[str], arrived: queue.SimpleQueue[tuple[float, str]]) -> None:
+    """Put each line into a queue with the time at which it arrived, and an empty one at the end."""
+    for line in lines:
+        arrived.put((time.monotonic(), line))
+    arrived.put((time.monotonic(), ""))
 
 
 def report(ours: Sequence[Tuned], peer: Search | None, settings: Mapping[str, Any]) -> dict[str, Any]:
