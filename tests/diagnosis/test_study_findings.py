@@ -6,9 +6,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import optuna
+import oracle_findings
 import pytest
 from studies import outcome
 
@@ -584,6 +587,29 @@ def test_trials_that_the_time_limit_ended_before_their_first_epoch_are_compared_
         assert {code: f.evidence for code, f in found.items()} == {code: f.evidence for code, f in usual.items()}
     assert found["more_trials"].actions[0].options["n_trials"] == 24  # as many again as were trained
     assert not searching(cut)
+
+
+def test_the_oracle_compares_them_with_none_either() -> None:
+    def run_of(values: Sequence[float], cut: int) -> Any:
+        study, noise = optuna.create_study(), [{"mse_scaled": x} for x in (0.30, 0.301, 0.299)]
+        for i, value in enumerate([*values, *(0.299 + 0.0001 * i for i in range(cut))]):
+            begun = i < len(values)
+            attributes = {"stopped": "epochs" if begun else "time", "epochs": int(begun), "history": [[0, 0.5, value]]}
+            study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+        return SimpleNamespace(
+            study=study, record={"retrain": {"seeds": noise}, "ensemble": [{"weight": 1, "epochs": 1}]}
+        )
+
+    values = [9.0, 6.0, 4.0, 2.5, 1.5, 0.9, 0.302, 0.3]
+    for rule in (oracle_findings._more_trials, oracle_findings._winner_within_seed_noise):
+        assert rule(run_of(values, 8)) == rule(run_of(values, 0)) is not None
+    found = {f.code: f.evidence for f in searching(study_of(values))}
+    told = oracle_findings._more_trials(run_of(values, 8))
+    assert told is not None
+    assert found["more_trials"] == pytest.approx(told, rel=6e-3)
+    had_no_time = code_of(training(trial([0.5], stopped="time", skip="linear")), "too_few_epochs")
+    assert had_no_time is not None
+    assert oracle_findings._too_few_epochs(run_of([0.5], 8)) == had_no_time.evidence
 
 
 def test_seeds_that_disagree_by_chance_make_no_trial_of_twice_the_error_as_good() -> None:

@@ -239,24 +239,36 @@ def _predicts_the_mean(run: Finished) -> Evidence | None:
 
 
 def _ended(run: Finished) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that have ended and repeat none, in their order."""
+    """Return the trials that have ended and repeat none, in their order; without those that `_cut` says."""
+    return [t for t in _finished(run) if not _cut(t)]
+
+
+def _finished(run: Finished) -> list[optuna.trial.FrozenTrial]:
     return [t for t in run.study.trials if t.state.is_finished() and "same_as_trial" not in t.user_attrs]
+
+
+def _cut(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether the time limit ended it before its first epoch; then it tells nothing of its configuration."""
+    return trial.user_attrs.get("stopped") == "time" and trial.user_attrs["epochs"] == 0
 
 
 def _ranked(run: Finished) -> list[optuna.trial.FrozenTrial]:
     """Return the completed ones, the best first, of equal values the first one."""
-    ranked = sorted((t for t in _ended(run) if t.value is not None), key=lambda t: (t.value, t.number))
+    ranked = sorted((t for t in _finished(run) if t.value is not None), key=lambda t: (t.value, t.number))
     return [t for i, t in enumerate(ranked) if i == 0 or t.value != ranked[i - 1].value]
 
 
 def _too_few_epochs(run: Finished) -> Evidence:
     best = _ranked(run)[0]
+    if _cut(best):
+        return {"epochs": 0, "best_epoch": 0, "stopped": "time"}
     values = [row[2] for row in best.user_attrs["history"]]
     epochs = len(values) - 1
     gain = 1 - values[-1] / values[-1 - max(1, epochs // 4)]
     if run.record["best"]["params"]["schedule"] in ("cosine", "one_cycle"):
         gain /= 2
-    return {"epochs": epochs, "best_epoch": int(np.argmin(values)), "late_gain": gain, "stopped": "epochs"}
+    stopped = best.user_attrs["stopped"]
+    return {"epochs": epochs, "best_epoch": int(np.argmin(values)), "late_gain": gain, "stopped": stopped}
 
 
 def _batch_size(run: Finished) -> Evidence:
@@ -284,7 +296,8 @@ def _ends(values: list[float]) -> Iterator[tuple[str, float]]:
 
 
 def _winner_within_seed_noise(run: Finished) -> Evidence:
-    ranked, seeds = _ranked(run), [entry["mse_scaled"] for entry in run.record["retrain"]["seeds"]]
+    ranked = [t for t in _ranked(run) if not _cut(t)]
+    seeds = [entry["mse_scaled"] for entry in run.record["retrain"]["seeds"]]
     trained = [m["weight"] for m in run.record["ensemble"] if m["epochs"]]
     noise = np.std(seeds, ddof=1) / np.mean(seeds) / math.sqrt(sum(w * w for w in trained))
     least = ranked[0].value
