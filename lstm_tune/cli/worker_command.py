@@ -56,7 +56,9 @@ def worker(
             print_line("stopped; running trials were given back")
             raise typer.Exit(0 if stop.terminated else 130) from None
     if not quiet:
-        print_line(f"{counted(taken, 'trial')} in {clock.monotonic() - began:.0f} s; no further one is left")
+        passed = clock.monotonic() - began
+        why = "no further one is left" if seconds is None or passed < seconds else "the time is over"
+        print_line(f"{counted(taken, 'trial')} in {passed:.0f} s; {why}")
 
 
 def _import_packages() -> None:

@@ -158,7 +158,8 @@ def search(
     remaining = None if options.trials is None else max(0, options.trials - done)
     left = clock.left()
     if left is not None and left < _NOTHING and remaining != 0:
-        progress.info("the time limit left nothing for trials; pass a longer timeout=")
+        after = f"which began after {clock.elapsed:.0f} s"
+        progress.info(f"the time limit left nothing for trials, {after}; pass a longer timeout=")
     progress.begin(options.trials, done, left)
     if remaining != 0 and not rule.no_longer_helps(study):
         every: list[OptunaCallback] = [rule, stop_after_failures, *callbacks]

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -106,6 +107,19 @@ def test_command_worker_refuses_a_missing_journal_before_it_imports_anything(
     assert ended.value.code == 1
     assert "the study file 'nosuch.journal' does not exist" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("limit", "why"), [("1h", "no further one is left"), ("5s", "the time is over")])
+def test_command_worker_says_why_it_ended(
+    limit: str, why: str, command_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lstm_tune.cli import worker_command
+
+    monkeypatch.setattr(worker_command, "_import_packages", lambda: None)
+    monkeypatch.setattr(worker_command, "clock", SimpleNamespace(monotonic=iter([0.0, 6.0]).__next__))
+    monkeypatch.setattr("lstm_tune.pipeline.worker.run", lambda *given: 3)
+    status, _, err = command_line("worker", "s", "example:nile", "--storage", "postgresql://u@h/db", "--for", limit)
+    assert (status, err) == (0, f"3 trials in 6 s; {why}\n")
 
 
 @pytest.mark.parametrize("scheme", ["sqlite:///", ""])
