@@ -15,6 +15,7 @@ from lstm_tune.cli.usage_errors import file_of
 from lstm_tune.errors import UsageError
 from lstm_tune.search.space_schema import DRAFT
 from lstm_tune.utils.escaping import quote_column
+from lstm_tune.utils.spelling import as_typed
 from lstm_tune.utils.text import did_you_mean, listed, shortened
 
 _NOT_IN_FILES = ("config", "help")
@@ -59,7 +60,7 @@ def names_run_file(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(context, **given)
         except UsageError as error:
-            begins = re.sub(r"\W+", "_", str(error).strip("-'")).lower()
+            begins = re.sub(r"\W+", "_", as_typed(str(error)).strip("-'")).lower()
             names = [p.name for p in context.command.params if p.name and f"{begins}_".startswith(f"{p.name}_")]
             file = file_of(context, max(names, key=len)) if names else ""
             raise UsageError(f"{file}{error}") from None

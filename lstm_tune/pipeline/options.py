@@ -125,7 +125,7 @@ class TuneOptions:
         self._set("pruner", _pruner)
 
     def _set(self, name: str, read: Callable[..., Any], *rule: Any) -> None:
-        object.__setattr__(self, name, read(option_name(name), getattr(self, name), *rule))
+        object.__setattr__(self, name, read(name, getattr(self, name), *rule))
 
     @property
     def rule(self) -> SplitRule | None:

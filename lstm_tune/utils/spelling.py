@@ -1,6 +1,7 @@
 """How options are spelled: messages name them as Python does, and the command line shows its own spelling.
 
-A message that asks for an option says `resume=True`, `device="cpu"`, or `time=` if the value is up to the reader.
+A message that asks for an option says `resume=True`, `device="cpu"`, or `time=` if the value is up to the reader. One
+that refuses a value says `n_trials must be`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import re
 _OTHERWISE = {"n_trials": "trials", "study_name": "study"}
 _NAMED = (
     "calendar|data|decimal|device|folds|future|holidays|id|n_trials|out|past|port|precision|ray|resume|retrain_seeds|"
-    "seed|space|split|static|storage|study_name|take_over|target|thousands|time|timeout|workers"
+    "seed|space|split|static|storage|study_name|take_over|target|thousands|time|timeout|try_advice|workers"
 )
 _OPTION = re.compile(
     r"lstm-tune [a-z][^;]*"  # a command is spelled as it should be already
-    rf"|(?<![^\s(])({_NAMED})=(\"[^\"]*\"|'[^']*'|\w+)?(?=[\s,;:.)]|$)"
+    rf"|(?<![^\s(])({_NAMED})(?:=(\"[^\"]*\"|'[^']*'|\w+)?(?=[\s,;:.)]|$)| must be )"
 )
 
 
@@ -32,5 +33,7 @@ def _typed(found: re.Match[str]) -> str:
     name, value = found.groups()
     if name is None:
         return found.group()
+    if found.group().endswith(" must be "):
+        return f"{option_name(name)} must be "
     value = (value or "").strip("\"'")
     return f"--{option_name(name)}" + (f" {value}" if value not in ("", "True") else "")

@@ -82,7 +82,7 @@ def test_nothing_is_tried_if_its_share_of_the_time_is_0(run: Path) -> None:
     options = dict(horizon=2, folds=1, space=str(run.parent.parent / "space.toml"), n_trials=1, retrain_seeds=1)
     found = lstm_tune.tune(str(run.parent.parent / "data.csv"), try_advice=0, **options).to_dict()
     assert {a["tried"] for f in found["findings"] for a in (*f["actions"], *f["rejected"])} == {None}
-    with pytest.raises(UsageError, match=r"try-advice must be a number from 0 to 0\.5, but is 0\.9"):
+    with pytest.raises(UsageError, match=r"try_advice must be a number from 0 to 0\.5, but is 0\.9"):
         TuneOptions(try_advice=0.9)
 
 

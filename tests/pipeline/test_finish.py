@@ -105,7 +105,7 @@ def test_study_of_another_objective_is_refused() -> None:
         lstm_tune.finish(study, objective)
     with pytest.raises(UsageError, match="direction='minimize'"):
         lstm_tune.finish(optuna.create_study(direction="maximize"), objective)
-    with pytest.raises(UsageError, match="retrain-seeds must be"):
+    with pytest.raises(UsageError, match="retrain_seeds must be"):
         lstm_tune.finish(study, objective, retrain_seeds=0)
 
 

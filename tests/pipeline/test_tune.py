@@ -530,10 +530,10 @@ def test_result_is_kept_if_its_findings_fail(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"n_trials": 0}, UsageError, "trials must be at least 1, but is 0"),
+        ({"n_trials": 0}, UsageError, "n_trials must be at least 1, but is 0"),
         ({"timeout": 0.0}, UsageError, "timeout must be above 0"),
         ({"timeout": math.nan}, UsageError, "timeout must be above 0"),
-        ({"retrain_seeds": 0}, UsageError, "retrain-seeds must be at least 1"),
+        ({"retrain_seeds": 0}, UsageError, "retrain_seeds must be at least 1"),
         ({"seed": -1}, UsageError, "seed must be from 0"),
         ({"horizon": 0}, UsageError, "horizon must be at least 1"),
         ({"folds": 0}, UsageError, "folds must be at least 1"),

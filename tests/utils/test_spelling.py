@@ -28,6 +28,9 @@ PACKAGE = Path(lstm_tune.__file__).parent
         ("see out=1/result.json, and 'seed=3'", "see out=1/result.json, and 'seed=3'"),
         ("run lstm-tune refit seed=3 a.csv; or split=", "run lstm-tune refit seed=3 a.csv; or --split"),
         ("lookback=3 is no option", "lookback=3 is no option"),
+        ("retrain_seeds must be at least 1", "retrain-seeds must be at least 1"),
+        ("n_trials must be a whole number", "trials must be a whole number"),
+        ("hidden_units must be above 0", "hidden_units must be above 0"),
     ],
 )
 def test_options_are_shown_as_they_are_typed(message: str, typed: str) -> None:
