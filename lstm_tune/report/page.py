@@ -26,6 +26,7 @@ from lstm_tune.report.search_figures import DrawnTrial
 from lstm_tune.report.study_text import levels_option, on_untrained, score_digits, trial_states
 from lstm_tune.report.views import data_view, forecast_view
 from lstm_tune.utils.atomic_files import read_json, refuse_damage, write_text
+from lstm_tune.utils.spelling import as_typed
 from lstm_tune.utils.text import error_against, number
 
 Row = dict[str, Any]  # of a table
@@ -91,6 +92,7 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": number, "readable": readable, "error_against": error_against}
+    environment.filters["as_typed"] = as_typed
     template = environment.get_template("report.html.j2")
     schemas = {DETAILS: SCHEMA, EXPLAINED: 1, INPUTS: 1}
     records = {

@@ -115,12 +115,14 @@ def test_untrained_parts_and_a_missing_season_are_explained(copy: Path) -> None:
         member | {"epochs": 3, "weight": 0.3},
     ]
     result["data"]["period"] = None
+    result["data"]["notes"] = ["pass time= for dates"]
     path.write_text(json.dumps(result))
     report.write_report(copy)
     page = open_page(copy).text
     assert UNTRAINED in page
     assert "saved model (30% LSTM)" in page
     assert "LSTM alone" in page
+    assert "pass --time for dates" in page
     assert "The LSTM adds little here: 70% of the saved model are untrained forecasts." in page
     assert "seasonal naive (no season)" in page
     result["ensemble"][0]["epochs"] = 1
