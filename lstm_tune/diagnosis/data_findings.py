@@ -144,27 +144,13 @@ def diagnose(
     """
     horizon = arguments.whole("horizon", horizon, 1)
     rule, seasons = read_split("split", split), arguments.wholes("season", season, 2)
-    target, id = arguments.columns_or_none("target", target), arguments.columns_or_none("id", id)
-    past, future = arguments.columns("past", past), arguments.columns("future", future)
-    static = arguments.columns("static", static)
+    reading = arguments.reading(target=target, time=time, id=id, past=past, future=future, static=static)
+    reading |= arguments.reading(decimal=decimal, thousands=thousands)
     given = read_own_mse(mse, rmse, scaled)
     loaded: list[SeriesSet] = []
 
     def load(rule: SplitRule) -> SeriesSet:
-        loaded.append(
-            load_series(
-                data,
-                target=target,
-                time=time,
-                id=id,
-                past=past,
-                future=future,
-                static=static,
-                decimal=decimal,
-                thousands=thousands,
-                split=rule,
-            )
-        )
+        loaded.append(load_series(data, **reading, split=rule))
         return loaded[-1]
 
     try:

@@ -90,11 +90,9 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         """Check every option, and bring it to its one form."""
-        for name in ("target", "id"):
-            self._set(name, arguments.columns_or_none)
-        for name in ("past", "future", "static"):
-            self._set(name, arguments.columns)
-        for name in ("time", "holidays", "decimal", "thousands", "study_name", "apply"):
+        for name, check in arguments.READING.items():
+            self._set(name, check)
+        for name in ("study_name", "apply"):
             self._set(name, arguments.text_or_none)
         for name in ("precision", "device"):
             self._set(name, arguments.text)
@@ -111,7 +109,6 @@ class TuneOptions:
             raise UsageError("workers is 0, but with ray they are its tasks; pass auto, or how many")
         self._set("timeout", arguments.seconds_or_none)
         self._set("split", read_split)
-        self._set("calendar", arguments.flag_or_none)
         self._set("resume", arguments.flag)
         self._set("take_over", arguments.flag)
         object.__setattr__(self, "resume", self.resume or self.take_over)

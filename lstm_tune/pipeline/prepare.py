@@ -100,24 +100,8 @@ def load_dataset(data: Any, options: TuneOptions, device: str) -> Dataset:
         DataError: the data cannot be used.
         UsageError: a column is not there, or the split is impossible.
     """
-
-    def load(rule: SplitRule) -> SeriesSet:
-        return load_series(
-            data,
-            target=options.target,
-            time=options.time,
-            id=options.id,
-            past=options.past,
-            future=options.future,
-            static=options.static,
-            calendar=options.calendar,
-            holidays=options.holidays,
-            decimal=options.decimal,
-            thousands=options.thousands,
-            split=rule,
-        )
-
-    cut = load_and_split(load, options.rule, options.horizon)
+    reading = {name: getattr(options, name) for name in arguments.READING}
+    cut = load_and_split(lambda rule: load_series(data, **reading, split=rule), options.rule, options.horizon)
     windows = Windows(cut.series, options.horizon, device)
     given = None
     if options.against is not None:

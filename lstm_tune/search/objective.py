@@ -100,8 +100,8 @@ class Objective:
         horizon, folds = arguments.whole("horizon", horizon, 1), arguments.whole("folds", folds, 1)
         seed, threads = arguments.whole("seed", seed, 0, 2**31 - 1), arguments.whole("threads", threads, 1)
         rule = read_split("split", split)
-        reading = _checked_columns(target=target, time=time, id=id, past=past, future=future, static=static)
-        reading |= {"calendar": calendar, "holidays": holidays, "decimal": decimal, "thousands": thousands}
+        reading = arguments.reading(target=target, time=time, id=id, past=past, future=future, static=static)
+        reading |= arguments.reading(calendar=calendar, holidays=holidays, decimal=decimal, thousands=thousands)
         seasons, metric = arguments.wholes("season", season, 2), checked_metric("metric", metric)
         rest = {"horizon": horizon, "split": rule, "season": seasons, "folds": folds, "metric": metric}
         self.arguments = reading | rest
@@ -143,12 +143,6 @@ class Objective:
     def best(self) -> Trained | None:
         """The models of the best trial that this process has trained; None: there was none."""
         return self.trials.best
-
-
-def _checked_columns(**named: Any) -> dict[str, Any]:
-    """Return the columns that were named, each in its one form."""
-    checks = {"target": arguments.columns_or_none, "time": arguments.text_or_none, "id": arguments.columns_or_none}
-    return {name: checks.get(name, arguments.columns)(name, value) for name, value in named.items()}
 
 
 def _load(data: Any, reading: Mapping[str, Any], rule: SplitRule) -> SeriesSet:

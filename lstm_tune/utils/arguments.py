@@ -180,3 +180,22 @@ def space(name: str, value: Any) -> Any:
     if isinstance(value, str | Path | Mapping) or hasattr(value, "parameters"):
         return value
     raise refuse(name, "a preset's name, a TOML file, a mapping or a Space", value)
+
+
+READING: Mapping[str, Callable[[str, Any], Any]] = {  # what says how data are read, and its check
+    "target": columns_or_none,
+    "time": text_or_none,
+    "id": columns_or_none,
+    "past": columns,
+    "future": columns,
+    "static": columns,
+    "calendar": flag_or_none,
+    "holidays": text_or_none,
+    "decimal": text_or_none,
+    "thousands": text_or_none,
+}
+
+
+def reading(**given: Any) -> dict[str, Any]:
+    """Return some of `READING`, each in its one form."""
+    return {name: READING[name](name, value) for name, value in given.items()}

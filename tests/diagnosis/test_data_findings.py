@@ -33,6 +33,7 @@ from lstm_tune.diagnosis.data_checks import CHANNEL_CHECKS, CheckResults
 from lstm_tune.diagnosis.data_findings import Diagnosis, diagnose
 from lstm_tune.diagnosis.level_checks import non_stationary_level
 from lstm_tune.models import baselines
+from lstm_tune.search.objective import Objective
 from lstm_tune.training.task import build_task
 
 N = 600
@@ -608,6 +609,15 @@ def test_table_shows_findings_scores_and_what_an_mse_means() -> None:
 def test_table_fits_a_narrow_terminal() -> None:
     text = shown(diagnose(daily(0.02 * T + ar()), target="y"), width=60)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("wrong", [{"time": 3}, {"decimal": b"."}, {"thousands": 5}, {"id": 1.5}, {"static": print}])
+def test_wrong_options_of_reading_are_refused_by_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(UsageError, match=f"^{name} must be "):
+        diagnose(ar(), **wrong)
+    with pytest.raises(UsageError, match=f"^{name} must be "):
+        Objective(ar(), **wrong)
 
 
 def test_clean_data_and_refused_data_are_shown_too() -> None:
