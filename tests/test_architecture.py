@@ -208,6 +208,7 @@ _HEAVY = "optuna", "scipy.stats", "scipy.optimize", "sklearn", "statsmodels", "p
         ("from lstm_tune import DataError", _LIGHT + _HEAVY),
         ("import lstm_tune as l; l.diagnose([t % 12 for t in range(120)])", _HEAVY),
         ("from lstm_tune.pipeline import saved_run, out_of_date", _HEAVY),
+        ("import lstm_tune.pipeline.tune, lstm_tune.cli.result_table", _HEAVY[1:]),
     ],
 )
 def test_importing_loads_no_package_without_need(statement: str, unwanted: tuple[str, ...]) -> None:

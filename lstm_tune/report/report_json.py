@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.pruners import WilcoxonPruner
 from optuna.trial import FrozenTrial, TrialState
 
@@ -110,14 +109,15 @@ def importances(study: optuna.Study) -> dict[str, Any] | None:
     completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len({str(sorted(t.params.items())) for t in completed}) < LEAST_TRIALS:
         return None
+    # Not above: they import scikit-learn, which takes half a second that a study waits for before its first trial.
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
         forest = len(completed) <= _FOREST_TRIALS
-        evaluator: BaseImportanceEvaluator = (
-            FanovaImportanceEvaluator(n_trees=32, seed=0) if forest else PedAnovaImportanceEvaluator()
-        )
+        evaluator = FanovaImportanceEvaluator(n_trees=32, seed=0) if forest else PedAnovaImportanceEvaluator()
         try:
-            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+            shares = get_param_importances(study, evaluator=evaluator)
         except (ValueError, RuntimeError):  # no parameter varies, or all scores are equal
             return None
     if not any(np.isfinite(share) and share > 0 for share in shares.values()):
