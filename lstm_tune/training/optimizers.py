@@ -5,9 +5,11 @@ An optimizer is one entry of `OPTIMIZERS` and one word of the parameter `optimiz
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,28 @@ from torch import Tensor, nn
 from lstm_tune.config import Config
 
 _ALIGNMENT = 16  # numbers: torch aligns its memory to as many
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+
+
+def _uncompiled(kind: type[Kind]) -> type[Kind]:
+    """Return the same optimizer without the import of torch's compiler.
+
+    torch wraps these methods so that a compiler knows how to treat them, and imports the compiler at the first call,
+    which takes a second of each process. Nothing is compiled here.
+    """
+    plain = {
+        "add_param_group": inspect.unwrap(kind.add_param_group),
+        "step": torch.no_grad()(inspect.unwrap(kind.step)),
+    }
+    return type(kind.__name__, (kind,), plain)
+
+
+_Adam = _uncompiled(torch.optim.Adam)
+_AdamW = _uncompiled(torch.optim.AdamW)
+_NAdam = _uncompiled(torch.optim.NAdam)
+_RMSprop = _uncompiled(torch.optim.RMSprop)
+_SGD = _uncompiled(torch.optim.SGD)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,25 +51,23 @@ class OptimizerInfo:
 
 OPTIMIZERS: Mapping[str, OptimizerInfo] = {
     "adam": OptimizerInfo(
-        make=lambda p, c: torch.optim.Adam(p, lr=c.learning_rate, weight_decay=c.weight_decay, fused=True),
+        make=lambda p, c: _Adam(p, lr=c.learning_rate, weight_decay=c.weight_decay, fused=True),
         adaptive=True,
     ),
     "adamw": OptimizerInfo(
-        make=lambda p, c: torch.optim.AdamW(p, lr=c.learning_rate, weight_decay=c.weight_decay, fused=True),
+        make=lambda p, c: _AdamW(p, lr=c.learning_rate, weight_decay=c.weight_decay, fused=True),
         adaptive=True,
     ),
     "nadam": OptimizerInfo(
-        make=lambda p, c: torch.optim.NAdam(p, lr=c.learning_rate, weight_decay=c.weight_decay),
+        make=lambda p, c: _NAdam(p, lr=c.learning_rate, weight_decay=c.weight_decay),
         adaptive=True,
     ),
     "rmsprop": OptimizerInfo(
-        make=lambda p, c: torch.optim.RMSprop(p, lr=c.learning_rate, weight_decay=c.weight_decay),
+        make=lambda p, c: _RMSprop(p, lr=c.learning_rate, weight_decay=c.weight_decay),
         adaptive=True,
     ),
     "sgd": OptimizerInfo(
-        make=lambda p, c: torch.optim.SGD(
-            p, lr=c.learning_rate, weight_decay=c.weight_decay, momentum=c.momentum, fused=True
-        ),
+        make=lambda p, c: _SGD(p, lr=c.learning_rate, weight_decay=c.weight_decay, momentum=c.momentum, fused=True),
         adaptive=False,
     ),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -375,6 +377,23 @@ def test_step_equals_that_of_torch_on_separate_parameters(optimizer: str) -> Non
         trainer.run_epoch()
     for ours, expected in zip(trainer.model.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_no_optimizer_imports_the_compiler_of_torch() -> None:
+    code = """
+import sys, torch
+from dataclasses import replace
+from lstm_tune.config import Config
+from lstm_tune.training.optimizers import OPTIMIZERS, make_optimizer
+for name in OPTIMIZERS:
+    weight = torch.zeros(3)
+    weight.grad = torch.ones(3)
+    make_optimizer([weight], replace(Config(), optimizer=name)).step()
+    assert weight.abs().min() > 0, name
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(("units", "batch", "cell", "expected"), [
