@@ -59,3 +59,11 @@ def test_server_that_does_not_answer_is_noticed_before_the_data_are_read(monkeyp
     monkeypatch.setattr(steps, "load_dataset", lambda *given: pytest.fail("the data were read"))
     with pytest.raises(LstmTuneError, match="it does not answer"):
         lstm_tune.tune("example:nile", n_trials=1, storage="postgresql://u@127.0.0.1:1/db")
+
+
+def test_evaluate_looks_for_the_file_of_forecasts_before_the_model(
+    command_line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_tune.pipeline.saved_run.load", lambda run: pytest.fail("the model was read"))
+    status, _, err = command_line("evaluate", "run", "data.csv", "--against", "others.csv")
+    assert (status, err.partition(";")[0]) == (2, "lstm-tune: others.csv does not exist")
