@@ -159,7 +159,7 @@ def day_of_month(times: Times) -> Ints:
 
 
 def _is_month_end(times: Times) -> Bools:
-    after: Bools = months_of(times.astype("datetime64[D]") + 1) > months_of(times)
+    after: Bools = months_of(times.astype("datetime64[D]") + np.timedelta64(1, "D")) > months_of(times)
     return after
 
 
@@ -192,7 +192,7 @@ def _business_side(times: Times) -> str:
     days = times.astype("datetime64[D]")
     month = times.astype("datetime64[M]")
     first = np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward")
-    last = np.busday_offset((month + 1).astype("datetime64[D]"), -1, roll="forward")
+    last = np.busday_offset((month + np.timedelta64(1, "M")).astype("datetime64[D]"), -1, roll="forward")
     for side, usual in (("E", last), ("S", first)):
         if (days == usual).mean() >= _SHARE_ON_BUSINESS_DAYS:
             return side

@@ -54,8 +54,8 @@ class Ruler:
         if self.step.unit == "business":
             days = times.astype("datetime64[D]")
             weekday = (days.astype(np.int64) + 3) % 7
-            workday = days - np.where(weekday > 4, weekday - 4, 0)  # a Saturday belongs to Friday …
-            workday = np.where(weekday == 6, days + 1, workday)  # … and a Sunday to Monday
+            workday = days - np.maximum(weekday - 4, 0).astype("timedelta64[D]")  # a Saturday belongs to Friday …
+            workday = np.where(weekday == 6, days + np.timedelta64(1, "D"), workday)  # … and a Sunday to Monday
             exact = (weekday < 5) & (times.view(np.int64) % DAY == self.clock)
             return np.busday_count(np.datetime64("1970-01-01"), workday).astype(np.int64) // size, exact
         ticks = times.view(np.int64) if self.step.unit == "fixed" else months_of(times)
@@ -73,12 +73,12 @@ class Ruler:
             days = np.busday_offset(np.datetime64("1970-01-01"), places * self.step.size, roll="forward")
         else:
             month = (places * self.step.size + self.phase).astype("datetime64[M]")
-            length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
-            days = month.astype("datetime64[D]") + (np.minimum(self.day, length) - 1)
+            first_day, after = (m.astype("datetime64[D]") for m in (month, month + np.timedelta64(1, "M")))
+            length = (after - first_day).astype(np.int64)
+            days = first_day + (np.minimum(self.day, length) - 1).astype("timedelta64[D]")
             if self.step.on_business_days:
-                after = (month + 1).astype("datetime64[D]")
                 last = np.busday_offset(after, -1, roll="forward")
-                first = np.busday_offset(month.astype("datetime64[D]"), 0, roll="forward")
+                first = np.busday_offset(first_day, 0, roll="forward")
                 days = last if self.step.at_end else first
         return days.astype("datetime64[ns]") + np.timedelta64(self.clock, "ns")
 
