@@ -231,12 +231,12 @@ def show(rows: Sequence[Row], shares: Sequence[Share]) -> None:
             f"{r.fp32 / r.bare:.3f}",
             f"{r.bare_plain / r.fp32:.2f}",
             *half[1:],
-            "bf16" if r.auto_bf16 and r.bf16 is not None else "fp32",
+            "bf16" if r.auto_bf16 and r.bf16 is not None and r.bf16 < r.fp32 else "fp32",
         )
     console.print("Milliseconds of one training step of batch x length x units x layers on one thread, and ratios")
     console.print(table)
     console.print("plain: the bare loop in a process as Python starts it; kept: the same with freed memory kept")
-    console.print("auto: the precision that --precision auto takes for the shape where the machine is fast in bf16\n")
+    console.print("auto: bf16 if --precision auto may take it for the shape and it is faster here\n")
     if shares:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for title in ("rows", "rows ahead", "configuration", "trial, s", "evaluation"):

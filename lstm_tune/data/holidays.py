@@ -61,7 +61,8 @@ def holiday_features(
         stamps = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy()
     days = stamps.astype("datetime64[D]")
     free = _free_days(country, days) if len(days) else days
-    return np.stack([np.isin(days + np.timedelta64(off, "D"), free) for off in _DAYS_OFF.values()], axis=1).astype(np.float32)
+    near = [np.isin(days + np.timedelta64(off, "D"), free) for off in _DAYS_OFF.values()]
+    return np.stack(near, axis=1).astype(np.float32)
 
 
 def _free_days(country: str, days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:

@@ -227,8 +227,8 @@ def weeks(year: NDArray[Any], week: NDArray[Any], day: NDArray[Any] | float = 1.
     """Return the days (N,) of ISO weeks, Monday being day 1; NaT for a week that its year has not."""
     bad = ~((year >= 1678) & (year <= 2261) & (week >= 1) & (week <= 53))
     first = np.where(bad, 2000, year).astype(np.int64)
-    january = (first - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 3  # the fourth lies in week 1
-    monday = january - (january + 3) % 7
+    new_year = (first - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64)
+    monday = new_year + 3 - (new_year + 6) % 7  # the fourth of January lies in week 1
     number = monday + ((np.where(bad, 1, week) - 1) * 7 + np.asarray(day) - 1).astype(np.int64)
     days, thursday = number.astype("datetime64[D]"), (number - (number + 3) % 7 + 3).astype("datetime64[D]")
     bad |= thursday.astype("datetime64[Y]").astype(np.int64) + 1970 != first
