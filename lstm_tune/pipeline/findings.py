@@ -28,7 +28,8 @@ from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task
 from lstm_tune.utils.text import counted
 
-_TRIED = 3  # changes that are tried if there is no time limit
+_MOST_TRIED = 3  # changes that are tried if there is no time limit, …
+_TRIALS_PER_CHANGE = 4  # … and as many trials for each, since a change costs what a trial does; but one in any study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -109,12 +110,13 @@ def try_advice(
 ) -> tuple[Finding, ...]:
     """Try the first actions of the findings on the validation blocks; return the findings with what came of it.
 
-    With a time limit, as many as fit into their share of it are tried; without one a fixed number, so that the same
+    With a time limit, as many as fit into their share of it are tried; without one `changes_to_try`, so that the same
     seed gives the same findings.
     """
     clock, stop = context.clock, context.stop
     deadline = clock.advice_end()
-    asked = first_actions(findings, _TRIED if clock.timeout is None else None)
+    done = sum(trial.finished for trial in outcome.trials)
+    asked = first_actions(findings, changes_to_try(done) if clock.timeout is None else None)
     if deadline <= time.monotonic():
         return findings
     if not asked or not context.options.try_advice or stop.requested or outcome.best is None:
@@ -132,6 +134,11 @@ def try_advice(
         stop=lambda: stop.requested,
     )
     return tuple(try_actions(findings, asked, trying))
+
+
+def changes_to_try(trials: int) -> int:
+    """Return how many changes are tried after a study of so many trials that has no time limit: in proportion to it."""
+    return min(_MOST_TRIED, max(1, trials // _TRIALS_PER_CHANGE))
 
 
 def _scores(task: Task, best: Trial, tested: TestResult) -> Scores:

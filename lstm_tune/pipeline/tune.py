@@ -117,7 +117,8 @@ def tune(
             temporary file).
         retrain_seeds: times that each trial of the ensemble is retrained; 1: the best trial alone.
         try_advice: share of the time limit in which what the findings advise is tried on the validation blocks, so that
-            only what helps there is advised; 0: nothing is tried. Without a time limit three changes are tried.
+            only what helps there is advised; 0: nothing is tried. Without a time limit one change is tried for every
+            four trials, from one to three.
         out: run folder to write; None: none, see `Result.save`.
         resume: whether to continue the study that `out` or `storage` holds.
         apply: run folder whose advice is followed, or FOLDER:CODE for the advice of one finding. The best configuration

@@ -21,7 +21,7 @@ from lstm_tune.data.load import load_series
 from lstm_tune.diagnosis.action import each
 from lstm_tune.diagnosis.finding import Finding
 from lstm_tune.errors import StudyError, UsageError
-from lstm_tune.pipeline.findings import try_advice
+from lstm_tune.pipeline.findings import changes_to_try, try_advice
 from lstm_tune.search.budget import Clock
 from lstm_tune.search.coordinator import coordinate
 from lstm_tune.utils.signals import Stopped
@@ -139,6 +139,11 @@ def test_nothing_is_said_of_advice_that_there_is_no_time_to_try() -> None:
         progress=SimpleNamespace(info=told.append),
     )
     finding = Finding(code="underfit", severity="high", evidence={}, says="x", actions=each(skip="linear", gain=0.05))
-    given: Any = SimpleNamespace(best=object(), precision="fp32", resources=SimpleNamespace(threads=1))
+    given: Any = SimpleNamespace(best=object(), trials=(), precision="fp32", resources=SimpleNamespace(threads=1))
     assert try_advice((finding,), given, given, given, context) == (finding,)
     assert told == []
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(1, 1), (7, 1), (8, 2), (11, 2), (12, 3), (500, 3)])
+def test_the_changes_that_a_study_tries_are_in_proportion_to_its_trials(trials: int, expected: int) -> None:
+    assert changes_to_try(trials) == expected
