@@ -138,8 +138,6 @@ def batch_size(training: Training) -> Finding | None:
 
 
 def _better_sizes(training: Training, size: int | None) -> Finding | None:
-    from scipy.stats import mannwhitneyu
-
     trained = [t for t in training.trials if t.trained and "batch_size" in t.settings]
     sizes = sorted({t.settings["batch_size"] for t in trained})
     if len(sizes) < 3 or size not in (sizes[0], sizes[-1]):
@@ -150,6 +148,8 @@ def _better_sizes(training: Training, size: int | None) -> Finding | None:
     near, far = [v for is_near, v in sided if is_near], [v for is_near, v in sided if not is_near]
     if min(len(near), len(far)) < _LEAST_TRIALS:
         return None
+    from scipy.stats import mannwhitneyu
+
     ratio = float(np.median(far) / np.median(near)) if np.median(near) > 0 else math.nan
     test = mannwhitneyu(near, far, alternative="less", method="asymptotic")
     if not ratio >= _BETTER or test.pvalue > _P_BETTER:
