@@ -4,7 +4,8 @@
 
 Ours is `lstm-tune tune ETTh1.csv …` with each set of OPTIONS in turn, from the start of the command to its end, when
 the model is saved; imports are included. The first set is compared with the peer. No option was chosen on test rows:
-the options name a preset and a budget.
+the options name a preset and a budget. Ridge regression alone has an MSE of .0526 on these rows, so forecasts that no
+LSTM was trained for reach .055: the table says how much of the saved model is a trained network.
 
 The peer is neuralforecast's AutoLSTM on the same rows and cores: its default space, Optuna's TPE, training on MSE, from
 the start of the process. After each trial the network with the lowest validation loss so far forecasts the same 2,785
@@ -57,7 +58,12 @@ CELL = "ETTh1-OT-96"
 TIME = "date"
 QUALITY = 0.055  # scaled test MSE
 ASKED = 50.0  # times sooner
-OURS = ("--space quick --trials 3 --retrain-seeds 1", "--space quick --timeout 30s", "--timeout 1m")
+OURS = (
+    "--space quick --trials 2 --folds 2 --retrain-seeds 1 --try-advice 0",  # the peer gives no advice, either
+    "--space quick --trials 3 --retrain-seeds 1",
+    "--space quick --timeout 30s",
+    "--timeout 1m",
+)
 PEER = "neuralforecast"
 
 
@@ -69,6 +75,7 @@ class Tuned:
     seconds: float  # of the whole command
     test_mse: float  # scaled
     trials: int
+    trained: float  # weight of trained networks in the saved model
 
     @property
     def reached(self) -> bool:
@@ -156,6 +163,7 @@ def tune(cell: Cell, path: Path, options: str) -> Tuned:
         seconds=seconds,
         test_mse=result["test"]["mse_scaled"],
         trials=result["study"]["n_trials"],
+        trained=result["network_alone"]["weight"],
     )
 
 
@@ -244,16 +252,17 @@ def show(ours: Sequence[Tuned], peer: Search | None, found: Mapping[str, Any]) -
     console = wide_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("who")
-    for title in ("seconds", "test MSE", f"at {QUALITY:g}", "trials"):
+    for title in ("seconds", "test MSE", f"at {QUALITY:g}", "trials", "trained LSTMs"):
         table.add_column(title, justify="right")
     for tuned in ours:
         reached = "yes" if tuned.reached else "no"
         name = f"lstm-tune tune … {tuned.options}"
-        table.add_row(name, f"{tuned.seconds:.1f}", f"{tuned.test_mse:.4f}", reached, str(tuned.trials))
+        scores = f"{tuned.seconds:.1f}", f"{tuned.test_mse:.4f}"
+        table.add_row(name, *scores, reached, str(tuned.trials), f"{tuned.trained:.0%}")
     if peer is not None:
         mse = f"{peer.trials[-1].test_mse:.4f}" if peer.trials else "no model"
         reached = "yes" if peer.reached else f"no ({peer.ended})"
-        table.add_row("neuralforecast AutoLSTM", f"{peer.seconds:.0f}", mse, reached, str(len(peer.trials)))
+        table.add_row("neuralforecast AutoLSTM", f"{peer.seconds:.0f}", mse, reached, str(len(peer.trials)), "100%")
     console.print(table)
     console.print("test MSE: z-scored by the train rows, over all 2,785 test windows of ETTh1 OT, 96 rows ahead")
     if found["times_sooner"] is not None:
