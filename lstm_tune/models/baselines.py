@@ -149,7 +149,7 @@ def fit_smoothing_baseline(
     for log in (False, True) if positive else (False,):
         chosen = some_ranges(rows)
         series = [_series(data, c, start, end, log=log) for c in range(data.n_channels) for _, start, end in chosen]
-        weight = forecast_weights(fit_smoothing(series, period), context, windows.horizon)
+        weight = forecast_weights(fit_smoothing(series, period, context), context, windows.horizon)
         bounds = torch.stack([low / 10, high * (high / low).clamp_min(_GROWTH)], dim=1).float() if log else None
         tried.append(
             ExponentialSmoothing(

@@ -221,7 +221,8 @@ class Preprocessing(nn.Module):
             level = self.scale_level(raw, torch.tensor([group], device=raw.device))[0].double().cpu()
             level[~data.observed[c, start:end]] = torch.nan
             series.append((level[self.lag :] - level[: -self.lag] if self.lag else level).numpy())
-        weights = forecast_weights(fit_smoothing(series, self.shape.period), self.shape.smoothing, self.shape.horizon)
+        length = self.shape.smoothing
+        weights = forecast_weights(fit_smoothing(series, self.shape.period, length), length, self.shape.horizon)
         self.skip_weight.copy_(torch.from_numpy(weights))
 
     # ---- raw → level → window, and back

@@ -140,7 +140,7 @@ def window_rows(max_lookback: int, period: int | None) -> int:
     return min(max_lookback, max(_WINDOW_ROWS, _WINDOW_SEASONS * season))
 
 
-def fit_smoothing(series: Sequence[Floats], period: int | None) -> tuple[Smoothing, ...]:
+def fit_smoothing(series: Sequence[Floats], period: int | None, length: int) -> tuple[Smoothing, ...]:
     """Find the models that describe the series, their parameters shared by all series.
 
     Tried are no trend, a trend and a damped one, each with and without a season if the series have two of it. The
@@ -151,6 +151,8 @@ def fit_smoothing(series: Sequence[Floats], period: int | None) -> tuple[Smoothi
     Args:
         series: values (n,) of each, on one scale; NaN where a value is missing. Of long ones the last rows are used.
         period: rows in a season; None: there is none.
+        length: rows of the windows to forecast from. If they cannot hold the season, models without one are fitted:
+            what is left of a seasonal model without its season forecasts badly.
 
     Returns:
         The models with weights that add up to 1; alpha = 1, which is persistence, if no series has eight values.
@@ -158,7 +160,8 @@ def fit_smoothing(series: Sequence[Floats], period: int | None) -> tuple[Smoothi
     kept = _recent(series)
     if not kept:
         return (Smoothing(alpha=1.0),)
-    season = period if period and period <= LONGEST_SEASON and all(len(y) >= 2 * period + 3 for y in kept) else 1
+    season = period if period and period <= LONGEST_SEASON and _holds(length, period) else 1
+    season = season if all(len(y) >= 2 * season + 3 for y in kept) else 1
     kinds = [_Kind(trend, m) for m in sorted({1, season}) for trend in _TRENDS]
     starts = [[kind.states(_guess(y, kind)[:, None]) for kind in kinds] for y in kept]
     centers = [np.full(kind.dimensions, 0.5) for kind in kinds]
@@ -216,7 +219,7 @@ def forecast_weights(models: Sequence[Smoothing], length: int, horizon: int) -> 
 
 def _forecast_weights(model: Smoothing, length: int, horizon: int) -> Floats:
     trend: Trend = "none" if not model.phi or length < 3 else "additive" if model.phi == 1 else "damped"
-    kind = _Kind(trend, model.period if length >= model.period + 2 else 1)
+    kind = _Kind(trend, model.period if _holds(length, model.period) else 1)
     free = kind.free_states
     # The first columns are windows of zeros with one initial state of 1, the others windows with one value of 1.
     columns = free + length
@@ -237,6 +240,11 @@ def _forecast_weights(model: Smoothing, length: int, horizon: int) -> Floats:
     best = -np.linalg.pinv(errors[:, :free]) @ errors[:, free:]
     weights: Floats = ahead[:, free:] + ahead[:, :free] @ best
     return weights
+
+
+def _holds(length: int, season: int) -> bool:
+    """Return whether a window has rows enough to find the states of a season."""
+    return length >= season + 2
 
 
 def some_ranges(rows: Ranges) -> list[tuple[int, int, int]]:

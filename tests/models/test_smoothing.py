@@ -138,7 +138,7 @@ def simulated(model: Smoothing, n: int, seed: int) -> Floats:
     ],
 )
 def test_known_parameters_are_found_again(model: Smoothing) -> None:
-    found = max(fit_smoothing([simulated(model, 1500, 0)], model.period), key=lambda m: m.weight)
+    found = max(fit_smoothing([simulated(model, 1500, 0)], model.period, 300), key=lambda m: m.weight)
     assert (found.period, found.phi > 0) == (model.period, model.phi > 0)
     assert found.alpha == pytest.approx(model.alpha, abs=0.08)
     assert found.beta == pytest.approx(model.beta, abs=0.05)
@@ -146,17 +146,32 @@ def test_known_parameters_are_found_again(model: Smoothing) -> None:
 
 
 def test_a_season_that_is_not_there_is_seldom_used() -> None:
-    found = [fit_smoothing([np.random.default_rng(seed).normal(size=300)], 12) for seed in range(8)]
+    found = [fit_smoothing([np.random.default_rng(seed).normal(size=300)], 12, 300) for seed in range(8)]
     assert np.mean([sum(m.weight for m in models if m.period == 1) for models in found]) > 0.8
 
 
 def test_series_share_their_parameters_and_weights_add_up_to_one() -> None:
     model = Smoothing(alpha=0.4, gamma=0.2, period=4)
-    found = fit_smoothing([simulated(model, 120, seed) for seed in range(8)], 4)
+    found = fit_smoothing([simulated(model, 120, seed) for seed in range(8)], 4, 100)
     assert sum(m.weight for m in found) == pytest.approx(1.0)
     best = max(found, key=lambda m: m.weight)
     assert best.alpha == pytest.approx(0.4, abs=0.1)
     assert best.period == 4
+
+
+def test_a_season_that_the_window_cannot_hold_is_not_fitted() -> None:
+    t = np.arange(42)
+    series = [0.1 * t + 3 * np.sin(t * np.pi / 6) + np.random.default_rng(s).normal(size=42) for s in range(8)]
+
+    def error(window: int) -> float:
+        """Return the MSE three rows ahead over that of the last value."""
+        weights = forecast_weights(fit_smoothing(series, 12, window), window, 3)
+        pairs = [(y[end - window : end], y[end : end + 3]) for y in series for end in range(28, 40)]
+        last = np.mean([(x[-1] - y) ** 2 for x, y in pairs])
+        return float(np.mean([(weights @ x - y) ** 2 for x, y in pairs]) / last)
+
+    assert error(14) < 0.5
+    assert error(13) < 1.1  # a seasonal model without its season draws a line through the season
 
 
 @settings(deadline=None, max_examples=30)
@@ -165,10 +180,10 @@ def test_any_series_gives_finite_weights(lengths: list[int], period: int | None,
     rng = np.random.default_rng(seed)
     series = [np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n) * 10.0 ** rng.integers(-3, 4)) for n in lengths]
     for window in (1, 2, 5, 30):
-        assert np.isfinite(forecast_weights(fit_smoothing(series, period), window, 6)).all()
+        assert np.isfinite(forecast_weights(fit_smoothing(series, period, window), window, 6)).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])
 def test_a_constant_series_is_continued(value: float) -> None:
-    weights = forecast_weights(fit_smoothing([np.full(50, value)], 7), 20, 5)
+    weights = forecast_weights(fit_smoothing([np.full(50, value)], 7, 20), 20, 5)
     assert weights @ np.full(20, value) == pytest.approx(np.full(5, value))
