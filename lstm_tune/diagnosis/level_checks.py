@@ -54,7 +54,6 @@ def non_stationary_level(channel: Channel) -> Finding | None:
         evidence=evidence,
         says=says,
         actions=each(window_norm="last", difference=changes),
-        by_hand="The model then forecasts changes instead of the level.",
     )
 
 
