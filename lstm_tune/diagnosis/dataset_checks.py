@@ -108,7 +108,7 @@ def too_little_data(data: DataSet) -> Finding | None:
     task = data.task
     horizon, channels = task.shape.horizon, task.shape.channels
     train = sum(b - a for a, b in data.parts.train)
-    learned = max(b - a for a, b in data.parts.train) / horizon
+    learned = train / horizon
     judged = task.independent_windows
     weights = 4 * _UNITS * (1 + _UNITS + 2) + _UNITS * horizon + horizon
     values = train * channels
@@ -124,8 +124,8 @@ def too_little_data(data: DataSet) -> Finding | None:
         by_hand = "More rows would help most."
     else:
         says = (
-            f"For a horizon of {counted(horizon, 'row')} the train part has {train / horizon:.0f} windows that do not "
-            f"overlap and the validation part {judged:.0f}, so the choice among trials is partly chance."
+            f"For a horizon of {counted(horizon, 'row')} the train part has {learned:,.0f} windows that do not "
+            f"overlap and the validation part {judged:,.0f}, so the choice among trials is partly chance."
         )
         actions = (options(folds=_MORE_FOLDS),)
         by_hand = "A larger validation part (--split) or a shorter --horizon makes the choice more certain, too."
@@ -137,7 +137,7 @@ def too_little_data(data: DataSet) -> Finding | None:
         evidence={
             "train_rows": train,
             "train_windows": len(task.windows.positions(task.folds[0].segment.fit, 0, reach_back=False)),
-            "independent_train_windows": round(train / horizon, 1),
+            "independent_train_windows": round(learned, 1),
             "independent_validation_windows": round(judged, 1),
             "few_values": values < _FEW_ROWS,
             "weights_of_50_units": weights,

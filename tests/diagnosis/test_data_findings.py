@@ -27,6 +27,7 @@ from lstm_tune.cli.result_table import number
 from lstm_tune.data.load import load_series
 from lstm_tune.data.split import make_split
 from lstm_tune.diagnosis import autocorrelated_tests, predictability, stationarity
+from lstm_tune.diagnosis.action import NOTHING_LEFT, sentence
 from lstm_tune.diagnosis.catalogue import DATA_CODES, cause_of, mark_handled
 from lstm_tune.diagnosis.channel import Channel
 from lstm_tune.diagnosis.data_checks import CHANNEL_CHECKS, CheckResults
@@ -173,6 +174,7 @@ NOT_RAISED: list[tuple[str, Callable[[], Any]]] = [
     ("later_rows_trained_on", lambda: (panel(ar(300), ar(300, seed=1)), {"split": "last:30,30"})),
     ("too_little_data", lambda: ar(200)),
     ("too_little_data", lambda: panel(*(ar(60, seed=i) for i in range(5)))),
+    ("too_little_data", lambda: (panel(*(ar(60, seed=i) for i in range(5))), {"horizon": 3})),
     ("seasonality", lambda: ar()),
     ("seasonality", lambda: np.cumsum(rng(1).normal(size=N))),
     ("low_signal", lambda: ar(phi=0.5)),
@@ -310,6 +312,12 @@ def test_shift_of_a_short_series_whose_level_may_wander_is_named_with_a_remedy(n
     assert advice.count("window_norm = last or difference = first") == 1
     assert found["non_stationary_level"].severity == "warn"
     assert "may be a random walk" in found["non_stationary_level"].says
+
+
+def test_a_level_that_moves_has_no_advice_left_once_its_changes_were_tried() -> None:
+    finding = next(f for f in of(0.01 * T + ar()).findings if f.code == "non_stationary_level")
+    assert finding.actions
+    assert sentence((), finding.by_hand, finding.actions).startswith(NOTHING_LEFT)
 
 
 def test_a_constant_part_is_one_finding_and_no_ratio_of_variances() -> None:

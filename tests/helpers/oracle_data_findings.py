@@ -174,8 +174,7 @@ def _scale(column: Column) -> tuple[Evidence, int, float]:
 
 def _too_little_data(run: Finished) -> Evidence | None:
     train, val = (sum(b - a for a, b in run.parts[name]) for name in ("train", "val"))
-    longest = max(b - a for a, b in run.parts["train"]) / run.horizon
-    if train * run.channels >= 100 and longest >= 20 and val / run.horizon >= 8:
+    if train * run.channels >= 100 and train / run.horizon >= 20 and val / run.horizon >= 8:
         return None
     weights = 4 * 50 * (1 + 50 + 2) + (50 + 1) * run.horizon
     return {
