@@ -44,7 +44,7 @@ LABELS: Mapping[str, BaselineLabel] = {
         sentence="the mean of the train rows",
     ),
 }
-_NO_SEASON = "seasonal naive (no season)"
+LONGEST_SMOOTHED = 400  # rows in a season that exponential smoothing knows, at most: a longer one has too many states
 
 
 def label_of(name: str) -> BaselineLabel:
@@ -60,9 +60,13 @@ def table_label(name: str, period: float | None) -> str:
 
     Args:
         name: of the baseline.
-        period: rows in a season; None or 1: there is none. NaN: it is not known.
+        period: rows in a season; None or 1: there is none. NaN: it is not known. Exponential smoothing leaves out one
+            that is too long for it.
     """
-    return _NO_SEASON if name == "seasonal_naive" and period in (None, 1) else label_of(name).table
+    if name == "seasonal_naive" and period in (None, 1):
+        return "seasonal naive (no season)"
+    seasonless = name == "ets" and period is not None and period > LONGEST_SMOOTHED
+    return f"{label_of(name).table}{' (no season)' if seasonless else ''}"
 
 
 def given_label(name: str, score: Mapping[str, Any]) -> str:

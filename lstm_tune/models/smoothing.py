@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_tune.data.split import Ranges
+from lstm_tune.evaluation.baseline_labels import LONGEST_SMOOTHED
 
 Floats = NDArray[np.float64]
 Trend = Literal["none", "additive", "damped"]
 
-LONGEST_SEASON = 400  # rows; a longer season has too many states
 _TRENDS: tuple[Trend, ...] = ("none", "additive", "damped")
 _MOST_VALUES = 4_000  # to fit on, of all series together: more change the parameters little
 _LEAST_EACH = 200  # of them from one series, before series are left out
@@ -136,7 +136,7 @@ class _Kind:
 
 def window_rows(max_lookback: int, period: int | None) -> int:
     """Return how many rows of history a smoothing forecast is given: what the data allow, up to four seasons or 336."""
-    season = period if period and period <= LONGEST_SEASON else 1
+    season = period if period and period <= LONGEST_SMOOTHED else 1
     return min(max_lookback, max(_WINDOW_ROWS, _WINDOW_SEASONS * season))
 
 
@@ -160,7 +160,7 @@ def fit_smoothing(series: Sequence[Floats], period: int | None, length: int) -> 
     kept = _recent(series)
     if not kept:
         return (Smoothing(alpha=1.0),)
-    season = period if period and period <= LONGEST_SEASON and _holds(length, period) else 1
+    season = period if period and period <= LONGEST_SMOOTHED and _holds(length, period) else 1
     season = season if all(len(y) >= 2 * season + 3 for y in kept) else 1
     kinds = [_Kind(trend, m) for m in sorted({1, season}) for trend in _TRENDS]
     starts = [[kind.states(_guess(y, kind)[:, None]) for kind in kinds] for y in kept]

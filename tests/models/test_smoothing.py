@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
+from lstm_tune.evaluation.baseline_labels import LONGEST_SMOOTHED, table_label
 from lstm_tune.models.smoothing import Smoothing, fit_smoothing, forecast_weights
 
 Floats = NDArray[np.float64]
@@ -157,6 +160,14 @@ def test_series_share_their_parameters_and_weights_add_up_to_one() -> None:
     best = max(found, key=lambda m: m.weight)
     assert best.alpha == pytest.approx(0.4, abs=0.1)
     assert best.period == 4
+
+
+def test_a_season_that_is_too_long_is_left_out_and_the_table_says_so() -> None:
+    y = np.random.default_rng(0).normal(size=1000)
+    assert {m.period for m in fit_smoothing([y], LONGEST_SMOOTHED + 1, 900)} == {1}
+    assert table_label("ets", LONGEST_SMOOTHED + 1) == "exponential smoothing (no season)"
+    for period in (None, 1, LONGEST_SMOOTHED, math.nan):
+        assert table_label("ets", period) == "exponential smoothing"
 
 
 def test_a_season_that_the_window_cannot_hold_is_not_fitted() -> None:
