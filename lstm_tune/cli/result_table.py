@@ -86,8 +86,8 @@ def _show_test(console: Console, record: Mapping[str, Any]) -> None:
         console.print(line)
     if single and test["r2"] is not None and test["r2"] < 0:
         console.print(
-            f"R² is {test['r2']:.2f}: a constant at the mean of the test rows would have less error; nobody knows that "
-            f"mean beforehand, and the mean of the train rows is the line above"
+            f"R² is {test['r2']:.2f}: a constant at the mean of the test rows would have less error. Nobody knows that "
+            f"mean beforehand; the table has the mean of the train rows."
         )
     if retrain["sd"] is not None:
         console.print(f"one seed alone, scaled: {number(retrain['mean'], 4)} ± {number(retrain['sd'], 2)}")
