@@ -171,7 +171,7 @@ def evaluate(
         from lstm_tune.training.model_scores import rows_to_fit
 
     if against is not None:
-        check_there(against)
+        check_there(against, example="")
     model = saved_run.load(run)
     ids = split_columns(id) or None
     series = model.read(data, time=time, id=ids, decimal=decimal, thousands=thousands)

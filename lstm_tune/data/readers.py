@@ -107,8 +107,12 @@ def names_data(text: str) -> bool:
     return text.startswith(EXAMPLE) or Path(split_sheet(text)[0]).is_file()
 
 
-def check_there(source: Data) -> None:
+def check_there(source: Data, *, example: str = ", or name example:sunspots to try one") -> None:
     """Refuse a path that names no file, before anything is waited for.
+
+    Args:
+        source: file or frame.
+        example: what else can be named.
 
     Raises:
         DataError: it is missing, or a folder.
@@ -125,7 +129,7 @@ def check_there(source: Data) -> None:
     if Path(named).is_dir():
         raise DataError(f"{path} is a folder; name the file in it")
     if not Path(named).exists():
-        raise DataError(f"{named} does not exist; check the path, or name example:sunspots to try one")
+        raise DataError(f"{named} does not exist; check the path{example}")
 
 
 def read_file(path: str, *, ids: Collection[str] = (), form: NumberFormat | None = None) -> Source:

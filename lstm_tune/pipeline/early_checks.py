@@ -29,7 +29,7 @@ def check_before_data(data: Any, options: TuneOptions) -> None:
         RunError: the run of `first` is damaged.
     """
     check_there(data)
-    check_there(options.against)
+    check_there(options.against, example="")
     check_country(options.holidays)
     check_storage(options.storage)
     space = resolve_space(options.space)

@@ -29,7 +29,7 @@ from lstm_tune.pipeline import tune as steps
         ({"out": "taken"}, 1, "holds a study already"),
         ({"data": "example:nil"}, 2, "unknown example 'nil'"),
         ({"data": "missing.csv"}, 2, "missing.csv does not exist"),
-        ({"against": "others.csv"}, 2, "others.csv does not exist"),
+        ({"against": "others.csv"}, 2, "others.csv does not exist; check the path$"),
         ({"holidays": "XX"}, 2, "holidays must be a country .*'XX'"),
         ({"holidays": "DE-XX"}, 2, "its parts are BB"),
         ({"storage": "taken"}, 1, "this is a folder; name a file in it, such as 'taken/study.journal'"),
@@ -66,4 +66,4 @@ def test_evaluate_looks_for_the_file_of_forecasts_before_the_model(
 ) -> None:
     monkeypatch.setattr("lstm_tune.pipeline.saved_run.load", lambda run: pytest.fail("the model was read"))
     status, _, err = command_line("evaluate", "run", "data.csv", "--against", "others.csv")
-    assert (status, err.partition(";")[0]) == (2, "lstm-tune: others.csv does not exist")
+    assert (status, err) == (2, "lstm-tune: others.csv does not exist; check the path\n")
