@@ -14,7 +14,7 @@ import typer
 
 import lstm_tune
 from lstm_tune.cli import options as shared
-from lstm_tune.cli.console import make_console, print_line, print_warnings, quick_imports
+from lstm_tune.cli.console import make_console, print_line, print_message, print_warnings, quick_imports
 from lstm_tune.cli.explain_command import explain
 from lstm_tune.cli.help import PanelCommand
 from lstm_tune.cli.reuse_commands import backtest, refit
@@ -311,7 +311,7 @@ def main() -> None:
         sys.exit(1)
     except LstmTuneError as error:
         line = " ".join(str(error).split())
-        print_line(f"lstm-tune: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}")
+        print_message("lstm-tune: ", line if len(line) <= _LONGEST else line[:_LONGEST] + "…")
         sys.exit(error.exit_status)
     except MemoryError:
         remedy = "give it fewer rows or columns (a packed file may hold many), or more memory"

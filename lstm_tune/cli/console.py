@@ -21,11 +21,17 @@ _WIDE = 120  # columns of what is no terminal, unless COLUMNS says otherwise
 
 
 def print_line(text: str) -> None:
-    """Print a line on stderr, whatever is in it, with its options as they are typed."""
+    """Print a line on stderr, whatever is in it."""
     from lstm_tune.utils.escaping import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def print_message(start: str, message: str) -> None:
+    """Print a message of the package on stderr, with its options as they are typed, after what a line starts with."""
     from lstm_tune.utils.spelling import as_typed
 
-    print(printable(as_typed(text)), file=sys.stderr, flush=True)
+    print_line(start + as_typed(message))
 
 
 @contextlib.contextmanager
@@ -36,7 +42,7 @@ def print_warnings(*, quiet: bool = False) -> Iterator[None]:
         if not issubclass(category, LstmTuneWarning):
             usual(message, category, *place)  # type: ignore[arg-type]
         elif not quiet:
-            print_line(f"note: {message}")
+            print_message("note: ", str(message))
 
     with warnings.catch_warnings():
         usual = warnings.showwarning

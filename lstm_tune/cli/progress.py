@@ -25,15 +25,15 @@ class PlainProgress:
         self._tally = Tally()
 
     def _say(self, text: str) -> None:
-        print(printable(as_typed(text)), file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def info(self, text: str) -> None:
         """Print the sentence."""
-        self._say(text)
+        self._say(as_typed(text))
 
     def assumed(self, text: str) -> None:
         """Print the sentence."""
-        self._say(text)
+        self.info(text)
 
     def begin(self, trials: int | None, done: int, seconds: float | None) -> None:
         """Print the budget."""

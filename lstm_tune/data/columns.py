@@ -188,7 +188,8 @@ def default_targets(frame: pd.DataFrame, used: Collection[str], clues: Clues) ->
     if not free:
         _refuse_nearly_numeric(frame, used, clues)
         raise DataError(
-            f"no numeric column is left for a target among {listed(list(frame.columns))}; name one with target="
+            f"no numeric column is left for a target; the columns are: {listed(list(frame.columns))}; name one with "
+            f"target="
         )
     if len(free) > 1:
         raise DataError(f"{len(free)} columns could be the target: {listed(free)}; choose with target=")

@@ -106,7 +106,7 @@ def load_series(
         roles = replace(roles, targets=only)
     left_out = _left_out(frame, used | set(roles.targets), clues)
     if left_out:
-        remedy = "; to use one, pass it to past=, future= or static=, or to id= if it names the series"
+        remedy = "; to use one, pass it as past=, as future= or as static=, or as id= if it names the series"
         repairs.notes.append(f"text columns were left out: {', '.join(left_out)}{remedy if known is None else ''}")
     table = Table(frame=frame, roles=roles, time=found, codes=codes, names=names, path=read.path, marked=marked)
     if not len(frame):

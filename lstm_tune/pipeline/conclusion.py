@@ -95,7 +95,7 @@ def keep_trials(outcome: SearchOutcome, options: TuneOptions) -> Iterator[None]:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(
             f"the trials are kept, but the model could not be finished ({reason}); "
-            f"repeat tune with resume=True and other data, space= or retrain_seeds="
+            f"repeat tune with resume=True and other data, or another space= or retrain_seeds="
         ) from error
 
 

@@ -171,8 +171,8 @@ def test_text_columns_that_nobody_asked_for_are_left_out_and_named_once() -> Non
     series = load_series(days(3, y=[1, 2, 3], kind=["a", "b", "c"], sort=["u", "v", "w"]))
     assert series.targets == ("y",)
     assert series.notes == (
-        "text columns were left out: kind, sort; to use one, pass it to past=, future= or static=, "
-        "or to id= if it names the series",
+        "text columns were left out: kind, sort; to use one, pass it as past=, as future= or as static=, "
+        "or as id= if it names the series",
     )
 
 
