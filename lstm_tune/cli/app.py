@@ -166,8 +166,10 @@ def evaluate(
     with quick_imports():
         from lstm_tune.cli.result_table import show_scores
         from lstm_tune.data.readers import check_there
+        from lstm_tune.evaluation.model_labels import model_label
         from lstm_tune.pipeline import saved_run
         from lstm_tune.report.plain import to_plain
+        from lstm_tune.training.model_card import members_of
         from lstm_tune.training.model_scores import rows_to_fit
 
     if against is not None:
@@ -182,7 +184,8 @@ def evaluate(
     else:
         rows = rows_to_fit(model.trained, model.recipe, series, model.spec.series, model.scale)
         why = rows if isinstance(rows, str) else ""
-        show_scores(make_console(), scores, model.spec.targets, model.shape.period, unfitted=why)
+        label = model_label(members_of(model.network, model.recipe))
+        show_scores(make_console(), label, scores, model.spec.targets, model.shape.period, unfitted=why)
 
 
 @app.command(cls=PanelCommand)

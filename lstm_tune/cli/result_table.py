@@ -14,7 +14,7 @@ from lstm_tune.diagnosis.finding import SEVERITY_WORDS, most_shown
 from lstm_tune.diagnosis.interval_checks import judges
 from lstm_tune.evaluation.baseline_labels import given_label, label_of
 from lstm_tune.evaluation.metrics import IN_UNITS, TITLES
-from lstm_tune.evaluation.model_labels import MODEL, adds_little, alone_label, model_label, weight_of_best
+from lstm_tune.evaluation.model_labels import adds_little, alone_label, model_label, weight_of_best
 from lstm_tune.report.study_text import ends, levels_option, members, on_untrained, score_digits, trial_states
 from lstm_tune.utils.escaping import printable, shell
 from lstm_tune.utils.text import counted, error_against, joined, number, percent, signed_percent
@@ -264,12 +264,13 @@ def show_params(params: Mapping[str, Any]) -> Table:
 
 
 def show_scores(
-    console: Console, scores: Mapping[str, Any], targets: tuple[str, ...], period: int, *, unfitted: str
+    console: Console, label: str, scores: Mapping[str, Any], targets: tuple[str, ...], period: int, *, unfitted: str
 ) -> None:
     """Print what `evaluate` found.
 
     Args:
         console: to print on.
+        label: of the model.
         scores: of the model, the simple forecasts and those that were given.
         targets: names of the columns.
         period: rows in a season.
@@ -284,7 +285,7 @@ def show_scores(
     columns += [Column("model's\nerror", _against), Column("95% interval\nof that", _interval)]
     baselines = {name: one for name, one in scores.items() if name != "model"}
     own = {name: value for name, value in scores["model"].items() if name != "skill"}
-    print_scores(console, "forecast", [Row(MODEL, own), *baseline_rows(baselines, period)], columns)
+    print_scores(console, "forecast", [Row(label, own), *baseline_rows(baselines, period)], columns)
     console.print(f"over {counted(scores['model']['windows'], 'window')}, all scored by the same code")
     _show_metrics(console, own.get("metrics") or {})
     if unfitted:

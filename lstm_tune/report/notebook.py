@@ -28,7 +28,7 @@ def result_text(record: Mapping[str, Any]) -> str:
     return lines(
         f"Result: {title(record['data'])}",
         {
-            "test MSE": f"{mse}, 95% interval {ends(record['test']['ci95'], _DIGITS)}",
+            "test MSE": f"{mse}, {own['name']}, 95% interval {ends(record['test']['ci95'], _DIGITS)}",
             "best without": f"{number(best['mse'] if single else best['scaled'], _DIGITS)}, {best['name']}",
             "study": f"{counted(study['n_trials'], 'trial')} ({trial_states(study)})",
             "findings": ", ".join(f["code"] for f in severe_first(record["findings"])[:SHOWN]) or "none",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lstm_tune.models.data_spec import DataSpec
+from lstm_tune.models.forecaster import LSTMForecaster, MeanForecaster
+from lstm_tune.models.recipe import Recipe
 from lstm_tune.utils.text import counted
 
 
@@ -24,3 +28,19 @@ def model_facts(spec: DataSpec, horizon: int, lookback: int, members: int) -> di
         "members": counted(members, "network"),
         "see": ".predict(frame), .plot(frame), .evaluate(frame), .save(folder)",
     }
+
+
+def members_of(network: MeanForecaster, recipe: Recipe | None) -> list[dict[str, Any]]:
+    """Return weight, epochs and parameters of each network of a model, as `model_label` reads them.
+
+    Args:
+        network: the model.
+        recipe: how its networks were trained; None: an earlier version did not keep it, and nothing is returned.
+    """
+    if recipe is None:
+        return []
+    return [
+        {"weight": weight, "epochs": made.epochs, "params": member.config.params()}
+        for member, weight, made in zip(network.members, network.weights, recipe.networks, strict=True)
+        if isinstance(member, LSTMForecaster)
+    ]

@@ -126,6 +126,12 @@ def test_second_run_takes_another_folder_and_resume_the_last(run: Any, tmp_path:
     assert len(pd.read_csv(tmp_path / "runs" / "data-y-h2-2" / "trials.csv")) == 3
 
 
+def test_evaluate_says_as_tune_does_that_a_model_is_mostly_untrained(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE + 'skip = "last"\nlearning_rate = 10\n')
+    assert " saved model (0% LSTM) " in tune(run, "--out", "run")[1]
+    assert " saved model (0% LSTM) " in run("evaluate", "run", "data.csv")[1]
+
+
 def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     tune(run, "--quiet", "--out", "run")
     status, out, err = run("predict", "run", "data.csv")
@@ -144,7 +150,7 @@ def test_run_is_predicted_and_evaluated(run: Any, tmp_path: Path) -> None:
     assert set(scores["model"]) >= {"mse", "rmse", "mae", "r2", "mse_scaled", "windows"}
     status, out, err = run("evaluate", "run", "data.csv")
     assert status == 0
-    assert "saved model" in out
+    assert "saved model  " in out
     assert "mean of simple forecasts" in out
     pd.read_csv("data.csv").tail(30).to_csv("new.csv", index=False)
     status, out, err = run("evaluate", "run", "new.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -17,6 +18,7 @@ from utilsforecast.losses import mse
 import lstm_tune
 from lstm_tune.diagnosis.data_findings import diagnose
 from lstm_tune.errors import UsageError
+from lstm_tune.report.notebook import result_html, result_text
 from lstm_tune.report.result import Result
 from lstm_tune.search.space import load_space
 from lstm_tune.utils.notebook import listing, paragraph, table
@@ -33,6 +35,17 @@ def test_a_result_shows_its_test_mse_and_its_verdict(result: Result) -> None:
     assert result.summary.verdict in page.text
     assert number(mse, 4) in page.text
     assert all(finding.code in page.text for finding in result.summary.findings[:7])
+
+
+def test_a_result_that_is_mostly_untrained_says_so(result: Result) -> None:
+    record = copy.deepcopy(result.record)
+    member = record["ensemble"][0]
+    record["ensemble"] = [
+        member | {"weight": 0.8, "epochs": 0, "params": member["params"] | {"skip": "last"}},
+        member | {"weight": 0.2, "epochs": 3},
+    ]
+    assert "saved model (20% LSTM)" in result_text(record)
+    assert "saved model (20% LSTM)" in Page(result_html(record)).text
 
 
 def test_text_at_a_prompt_is_short_and_fits_a_screen(result: Result) -> None:
