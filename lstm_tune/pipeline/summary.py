@@ -138,13 +138,15 @@ def _judge(
 ) -> dict[str, Any]:
     """Return the parts of the result that the verdict is drawn from, by their names."""
     assert outcome.best is not None
+    members = [member for member, _ in retrained.models[0]]
+    total = math.fsum(member.weight for member in members)
     return {
         "best": record.BestTrial.of(outcome.best, targets),
         "test": replace(tested.score, intervals=tested.intervals),
         "metric": record.JudgedBy(name=task.metric, test_score=tested.judged),
         "over_series": None if tested.series is None else SeriesSummary.of(tested.series),
         "network_alone": record.NetworkAlone.of(retrained, tested.trained, task, targets),
-        "ensemble": tuple(record.MemberSummary.of(member) for member, _ in retrained.models[0]),
+        "ensemble": tuple(record.MemberSummary.of(member, total) for member in members),
         "baselines": {
             name: record.BaselineSummary.of(name, score, task, targets) for name, score in tested.baselines.items()
         },

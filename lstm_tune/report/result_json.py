@@ -146,11 +146,10 @@ class MemberSummary:
     params: Mapping[str, Any]
 
     @classmethod
-    def of(cls, member: Member) -> MemberSummary:
-        """Summarise a member."""
-        return cls(
-            trial=member.trial, weight=round(member.weight, 4), epochs=member.epochs, params=member.config.params()
-        )
+    def of(cls, member: Member, total: float) -> MemberSummary:
+        """Summarise a member; `total`: the weights of all, below 1 if the retrain had to leave some out."""
+        weight = round(member.weight / total, 4)
+        return cls(trial=member.trial, weight=weight, epochs=member.epochs, params=member.config.params())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from series import TINY, run_study, task_of, wave
+from series import TINY, daily, run_study, task_of, wave
 
+from lstm_tune import tune
 from lstm_tune.config import Config
 from lstm_tune.evaluation.score import score
+from lstm_tune.pipeline import retrain_step
 from lstm_tune.pipeline.members import choose, choose_members
 from lstm_tune.search.trials import Trial, read_trials
 from lstm_tune.training import stacking
+from lstm_tune.training.retrain import Retrained
 from lstm_tune.training.task import Task, untrained_models
 
 CONFIGS = (
@@ -151,3 +155,19 @@ def test_beyond_the_horizons_of_its_training_the_lstm_trained_beforehand_is_no_m
     chosen = choose_members(read_trials(found), task, 2, known=2)
     assert chosen
     assert not any(part.beforehand for _, part in chosen)
+
+
+def test_weights_add_up_to_one_even_if_time_left_some_members_out(
+    monkeypatch: pytest.MonkeyPatch, short_epochs: None
+) -> None:
+    whole = retrain_step.retrain
+
+    def cut(*args: Any, **options: Any) -> Retrained:
+        done = whole(*args, **options)
+        assert len(done.models[0]) > 1
+        return dataclasses.replace(done, seeds=done.seeds[:1], models=(done.models[0][:1],))
+
+    monkeypatch.setattr(retrain_step, "retrain", cut)
+    walk = np.random.default_rng(0).normal(size=160).cumsum()
+    record = tune(daily(walk), space=TINY | {"skip": ["last", "linear"], "epochs": 1}, n_trials=4).record
+    assert [member["weight"] for member in record["ensemble"]] == [1.0]
