@@ -43,6 +43,7 @@ class TestError(NamedTuple):
     high: float  # upper end of its 95% interval
     rows: int  # test rows of each series that it was not trained on
     every: int  # of all series
+    series: int  # that the run has
 
 
 def watch(model: ForecastModel, record: Mapping[str, Any] | None, folder: Path | None) -> None:
@@ -93,11 +94,17 @@ def out_of_date(model: ForecastModel, test: TestError | None, data: SeriesSet) -
         data: read by the model.
     """
     new = _new_rows(model, data)
-    if new is None or (test is not None and sum(int(data.observed[:, a:b].any(0).sum()) for a, b in new) <= test.every):
-        return ()  # the run has tested these rows: what they show is told by its findings
+    if new is None or (test is not None and _tested(data, new, test)):
+        return ()  # what they show is told by the findings of the run
     reasons = [*_shifts(model, data, new, 0 if test is None else test.rows)][:3]
     errors = "" if test is None else _errors(model, data, new, test)
     return (*reasons, *([errors] if errors else []))
+
+
+def _tested(data: SeriesSet, new: Ranges, test: TestError) -> bool:
+    """Return whether the new rows are no more than those that the run has tested, of as many series as are here."""
+    rows = sum(int(data.observed[:, a:b].any(0).sum()) for a, b in new)
+    return rows * test.series <= test.every * min(data.n_series, test.series)
 
 
 def _new_rows(model: ForecastModel, data: SeriesSet) -> Ranges | None:
@@ -196,6 +203,7 @@ def error_of_test(record: Mapping[str, Any] | None) -> TestError | None:
         # After a refit the test rows are among those trained on, so there are none.
         every = 0 if "refit" in record else int(data["split"]["test"]["rows"])
         mse, high = float(test["mse_scaled"]), float(test["ci95"][1]) * unit
-        return TestError(mse=mse, high=high, rows=every // int(data["series"]), every=every)
+        series = int(data["series"])
+        return TestError(mse=mse, high=high, rows=every // series, every=every, series=series)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None

@@ -126,6 +126,12 @@ def test_a_series_of_a_panel_is_named(tmp_path: Path) -> None:
     found = reasons_of(tmp_path / "run", panel(LONG, other))
     assert [reason for reason in found if " b lies " in reason]
     assert not [reason for reason in found if " a lies " in reason]
+    tested = panel(LONG[:300], other[:300] + 5 * (np.arange(300) >= 250))
+    assert reasons_of(tmp_path / "run", tested) == ()
+    alone = tested[tested["shop"] == "b"]
+    assert reasons_of(tmp_path / "run", alone) == ()
+    newer = panel(LONG, other)
+    assert reasons_of(tmp_path / "run", newer[newer["shop"] == "b"][:340])
 
 
 def test_a_model_in_python_warns_when_it_forecasts_or_scores_what_shows_it(run: Path) -> None:
