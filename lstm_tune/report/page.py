@@ -96,7 +96,7 @@ def render(folder: Path, result: Mapping[str, Any]) -> str:
     template = environment.get_template("report.html.j2")
     schemas = {DETAILS: SCHEMA, EXPLAINED: 1, INPUTS: 1}
     records = {
-        name: read_json(folder / name, schema) if (folder / name).exists() else _NONE[name]
+        name: read_json(folder / name, schema, _REMEDIES[name]) if (folder / name).exists() else _NONE[name]
         for name, schema in schemas.items()
     }
 

@@ -61,8 +61,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, schema: int) -> dict[str, Any]:
+def read_json(path: Path, schema: int, remedy: str = _REMEDY) -> dict[str, Any]:
     """Read a JSON object of the given schema.
+
+    Args:
+        path: of the file.
+        schema: that it must have.
+        remedy: what to do if it is damaged.
 
     Raises:
         RunError: missing, unreadable, too large, not such an object, or of another schema.
@@ -70,18 +75,18 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
     try:
         size = path.stat().st_size
         if size > _LARGEST_JSON:
-            raise RunError(f"{path} is damaged: {size:,} bytes, and no more than {_LARGEST_JSON:,} are read; {_REMEDY}")
+            raise RunError(f"{path} is damaged: {size:,} bytes, and no more than {_LARGEST_JSON:,} are read; {remedy}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise RunError(
             f"{path} is missing; name a run folder of lstm-tune, restore it, or run tune again with resume=True"
         ) from None
     except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from None
-    return parse_json(content, path, schema)
+        raise RunError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+    return parse_json(content, path, schema, remedy)
 
 
-def parse_json(content: bytes, path: Path, schema: int) -> dict[str, Any]:
+def parse_json(content: bytes, path: Path, schema: int, remedy: str = _REMEDY) -> dict[str, Any]:
     """Return the JSON object of the given schema that a file at `path` holds.
 
     Raises:
@@ -90,13 +95,13 @@ def parse_json(content: bytes, path: Path, schema: int) -> dict[str, Any]:
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); {_REMEDY}") from None
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); {remedy}") from None
     if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it must hold a JSON object; {_REMEDY}")
+        raise RunError(f"{path} is damaged: it must hold a JSON object; {remedy}")
     if value.get("schema") != schema:
         raise RunError(
             f"{path} has schema {json.dumps(value.get('schema'))[:40]}, but this version reads schema {schema}; "
-            f"run tune again"
+            f"{remedy}"
         )
     return value
 
