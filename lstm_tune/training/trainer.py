@@ -28,7 +28,7 @@ from lstm_tune.training.schedules import schedule_factor
 MIN_SAMPLES_PER_EPOCH = 1_024
 MAX_SAMPLES_PER_EPOCH = 4_096
 _SHUFFLED = 2**18  # windows: of more, 60 epochs never see all, and which they see is drawn without a list of them
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 _CHECK_EVERY = 16  # steps between looks at the loss and the clock
 _LEAST_WORK = 2**24  # multiplications of the LSTM in a step, forward: bf16 saves a fifth from there, and little below
 

@@ -482,6 +482,7 @@ OUT_OF_MEMORY = [
     RuntimeError("CUDA error: out of memory"),  # of the driver, not of torch's own allocator
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("std::bad_alloc"),  # of C++ code in torch that allocates by itself
 ]
 
 
