@@ -108,7 +108,7 @@ def _relative_size(skill: float) -> str:
 def _certainty(record: Mapping[str, Any], name: str) -> str:
     low, high = (record.get("skill_ci95") or {}).get(name) or (None, None)
     if low is None or high is None or math.isnan(low):
-        return "but the windows are too few to tell whether this is chance"
+        return "but the windows cover too short a time to tell whether this is chance"
     return "which is more than chance explains" if low > 0 or high < 0 else "which may be chance"
 
 

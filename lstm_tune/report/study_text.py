@@ -69,7 +69,9 @@ def levels_option(record: Mapping[str, Any]) -> str:
 
 
 def ends(interval: Sequence[float | None], digits: int) -> str:
-    """Return an interval in words: "1.2 to 3.4", or that the windows are too few for one."""
+    """Return an interval in words: "1.2 to 3.4", or that the windows cover too short a time for one: those of many series overlap."""
     low, high = interval
     known = all(end is not None and math.isfinite(end) for end in (low, high))
-    return f"{number(low, digits)} to {number(high, digits)}" if known else "unknown, the windows are too few"
+    return (
+        f"{number(low, digits)} to {number(high, digits)}" if known else "unknown, the windows cover too short a time"
+    )

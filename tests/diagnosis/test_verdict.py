@@ -213,7 +213,7 @@ def test_verdict_says_when_a_difference_may_be_chance() -> None:
     assert "10% below that of ridge regression" in verdict(record)
     assert "may be chance" in verdict(record)
     record["skill_ci95"]["ridge"] = None
-    assert "windows are too few" in verdict(record)
+    assert "windows cover too short a time" in verdict(record)
     record["skill"]["ridge"] = 0.001
     assert "equals that of ridge regression" in verdict(record)
 

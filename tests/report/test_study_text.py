@@ -23,4 +23,4 @@ def test_member_of_little_weight_does_not_read_as_weighing_nothing() -> None:
 def test_an_interval_that_is_not_known_is_no_pair_of_dashes() -> None:
     assert ends((1.25, 2.5), 3) == "1.25 to 2.5"
     for unknown in ((None, None), (math.nan, math.nan), (-math.inf, math.inf)):
-        assert ends(unknown, 3) == "unknown, the windows are too few"
+        assert ends(unknown, 3) == "unknown, the windows cover too short a time"
