@@ -69,7 +69,7 @@ def levels_option(record: Mapping[str, Any]) -> str:
 
 
 def ends(interval: Sequence[float | None], digits: int) -> str:
-    """Return an interval in words: "1.2 to 3.4", or that the windows cover too short a time for one: those of many series overlap."""
+    """Return an interval in words: "1.2 to 3.4", or that there is none; windows of many series may lie at one time."""
     low, high = interval
     known = all(end is not None and math.isfinite(end) for end in (low, high))
     return (
