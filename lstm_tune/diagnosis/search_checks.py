@@ -27,6 +27,7 @@ _NAMED = 4  # trials
 _ELSEWHERE = "Stop here; covariates (--past, --future) or another --space may bring more."
 _AS_GOOD = 0.25  # excess over the best value, at most, whatever the noise of a few seeds
 _MORE_FOLDS = 5
+_REPEATED = 8  # trials that repeat others, and at least as many as those that do not: the space holds no more
 _UNKNOWN_GAIN = 0.02  # of the error on new rows, that more than a handful of trials bring at least
 
 
@@ -184,10 +185,10 @@ def _is_number(value: object) -> bool:
 def more_trials(search: Search) -> Finding | None:
     """Find that as many trials again should take 1% or more (5%: warn) off the error on new rows, or cannot tell.
 
-    Never of a study that ended by itself since its last trials gained nothing.
+    Never of a study that ended by itself since its last trials gained nothing, or whose trials repeat each other.
     """
     outlook = outlook_of(search.trials)
-    if outlook is None or not search.searched or search.levelled_off:
+    if outlook is None or not search.searched or search.levelled_off or _repeated(search, outlook.trials):
         return None
     n, cut = outlook.trials, sum(t.cut_untrained for t in search.trials)
     if math.isnan(outlook.gain):
@@ -211,6 +212,12 @@ def more_trials(search: Search) -> Finding | None:
     )
 
 
+def _repeated(search: Search, different: int) -> int:
+    """Return how many trials repeat others, if that shows that the space holds hardly any further one; else 0."""
+    repeats = sum(t.same_as is not None for t in search.trials)
+    return repeats if repeats >= max(_REPEATED, different) else 0
+
+
 def stop_now(search: Search) -> Finding | None:
     """Find that more trials would bring next to nothing, or only repeat the one configuration of the space."""
     outlook = outlook_of(search.trials)
@@ -222,6 +229,16 @@ def stop_now(search: Search) -> Finding | None:
             severity="info",
             evidence={"trials": outlook.trials, "searched": 0},
             says="The search space fixes every parameter, so more trials would repeat this one.",
+            actions=(options(space="default"),),
+            by_hand="Or write ranges instead of values into the space.",
+        )
+    if repeats := _repeated(search, outlook.trials):
+        return Finding(
+            code="stop_now",
+            severity="info",
+            evidence={"trials": outlook.trials, "repeated": repeats},
+            says=f"The search space holds few configurations: {counted(repeats, 'trial')} repeated the "
+            f"{counted(outlook.trials, 'different one')}, so more trials would repeat these, too.",
             actions=(options(space="default"),),
             by_hand="Or write ranges instead of values into the space.",
         )

@@ -737,6 +737,21 @@ def test_a_study_that_ended_since_nothing_was_gained_is_not_told_to_go_on() -> N
     assert "has levelled off" in found.says
 
 
+def test_trials_that_only_repeat_each_other_are_not_told_to_go_on() -> None:
+    different = study_of([0.3, 0.4, 0.35, 0.5])
+    few = go_on_or_stop(
+        [*different, *(dataclasses.replace(different[0], number=n, same_as=0) for n in range(4, 10))], ["skip"]
+    )
+    assert few is not None
+    assert few.code == "more_trials"
+    many = go_on_or_stop(
+        [*different, *(dataclasses.replace(different[0], number=n, same_as=0) for n in range(4, 30))], ["skip"]
+    )
+    assert many is not None
+    assert many.code == "stop_now"
+    assert "26 trials repeated the 4 different ones" in many.says
+
+
 def test_the_expected_gain_is_near_what_more_trials_really_bring() -> None:
     told, true = [], []
     for seed in range(200):
