@@ -21,7 +21,14 @@ from lstm_tune.pipeline.run_context import RunContext
 from lstm_tune.search.budget import RetrainCost
 from lstm_tune.search.optimize import optimize as run_trials
 from lstm_tune.search.progress import Progress
-from lstm_tune.search.stop_rules import CUT_IN_A_ROW, cut_in_a_row, gained_nothing, stop_after_failures
+from lstm_tune.search.stop_rules import (
+    CUT_IN_A_ROW,
+    REPEATED_IN_A_ROW,
+    cut_in_a_row,
+    gained_nothing,
+    repeated_in_a_row,
+    stop_after_failures,
+)
 from lstm_tune.search.study import OptunaCallback, SharedStudy
 from lstm_tune.search.task_objective import TaskObjective, Trained
 from lstm_tune.search.trial_queue import counted_trials, enqueue_known, fail_own_interrupted, fail_waiting
@@ -90,7 +97,7 @@ class _StopRule:
         if self.stopped:
             return
         over = self.stop.requested or time.monotonic() >= self.end()
-        if over or self.no_longer_helps(study) or self.no_epoch_fits(study):
+        if over or self.no_longer_helps(study) or self.no_epoch_fits(study) or self.only_repeats(study):
             self.stopped = True
             study.stop()
 
@@ -112,6 +119,16 @@ class _StopRule:
         self.progress.info(
             f"stopped after {len(counted_trials(trials))} trials: the time limit ended the last {CUT_IN_A_ROW} before "
             f"their first epoch; for more pass a longer timeout=, and resume=True to go on"
+        )
+        return True
+
+    def only_repeats(self, study: optuna.Study) -> bool:
+        """Return whether time alone would end the study though its space is used up, and say so."""
+        if self.options.trials is not None or not repeated_in_a_row(trials := read_trials(study)):
+            return False
+        self.progress.info(
+            f"stopped after {len(counted_trials(trials))} trials: the last {REPEATED_IN_A_ROW} repeated earlier ones, "
+            f"since the search space holds few configurations; write ranges instead of values into the space"
         )
         return True
 

@@ -15,6 +15,7 @@ from lstm_tune.search.trials import Trial, read_trials
 
 _FAILURES_IN_A_ROW = 10
 CUT_IN_A_ROW = 3
+REPEATED_IN_A_ROW = 30  # a repeated trial costs no training, so a few more than needed do no harm
 _GAIN = 0.01  # of the best value: less is none
 
 
@@ -42,6 +43,16 @@ def cut_in_a_row(trials: Sequence[Trial], before: int) -> bool:
     """
     last = counted_trials(trials)[before:][-CUT_IN_A_ROW:]
     return len(last) == CUT_IN_A_ROW and all(t.cut_untrained for t in last)
+
+
+def repeated_in_a_row(trials: Sequence[Trial]) -> bool:
+    """Return whether each of the last thirty trials repeats an earlier one: the space holds no more configurations.
+
+    Args:
+        trials: all of a study, in the order of their numbers.
+    """
+    last = counted_trials(trials)[-REPEATED_IN_A_ROW:]
+    return len(last) == REPEATED_IN_A_ROW and all(t.same_as is not None for t in last)
 
 
 def gained_nothing(trials: Sequence[Trial], patience: int) -> bool:

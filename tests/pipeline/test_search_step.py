@@ -45,3 +45,23 @@ def test_search_ends_when_no_epoch_fits_only_if_there_is_a_time_limit(
     assert [note.partition(";")[0] for note in told.notes] == [
         "stopped after 3 trials: the time limit ended the last 3 before their first epoch"
     ] * len(stopped)
+
+
+@pytest.mark.parametrize("n_trials", [None, 500])
+def test_search_ends_when_its_space_is_used_up_only_if_no_number_of_trials_is_asked_for(
+    n_trials: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [Trial(number=0, state="COMPLETE", value=0.5, outcome=outcome())]
+    monkeypatch.setattr(search_step, "read_trials", lambda study: tuple(trials))
+    told = Told()
+    options = TuneOptions(n_trials=n_trials, timeout=600.0)
+    rule = search_step._StopRule(options, lambda: math.inf, StopRequest(), told, 0)
+    stopped: list[int] = []
+    study: Any = SimpleNamespace(stop=lambda: stopped.append(len(trials)))
+    for number in range(1, 40):
+        trials.append(Trial(number=number, state="COMPLETE", value=0.5, outcome=outcome(), same_as=0))
+        rule(study, optuna.trial.create_trial(value=0.5))
+    assert stopped == ([31] if n_trials is None else [])
+    assert [note.partition(",")[0] for note in told.notes] == [
+        "stopped after 31 trials: the last 30 repeated earlier ones"
+    ] * len(stopped)
