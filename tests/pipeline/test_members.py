@@ -157,6 +157,7 @@ def test_beyond_the_horizons_of_its_training_the_lstm_trained_beforehand_is_no_m
     assert not any(part.beforehand for _, part in chosen)
 
 
+@pytest.mark.laws
 def test_weights_add_up_to_one_even_if_time_left_some_members_out(
     monkeypatch: pytest.MonkeyPatch, short_epochs: None
 ) -> None:

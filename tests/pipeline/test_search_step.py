@@ -47,6 +47,7 @@ def test_search_ends_when_no_epoch_fits_only_if_there_is_a_time_limit(
     ] * len(stopped)
 
 
+@pytest.mark.laws
 @pytest.mark.parametrize("n_trials", [None, 500])
 def test_search_ends_when_its_space_is_used_up_only_if_no_number_of_trials_is_asked_for(
     n_trials: int | None, monkeypatch: pytest.MonkeyPatch
