@@ -9,6 +9,9 @@ Where the validation rows hold few windows that do not overlap, their values say
 counts for more: a network that corrects a linear forecast of differences or of normalised windows cannot go far wrong
 when the level of the series moves on; one that has learned the level itself can.
 
+For the same reason a value that the search found below all of those is believed in part: the best of many trials on
+few windows is best by chance, and the more trials, the more so.
+
 Where they hold many and still show hardly any gain over a forecast that nobody trained, there is little to be learned,
 and what was learned is noise (a random walk, white noise). There the untrained forecast takes a part of the mean.
 
@@ -28,6 +31,7 @@ _SEARCHED = 3  # of them at least, beside the known configurations
 _PER_KIND = 2  # searched trials of one kind: a sampler comes back to what did best, with the same errors each time
 _WORST = 2.0  # times the best value: beyond that a member costs more time than it is worth
 _PRIOR = 2  # independent validation windows that weigh as much as what is known beforehand
+_BELIEVED = 10  # independent windows of all blocks at which half of a gain of the search counts, in logarithms
 _TELLING = 150  # independent windows of all blocks at which a missing gain is half believed
 FITTED_SKIPS = ("linear", "ets")
 _PRETRAINED_SHARE = 0.35  # of the mean, if the LSTM trained beforehand errs no more than the best member
@@ -99,6 +103,7 @@ def weigh(candidates: Sequence[Candidate], *, known: int, independent: float, bl
         independent: validation windows that do not overlap: rows over horizon.
         blocks: validation blocks of that size, of which the values are means.
     """
+    candidates = _believed(candidates, known, independent * blocks)
     best = min(candidates, key=lambda c: (c.value, c.number))
     near = [c for c in candidates if c is best or (c.value <= _WORST * best.value and not c.naive)]
     tried = [c for c in near if c.number < known]
@@ -125,6 +130,19 @@ def weigh(candidates: Sequence[Candidate], *, known: int, independent: float, bl
     return [
         Part(number=number, epochs=epochs, weight=w)
         for (number, epochs), w in sorted(weights.items(), key=lambda item: -item[1])
+    ]
+
+
+def _believed(candidates: Sequence[Candidate], known: int, windows: float) -> list[Candidate]:
+    """Return the candidates; searched ones that are better than all known ones get a value nearer to the best of these.
+
+    In logarithms the share n / (n + 10) of the gain is left, for n independent windows in all blocks.
+    """
+    least = min((c.value for c in candidates if c.number < known), default=0.0)
+    share = windows / (windows + _BELIEVED)
+    return [
+        c if c.number < known or c.value >= least else replace(c, value=least ** (1 - share) * c.value**share)
+        for c in candidates
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,13 @@ def _onto_simplex(x: Array) -> Array:
 
 def by_value(tried: Sequence[Tried], known: int, independent: float, blocks: int) -> dict[Key, float]:
     """Return the weights that values, and what is known beforehand, give."""
+    of_known, part = [t.value for t in tried if t.number < known], 1 / (1 + 10 / (independent * blocks))
+    if of_known:  # of what the search found below them a part is believed
+        tried = [
+            t if t.number < known or t.value >= min(of_known)
+            else replace(t, value=min(of_known) * (t.value / min(of_known)) ** part)
+            for t in tried
+        ]  # fmt: skip
     best = min(tried, key=lambda t: (t.value, t.number))
     trust = 1 + 2 / independent
     near = [

@@ -172,3 +172,14 @@ def test_the_best_start_of_all_trials_is_taken_and_one_that_is_a_member_is_not_t
     assert [part.weight for part in parts] == sorted((part.weight for part in parts), reverse=True)
     own = [1 / 1.02, (0.10 / 0.11) ** 2, 2 * 1.02 * (0.10 / 0.12) ** 2]  # the last one trained and untrained: no epoch
     assert by_key(parts)[1, 0] == pytest.approx(untrained + (1 - untrained) * own[2] / sum(own), rel=1e-6)
+
+
+def test_of_a_gain_that_the_search_found_on_few_windows_a_part_is_believed() -> None:
+    trials = [candidate(0, 0.4), candidate(1, 0.1, skip="last")]
+    for independent, blocks in ((10, 1), (5, 2)):
+        parts = {part.number: part.weight for part in weigh(trials, known=1, independent=independent, blocks=blocks)}
+        assert parts[1] / parts[0] == pytest.approx((0.4 / 0.2) ** 2)  # 0.2: half of the way in logarithms
+    assert weights_of(trials, independent=MANY, known=1) == {1: 1.0}
+    worse = [candidate(0, 0.4), candidate(1, 0.5, skip="last")]
+    assert weights_of(worse, independent=1, known=1)[1] == pytest.approx(0.4**2 / (0.4**2 + 0.5**2))
+    assert weights_of(worse[1:], independent=1, known=1) == {1: 1.0}  # no known one was completed
