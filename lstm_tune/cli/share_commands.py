@@ -10,6 +10,7 @@ import typer
 from lstm_tune.cli import options as shared
 from lstm_tune.cli.console import print_line
 from lstm_tune.errors import UsageError
+from lstm_tune.utils.text import counted
 
 
 def export(
@@ -27,6 +28,7 @@ def export(
     from lstm_tune.pipeline import saved_run
 
     model = saved_run.load(run)
+    print_line(f"writing {counted(len(model.network.members), 'network')}, up to three seconds each")
     model.to_onnx(onnx)
     inputs = ", ".join(f"{name} (batch{''.join(f', {n}' for n in size)})" for name, size in model.module.inputs.items())
     print_line(f"written to {onnx}; its inputs are {inputs}, its output is forecast (batch, {model.horizon}, "

@@ -37,7 +37,9 @@ def test_the_example_of_the_readme_forecasts_without_torch_what_predict_does(sun
     pytest.importorskip("onnxruntime")
     status, out, err = sunspots("export", "runs/sunspots", "--onnx", "sunspots.onnx")
     assert (status, out) == (0, "")
+    count = len(json.loads(Path("runs/sunspots/model/config.json").read_text())["members"])
     assert err == (
+        f"writing {count} network{'s' * (count > 1)}, up to three seconds each\n"
         "written to sunspots.onnx; its inputs are history (batch, 8, 1), its output is forecast (batch, 1, 1)\n"
     )
     section = README.read_text(encoding="utf-8").partition("## Without torch")[2].partition("\n## ")[0]
