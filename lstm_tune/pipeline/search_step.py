@@ -97,40 +97,51 @@ class _StopRule:
         if self.stopped:
             return
         over = self.stop.requested or time.monotonic() >= self.end()
-        if over or self.no_longer_helps(study) or self.no_epoch_fits(study) or self.only_repeats(study):
+        if over or self.ends_early(study):
             self.stopped = True
             study.stop()
 
     def no_longer_helps(self, study: optuna.Study) -> bool:
         """Return whether the last trials gained nothing, and say so."""
+        return self.options.patience is not None and self._say(read_trials(study), self._gained_nothing)
+
+    def ends_early(self, study: optuna.Study) -> bool:
+        """Return whether further trials would bring nothing, and say why."""
+        if self.options.patience is None and self.options.seconds is None and self.options.trials is not None:
+            return False
+        trials = read_trials(study)
+        return any(self._say(trials, rule) for rule in (self._gained_nothing, self._no_epoch_fits, self._only_repeats))
+
+    def _say(self, trials: Sequence[Trial], rule: Callable[[Sequence[Trial]], str]) -> bool:
+        if reason := rule(trials):
+            self.progress.info(f"stopped after {len(counted_trials(trials))} trials: {reason}")
+        return bool(reason)
+
+    def _gained_nothing(self, trials: Sequence[Trial]) -> str:
         patience = self.options.patience
-        if patience is None or not gained_nothing(trials := read_trials(study), patience):
-            return False
-        self.progress.info(
-            f"stopped after {len(counted_trials(trials))} trials: the last {patience} took less than 1% off the best "
-            f"validation score; for more pass n_trials= or timeout=, and resume=True to go on"
+        if patience is None or not gained_nothing(trials, patience):
+            return ""
+        return (
+            f"the last {patience} took less than 1% off the best validation score; for more pass n_trials= or "
+            f"timeout=, and resume=True to go on"
         )
-        return True
 
-    def no_epoch_fits(self, study: optuna.Study) -> bool:
-        """Return whether the time that is left no longer holds an epoch of a trial, and say so."""
-        if self.options.seconds is None or not cut_in_a_row(trials := read_trials(study), self.before):
-            return False
-        self.progress.info(
-            f"stopped after {len(counted_trials(trials))} trials: the time limit ended the last {CUT_IN_A_ROW} before "
-            f"their first epoch; for more pass a longer timeout=, and resume=True to go on"
+    def _no_epoch_fits(self, trials: Sequence[Trial]) -> str:
+        if self.options.seconds is None or not cut_in_a_row(trials, self.before):
+            return ""
+        return (
+            f"the time limit ended the last {CUT_IN_A_ROW} before their first epoch; for more pass a longer timeout=, "
+            f"and resume=True to go on"
         )
-        return True
 
-    def only_repeats(self, study: optuna.Study) -> bool:
-        """Return whether time alone would end the study though its space is used up, and say so."""
-        if self.options.trials is not None or not repeated_in_a_row(trials := read_trials(study)):
-            return False
-        self.progress.info(
-            f"stopped after {len(counted_trials(trials))} trials: the last {REPEATED_IN_A_ROW} repeated earlier ones, "
-            f"since the search space holds few configurations; write ranges instead of values into the space"
+    def _only_repeats(self, trials: Sequence[Trial]) -> str:
+        """Time alone would end the study though its space is used up."""
+        if self.options.trials is not None or not repeated_in_a_row(trials):
+            return ""
+        return (
+            f"the last {REPEATED_IN_A_ROW} repeated earlier ones, since the search space holds few configurations; "
+            f"write ranges instead of values into the space"
         )
-        return True
 
 
 def search(
